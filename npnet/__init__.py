@@ -1,0 +1,77 @@
+"""npnet: neural networks on NumPy, every backward pass written by hand and checked."""
+
+from npnet import data, datasets, errors, init, losses, ops, optim, random, schedules
+from npnet._version import __version__
+from npnet.containers import Sequential
+from npnet.context import Context, Tape
+from npnet.errors import NpnetError
+from npnet.layer import Buffer, Layer
+from npnet.layers import (
+    ELU,
+    GELU,
+    Dropout,
+    Flatten,
+    Identity,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Softsign,
+    Tanh,
+)
+from npnet.losses import (
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    L1Loss,
+    Loss,
+    MSELoss,
+    NLLLoss,
+)
+from npnet.parameter import Parameter
+from npnet.random import manual_seed
+
+__all__ = [
+    "BCEWithLogitsLoss",
+    "Buffer",
+    "Context",
+    "CrossEntropyLoss",
+    "Dropout",
+    "ELU",
+    "Flatten",
+    "GELU",
+    "Identity",
+    "L1Loss",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "LogSoftmax",
+    "Loss",
+    "MSELoss",
+    "NLLLoss",
+    "NpnetError",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softplus",
+    "Softsign",
+    "Tanh",
+    "Tape",
+    "__version__",
+    "data",
+    "datasets",
+    "errors",
+    "init",
+    "losses",
+    "manual_seed",
+    "ops",
+    "optim",
+    "random",
+    "schedules",
+]

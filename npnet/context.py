@@ -1,0 +1,271 @@
+"""Context, what one pass through one layer keeps, and Tape, a whole recorded pass.
+
+A layer never stores activations on itself: whatever the backward pass will need goes into the
+context of this very call, so a layer may be called twice before either backward pass.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from npnet.errors import DtypeError, NpnetError, TapeError, shape_error
+from npnet.random import as_generator
+from npnet.typing import Array, ArrayLike, Rng
+
+if TYPE_CHECKING:
+    from npnet.layer import Layer
+    from npnet.parameter import Parameter
+
+
+class Context:
+    """What one call of one layer keeps between its forward and its backward pass.
+
+    A layer may also set plain facts (a shape, an axis) as attributes of its own.
+
+    Parameters
+    ----------
+    layer : Layer
+        The layer that is called.
+    recording : bool
+        Whether a backward pass will follow; if not, `save` keeps nothing.
+    training : bool
+        Whether the layer trains: dropout drops, running statistics move.
+    rng : numpy.random.Generator, int or None
+        Where the layer's random numbers come from.
+
+    Attributes
+    ----------
+    saved : tuple of ndarray
+        What `save` was given.
+    calls : list of Context
+        The recorded calls of children, in order. A container's backward pass takes them from
+        the end, which frees each one's arrays as soon as they are used.
+    needs_input_grad : bool
+        Whether anybody wants the gradient with respect to the input. A layer that computes it
+        nevertheless stays correct.
+    """
+
+    __slots__ = ("__dict__", "_rng", "calls", "layer", "needs_input_grad", "recording", "saved",
+                 "training")  # fmt: skip
+
+    def __init__(self, layer: Layer, recording: bool, training: bool, rng: Rng = None) -> None:
+        self.layer = layer
+        self.recording = recording
+        self.training = training
+        self.needs_input_grad = True
+        self.saved: tuple[Any, ...] = ()
+        self.calls: list[Context] = []
+        self._rng = rng
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Tell type checkers that layers set facts of their own."""
+
+        def __setattr__(self, name: str, value: Any) -> None: ...
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The generator of this pass."""
+        return as_generator(self._rng)
+
+    def save(self, *arrays: Any) -> None:
+        """Keep arrays for the backward pass; without one, keep nothing.
+
+        Parameters
+        ----------
+        *arrays : ndarray
+            They come back, in this order, as `saved`.
+        """
+        if self.recording:
+            self.saved = arrays
+
+    def call(self, layer: Layer, *inputs: Array) -> Any:
+        """Run a child layer as part of this pass.
+
+        Parameters
+        ----------
+        layer : Layer
+            The child.
+        *inputs : ndarray
+            Its inputs.
+
+        Returns
+        -------
+        ndarray or tuple of ndarray
+            Its output. In a recorded pass the call is appended to `calls`.
+        """
+        child = Context(layer, self.recording, self.training, self._rng)
+        output = layer.forward(child, *inputs)
+        if self.recording:
+            self.calls.append(child)
+        return output
+
+    def backward(self, *grads: Array, needs_input_grad: bool = True) -> Any:
+        """Run the backward pass of the call that this context belongs to.
+
+        Parameters
+        ----------
+        *grads : ndarray
+            One gradient for each output.
+        needs_input_grad : bool
+            Whether the gradient with respect to the input is wanted.
+
+        Returns
+        -------
+        ndarray, tuple of ndarray, or None
+            One gradient for each input.
+        """
+        self.needs_input_grad = needs_input_grad
+        return self.layer.backward(self, *grads)
+
+    def add_grad(self, parameter: Parameter, value: Array) -> None:
+        """Add `value` to a parameter's gradient.
+
+        Parameters
+        ----------
+        parameter : Parameter
+        value : ndarray, the parameter's shape
+        """
+        try:
+            parameter.add_grad(value)
+        except NpnetError as error:
+            error.layer = self.layer
+            raise
+
+    def add_product(self, parameter: Parameter, a: Array, b: Array) -> None:
+        """Add ``a @ b`` to a parameter's gradient without an array in between.
+
+        Parameters
+        ----------
+        parameter : Parameter
+        a, b : ndarray
+            With ``(a @ b).shape`` equal to the parameter's shape.
+        """
+        try:
+            parameter.add_product(a, b)
+        except NpnetError as error:
+            error.layer = self.layer
+            raise
+
+    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Return an uninitialised array for a result of this pass.
+
+        Parameters
+        ----------
+        shape : tuple of int
+        dtype : dtype
+
+        Returns
+        -------
+        ndarray
+        """
+        return np.empty(shape, dtype)
+
+    def retains(self, array: Array) -> bool:
+        """Tell whether this call or one below it saved `array` or a view of the same memory."""
+        owner = array if array.base is None else array.base
+        return any(
+            kept is owner or getattr(kept, "base", None) is owner for kept in self.saved
+        ) or any(child.retains(array) for child in self.calls)
+
+
+class Tape:
+    """A recorded pass, to be run backward once.
+
+    Made by `Layer.record`.
+
+    Parameters
+    ----------
+    ctx : Context
+        The context of the layer that the user called.
+    inputs, outputs : tuple of ndarray
+        What went in and what came out.
+
+    Examples
+    --------
+    >>> import npnet
+    >>> layer = npnet.Linear(3, 2)
+    >>> y, tape = layer.record(np.ones((4, 3)))
+    >>> tape.backward(np.ones((4, 2)), input_grad=True).shape
+    (4, 3)
+    >>> layer.weight.grad.shape
+    (2, 3)
+    """
+
+    __slots__ = ("_ctx", "_dtypes", "_outputs")
+
+    def __init__(self, ctx: Context, inputs: tuple[Array, ...], outputs: tuple[Array, ...]) -> None:
+        self._ctx: Context | None = ctx
+        self._dtypes = tuple(x.dtype for x in inputs)
+        self._outputs = tuple((y.shape, y.dtype) for y in outputs)
+
+    def backward(self, *grads: ArrayLike, input_grad: bool = False) -> Any:
+        """Fill the parameters' gradients; free what the pass kept.
+
+        Parameters
+        ----------
+        *grads : array_like
+            The gradient with respect to each output, of that output's shape.
+        input_grad : bool
+            Whether to return the gradient with respect to the input as well. Without it the
+            first layer skips a product.
+
+        Returns
+        -------
+        None, ndarray or tuple
+            With ``input_grad=True``, the gradient with respect to the input: a tuple for several
+            inputs, None in the place of an integer one.
+
+        Raises
+        ------
+        TapeError
+            If the tape was used before, or the number of gradients is wrong.
+        ShapeError
+            If a gradient has another shape than its output. The tape can then still be used.
+        DtypeError
+            If a gradient is not real.
+        """
+        ctx = self._ctx
+        if ctx is None:
+            raise TapeError(
+                "this tape was already run backward; what it kept is gone. "
+                "Record the pass again: y, tape = layer.record(x)"
+            )
+        if len(grads) != len(self._outputs):
+            raise TapeError(
+                f"expected {len(self._outputs)} gradient(s), one for each output, got {len(grads)}",
+                ctx.layer,
+            )
+        upstream = [
+            _upstream(ctx.layer, grad, *output)
+            for grad, output in zip(grads, self._outputs, strict=True)
+        ]
+        self._ctx = None
+        try:
+            result = ctx.backward(*upstream, needs_input_grad=input_grad)
+        except NpnetError as error:
+            error.locate(ctx.layer)
+            raise
+        if not input_grad:
+            return None
+        if len(self._dtypes) == 1 and not isinstance(result, tuple):
+            return _in_dtype(result, self._dtypes[0])
+        return tuple(_in_dtype(g, d) for g, d in zip(result, self._dtypes, strict=True))
+
+
+def _upstream(layer: Layer, grad: ArrayLike, shape: tuple[int, ...], dtype: Any) -> Array:
+    array = np.asarray(grad)
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"expected a real gradient, got dtype {array.dtype}", layer)
+    if array.shape != shape:
+        raise shape_error(layer, str(shape), array.shape, what="gradient")
+    return array if array.dtype == dtype else array.astype(dtype)
+
+
+def _in_dtype(grad: Array | None, dtype: Any) -> Array | None:
+    if grad is None or dtype.kind != "f" or grad.dtype == dtype:
+        return grad
+    return grad.astype(dtype)

@@ -1,0 +1,109 @@
+"""Linear, the fully connected layer."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from npnet.context import Context
+from npnet.errors import ArgumentError, shape_error
+from npnet.init import uniform
+from npnet.layer import Layer
+from npnet.ops.elementwise import constant
+from npnet.parameter import Parameter
+from npnet.random import as_generator
+from npnet.typing import Array, DtypeLike, Rng
+
+
+class Linear(Layer):
+    """Apply an affine map to the last axis: y = x W^T + b.
+
+    Weights and biases start uniform in (-k, k) with k = in_features^(-1/2).
+
+    Parameters
+    ----------
+    in_features, out_features : int
+        Sizes of the last axis before and after.
+    bias : bool
+        False leaves b out.
+    dtype : dtype
+        Of the parameters, and so of the output.
+    rng : numpy.random.Generator or int, optional
+        Where the initial values come from.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_features, in_features)
+    bias : Parameter, shape (out_features,), or None
+
+    Raises
+    ------
+    ArgumentError
+        If a size is not a positive integer.
+    ShapeError
+        In a call, if the input's last axis is not `in_features`.
+
+    References
+    ----------
+    ``torch.nn.Linear``.
+
+    Examples
+    --------
+    >>> import npnet
+    >>> npnet.Linear(3, 2)(np.zeros((5, 4, 3))).shape
+    (5, 4, 2)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DtypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__()
+        for name, size in (("in_features", in_features), ("out_features", out_features)):
+            if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
+                raise ArgumentError(f"Linear expects {name} to be a positive integer, got {size!r}")
+        self.in_features = int(in_features)
+        self.out_features = int(out_features)
+        k = 1 / math.sqrt(in_features)
+        rng = as_generator(rng)
+        shape = (self.out_features, self.in_features)
+        self.weight = Parameter(uniform(shape, -k, k, rng=rng, dtype=dtype))
+        self.bias = Parameter(uniform(shape[:1], -k, k, rng=rng, dtype=dtype)) if bias else None
+
+    def forward(self, ctx: Context, x: Array) -> Array:
+        """Compute x W^T + b; keep x."""
+        weight = self.weight.data
+        if x.ndim == 0 or x.shape[-1] != self.in_features:
+            raise shape_error(self, f"(..., {self.in_features})", x.shape)
+        rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), self.in_features)
+        y = ctx.empty((rows.shape[0], self.out_features), weight.dtype)
+        np.matmul(rows, weight.T, out=y)
+        if self.bias is not None:
+            y += self.bias.data
+        ctx.save(rows)
+        ctx.shape = x.shape
+        return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
+
+    def backward(self, ctx: Context, grad: Array) -> Array | None:
+        """Add grad^T x to W's gradient and the column sums to b's; return grad W."""
+        (rows,) = ctx.saved
+        grad = grad.reshape(rows.shape[0], self.out_features)
+        ctx.add_product(self.weight, grad.T, rows)
+        if self.bias is not None:
+            # A product with ones is the fastest sum over rows.
+            ctx.add_product(self.bias, constant(1.0, rows.shape[:1], grad.dtype), grad)
+        if not ctx.needs_input_grad:
+            return None
+        dx: Array = np.matmul(grad, self.weight.data)
+        return dx.reshape(ctx.shape)
+
+    def extra_repr(self) -> str:
+        """Return the sizes."""
+        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
+        return f"{sizes}, bias={self.bias is not None}"

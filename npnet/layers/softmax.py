@@ -1,0 +1,103 @@
+"""Softmax and LogSoftmax, which normalise along one axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npnet.context import Context
+from npnet.errors import ShapeError
+from npnet.layer import Layer
+from npnet.ops import softmax as ops
+from npnet.typing import Array
+
+
+class _AlongAxis(Layer):
+    """What both have in common: the axis."""
+
+    def __init__(self, dim: int = -1) -> None:
+        super().__init__()
+        self.dim = dim
+
+    def _check(self, x: Array) -> None:
+        if not -x.ndim <= self.dim < x.ndim:
+            raise ShapeError(f"axis {self.dim} does not exist in an input of shape {x.shape}", self)
+
+    def extra_repr(self) -> str:
+        """Return the axis."""
+        return f"dim={self.dim}"
+
+
+class Softmax(_AlongAxis):
+    """Turn logits into probabilities: y_i = exp(x_i) / sum_j exp(x_j).
+
+    For training, leave it out and use `CrossEntropyLoss`, which takes logits.
+
+    Parameters
+    ----------
+    dim : int
+        The axis along which the probabilities sum to 1.
+
+    Raises
+    ------
+    ShapeError
+        In a call, if the input has no such axis.
+
+    References
+    ----------
+    ``torch.nn.Softmax``.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> npnet.Softmax()([2.0, -1.0, 3.0]).round(4)
+    array([0.2654, 0.0132, 0.7214], dtype=float32)
+    """
+
+    def forward(self, ctx: Context, x: Array) -> Array:
+        """Compute the probabilities; keep them."""
+        self._check(x)
+        y = ops.softmax(x, self.dim, np.empty_like(x))
+        ctx.save(y)
+        return y
+
+    def backward(self, ctx: Context, grad: Array) -> Array:
+        """Return y * (grad - sum(grad * y))."""
+        (y,) = ctx.saved
+        return ops.softmax_grad(grad, y, self.dim, np.empty_like(grad))
+
+
+class LogSoftmax(_AlongAxis):
+    """Logarithm of softmax: y_i = x_i - log(sum_j exp(x_j)).
+
+    Parameters
+    ----------
+    dim : int
+        The axis along which exp(y) sums to 1.
+
+    Raises
+    ------
+    ShapeError
+        In a call, if the input has no such axis.
+
+    References
+    ----------
+    ``torch.nn.LogSoftmax``.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> float(np.exp(npnet.LogSoftmax()([2.0, -1.0, 3.0])).sum().round(6))
+    1.0
+    """
+
+    def forward(self, ctx: Context, x: Array) -> Array:
+        """Compute the log-probabilities; keep them."""
+        self._check(x)
+        y = ops.log_softmax(x, self.dim, np.empty_like(x))
+        ctx.save(y)
+        return y
+
+    def backward(self, ctx: Context, grad: Array) -> Array:
+        """Return grad - exp(y) * sum(grad)."""
+        (y,) = ctx.saved
+        return ops.log_softmax_grad(grad, y, self.dim, np.empty_like(grad))

@@ -1,0 +1,241 @@
+"""Losses over a class axis: CrossEntropyLoss and NLLLoss.
+
+The class axis is axis 1, or axis 0 for a single sample without a batch axis. Inside, it is moved to
+the end and the others are joined, so that the arithmetic sees rows of shape (m, num_classes).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npnet.errors import ArgumentError, DtypeError, TargetError, shape_error
+from npnet.losses.loss import Loss, Terms, as_weight
+from npnet.ops.softmax import cross_entropy, cross_entropy_dense
+from npnet.typing import Array, ArrayLike, DtypeLike
+
+
+class _ClassLoss(Loss):
+    """What both share: class weights, labels that are checked, labels that are ignored."""
+
+    def __init__(self, weight: ArrayLike | None, ignore_index: int, reduction: str) -> None:
+        super().__init__(reduction)
+        self.weight = None if weight is None else as_weight(self, weight, "weight")
+        if self.weight is not None and self.weight.ndim != 1:
+            raise shape_error(self, "(num_classes,)", self.weight.shape, what="weight")
+        self.ignore_index = ignore_index
+
+    def _class_axis(self, pred: Array) -> int:
+        axis = min(1, pred.ndim - 1)
+        if pred.ndim == 0 or pred.shape[axis] == 0:
+            raise shape_error(self, "(n, num_classes, ...) or (num_classes,)", pred.shape)
+        if self.weight is not None and self.weight.size != pred.shape[axis]:
+            expected = f"({pred.shape[axis]},)"
+            raise shape_error(self, expected, self.weight.shape, what="weight")
+        return axis
+
+    def _labels(self, pred: Array, target: Array, axis: int) -> tuple[Array, Array | None]:
+        """Return labels of shape (m,), all in range, and which count (None: all of them)."""
+        classes = pred.shape[axis]
+        expected = pred.shape[:axis] + pred.shape[axis + 1 :]
+        if target.dtype.kind not in "fiub":
+            raise DtypeError(
+                f"expected integer labels, got dtype {target.dtype}; number the classes from 0",
+                self,
+            )
+        if target.shape != expected:
+            hint = "labels are class numbers, one for each row of logits"
+            raise shape_error(self, str(expected), target.shape, hint, what="target")
+        labels = target.reshape(-1)
+        if labels.dtype.kind == "f":
+            with np.errstate(invalid="ignore"):
+                fractional = ~(np.floor(labels) == labels) | np.isinf(labels)
+            if fractional.any():
+                raise TargetError(f"expected whole labels, got {labels[fractional][0]}", self)
+        labels = labels.astype(np.intp, copy=False)
+        # As unsigned numbers negative labels are huge: one comparison finds all wrong ones.
+        wrong = labels.view(np.uintp) >= classes
+        counts = None
+        if wrong.any() or self.ignore_index >= 0:
+            counts = labels != self.ignore_index
+            if (wrong & counts).any():
+                raise TargetError(
+                    f"expected labels from 0 to {classes - 1} for {classes} classes, "
+                    f"got {labels[wrong & counts][0]}",
+                    self,
+                )
+            labels = np.where(counts, labels, 0)
+        return labels, counts
+
+    def _label_weights(self, labels: Array, counts: Array | None, dtype: DtypeLike) -> Array | None:
+        """Return each row's share in the mean's divisor, None where all have 1."""
+        if self.weight is None:
+            return None if counts is None else counts.astype(dtype)
+        weights = self.weight.astype(dtype)[labels]
+        return weights if counts is None else np.where(counts, weights, 0)
+
+    def extra_repr(self) -> str:
+        """Return the arguments that differ from their defaults."""
+        parts = [] if self.weight is None else [f"weight={self.weight.tolist()}"]
+        parts += [] if self.ignore_index == -100 else [f"ignore_index={self.ignore_index}"]
+        return ", ".join(filter(None, [*parts, super().extra_repr()]))
+
+
+class CrossEntropyLoss(_ClassLoss):
+    """Cross-entropy of logits: terms -sum_c w_c q_c log softmax(pred)_c.
+
+    The target distribution q is 1 at the label, or it is given. Label smoothing with e replaces
+    it by (1 - e) q + e / num_classes. With labels, a mean divides by the sum of the labels' class
+    weights; with probabilities, by the number of samples.
+
+    Parameters
+    ----------
+    weight : array_like, shape (num_classes,), optional
+        Non-negative class weights w.
+    ignore_index : int
+        A label whose terms are 0 and do not count.
+    reduction : {"mean", "sum", "none"}
+        A mean in which nothing counts is NaN.
+    label_smoothing : float
+        e, from 0 to 1.
+
+    Raises
+    ------
+    TargetError
+        In a call, if a label is out of range or fractional, or a probability negative.
+    ShapeError
+        In a call. For predictions (n, num_classes, d1, ...) labels have shape (n, d1, ...),
+        probabilities that of the prediction; for (num_classes,) the label is a scalar.
+
+    References
+    ----------
+    ``torch.nn.CrossEntropyLoss``; label smoothing: Szegedy et al., arXiv:1512.00567.
+
+    Examples
+    --------
+    >>> import npnet
+    >>> loss, grad = npnet.CrossEntropyLoss().value_and_grad([[0.0, 0.0]], [1])
+    >>> round(loss, 4), grad.tolist()
+    (0.6931, [[0.5, -0.5]])
+    """
+
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        super().__init__(weight, ignore_index, reduction)
+        if not 0 <= label_smoothing <= 1:
+            raise ArgumentError(
+                f"CrossEntropyLoss expects label_smoothing from 0 to 1, got {label_smoothing!r}"
+            )
+        self.label_smoothing = label_smoothing
+
+    def terms(self, pred: Array, target: Array, with_grad: bool) -> Terms:
+        """Compute the terms and softmax(pred) * sum_c w_c q_c - w q."""
+        axis = self._class_axis(pred)
+        moved = np.moveaxis(pred, axis, -1) if pred.ndim > 2 else pred
+        logits = moved.reshape(-1, moved.shape[-1]) if pred.ndim != 2 else pred
+        if target.shape == pred.shape:
+            weights = None
+            q = np.moveaxis(self._same_shape(pred, target), axis, -1).reshape(logits.shape)
+            if not (q >= 0).all():
+                raise TargetError("expected probabilities, got a negative or NaN target", self)
+            values, grad = cross_entropy_dense(logits, self._smooth(q), with_grad)
+        else:
+            labels, counts = self._labels(pred, target, axis)
+            weights = self._label_weights(labels, counts, pred.dtype)
+            if self.label_smoothing:
+                onehot = np.zeros_like(logits)
+                onehot[np.arange(len(labels)), labels] = 1
+                values, grad = cross_entropy_dense(logits, self._smooth(onehot), with_grad)
+            else:
+                values, grad = cross_entropy(logits, labels, with_grad)
+                if self.weight is not None and weights is not None:
+                    values *= weights
+                    grad = None if grad is None else grad * weights[:, np.newaxis]
+            if counts is not None:  # also where an ignored row's logits are not finite
+                values[~counts] = 0
+                if grad is not None:
+                    grad[~counts] = 0
+        if pred.ndim == 2:
+            return Terms(values, weights, grad, (axis,))
+        return Terms(
+            values.reshape(moved.shape[:-1]),
+            None if weights is None else weights.reshape(moved.shape[:-1]),
+            None if grad is None else np.moveaxis(grad.reshape(moved.shape), -1, axis),
+            (axis,),
+        )
+
+    def _smooth(self, q: Array) -> Array:
+        """Return w * ((1 - e) q + e / num_classes)."""
+        if self.label_smoothing:
+            q = q * q.dtype.type(1 - self.label_smoothing) + q.dtype.type(
+                self.label_smoothing / q.shape[1]
+            )
+        return q if self.weight is None else q * self.weight.astype(q.dtype)
+
+    def extra_repr(self) -> str:
+        """Return the arguments that differ from their defaults."""
+        smooth = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
+        return ", ".join(filter(None, [super().extra_repr(), smooth]))
+
+
+class NLLLoss(_ClassLoss):
+    """Negative log-likelihood of log-probabilities: terms -w_y pred_y with y the label.
+
+    A mean divides by the sum of the labels' class weights.
+
+    Parameters
+    ----------
+    weight : array_like, shape (num_classes,), optional
+        Non-negative class weights w.
+    ignore_index : int
+        A label whose terms are 0 and do not count.
+    reduction : {"mean", "sum", "none"}
+        A mean in which nothing counts is NaN.
+
+    Raises
+    ------
+    TargetError
+        In a call, if a label is out of range or fractional.
+    ShapeError
+        In a call. For predictions (n, num_classes, d1, ...) labels have shape (n, d1, ...); for
+        (num_classes,) the label is a scalar.
+
+    References
+    ----------
+    ``torch.nn.NLLLoss``.
+
+    Examples
+    --------
+    >>> import npnet
+    >>> npnet.NLLLoss()([[-0.5, -1.0]], [1])
+    1.0
+    """
+
+    def __init__(
+        self,
+        weight: ArrayLike | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(weight, ignore_index, reduction)
+
+    def terms(self, pred: Array, target: Array, with_grad: bool) -> Terms:
+        """Compute the terms; the gradient is -w_y at the label and 0 elsewhere."""
+        axis = self._class_axis(pred)
+        labels, counts = self._labels(pred, target, axis)
+        weights = self._label_weights(labels, counts, pred.dtype)
+        shape = target.shape
+        where = np.expand_dims(labels.reshape(shape), axis)
+        factor = np.ones(shape, pred.dtype) if weights is None else weights.reshape(shape)
+        values = -np.take_along_axis(pred, where, axis).reshape(shape) * factor
+        if counts is not None:
+            values = np.where(counts.reshape(shape), values, 0)
+        grad = None
+        if with_grad:
+            grad = np.zeros_like(pred)
+            np.put_along_axis(grad, where, np.expand_dims(-factor, axis), axis)
+        return Terms(values, None if weights is None else factor, grad, (axis,))

@@ -1,0 +1,221 @@
+"""Loss, the base of all losses: reduction, sample weights and the checks they share."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npnet.errors import ArgumentError, DtypeError, ShapeError, shape_error
+from npnet.typing import Array, ArrayLike
+
+
+class Terms(NamedTuple):
+    """What a loss computes before it is reduced.
+
+    ``values`` are the terms of the loss; ``weights`` of the same shape are what the mean divides
+    by the sum of, None for all ones; ``grad`` is the gradient of the terms' sum with respect to
+    the prediction, None if nobody asked, and belongs to whoever receives it. ``axes`` are the
+    axes of the prediction that one term stands for (the class axis), so that a term's factor can
+    be stretched over them.
+    """
+
+    values: Array
+    weights: Array | None
+    grad: Array | None
+    axes: tuple[int, ...] = ()
+
+
+class LossValue(NamedTuple):
+    """A reduced loss.
+
+    ``value`` is the loss, ``grad`` its gradient or None, and ``weight`` what a mean was divided
+    by, so that the means of batches can be joined exactly.
+    """
+
+    value: Any
+    grad: Array | None
+    weight: float
+
+
+class Loss:
+    """Base of all losses.
+
+    A subclass writes ``terms(pred, target, with_grad)``.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}
+        ``"mean"`` divides the sum of the terms by the sum of their weights (their number,
+        unless there are class or sample weights).
+    """
+
+    def __init__(self, reduction: str = "mean") -> None:
+        if reduction not in ("mean", "sum", "none"):
+            raise ArgumentError(
+                f"{type(self).__name__} expects reduction='mean', 'sum' or 'none', "
+                f"got {reduction!r}"
+            )
+        self.reduction = reduction
+
+    def __call__(
+        self, pred: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        """Compute the loss.
+
+        Parameters
+        ----------
+        pred : array_like
+            The model's output.
+        target : array_like
+            What it should have been; see the class for its shape.
+        sample_weight : array_like, shape (n,) or that of the terms, optional
+            Non-negative factors of the samples' terms. A mean divides by their sum, so that a
+            weight of 2 equals the sample given twice.
+
+        Returns
+        -------
+        float, or ndarray with ``reduction="none"``
+        """
+        return self.evaluate(pred, target, sample_weight, with_grad=False).value
+
+    def value_and_grad(
+        self, pred: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[Any, Array]:
+        """Compute the loss and its gradient with respect to `pred`.
+
+        Parameters
+        ----------
+        pred, target, sample_weight
+            As for a call.
+
+        Returns
+        -------
+        value : float, or ndarray with ``reduction="none"``
+        grad : ndarray, shape of `pred`
+            Of the sum of the terms with ``reduction="none"``.
+        """
+        value, grad, _ = self.evaluate(pred, target, sample_weight)
+        if grad is None:
+            raise ArgumentError(f"{type(self).__name__}.terms returned no gradient")
+        return value, grad
+
+    def evaluate(
+        self,
+        pred: ArrayLike,
+        target: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        with_grad: bool = True,
+    ) -> LossValue:
+        """Compute value, gradient and the weight of the mean in one go.
+
+        Parameters
+        ----------
+        pred, target, sample_weight
+            As for a call.
+        with_grad : bool
+            Whether to compute the gradient.
+
+        Returns
+        -------
+        LossValue
+        """
+        pred = self._as_floats(pred)
+        values, weights, grad, axes = self.terms(pred, np.asarray(target), with_grad)
+        if sample_weight is not None:
+            factor = self._as_factor(sample_weight, values)
+            values = values * factor
+            weights = factor if weights is None else weights * factor
+            if grad is not None:
+                grad *= np.expand_dims(factor, axes)
+        if self.reduction == "mean" and values.size == 0:
+            raise ShapeError(
+                f"the mean over an empty batch is undefined (predictions of shape {pred.shape})",
+                self,
+            )
+        weight = float(values.size if weights is None else weights.sum(dtype=np.float64))
+        if self.reduction == "none":
+            return LossValue(values, grad, weight)
+        total = float(values.sum(dtype=np.float64))
+        if self.reduction == "sum":
+            return LossValue(total, grad, weight)
+        if weight == 0:  # as PyTorch: nothing counts, so the mean is undefined
+            return LossValue(float("nan"), grad, weight)
+        if grad is not None:
+            grad *= 1 / weight
+        return LossValue(total / weight, grad, weight)
+
+    def terms(self, pred: Array, target: Array, with_grad: bool) -> Terms:
+        """Compute the terms of the loss, their weights and the gradient of their sum.
+
+        Parameters
+        ----------
+        pred : ndarray
+            Of a floating dtype.
+        target : ndarray
+            Unchecked.
+        with_grad : bool
+            Whether the gradient is wanted.
+
+        Returns
+        -------
+        Terms
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no terms(self, pred, ...)")
+
+    def _as_floats(self, pred: ArrayLike) -> Array:
+        array = np.asarray(pred)
+        if array.dtype.kind == "f":
+            return array
+        if array.dtype.kind not in "iub":
+            raise DtypeError(f"expected real predictions, got dtype {array.dtype}", self)
+        return array.astype(np.float32)
+
+    def _as_factor(self, sample_weight: ArrayLike, values: Array) -> Array:
+        factor = np.asarray(sample_weight)
+        if factor.dtype.kind not in "fiub":
+            raise DtypeError(f"expected real sample weights, got dtype {factor.dtype}", self)
+        if factor.shape not in (values.shape, values.shape[:1]):
+            expected = f"{values.shape[:1]} or {values.shape}"
+            raise shape_error(self, expected, factor.shape, what="sample_weight")
+        if not (factor >= 0).all():
+            raise ArgumentError("expected non-negative sample weights", self)
+        factor = factor.astype(values.dtype)
+        return np.broadcast_to(
+            factor.reshape(factor.shape + (1,) * (values.ndim - factor.ndim)), values.shape
+        )
+
+    def _same_shape(self, pred: Array, target: Array) -> Array:
+        """Check a target that must look like the prediction; never broadcast."""
+        if target.dtype.kind not in "fiub":
+            raise DtypeError(f"expected real targets, got dtype {target.dtype}", self)
+        if target.shape != pred.shape:
+            hint = "targets are never broadcast"
+            if target.size == pred.size:
+                hint += f"; did you mean target.reshape{pred.shape}?"
+            raise shape_error(self, str(pred.shape), target.shape, hint, what="target")
+        return target if target.dtype == pred.dtype else target.astype(pred.dtype)
+
+    def extra_repr(self) -> str:
+        """Return the arguments that differ from their defaults.
+
+        Returns
+        -------
+        str
+        """
+        return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+
+def as_weight(loss: Loss, value: ArrayLike, name: str) -> Array:
+    """Copy class weights given to a constructor; finite and non-negative."""
+    weight = np.array(value)
+    if weight.dtype.kind not in "fiub":
+        raise DtypeError(f"{type(loss).__name__} expects real numbers as {name}, got {value!r}")
+    if not (np.isfinite(weight) & (weight >= 0)).all():
+        raise ArgumentError(
+            f"{type(loss).__name__} expects {name} finite and not negative, got {value!r}"
+        )
+    return weight.astype(np.float64)

@@ -1,0 +1,97 @@
+"""Softmax, its logarithm, and their derivatives, along one axis."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npnet.typing import Array
+
+
+def softmax(x: Array, axis: int, out: Array) -> Array:
+    """Write exp(x - m) / sum(exp(x - m)) with m = max(x) along the axis."""
+    if x.size == 0:
+        return out
+    np.subtract(x, x.max(axis=axis, keepdims=True), out=out)
+    np.exp(out, out=out)
+    out /= out.sum(axis=axis, keepdims=True)
+    return out
+
+
+def softmax_grad(grad: Array, y: Array, axis: int, out: Array) -> Array:
+    """Write y * (grad - sum(grad * y)), the sum along the axis."""
+    np.multiply(grad, y, out=out)
+    total = out.sum(axis=axis, keepdims=True)
+    np.subtract(grad, total, out=out)
+    out *= y
+    return out
+
+
+def log_softmax(x: Array, axis: int, out: Array) -> Array:
+    """Write (x - m) - log(sum(exp(x - m))) with m = max(x) along the axis."""
+    if x.size == 0:
+        return out
+    np.subtract(x, x.max(axis=axis, keepdims=True), out=out)
+    out -= np.log(np.exp(out).sum(axis=axis, keepdims=True))
+    return out
+
+
+def log_softmax_grad(grad: Array, y: Array, axis: int, out: Array) -> Array:
+    """Write grad - exp(y) * sum(grad), the sum along the axis."""
+    np.exp(y, out=out)
+    out *= grad.sum(axis=axis, keepdims=True)
+    return np.subtract(grad, out, out=out)
+
+
+def cross_entropy(x: Array, labels: Array, with_grad: bool) -> tuple[Array, Array | None]:
+    """Compute -log softmax(x)[label] for each row, and its gradient softmax(x) - onehot.
+
+    Parameters
+    ----------
+    x : ndarray, shape (m, num_classes)
+    labels : ndarray of int, shape (m,)
+    with_grad : bool
+
+    Returns
+    -------
+    values : ndarray, shape (m,)
+    grad : ndarray, shape (m, num_classes), or None
+    """
+    if x.size == 0:
+        return np.zeros(len(x), x.dtype), np.zeros_like(x) if with_grad else None
+    rows = np.arange(len(x))
+    shifted = x - x.max(axis=1, keepdims=True)
+    picked = shifted[rows, labels]
+    np.exp(shifted, out=shifted)
+    total = shifted.sum(axis=1, keepdims=True)
+    values = np.log(total[:, 0]) - picked
+    if not with_grad:
+        return values, None
+    shifted /= total
+    shifted[rows, labels] -= 1
+    return values, shifted
+
+
+def cross_entropy_dense(x: Array, q: Array, with_grad: bool) -> tuple[Array, Array | None]:
+    """Compute -sum_c q_c log softmax(x)_c for each row, and its gradient softmax(x) sum(q) - q.
+
+    Parameters
+    ----------
+    x, q : ndarray, shape (m, num_classes)
+        Logits and targets; the targets need not sum to 1. A class with q = 0 counts 0, even
+        where its probability is 0.
+    with_grad : bool
+
+    Returns
+    -------
+    values : ndarray, shape (m,)
+    grad : ndarray, shape (m, num_classes), or None
+    """
+    log_p = log_softmax(x, 1, np.empty_like(x))
+    products = np.multiply(q, log_p, where=q != 0, out=np.zeros_like(log_p))
+    values = -products.sum(axis=1)
+    if not with_grad:
+        return values, None
+    grad = np.exp(log_p, out=log_p)
+    grad *= q.sum(axis=1, keepdims=True)
+    grad -= q
+    return values, grad

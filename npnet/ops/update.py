@@ -1,0 +1,99 @@
+"""Optimizer updates of flat vectors, in blocks that stay in the processor's cache.
+
+All arguments are 1-D and contiguous; `data` and the state vectors change in place, `grad` does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from npnet.typing import Array
+
+BLOCK = 32768  # elements; smaller blocks pay for calls, larger ones leave the cache
+
+
+def _blocks(size: int) -> Iterator[slice]:
+    return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+
+
+def sgd(
+    data: Array,
+    grad: Array,
+    velocity: Array | None,
+    *,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    nesterov: bool,
+    weight_decay: float,
+    maximize: bool,
+    first: bool,
+) -> None:
+    """Do one step of gradient descent, see `npnet.optim.SGD` for the formula."""
+    scratch = np.empty(min(BLOCK, data.size), data.dtype)
+    for block in _blocks(data.size):
+        x, g = data[block], grad[block]
+        t = scratch[: x.size]
+        if weight_decay:
+            np.multiply(x, -weight_decay if maximize else weight_decay, out=t)
+            g = np.add(t, g, out=t)
+        if velocity is not None:
+            v = velocity[block]
+            if first:
+                v[...] = g
+            else:
+                v *= momentum
+                v += g if dampening == 0 else g * (1 - dampening)
+            g = np.add(g, np.multiply(v, momentum), out=t) if nesterov else v
+        np.multiply(g, lr if maximize else -lr, out=t)
+        x += t
+
+
+def adam(
+    data: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    peak: Array | None,
+    *,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+    step: int,
+) -> None:
+    """Do one step of Adam, see `npnet.optim.Adam` for the formula; `step` counts from 1."""
+    beta1, beta2 = betas
+    root = math.sqrt(1 - beta2**step)
+    rate = lr * root / (1 - beta1**step)
+    eps = eps * root
+    scratch = np.empty((2, min(BLOCK, data.size)), data.dtype)
+    for block in _blocks(data.size):
+        x, g, m, v = data[block], grad[block], mean[block], square[block]
+        t, u = scratch[:, : x.size]
+        if maximize:
+            g = np.negative(g, out=u)
+        if weight_decay and decoupled:
+            x *= 1 - lr * weight_decay
+        elif weight_decay:
+            np.multiply(x, weight_decay, out=t)
+            g = np.add(t, g, out=u)
+        np.subtract(g, m, out=t)
+        t *= 1 - beta1
+        m += t
+        np.multiply(g, g, out=t)
+        t -= v
+        t *= 1 - beta2
+        v += t
+        if peak is not None:
+            v = np.maximum(peak[block], v, out=peak[block])
+        np.sqrt(v, out=t)
+        t += eps
+        np.divide(m, t, out=t)
+        t *= rate
+        x -= t

@@ -1,0 +1,325 @@
+"""Initial values: formulas, moments and bounds of the distributions, agreement with PyTorch."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npnet import init
+from npnet.errors import ArgumentError, DtypeError, ShapeError
+from npnet.random import manual_seed
+
+SHAPES = [(60, 90), (90, 60), (1, 4000), (20, 10, 5, 5)]
+RANDOM = [
+    init.uniform,
+    init.normal,
+    init.xavier_uniform,
+    init.xavier_normal,
+    init.kaiming_uniform,
+    init.kaiming_normal,
+]
+WITH_FANS = RANDOM[2:]
+ALL = [*RANDOM, init.zeros, init.ones, lambda shape, **kw: init.constant(shape, 0.3, **kw)]
+NONLINEARITIES = [
+    *["linear", "conv1d", "conv2d", "conv3d"],
+    *["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"],
+    *["sigmoid", "tanh", "relu", "leaky_relu", "selu"],
+]
+
+
+def assert_uniform(x, low, high):
+    """Bounds, mean and variance of U(low, high), each within six standard errors."""
+    n, width = x.size, high - low
+    x = x.astype(np.float64).ravel()
+    slack = 1e-6 * max(abs(low), abs(high))  # rounding to float32
+    assert low - slack <= x.min() < low + width * 20 / n
+    assert high - width * 20 / n < x.max() <= high + slack
+    assert abs(x.mean() - (low + high) / 2) < 6 * width / math.sqrt(12 * n)
+    assert abs(x.var() / (width**2 / 12) - 1) < 6 * math.sqrt(0.8 / n)
+    assert_even((x - low) / width)
+
+
+def assert_normal(x, mean, std):
+    """Mean, variance and shape of N(mean, std^2), each within six standard errors."""
+    z = (x.astype(np.float64).ravel() - mean) / std
+    assert abs(z.mean()) < 6 / math.sqrt(z.size)
+    assert abs(z.var() - 1) < 6 * math.sqrt(2 / z.size)
+    assert_even(0.5 * (1 + np.vectorize(math.erf)(z / math.sqrt(2))))
+
+
+def assert_even(u):
+    """The probability integral transform fills ten cells evenly, and neighbours are unrelated."""
+    counts, _ = np.histogram(np.clip(u, 0, 1), bins=10, range=(0, 1))
+    assert ((counts - u.size / 10) ** 2 / (u.size / 10)).sum() < 40  # chi-square, 9 degrees
+    assert abs(np.corrcoef(u[:-1], u[1:])[0, 1]) < 6 / math.sqrt(u.size)
+
+
+@pytest.mark.parametrize(("a", "b"), [(0.0, 1.0), (-2.0, 3.0), (5.0, 5.5), (-1e-6, 1e-6)])
+def test_uniform(a, b):
+    assert_uniform(init.uniform((80, 100), a, b, rng=1), a, b)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (-3.0, 0.5), (100.0, 7.0), (0.0, 1e-6)])
+def test_normal(mean, std):
+    assert_normal(init.normal((80, 100), mean, std, rng=1), mean, std)
+
+
+def test_the_defaults_of_uniform_and_normal():
+    assert_uniform(init.uniform(8000, rng=2), 0.0, 1.0)
+    assert_normal(init.normal(8000, rng=2), 0.0, 1.0)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("gain", [1.0, 5 / 3])
+def test_xavier(shape, gain):
+    fan_sum = (shape[0] + shape[1]) * math.prod(shape[2:])
+    bound = gain * math.sqrt(6 / fan_sum)
+    assert_uniform(init.xavier_uniform(shape, gain, rng=3), -bound, bound)
+    assert_normal(init.xavier_normal(shape, gain, rng=3), 0.0, gain * math.sqrt(2 / fan_sum))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
+@pytest.mark.parametrize("nonlinearity", ["leaky_relu", "relu", "tanh", "linear"])
+def test_kaiming(shape, mode, nonlinearity):
+    fan = shape[1 if mode == "fan_in" else 0] * math.prod(shape[2:])
+    gain = {
+        "leaky_relu": math.sqrt(2 / (1 + 0.3**2)),
+        "relu": math.sqrt(2),
+        "tanh": 5 / 3,
+        "linear": 1.0,
+    }[nonlinearity]
+    bound = gain * math.sqrt(3 / fan)
+    assert_uniform(init.kaiming_uniform(shape, 0.3, mode, nonlinearity, rng=4), -bound, bound)
+    x = init.kaiming_normal(shape, 0.3, mode, nonlinearity, rng=4)
+    assert_normal(x, 0.0, gain / math.sqrt(fan))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("uniform", (-0.5, 2.0)),
+        ("normal", (1.0, 0.2)),
+        ("xavier_uniform", (1.7,)),
+        ("xavier_normal", (1.7,)),
+        ("kaiming_uniform", (0.2, "fan_out")),
+        ("kaiming_normal", (0.2, "fan_in", "relu")),
+    ],
+)
+def test_moments_and_argument_order_are_those_of_torch(shape, name, arguments):
+    torch = pytest.importorskip("torch")
+    generator = torch.Generator().manual_seed(0)
+    tensor = torch.empty(shape, dtype=torch.float64)
+    getattr(torch.nn.init, name + "_")(tensor, *arguments, generator=generator)
+    expected = tensor.numpy()
+    x = getattr(init, name)(shape, *arguments, rng=0, dtype=np.float64)
+    error = 8 / math.sqrt(x.size)
+    assert abs(x.mean() - expected.mean()) < error * expected.std()
+    assert abs(x.std() / expected.std() - 1) < error
+    assert abs(np.abs(x).max() / np.abs(expected).max() - 1) < 0.5
+
+
+def test_kaiming_uniform_of_sqrt_5_is_the_default_of_linear():
+    x = init.kaiming_uniform((90, 100), a=math.sqrt(5), rng=5)
+    assert_uniform(x, -0.1, 0.1)
+
+
+@pytest.mark.parametrize("nonlinearity", NONLINEARITIES)
+@pytest.mark.parametrize("param", [None, 0, 0.0, 0.25, -2.0, math.sqrt(5)])
+def test_gains_are_those_of_torch(nonlinearity, param):
+    torch = pytest.importorskip("torch")
+    expected = torch.nn.init.calculate_gain(nonlinearity, param)
+    assert init.calculate_gain(nonlinearity, param) == pytest.approx(expected, rel=1e-15)
+
+
+def test_the_published_gains():
+    gains = {name: init.calculate_gain(name) for name in NONLINEARITIES}
+    assert gains["linear"] == gains["conv2d"] == gains["sigmoid"] == 1.0
+    assert gains["tanh"] == 5 / 3
+    assert gains["relu"] == math.sqrt(2)
+    assert gains["leaky_relu"] == pytest.approx(math.sqrt(2 / 1.0001))
+    assert gains["selu"] == 0.75
+    assert init.calculate_gain("leaky_relu", 1e300) == 0.0
+
+
+@given(st.lists(st.integers(1, 6), min_size=2, max_size=5))
+def test_fans_are_those_of_torch(shape):
+    torch = pytest.importorskip("torch")
+    expected = torch.nn.init._calculate_fan_in_and_fan_out(torch.empty(shape))
+    assert init.fan_in_and_fan_out(shape) == expected
+
+
+def test_fans_count_connections():
+    assert init.fan_in_and_fan_out((10, 784)) == (784, 10)
+    assert init.fan_in_and_fan_out([32, 16, 3, 5]) == (16 * 15, 32 * 15)
+    assert init.fan_in_and_fan_out(np.array([4, 0, 3])) == (0, 12)
+    assert all(type(fan) is int for fan in init.fan_in_and_fan_out(np.array([4, 2])))
+
+
+def test_constants():
+    np.testing.assert_array_equal(init.zeros((2, 3)), np.zeros((2, 3)))
+    np.testing.assert_array_equal(init.ones(4), np.ones(4))
+    np.testing.assert_array_equal(init.constant((), -2.5), np.float32(-2.5))
+    assert init.constant((2,), np.inf)[1] == np.inf
+    assert init.constant((2,), np.int64(3), dtype=np.float64)[1] == 3.0
+
+
+@pytest.mark.parametrize("draw", ALL)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, "float32", float, ">f8"])
+def test_the_result_is_a_new_contiguous_array_of_the_dtype(draw, dtype):
+    x = draw((3, 4), dtype=dtype)
+    assert isinstance(x, np.ndarray)
+    assert x.dtype == np.dtype(dtype)
+    assert x.shape == (3, 4)
+    assert x.flags.c_contiguous
+    assert x.flags.owndata
+    assert x.flags.writeable
+
+
+@pytest.mark.parametrize("draw", ALL)
+def test_float32_is_the_default(draw):
+    assert draw((3, 4)).dtype == np.float32
+
+
+@pytest.mark.parametrize("draw", RANDOM)
+def test_a_seed_gives_the_same_numbers_in_every_precision(draw):
+    x = draw((30, 40), rng=7, dtype=np.float64)
+    np.testing.assert_array_equal(draw((30, 40), rng=7), x.astype(np.float32))
+    np.testing.assert_array_equal(draw((30, 40), rng=7, dtype=np.float16), x.astype(np.float16))
+    assert np.count_nonzero(x != draw((30, 40), rng=8, dtype=np.float64)) == x.size
+
+
+@pytest.mark.parametrize("draw", RANDOM)
+def test_a_generator_is_advanced_and_a_seed_is_not(draw):
+    generator = np.random.default_rng(7)
+    first, second = draw((3, 4), rng=generator), draw((3, 4), rng=generator)
+    assert not np.array_equal(first, second)
+    np.testing.assert_array_equal(first, draw((3, 4), rng=7))
+    np.testing.assert_array_equal(first, draw((3, 4), rng=np.random.default_rng(7)))
+
+
+@pytest.mark.parametrize("draw", RANDOM)
+def test_manual_seed_rules_what_is_given_no_generator(draw):
+    manual_seed(11)
+    first, second = draw((3, 4)), draw((3, 4))
+    manual_seed(11)
+    np.testing.assert_array_equal(draw((3, 4)), first)
+    np.testing.assert_array_equal(draw((3, 4)), second)
+    assert not np.array_equal(first, second)
+
+
+def test_the_global_state_of_numpy_is_left_alone():
+    before = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    for draw in ALL:
+        draw((3, 4))
+    after = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    np.testing.assert_array_equal(before["key"], after["key"])
+    assert before["pos"] == after["pos"]
+
+
+@pytest.mark.parametrize("draw", ALL)
+@pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (4, 0, 3, 3), (4, 3, 0)])
+def test_empty_shapes(draw, shape):
+    x = draw(shape)
+    assert x.shape == shape
+    assert x.dtype == np.float32
+
+
+@pytest.mark.parametrize("mode", ["fan_in", "fan_out"])
+@pytest.mark.parametrize("draw", [init.kaiming_uniform, init.kaiming_normal])
+def test_empty_shapes_in_both_modes(draw, mode):
+    assert draw((5, 0), mode=mode).shape == (5, 0)
+    assert draw((0, 5), mode=mode).shape == (0, 5)
+
+
+def test_shapes_may_be_ints_lists_arrays_or_nothing():
+    assert init.uniform(3).shape == (3,)
+    assert init.normal([2, 3]).shape == (2, 3)
+    assert init.zeros(np.array([2, 3])).shape == (2, 3)
+    assert init.ones(np.int64(3)).shape == (3,)
+    assert init.uniform(()).shape == init.normal(()).shape == ()
+    assert isinstance(init.normal(()), np.ndarray)
+
+
+def test_no_width_and_no_deviation_give_constants():
+    np.testing.assert_array_equal(init.uniform(4, 0.5, 0.5), np.full(4, 0.5))
+    np.testing.assert_array_equal(init.normal(4, 0.5, 0.0), np.full(4, 0.5))
+    np.testing.assert_array_equal(init.xavier_uniform((2, 2), 0.0), np.zeros((2, 2)))
+    np.testing.assert_array_equal(init.xavier_normal((2, 2), 0.0), np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("draw", WITH_FANS)
+@pytest.mark.parametrize("shape", [(), 5, (5,), (0,)])
+def test_fans_need_two_dimensions(draw, shape):
+    with pytest.raises(ShapeError, match=r"need a shape \(out, in, \*kernel\), got .*init.zeros"):
+        draw(shape)
+
+
+@pytest.mark.parametrize("draw", ALL)
+@pytest.mark.parametrize("shape", [(2, -1), (2, 2.0), 2.0, "ab", None, np.ones((2, 2)), (2, None)])
+def test_what_is_no_shape_is_refused(draw, shape):
+    with pytest.raises(ShapeError, match="expected a shape"):
+        draw(shape)
+
+
+@pytest.mark.parametrize("draw", ALL)
+@pytest.mark.parametrize("dtype", [int, np.int8, bool, complex, object, str, "no dtype", None])
+def test_what_is_no_floating_dtype_is_refused(draw, dtype):
+    with pytest.raises(DtypeError, match=r"expected a floating dtype such as np\.float32, got"):
+        draw((2, 2), dtype=dtype)
+
+
+@pytest.mark.parametrize("draw", RANDOM)
+@pytest.mark.parametrize("rng", [-1, 0.5, "0", np.random])
+def test_what_is_no_generator_is_refused(draw, rng):
+    with pytest.raises(ArgumentError, match="rng must be"):
+        draw((2, 2), rng=rng)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: init.uniform(2, 1.0, 0.0), "a <= b of finite distance, got a=1.0, b=0.0"),
+        (lambda: init.uniform(2, -1e308, 1e308), "finite distance"),
+        (lambda: init.uniform(2, math.nan), "a must be a finite number, got nan"),
+        (lambda: init.uniform(2, 0.0, math.inf), "b must be a finite number, got inf"),
+        (lambda: init.uniform(2, 0.0, "1"), "b must be a real number, got '1'"),
+        (lambda: init.normal(2, math.inf), "mean must be a finite number, got inf"),
+        (lambda: init.normal(2, 0.0, -1.0), "std must be a finite number of at least 0, got -1.0"),
+        (lambda: init.constant(2, 1j), "value must be a real number, got 1j"),
+        (lambda: init.constant(2, [1.0, 2.0]), "value must be a real number"),
+        (lambda: init.constant(2, True), "value must be a real number, got True"),
+        (lambda: init.xavier_uniform((2, 2), -1), "gain must be .* at least 0, got -1"),
+        (lambda: init.xavier_normal((2, 2), math.nan), "gain must be .* got nan"),
+        (lambda: init.kaiming_normal((2, 2), math.nan), "negative slope must be .* got nan"),
+        (lambda: init.kaiming_normal((2, 2), "fan_out"), "negative slope must be .* got 'fan_out'"),
+        (
+            lambda: init.kaiming_normal((2, 2), "fan_out", nonlinearity="relu"),
+            "negative slope must be .* got 'fan_out'",
+        ),
+        (lambda: init.kaiming_uniform((2, 2), mode="fan_avg"), "mode must be .* got 'fan_avg'"),
+        (lambda: init.calculate_gain("leaky_relu", "0.1"), "negative slope must be .* got '0.1'"),
+        (
+            lambda: init.kaiming_uniform((2, 2), nonlinearity="gelu"),
+            "one of 'conv1d', .* 'relu', 'selu', 'sigmoid', 'tanh', got 'gelu'",
+        ),
+    ],
+)
+def test_bad_arguments(call, message):
+    with pytest.raises(ArgumentError, match=message):
+        call()
+
+
+def test_a_refused_call_draws_nothing():
+    generator = np.random.default_rng(0)
+    before = generator.bit_generator.state
+    with pytest.raises(DtypeError):
+        init.normal((2, 2), rng=generator, dtype=int)
+    with pytest.raises(ArgumentError):
+        init.kaiming_uniform((2, 2), nonlinearity="gelu", rng=generator)
+    assert generator.bit_generator.state == before
