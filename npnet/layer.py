@@ -6,7 +6,6 @@ of a call, and reads and writes state dictionaries. The mathematics is in the su
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -227,7 +226,9 @@ class Layer(metaclass=_Sealing):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if self._sealed and not hasattr(self, name):
-            close = difflib.get_close_matches(name, vars(self), 1)
+            from difflib import get_close_matches
+
+            close = get_close_matches(name, vars(self), 1)
             raise NameTypoError(
                 f"has no attribute {name!r}"
                 + (f"; did you mean {close[0]!r}?" if close else "")
@@ -249,8 +250,8 @@ class Layer(metaclass=_Sealing):
             home = self._layers
         elif isinstance(value, Buffer):
             home, value = self._buffers, value.data
-        elif isinstance(value, np.ndarray) and name in self._buffers:
-            home = self._buffers
+        elif isinstance(value, np.ndarray | np.number) and name in self._buffers:
+            home, value = self._buffers, np.asarray(value)
         for registry in (self._parameters, self._buffers, self._layers):
             if registry is not home:
                 registry.pop(name, None)

@@ -234,7 +234,9 @@ class FlatStore:
         """Return the store that holds exactly these parameters, making it if there is none."""
         parameters = unique(parameters)
         store = parameters[0]._store if parameters else None
-        return store if store is not None and store.parameters == parameters else cls(parameters)
+        if store is not None and store.parameters == parameters and store.is_current():
+            return store
+        return cls(parameters)
 
     def _adopt(self, p: Parameter, place: slice) -> None:
         old_grad = p._grad

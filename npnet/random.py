@@ -10,7 +10,7 @@ import numpy as np
 
 from npnet.errors import ArgumentError
 
-_generator = np.random.default_rng()
+_generator: np.random.Generator | None = None  # made on first use: numpy.random loads slowly
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -36,8 +36,9 @@ def manual_seed(seed: int) -> np.random.Generator:
     """
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ArgumentError(f"manual_seed expects a non-negative integer, got {seed!r}")
-    _generator.bit_generator.state = np.random.default_rng(int(seed)).bit_generator.state
-    return _generator
+    generator = default_generator()
+    generator.bit_generator.state = np.random.default_rng(int(seed)).bit_generator.state
+    return generator
 
 
 def default_generator() -> np.random.Generator:
@@ -57,6 +58,9 @@ def default_generator() -> np.random.Generator:
     >>> a == default_generator().random()
     True
     """
+    global _generator
+    if _generator is None:
+        _generator = np.random.default_rng()
     return _generator
 
 
@@ -73,7 +77,7 @@ def as_generator(rng: np.random.Generator | int | None) -> np.random.Generator:
     numpy.random.Generator
     """
     if rng is None:
-        return _generator
+        return default_generator()
     if isinstance(rng, np.random.Generator):
         return rng
     if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:

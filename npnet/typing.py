@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,5 +12,8 @@ Array: TypeAlias = npt.NDArray[Any]
 
 ArrayLike: TypeAlias = npt.ArrayLike
 DtypeLike: TypeAlias = npt.DTypeLike
-Rng: TypeAlias = np.random.Generator | int | None
+if TYPE_CHECKING:  # naming numpy.random loads it, and that takes longer than the rest of npnet
+    Rng: TypeAlias = np.random.Generator | int | None
+else:
+    Rng = Any
 """Where random numbers come from: a generator, a seed, or None for npnet's default generator."""

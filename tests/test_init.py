@@ -191,6 +191,7 @@ def test_a_seed_gives_the_same_numbers_in_every_precision(draw):
     x = draw((30, 40), rng=7, dtype=np.float64)
     np.testing.assert_array_equal(draw((30, 40), rng=7), x.astype(np.float32))
     np.testing.assert_array_equal(draw((30, 40), rng=7, dtype=np.float16), x.astype(np.float16))
+    assert np.count_nonzero(x != x.astype(np.float32)) > x.size / 2  # float64 to the last digit
     assert np.count_nonzero(x != draw((30, 40), rng=8, dtype=np.float64)) == x.size
 
 

@@ -169,9 +169,9 @@ def test_sequential_lr_with_a_milestone_at_zero_skips_its_first_schedule():
 
 
 def test_the_ends_of_a_ramp_are_exact():
-    schedule = LinearLR(0.7, start_factor=0.1, end_factor=0.9, total_iters=3)
-    assert schedule(0) == 0.7 * 0.1
-    assert schedule(3) == schedule(10**12) == 0.7 * 0.9
+    schedule = LinearLR(0.7, start_factor=0.9, end_factor=0.1, total_iters=3)
+    assert schedule(0) == 0.7 * 0.9
+    assert schedule(3) == schedule(10**12) == 0.7 * 0.1
     schedule = CosineAnnealingLR(0.7, T_max=13, eta_min=0.03)
     assert schedule(0) == schedule(26) == 0.7
     assert schedule(13) == schedule(39) == 0.03

@@ -8,8 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npnet.errors import DataError
 
@@ -21,8 +20,7 @@ _TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 16
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """What a data set's files are called and where they are published.
 
     Parameters

@@ -76,7 +76,8 @@ def clip_grad_norm(
 
 def _joint_norm(grads: list[Array], p: float) -> float:
     if p == 2:
-        total = sum(float(np.dot(g, g)) for g in grads)
+        with np.errstate(over="ignore"):
+            total = sum(float(np.dot(g, g)) for g in grads)
         if 1e-30 < total < 1e30:
             return math.sqrt(total)
     peak = max((float(np.abs(g).max()) for g in grads if g.size), default=0.0)

@@ -1,0 +1,143 @@
+"""The one table of all layers and losses; the contract and oracle tests run over it.
+
+A new public layer or loss needs a line here and nothing else. `torch` is the class's expression in
+PyTorch, evaluated by the oracle tests only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+import npnet
+
+
+class LayerCase(NamedTuple):
+    make: Callable[[], npnet.Layer]
+    shapes: tuple[tuple[int, ...], ...]  # of inputs, the batch axis first
+    torch: str | None
+    random: bool = False  # whether a training pass draws random numbers
+
+    @property
+    def id(self) -> str:
+        return f"{self.make()!r}".split("\n")[0].replace(" ", "")
+
+
+def _mlp() -> npnet.Sequential:
+    return npnet.Sequential(
+        npnet.Flatten(), npnet.Linear(6, 5), npnet.Tanh(), npnet.Dropout(0.0), npnet.Linear(5, 3)
+    )
+
+
+_ANY = ((4, 3), (1, 3), (2, 3, 4), (5,))
+_TORCH_MLP = """Sequential(Flatten(), Linear(6, 5), Tanh(), Dropout(0.0), Linear(5, 3))"""
+
+LAYERS = [
+    LayerCase(lambda: npnet.Linear(3, 2), ((4, 3), (1, 3), (2, 5, 3), (3,)), "Linear(3, 2)"),
+    LayerCase(lambda: npnet.Linear(7, 1, bias=False), ((3, 7),), "Linear(7, 1, bias=False)"),
+    LayerCase(lambda: npnet.Identity(), _ANY, "Identity()"),
+    LayerCase(lambda: npnet.Flatten(), ((4, 3), (2, 3, 4), (1, 2, 3, 4)), "Flatten()"),
+    LayerCase(lambda: npnet.Flatten(0, 1), ((2, 3, 4),), "Flatten(0, 1)"),
+    LayerCase(lambda: npnet.Dropout(0.5), _ANY, None, random=True),
+    LayerCase(lambda: npnet.Dropout(0.0), _ANY, "Dropout(0.0)"),
+    LayerCase(lambda: npnet.ReLU(), _ANY, "ReLU()"),
+    LayerCase(lambda: npnet.LeakyReLU(), _ANY, "LeakyReLU()"),
+    LayerCase(lambda: npnet.LeakyReLU(-0.5), _ANY, "LeakyReLU(-0.5)"),
+    LayerCase(lambda: npnet.ELU(), _ANY, "ELU()"),
+    LayerCase(lambda: npnet.ELU(0.3), _ANY, "ELU(0.3)"),
+    LayerCase(lambda: npnet.GELU(), _ANY, "GELU()"),
+    LayerCase(lambda: npnet.GELU("tanh"), _ANY, "GELU('tanh')"),
+    LayerCase(lambda: npnet.SiLU(), _ANY, "SiLU()"),
+    LayerCase(lambda: npnet.Sigmoid(), _ANY, "Sigmoid()"),
+    LayerCase(lambda: npnet.Tanh(), _ANY, "Tanh()"),
+    LayerCase(lambda: npnet.Softplus(), _ANY, "Softplus()"),
+    LayerCase(lambda: npnet.Softplus(3.0, 5.0), _ANY, "Softplus(3.0, 5.0)"),
+    LayerCase(lambda: npnet.Softsign(), _ANY, "Softsign()"),
+    LayerCase(lambda: npnet.Softmax(), _ANY, "Softmax(-1)"),
+    LayerCase(lambda: npnet.Softmax(1), ((4, 3), (2, 3, 4)), "Softmax(1)"),
+    LayerCase(lambda: npnet.LogSoftmax(), _ANY, "LogSoftmax(-1)"),
+    LayerCase(lambda: npnet.LogSoftmax(1), ((4, 3), (2, 3, 4)), "LogSoftmax(1)"),
+    LayerCase(_mlp, ((4, 6), (2, 3, 2), (1, 6)), _TORCH_MLP),
+    LayerCase(lambda: npnet.Sequential(_mlp(), npnet.ReLU()), ((4, 6),),
+              f"Sequential({_TORCH_MLP}, ReLU())"),
+]  # fmt: skip
+
+
+class LossCase(NamedTuple):
+    make: Callable[..., npnet.Loss]  # takes reduction=
+    target: Callable[[np.random.Generator, tuple[int, ...]], Any]
+    shapes: tuple[tuple[int, ...], ...]  # of predictions
+    torch: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.make(reduction='mean')!r}-{self.target.__name__}".replace(" ", "")
+
+
+def real(rng, shape):
+    return rng.normal(size=shape)
+
+
+def unit(rng, shape):
+    return rng.uniform(size=shape)
+
+
+def binary(rng, shape):
+    return rng.integers(0, 2, shape).astype(float)
+
+
+def labels(rng, shape):
+    axis = min(1, len(shape) - 1)
+    return rng.integers(0, shape[axis], shape[:axis] + shape[axis + 1 :])
+
+
+def labels_some_ignored(rng, shape):
+    found = np.array(labels(rng, shape))
+    found.reshape(-1)[1::3] = -100
+    return found
+
+
+def probabilities(rng, shape):
+    p = rng.uniform(size=shape)
+    return p / p.sum(axis=min(1, len(shape) - 1), keepdims=True)
+
+
+_ELEMENTS = ((4, 3), (1, 1), (2, 3, 4), (5,))
+_CLASSES = ((4, 3), (1, 3), (2, 3, 4), (2, 3, 4, 2), (3,))
+_W = "torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64)"
+
+
+def _ce(**options):
+    return lambda reduction: npnet.CrossEntropyLoss(reduction=reduction, **options)
+
+
+LOSSES = [
+    LossCase(npnet.MSELoss, real, _ELEMENTS, "MSELoss({r})"),
+    LossCase(npnet.L1Loss, real, _ELEMENTS, "L1Loss({r})"),
+    LossCase(_ce(), labels, _CLASSES, "CrossEntropyLoss({r})"),
+    LossCase(_ce(), labels_some_ignored, ((4, 3), (2, 3, 4)), "CrossEntropyLoss({r})"),
+    LossCase(_ce(), probabilities, _CLASSES, "CrossEntropyLoss({r})"),
+    LossCase(_ce(weight=[0.5, 2.0, 1.0]), labels, _CLASSES, f"CrossEntropyLoss({_W}, {{r}})"),
+    LossCase(_ce(weight=[0.5, 2.0, 1.0]), probabilities, _CLASSES,
+             f"CrossEntropyLoss({_W}, {{r}})"),
+    LossCase(_ce(label_smoothing=0.1), labels, _CLASSES,
+             "CrossEntropyLoss(label_smoothing=0.1, {r})"),
+    LossCase(_ce(label_smoothing=0.1), probabilities, _CLASSES,
+             "CrossEntropyLoss(label_smoothing=0.1, {r})"),
+    LossCase(_ce(weight=[0.5, 2.0, 1.0], label_smoothing=0.2, ignore_index=1), labels,
+             ((7, 3), (4, 3, 5)),
+             f"CrossEntropyLoss({_W}, label_smoothing=0.2, ignore_index=1, {{r}})"),
+    LossCase(_ce(weight=[0.5, 2.0, 1.0], label_smoothing=0.2), labels_some_ignored,
+             ((7, 3), (4, 3, 5)),
+             f"CrossEntropyLoss({_W}, label_smoothing=0.2, {{r}})"),
+    LossCase(npnet.NLLLoss, labels, _CLASSES, "NLLLoss({r})"),
+    LossCase(lambda reduction: npnet.NLLLoss([0.5, 2.0, 1.0], 2, reduction), labels,
+             ((7, 3), (2, 3, 4)), f"NLLLoss({_W}, ignore_index=2, {{r}})"),
+    LossCase(npnet.BCEWithLogitsLoss, unit, _ELEMENTS, "BCEWithLogitsLoss({r})"),
+    LossCase(npnet.BCEWithLogitsLoss, binary, _ELEMENTS, "BCEWithLogitsLoss({r})"),
+    LossCase(lambda reduction: npnet.BCEWithLogitsLoss([0.5, 2.0, 1.0], reduction, [3.0]), unit,
+             ((4, 3), (3,)),
+             f"BCEWithLogitsLoss({_W}, {{r}}, pos_weight=torch.tensor([3.0]).double())"),
+]  # fmt: skip

@@ -1,0 +1,155 @@
+"""Losses: gradients, reductions, sample weights, bad input."""
+
+import numpy as np
+import pytest
+
+import npnet
+from cases import LOSSES, LossCase
+from numerics import central_differences
+from npnet.errors import ArgumentError, DtypeError, ShapeError, TargetError
+
+CASES = [
+    pytest.param(case, shape, id=f"{i}-{case.id}-{shape}")
+    for i, case in enumerate(LOSSES)
+    for shape in case.shapes
+]
+
+
+def draw(case: LossCase, shape, seed=1):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=shape), case.target(rng, shape)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize(("case", "shape"), CASES)
+def test_gradient_matches_central_differences(case, shape, reduction):
+    loss = case.make(reduction=reduction)
+    pred, target = draw(case, shape)
+    before, target_before = pred.copy(), np.array(target)
+    _, grad = loss.value_and_grad(pred, target)
+    numeric = central_differences(lambda: np.sum(loss(pred, target)), pred)
+    np.testing.assert_allclose(grad, numeric, rtol=1e-6, atol=1e-9)
+    assert (pred == before).all()
+    assert (np.asarray(target) == target_before).all()
+
+
+@pytest.mark.parametrize(("case", "shape"), CASES)
+def test_reductions_agree(case, shape):
+    pred, target = draw(case, shape)
+    mean, total, each = (case.make(reduction=r) for r in ("mean", "sum", "none"))
+    terms, summed = each(pred, target), total(pred, target)
+    np.testing.assert_allclose(terms.sum(), summed, rtol=1e-12)
+    weight = mean.evaluate(pred, target).weight
+    np.testing.assert_allclose(mean(pred, target) * weight, summed, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("case", "shape"), [c for c in CASES if len(c.values[1]) > 1])
+def test_whole_sample_weights_repeat_samples(case, shape):
+    loss = case.make(reduction="mean")
+    if getattr(loss, "weight", None) is not None and isinstance(loss, npnet.BCEWithLogitsLoss):
+        pytest.skip("this weight broadcasts over the elements, not over samples")
+    pred, target = draw(case, shape)
+    times = np.arange(len(pred)) % 3 + 1
+    weighted, grad = loss.value_and_grad(pred, target, sample_weight=times)
+    repeated = loss(np.repeat(pred, times, axis=0), np.repeat(target, times, axis=0))
+    np.testing.assert_allclose(weighted, repeated, rtol=1e-12)
+    numeric = central_differences(lambda: loss(pred, target, times), pred)
+    np.testing.assert_allclose(grad, numeric, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("case", "shape"), CASES)
+def test_gradient_has_the_prediction_s_dtype(case, shape, dtype):
+    pred, target = draw(case, shape)
+    value, grad = case.make(reduction="mean").value_and_grad(pred.astype(dtype), target)
+    assert grad.dtype == dtype
+    assert grad.shape == shape
+    np.testing.assert_allclose(value, case.make(reduction="mean")(pred, target), rtol=1e-5)
+
+
+def test_targets_are_never_broadcast():
+    for loss in (npnet.MSELoss(), npnet.L1Loss(), npnet.BCEWithLogitsLoss()):
+        with pytest.raises(ShapeError, match=r"\(4, 1\), got \(4,\).*reshape"):
+            loss(np.zeros((4, 1)), np.zeros(4))
+
+
+def test_labels_out_of_range_fractional_or_misshapen():
+    loss, logits = npnet.CrossEntropyLoss(), np.zeros((2, 3))
+    with pytest.raises(TargetError, match="from 0 to 2 for 3 classes, got 3"):
+        loss(logits, [0, 3])
+    with pytest.raises(TargetError, match="got -1"):
+        loss(logits, [-1, 0])
+    with pytest.raises(TargetError, match="whole labels, got 0.5"):
+        loss(logits, [0.5, 1])
+    with pytest.raises(TargetError, match="got nan"):
+        loss(logits, [np.nan, 1])
+    with pytest.raises(ShapeError, match=r"target of shape \(2,\), got \(2, 1\)"):
+        loss(logits, [[0], [1]])
+    with pytest.raises(DtypeError):
+        loss(logits, ["cat", "dog"])
+    with pytest.raises(TargetError, match="negative"):
+        loss(logits, np.full((2, 3), -1.0))
+    assert loss(logits, [0.0, 1.0]) == loss(logits, np.array([0, 1], np.uint8))
+
+
+def test_one_hot_and_boolean_targets_count_as_probabilities(rng):
+    logits, labels = rng.normal(size=(5, 3)), np.array([0, 1, 2, 1, 0])
+    expected = npnet.CrossEntropyLoss()(logits, labels)
+    for dtype in (float, int, bool):
+        onehot = np.eye(3, dtype=dtype)[labels]
+        np.testing.assert_allclose(npnet.CrossEntropyLoss()(logits, onehot), expected, rtol=1e-12)
+
+
+def test_masked_logits_of_minus_infinity():
+    logits = np.array([[0.0, -np.inf, 0.0]])
+    value, grad = npnet.CrossEntropyLoss().value_and_grad(logits, [0])
+    np.testing.assert_allclose(value, np.log(2))
+    np.testing.assert_allclose(grad, [[-0.5, 0, 0.5]])
+    dense, same = npnet.CrossEntropyLoss().value_and_grad(logits, [[1.0, 0.0, 0.0]])
+    np.testing.assert_allclose(dense, value)
+    np.testing.assert_allclose(same, grad)
+
+
+def test_ignored_rows_may_hold_anything():
+    logits = np.array([[0.0, 1.0], [1e300, -np.inf]])
+    value, grad = npnet.CrossEntropyLoss().value_and_grad(logits, [0, -100])
+    np.testing.assert_allclose(value, np.log1p(np.e))
+    assert (grad[1] == 0).all()
+
+
+def test_published_values():
+    assert npnet.MSELoss()([0.25, 0.6, 0.3], [0.2, 0.7, 0.1]) == pytest.approx(0.0175)
+    logits = [[1.95, -0.6, -0.3], [-0.25, -0.6, 2.3], [0.05, 3.6, -0.3], [3.7, -1.1, -1.2]]
+    assert round(npnet.CrossEntropyLoss()(logits, [0, 2, 1, 0]), 4) == 0.0892
+
+
+def test_bad_arguments():
+    with pytest.raises(ArgumentError, match="reduction"):
+        npnet.MSELoss("average")
+    with pytest.raises(ArgumentError, match="label_smoothing"):
+        npnet.CrossEntropyLoss(label_smoothing=2)
+    with pytest.raises(ArgumentError, match="not negative"):
+        npnet.NLLLoss(weight=[-1.0])
+    with pytest.raises(ShapeError, match="weight"):
+        npnet.CrossEntropyLoss(weight=[1.0, 2.0])(np.zeros((2, 3)), [0, 1])
+    with pytest.raises(TypeError):
+        npnet.MSELoss(reducton="mean")
+    with pytest.raises(ShapeError, match="empty batch"):
+        npnet.MSELoss()(np.zeros((0, 3)), np.zeros((0, 3)))
+    with pytest.raises(TargetError, match="from 0 to 1"):
+        npnet.BCEWithLogitsLoss()([0.0], [2.0])
+    with pytest.raises(DtypeError):
+        npnet.MSELoss()(np.ones(2) * 1j, np.ones(2))
+    with pytest.raises(DtypeError):
+        npnet.MSELoss()(np.ones(2), np.ones(2) * 1j)
+    with pytest.raises(ShapeError, match="sample_weight"):
+        npnet.MSELoss()(np.ones((2, 3)), np.ones((2, 3)), sample_weight=np.ones(3))
+    with pytest.raises(ArgumentError, match="non-negative sample weights"):
+        npnet.MSELoss()(np.ones(2), np.ones(2), sample_weight=[1, -1])
+
+
+def test_sum_over_an_empty_batch_is_zero():
+    loss = npnet.CrossEntropyLoss(reduction="sum")
+    value, grad = loss.value_and_grad(np.zeros((0, 3)), np.zeros(0, int))
+    assert value == 0
+    assert grad.shape == (0, 3)

@@ -1,0 +1,25 @@
+"""The table of layers and losses is complete."""
+
+import npnet
+from cases import LAYERS, LOSSES
+
+
+def _public(base):
+    classes = (getattr(npnet, name) for name in npnet.__all__)
+    found = {c for c in classes if isinstance(c, type) and issubclass(c, base)}
+    return found - {base}
+
+
+def test_every_public_layer_is_in_the_table():
+    assert _public(npnet.Layer) == {type(case.make()) for case in LAYERS}
+
+
+def test_every_public_loss_is_in_the_table():
+    assert _public(npnet.Loss) == {type(case.make(reduction="sum")) for case in LOSSES}
+
+
+def test_every_layer_class_is_public():
+    from npnet import containers, layers
+
+    for module in (containers, layers):
+        assert set(module.__all__) <= set(npnet.__all__)
