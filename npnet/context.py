@@ -167,9 +167,10 @@ class Context:
     def retains(self, array: Array) -> bool:
         """Tell whether this call or one below it saved `array` or a view of the same memory."""
         owner = array if array.base is None else array.base
-        return any(
-            kept is owner or getattr(kept, "base", None) is owner for kept in self.saved
-        ) or any(child.retains(array) for child in self.calls)
+        for kept in self.saved:
+            if kept is owner or getattr(kept, "base", None) is owner:
+                return True
+        return any(child.retains(array) for child in self.calls) if self.calls else False
 
 
 class Tape:

@@ -75,6 +75,10 @@ class DataError(NpnetError, ValueError):
     """Data is empty, of mismatched lengths, missing or corrupt."""
 
 
+class MissingDependency(NpnetError, ImportError):
+    """An optional library is not installed."""
+
+
 class NameTypoError(NpnetError, AttributeError):
     """An attribute is set that the layer does not have."""
 

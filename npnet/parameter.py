@@ -137,7 +137,10 @@ class Parameter:
             raise ShapeError(
                 f"expected a gradient of shape {self.shape}, got {a.shape} @ {b.shape}"
             )
-        np.matmul(a, b, out=grad)
+        if a.dtype == b.dtype == grad.dtype:
+            np.dot(a, b, out=grad)
+        else:
+            np.matmul(a, b, out=grad)
         self._grad = grad
 
     def zero_grad(self) -> None:

@@ -81,27 +81,28 @@ class Linear(Layer):
         weight = self.weight.data
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise shape_error(self, f"(..., {self.in_features})", x.shape)
-        rows = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), self.in_features)
-        y = ctx.empty((rows.shape[0], self.out_features), weight.dtype)
-        np.matmul(rows, weight.T, out=y)
+        if x.dtype != weight.dtype:
+            x = x.astype(weight.dtype)
+        rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
+        y: Array = rows.dot(weight.T)
         if self.bias is not None:
             y += self.bias.data
-        ctx.save(rows)
-        ctx.shape = x.shape
+        ctx.save(x)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def backward(self, ctx: Context, grad: Array) -> Array | None:
         """Add grad^T x to W's gradient and the column sums to b's; return grad W."""
-        (rows,) = ctx.saved
-        grad = grad.reshape(rows.shape[0], self.out_features)
+        (x,) = ctx.saved
+        rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
+        grad = grad if x.ndim == 2 else grad.reshape(-1, self.out_features)
         ctx.add_product(self.weight, grad.T, rows)
         if self.bias is not None:
             # A product with ones is the fastest sum over rows.
-            ctx.add_product(self.bias, constant(1.0, rows.shape[:1], grad.dtype), grad)
+            ctx.add_product(self.bias, constant(1.0, grad.shape[:1], grad.dtype), grad)
         if not ctx.needs_input_grad:
             return None
-        dx: Array = np.matmul(grad, self.weight.data)
-        return dx.reshape(ctx.shape)
+        dx: Array = grad.dot(self.weight.data)
+        return dx if x.ndim == 2 else dx.reshape(x.shape)
 
     def extra_repr(self) -> str:
         """Return the sizes."""

@@ -55,7 +55,7 @@ class _ClassLoss(Loss):
         # As unsigned numbers negative labels are huge: one comparison finds all wrong ones.
         wrong = labels.view(np.uintp) >= classes
         counts = None
-        if wrong.any() or self.ignore_index >= 0:
+        if np.logical_or.reduce(wrong) or self.ignore_index >= 0:
             counts = labels != self.ignore_index
             if (wrong & counts).any():
                 raise TargetError(

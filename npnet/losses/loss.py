@@ -136,7 +136,7 @@ class Loss:
         weight = float(values.size if weights is None else weights.sum(dtype=np.float64))
         if self.reduction == "none":
             return LossValue(values, grad, weight)
-        total = float(values.sum(dtype=np.float64))
+        total = float(np.add.reduce(values, axis=None, dtype=np.float64))
         if self.reduction == "sum":
             return LossValue(total, grad, weight)
         if weight == 0:  # as PyTorch: nothing counts, so the mean is undefined

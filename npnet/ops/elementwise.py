@@ -15,10 +15,11 @@ import numpy as np
 from npnet.typing import Array
 
 _INTEGERS = {2: np.int16, 4: np.int32, 8: np.int64}
-_flat: dict[tuple[float, Any], Array] = {}
+_flat: dict[tuple[float, str], Array] = {}
+_cut: dict[tuple[float, tuple[int, ...], str], Array] = {}
 
 
-def constant(value: float, shape: tuple[int, ...], dtype: Any) -> Array:
+def constant(value: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     """Return a read-only array of one value, cut from a vector that is made once.
 
     NumPy's two-array loops are several times faster than those with a Python scalar.
@@ -33,13 +34,20 @@ def constant(value: float, shape: tuple[int, ...], dtype: Any) -> Array:
     -------
     ndarray, shape `shape`
     """
+    found = _cut.get((value, shape, dtype.char))
+    if found is not None:
+        return found
     size = math.prod(shape)
-    flat = _flat.get((value, dtype))
+    flat = _flat.get((value, dtype.char))
     if flat is None or flat.size < size:
         flat = np.full(max(size, 1024), value, dtype)
         flat.flags.writeable = False
-        _flat[value, dtype] = flat
-    return flat[:size].reshape(shape)
+        _flat[value, dtype.char] = flat
+        _cut.clear()  # views of a vector that is now too short
+    if len(_cut) >= 256:
+        _cut.clear()
+    found = _cut[value, shape, dtype.char] = flat[:size].reshape(shape)
+    return found
 
 
 def relu(x: Array, out: Array) -> Array:

@@ -1,0 +1,4 @@
+"""A layer of one's own: written, checked, trained.
+
+python examples/custom_layer.py
+"""
