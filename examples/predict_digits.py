@@ -7,9 +7,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from digits_mlp import build, split
 
 import npnet
+from digits_mlp import build, split
 
 SHADES = np.array(list(" .:-=+*#%@"))
 

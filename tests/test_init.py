@@ -215,10 +215,10 @@ def test_manual_seed_rules_what_is_given_no_generator(draw):
 
 
 def test_the_global_state_of_numpy_is_left_alone():
-    before = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    before = np.random.get_state(legacy=False)["state"]
     for draw in ALL:
         draw((3, 4))
-    after = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    after = np.random.get_state(legacy=False)["state"]
     np.testing.assert_array_equal(before["key"], after["key"])
     assert before["pos"] == after["pos"]
 

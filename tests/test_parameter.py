@@ -1,4 +1,5 @@
 import copy
+import itertools
 import pickle
 
 import hypothesis.extra.numpy as hnp
@@ -133,11 +134,11 @@ def test_the_same_parameters_share_a_store():
 def test_runs_join_neighbours_with_equal_keys(keys):
     store = FlatStore([npnet.Parameter(np.zeros(i + 1)) for i in range(len(keys))])
     covered = [None] * store.data.size
-    previous = None
-    for place, key in store.runs(keys):
-        assert previous is None or place.start > previous.stop or key != previous_key
+    runs = list(store.runs(keys))
+    for place, key in runs:
         covered[place] = [key] * (place.stop - place.start)
-        previous, previous_key = place, key
+    for (a, one), (b, two) in itertools.pairwise(runs):
+        assert a.stop < b.start or one != two
     expected = [k for k, s in zip(keys, store.slices, strict=True) for _ in range(s.stop - s.start)]
     assert covered == expected
 

@@ -107,3 +107,7 @@ class History(Mapping[str, list[float]]):
         widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)
         return "\n".join([title, *lines])
+
+
+def _text(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.4g}"

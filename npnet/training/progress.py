@@ -57,13 +57,14 @@ class Progress:
 
 
 def _make_bar(show: bool | None, total: int | None) -> Any:
-    if show is None:
-        show = sys.stderr is not None and sys.stderr.isatty()
-    if not show:
+    wanted = sys.stderr is not None and sys.stderr.isatty() if show is None else show
+    if not wanted:
         return None
     try:
         from tqdm import tqdm
-    except ImportError:
-        # A bar is a comfort: training goes on without it.
+    except ImportError:  # a bar is a comfort; training goes on without it
+        if show:
+            text = "progress=True needs tqdm, which is not installed: pip install tqdm"
+            warnings.warn(text, RuntimeWarning, stacklevel=4)
         return None
     return tqdm(total=total, unit="batch", dynamic_ncols=True)

@@ -5,8 +5,8 @@ import pytest
 
 import npnet
 from cases import LOSSES, LossCase
-from numerics import central_differences
 from npnet.errors import ArgumentError, DtypeError, ShapeError, TargetError
+from numerics import central_differences
 
 CASES = [
     pytest.param(case, shape, id=f"{i}-{case.id}-{shape}")

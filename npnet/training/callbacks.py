@@ -1,0 +1,262 @@
+"""Callback, what watches and steers a training, and the ones that come with npnet."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from npnet.errors import ArgumentError, NameTypoError
+
+if TYPE_CHECKING:
+    from npnet.training.trainer import Trainer
+    from npnet.typing import Array
+
+
+class Callback:
+    """Base of all callbacks: override what is needed, the rest does nothing.
+
+    `Trainer.fit` calls, in this order: `on_train_begin`; for every epoch `on_epoch_begin`, for
+    every batch `on_backward_end` and `on_batch_end`, then `on_epoch_end`; and in any case, after
+    Ctrl-C and errors too, `on_train_end`. A callback may read and change ``trainer.model`` and
+    ``trainer.optimizer``, read ``trainer.history``, and call ``trainer.stop()``.
+
+    Examples
+    --------
+    Gradient clipping, every fifth epoch in words:
+
+    >>> import npnet
+    >>> class Clip(Callback):
+    ...     def on_backward_end(self, trainer):
+    ...         npnet.optim.clip_grad_norm(trainer.model.parameters(), max_norm=1.0)
+    ...     def on_epoch_end(self, trainer, logs):
+    ...         if logs["epoch"] % 5 == 0:
+    ...             print(f"epoch {logs['epoch']}: {logs['loss']:.3f}")
+    """
+
+    def __init_subclass__(cls) -> None:
+        """Refuse a method that would never be called."""
+        for name in vars(cls):
+            if name.startswith("on_") and not hasattr(Callback, name):
+                known = ", ".join(name for name in vars(Callback) if name.startswith("on_"))
+                raise NameTypoError(f"{cls.__name__}.{name} is not an event; there are {known}")
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Before the first epoch of a call of `Trainer.fit`."""
+
+    def on_epoch_begin(self, trainer: Trainer) -> None:
+        """Before the first batch of an epoch."""
+
+    def on_backward_end(self, trainer: Trainer) -> None:
+        """Between the backward pass and the update: the place to inspect or clip gradients."""
+
+    def on_batch_end(self, trainer: Trainer, loss: float) -> None:
+        """After an update, with the loss of its batch; the gradients are still there."""
+
+    def on_epoch_end(self, trainer: Trainer, logs: Mapping[str, float]) -> None:
+        """After an epoch and its validation, with what the history has just recorded."""
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        """After the last epoch, after `Trainer.stop`, after Ctrl-C, and after an error."""
+
+
+class FunctionCallback(Callback):
+    """A plain function ``f(trainer, logs)``, called at the end of every epoch.
+
+    Parameters
+    ----------
+    function : callable
+    """
+
+    def __init__(self, function: Callable[[Trainer, Mapping[str, float]], object]) -> None:
+        self.function = function
+
+    def on_epoch_end(self, trainer: Trainer, logs: Mapping[str, float]) -> None:
+        """Call it."""
+        self.function(trainer, logs)
+
+
+class EarlyStopping(Callback):
+    """Stop when a monitored value has not improved for some epochs.
+
+    Parameters
+    ----------
+    monitor : str
+        A column of the history.
+    patience : int
+        Stop after this many epochs in a row without an improvement; 0 is like 1.
+    min_delta : float
+        An improvement is a change by more than this.
+    mode : {"auto", "min", "max"}
+        Whether smaller or larger is better. ``"auto"`` knows the loss and the built-in metrics.
+    restore_best_weights : bool
+        Put back the model's parameters and buffers of the best epoch when training ends, for
+        whatever reason. The optimizer's state is left as it is.
+
+    Attributes
+    ----------
+    best : float or None
+        The best value of the last training.
+    best_epoch : int or None
+        When it was reached.
+    stopped_epoch : int or None
+        When training was stopped, None if it was not.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range; in `Trainer.fit`, if there is no such column.
+
+    References
+    ----------
+    ``keras.callbacks.EarlyStopping``.
+
+    Examples
+    --------
+    >>> EarlyStopping("val_accuracy", patience=5)
+    EarlyStopping(monitor='val_accuracy', patience=5, min_delta=0.0, mode='max')
+    """
+
+    _MODES: ClassVar[dict[str, str]] = {
+        "loss": "min", "mae": "min", "mse": "min", "accuracy": "max", "r2": "max",
+    }  # fmt: skip
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 0,
+        min_delta: float = 0.0,
+        mode: str = "auto",
+        restore_best_weights: bool = True,
+    ) -> None:
+        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
+            raise ArgumentError(f"patience must be a non-negative integer, got {patience!r}")
+        if not 0 <= min_delta < math.inf:
+            raise ArgumentError(f"min_delta must be finite and not negative, got {min_delta!r}")
+        if mode == "auto":
+            mode = self._MODES.get(monitor.removeprefix("val_"), "")
+            if not mode:
+                raise ArgumentError(
+                    f"whether a small {monitor!r} is good is not known; pass mode='min' or 'max'"
+                )
+        if mode not in ("min", "max"):
+            raise ArgumentError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
+        self.monitor = monitor
+        self.patience = patience
+        self.min_delta = min_delta
+        self.mode = mode
+        self.restore_best_weights = restore_best_weights
+        self._begin()
+
+    def _begin(self) -> None:
+        self.best: float | None = None
+        self.best_epoch: int | None = None
+        self.stopped_epoch: int | None = None
+        self._waited = 0
+        self._weights: dict[str, Array] | None = None
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Start anew."""
+        self._begin()
+        if self.monitor not in trainer.columns:
+            missing_data = self.monitor.startswith("val_") and "val_loss" not in trainer.columns
+            hint = "; pass validation_data or validation_split" if missing_data else ""
+            raise ArgumentError(
+                f"EarlyStopping monitors {self.monitor!r}, but this training records only "
+                f"{', '.join(trainer.columns)}{hint}"
+            )
+
+    def on_epoch_end(self, trainer: Trainer, logs: Mapping[str, float]) -> None:
+        """Compare with the best epoch."""
+        value = logs[self.monitor]
+        if self._improves(value):
+            self.best, self.best_epoch, self._waited = value, int(logs["epoch"]), 0
+            if self.restore_best_weights:
+                self._weights = trainer.model.state_dict()
+            return
+        self._waited += 1
+        if self._waited >= self.patience:
+            self.stopped_epoch = int(logs["epoch"])
+            trainer.stop()
+
+    def _improves(self, value: float) -> bool:
+        if self.best is None:
+            return math.isfinite(value)
+        gain = value - self.best if self.mode == "max" else self.best - value
+        return gain > self.min_delta
+
+    def on_train_end(self, trainer: Trainer) -> None:
+        """Put back the best weights."""
+        if self._weights is not None:
+            trainer.model.load_state_dict(self._weights)
+            self._weights = None
+
+    def __repr__(self) -> str:
+        names = ("monitor", "patience", "min_delta", "mode")
+        return f"EarlyStopping({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
+
+
+class TerminateOnNaN(Callback):
+    """Stop at the first batch whose loss is NaN or infinite.
+
+    References
+    ----------
+    ``keras.callbacks.TerminateOnNaN``.
+    """
+
+    def on_batch_end(self, trainer: Trainer, loss: float) -> None:
+        """Look at the loss."""
+        if not math.isfinite(loss):
+            trainer.stop()
+
+
+def as_callbacks(callbacks: Any) -> list[Callback]:
+    """Turn the argument ``callbacks`` of `Trainer.fit` into callback objects.
+
+    Parameters
+    ----------
+    callbacks : iterable of Callback or callable; or one of them
+
+    Returns
+    -------
+    list of Callback
+
+    Raises
+    ------
+    ArgumentError
+        If something else is among them.
+    """
+    if isinstance(callbacks, Callback) or callable(callbacks):
+        callbacks = [callbacks]
+    if not isinstance(callbacks, Iterable):
+        raise ArgumentError(f"callbacks must be a list of Callbacks or functions, got {callbacks}")
+    return [_as_callback(callback) for callback in callbacks]
+
+
+def _as_callback(callback: Any) -> Callback:
+    if isinstance(callback, Callback):
+        return callback
+    if isinstance(callback, type):
+        raise ArgumentError(f"{callback.__name__} is a class; pass {callback.__name__}(...)")
+    if callable(callback):
+        return FunctionCallback(callback)
+    raise ArgumentError(
+        f"a callback must be a Callback or a function f(trainer, logs), got {callback!r}"
+    )
+
+
+def overriding(callbacks: Iterable[Callback], event: str) -> list[Callable[..., None]]:
+    """List the methods for an event that do something, so that batches pay for no others.
+
+    Parameters
+    ----------
+    callbacks : iterable of Callback
+    event : str
+        The method's name.
+
+    Returns
+    -------
+    list of callable
+    """
+    empty = getattr(Callback, event)
+    return [getattr(c, event) for c in callbacks if getattr(type(c), event) is not empty]

@@ -1,0 +1,196 @@
+"""Feeds, which hand a model's inputs, target and sample weights to the Trainer batch by batch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sized
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npnet.data import DataLoader
+from npnet.data.arrays import sample_arrays
+from npnet.errors import ArgumentError, DataError
+from npnet.typing import Array, ArrayLike, Rng
+
+PASS_ROWS = 256  # rows in a pass that does not train, unless somebody says otherwise
+
+
+class Batch(NamedTuple):
+    """A batch, or a whole set of samples; ``inputs`` has one entry for each input of the model."""
+
+    inputs: tuple[Any, ...]
+    target: Any
+    weight: Any = None
+
+
+def as_samples(x: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Batch:
+    """Check arrays that belong together: equal lengths, not empty, real.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, ...), or tuple of them
+    y : array_like, shape (n, ...)
+    sample_weight : array_like, shape (n, ...), or None
+
+    Returns
+    -------
+    Batch
+        Of all samples.
+    """
+    inputs = x if isinstance(x, tuple) else (x,)
+    rest = (y,) if sample_weight is None else (y, sample_weight)
+    arrays = sample_arrays((*inputs, *rest))
+    count = len(inputs)
+    return Batch(arrays[:count], arrays[count], *arrays[count + 1 :])
+
+
+def split_last(samples: Batch, fraction: float) -> tuple[Batch, Batch]:
+    """Cut the last samples off for validation.
+
+    Parameters
+    ----------
+    samples : Batch
+    fraction : float
+        How many, between 0 and 1.
+
+    Returns
+    -------
+    training, validation : Batch
+        Views.
+
+    Raises
+    ------
+    ArgumentError
+        If `fraction` is out of range or leaves a part empty.
+    """
+    number = isinstance(fraction, int | float | np.number) and not isinstance(fraction, bool)
+    if not number or not 0 <= fraction < 1:
+        raise ArgumentError(f"validation_split must be at least 0 and below 1, got {fraction!r}")
+    count = len(samples.target)
+    cut = math.floor(round(count * (1 - fraction), 6))  # 10 * (1 - 0.9) is a little less than 1
+    if not 0 < cut < count:
+        raise ArgumentError(
+            f"validation_split={fraction!r} must leave samples in both parts: {count} would be "
+            f"split into {cut} for training and {count - cut} for validation"
+        )
+    return _rows(samples, slice(cut)), _rows(samples, slice(cut, None))
+
+
+def _rows(samples: Batch, rows: slice) -> Batch:
+    weight = None if samples.weight is None else samples.weight[rows]
+    return Batch(tuple(x[rows] for x in samples.inputs), samples.target[rows], weight)
+
+
+class ArrayFeed:
+    """Batches of arrays.
+
+    Parameters
+    ----------
+    samples : Batch
+    batch_size : int
+    shuffle : bool
+    rng : numpy.random.Generator, int or None
+    """
+
+    def __init__(
+        self, samples: Batch, batch_size: int, shuffle: bool = False, rng: Rng = None
+    ) -> None:
+        self._count = len(samples.inputs)
+        weights = () if samples.weight is None else (samples.weight,)
+        arrays = (*samples.inputs, samples.target, *weights)
+        self._loader = DataLoader(arrays, batch_size, shuffle, rng=rng)
+
+    @property
+    def batches(self) -> int | None:
+        """How many batches an epoch has."""
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[Batch]:
+        count = self._count
+        for arrays in self._loader:
+            yield Batch(arrays[:count], *arrays[count:])
+
+
+class LoaderFeed:
+    """Batches that somebody else makes: (x, y) or (x, y, sample_weight), x a tuple if several.
+
+    Parameters
+    ----------
+    source : iterable
+        A `DataLoader`, a list of batches, or any object that can be looped over.
+    passes : int
+        How often it will be.
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be looped over, or not as often.
+    """
+
+    def __init__(self, source: Any, passes: int = 1) -> None:
+        if isinstance(source, np.ndarray | tuple) or not isinstance(source, Iterable):
+            raise ArgumentError(
+                "expected arrays x and y, or in place of both a DataLoader or another iterable of "
+                f"(x, y) batches; got y=None and x of type {type(source).__name__}"
+            )
+        if isinstance(source, Iterator) and passes > 1:
+            raise ArgumentError(
+                f"a {type(source).__name__} can be looped over once, but {passes} epochs were "
+                "asked for; pass a DataLoader, a list or an object with __iter__"
+            )
+        self._source = source
+
+    @property
+    def batches(self) -> int | None:
+        """How many batches an epoch has, if the source knows."""
+        return len(self._source) if isinstance(self._source, Sized) else None
+
+    def __iter__(self) -> Iterator[Batch]:
+        empty = True
+        for batch in self._source:
+            if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
+                raise DataError(
+                    "expected batches (x, y) or (x, y, sample_weight), got "
+                    f"{_describe(batch)}; arrays are passed as fit(x, y)"
+                )
+            empty = False
+            x, *rest = batch
+            yield Batch(x if isinstance(x, tuple) else (x,), *rest)
+        if empty:
+            raise DataError("the data is empty: the iterable gave no batch")
+
+
+Feed = ArrayFeed | LoaderFeed
+
+
+def _describe(batch: Any) -> str:
+    if isinstance(batch, tuple | list):
+        return f"a {type(batch).__name__} of {len(batch)}"
+    return f"a {type(batch).__name__}" + (
+        f" of shape {batch.shape}" if isinstance(batch, np.ndarray) else ""
+    )
+
+
+def as_inputs(x: Any) -> tuple[Array, ...]:
+    """Check the inputs of a prediction, which may have no rows.
+
+    Parameters
+    ----------
+    x : array_like, shape (n, ...), or tuple of them
+
+    Returns
+    -------
+    tuple of ndarray
+    """
+    from npnet.data.arrays import real_array
+
+    if isinstance(x, DataLoader):
+        raise ArgumentError("predict takes the array itself rather than a DataLoader of it")
+    given = x if isinstance(x, tuple) else (x,)
+    arrays = tuple(real_array(a, "x" if len(given) == 1 else f"x[{i}]") for i, a in enumerate(given))
+    lengths = {a.shape[:1] for a in arrays}
+    if len(lengths) != 1 or () in lengths:
+        shapes = ", ".join(str(a.shape) for a in arrays) or "none"
+        raise DataError(f"expected inputs with the same number of rows, got shapes {shapes}")
+    return arrays

@@ -1,0 +1,46 @@
+"""The examples run and reach what they promise (with fewer epochs where that is enough)."""
+
+import importlib
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+@pytest.fixture(autouse=True)
+def _path(monkeypatch):
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    yield
+    for script in EXAMPLES.glob("*.py"):
+        sys.modules.pop(script.stem, None)
+
+
+def example(name):
+    return importlib.import_module(name).main
+
+
+def test_digits_are_learned_saved_and_read_again(tmp_path, capsys):
+    accuracy = example("digits_mlp")(60, tmp_path)
+    assert accuracy >= 0.97
+    again = example("predict_digits")(tmp_path / "digits.npz", 2)
+    assert again == pytest.approx(accuracy)
+    assert "this is a" in capsys.readouterr().out
+
+
+def test_explicit_loop():
+    assert example("explicit_loop")(30) >= 0.96
+
+
+def test_regression(tmp_path):
+    assert example("regression")(500, tmp_path)["r2"] > 0.95
+
+
+def test_custom_layer(capsys):
+    example("custom_layer")()
+    assert capsys.readouterr().out
+
+
+def test_mnist_one_epoch(data_folder):
+    assert example("mnist_mlp")([0], 1, str(data_folder)) < 0.1
