@@ -5,7 +5,7 @@ from npnet._version import __version__
 from npnet.containers import Sequential
 from npnet.context import Context, Tape
 from npnet.errors import NpnetError
-from npnet.layer import Buffer, Layer
+from npnet.layer import Layer
 from npnet.layers import (
     ELU,
     GELU,
@@ -31,6 +31,7 @@ from npnet.losses import (
     MSELoss,
     NLLLoss,
 )
+from npnet.members import Buffer
 from npnet.parameter import Parameter
 from npnet.random import manual_seed
 

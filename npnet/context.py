@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.errors import DtypeError, NpnetError, TapeError, shape_error
+from npnet.convert import as_gradient
+from npnet.errors import NpnetError, TapeError
 from npnet.random import as_generator
 from npnet.typing import Array, ArrayLike, Rng
 
@@ -119,7 +120,11 @@ class Context:
             One gradient for each input.
         """
         self.needs_input_grad = needs_input_grad
-        return self.layer.backward(self, *grads)
+        try:
+            return self.layer.backward(self, *grads)
+        except NpnetError as error:
+            error.layer = error.layer or self.layer
+            raise
 
     def add_grad(self, parameter: Parameter, value: Array) -> None:
         """Add `value` to a parameter's gradient.
@@ -129,11 +134,7 @@ class Context:
         parameter : Parameter
         value : ndarray, the parameter's shape
         """
-        try:
-            parameter.add_grad(value)
-        except NpnetError as error:
-            error.layer = self.layer
-            raise
+        parameter.add_grad(value)
 
     def add_product(self, parameter: Parameter, a: Array, b: Array) -> None:
         """Add ``a @ b`` to a parameter's gradient without an array in between.
@@ -144,25 +145,7 @@ class Context:
         a, b : ndarray
             With ``(a @ b).shape`` equal to the parameter's shape.
         """
-        try:
-            parameter.add_product(a, b)
-        except NpnetError as error:
-            error.layer = self.layer
-            raise
-
-    def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Return an uninitialised array for a result of this pass.
-
-        Parameters
-        ----------
-        shape : tuple of int
-        dtype : dtype
-
-        Returns
-        -------
-        ndarray
-        """
-        return np.empty(shape, dtype)
+        parameter.add_product(a, b)
 
     def retains(self, array: Array) -> bool:
         """Tell whether this call or one below it saved `array` or a view of the same memory."""
@@ -241,7 +224,7 @@ class Tape:
                 ctx.layer,
             )
         upstream = [
-            _upstream(ctx.layer, grad, *output)
+            as_gradient(grad, *output, ctx.layer)
             for grad, output in zip(grads, self._outputs, strict=True)
         ]
         self._ctx = None
@@ -255,15 +238,6 @@ class Tape:
         if len(self._dtypes) == 1 and not isinstance(result, tuple):
             return _in_dtype(result, self._dtypes[0])
         return tuple(_in_dtype(g, d) for g, d in zip(result, self._dtypes, strict=True))
-
-
-def _upstream(layer: Layer, grad: ArrayLike, shape: tuple[int, ...], dtype: Any) -> Array:
-    array = np.asarray(grad)
-    if array.dtype.kind not in "fiub":
-        raise DtypeError(f"expected a real gradient, got dtype {array.dtype}", layer)
-    if array.shape != shape:
-        raise shape_error(layer, str(shape), array.shape, what="gradient")
-    return array if array.dtype == dtype else array.astype(dtype)
 
 
 def _in_dtype(grad: Array | None, dtype: Any) -> Array | None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import npnet
 from npnet.errors import ArgumentError, DtypeError, ShapeError
-from npnet.parameter import FlatStore, flat_grads, unique
+from npnet.store import FlatStore, flat_grads, unique
 
 
 def test_the_array_is_copied_and_keeps_its_floating_dtype():

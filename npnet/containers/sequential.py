@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self, overload
+from typing import Any, Self
 
 from npnet.context import Context
 from npnet.errors import ArgumentError
@@ -98,11 +98,7 @@ class Sequential(Layer):
     def __iter__(self) -> Iterator[Layer]:
         return iter(self._layers.values())
 
-    @overload
-    def __getitem__(self, index: int) -> Layer: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequential: ...
-    def __getitem__(self, index: int | slice) -> Layer | Sequential:
+    def __getitem__(self, index: int | slice) -> Any:
         """Return one layer, or a chain of the same layers for a slice."""
         named = list(self._layers.items())
         if isinstance(index, slice):

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npnet.errors import ArgumentError, DataError, DtypeError, StateError
-from npnet.layer import Layer, LoadResult
+from npnet.layer import Layer
+from npnet.state import LoadResult
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from npnet.errors import TargetError, shape_error
-from npnet.losses.loss import Loss, Terms, as_weight
+from npnet.losses.loss import Loss, Terms
+from npnet.losses.weights import as_weight
 from npnet.ops.elementwise import constant, sigmoid
 from npnet.typing import Array, ArrayLike
 

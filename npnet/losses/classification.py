@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from npnet.errors import ArgumentError, DtypeError, TargetError, shape_error
-from npnet.losses.loss import Loss, Terms, as_weight
+from npnet.losses.loss import Loss, Terms
+from npnet.losses.weights import as_weight
 from npnet.ops.softmax import cross_entropy, cross_entropy_dense
 from npnet.typing import Array, ArrayLike, DtypeLike
 

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.errors import ArgumentError, DtypeError, ShapeError, shape_error
+from npnet.convert import real_array
+from npnet.errors import ArgumentError, ShapeError, shape_error
+from npnet.losses.weights import as_factor
 from npnet.typing import Array, ArrayLike
 
 
@@ -123,7 +125,7 @@ class Loss:
         pred = self._as_floats(pred)
         values, weights, grad, axes = self.terms(pred, np.asarray(target), with_grad)
         if sample_weight is not None:
-            factor = self._as_factor(sample_weight, values)
+            factor = as_factor(self, sample_weight, values)
             values = values * factor
             weights = factor if weights is None else weights * factor
             if grad is not None:
@@ -164,31 +166,12 @@ class Loss:
         raise NotImplementedError(f"{type(self).__name__} has no terms(self, pred, ...)")
 
     def _as_floats(self, pred: ArrayLike) -> Array:
-        array = np.asarray(pred)
-        if array.dtype.kind == "f":
-            return array
-        if array.dtype.kind not in "iub":
-            raise DtypeError(f"expected real predictions, got dtype {array.dtype}", self)
-        return array.astype(np.float32)
-
-    def _as_factor(self, sample_weight: ArrayLike, values: Array) -> Array:
-        factor = np.asarray(sample_weight)
-        if factor.dtype.kind not in "fiub":
-            raise DtypeError(f"expected real sample weights, got dtype {factor.dtype}", self)
-        if factor.shape not in (values.shape, values.shape[:1]):
-            expected = f"{values.shape[:1]} or {values.shape}"
-            raise shape_error(self, expected, factor.shape, what="sample_weight")
-        if not (factor >= 0).all():
-            raise ArgumentError("expected non-negative sample weights", self)
-        factor = factor.astype(values.dtype)
-        return np.broadcast_to(
-            factor.reshape(factor.shape + (1,) * (values.ndim - factor.ndim)), values.shape
-        )
+        array = real_array(pred, "prediction", self)
+        return array if array.dtype.kind == "f" else array.astype(np.float32)
 
     def _same_shape(self, pred: Array, target: Array) -> Array:
         """Check a target that must look like the prediction; never broadcast."""
-        if target.dtype.kind not in "fiub":
-            raise DtypeError(f"expected real targets, got dtype {target.dtype}", self)
+        target = real_array(target, "target", self)
         if target.shape != pred.shape:
             hint = "targets are never broadcast"
             if target.size == pred.size:
@@ -207,15 +190,3 @@ class Loss:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
-
-
-def as_weight(loss: Loss, value: ArrayLike, name: str) -> Array:
-    """Copy class weights given to a constructor; finite and non-negative."""
-    weight = np.array(value)
-    if weight.dtype.kind not in "fiub":
-        raise DtypeError(f"{type(loss).__name__} expects real numbers as {name}, got {value!r}")
-    if not (np.isfinite(weight) & (weight >= 0)).all():
-        raise ArgumentError(
-            f"{type(loss).__name__} expects {name} finite and not negative, got {value!r}"
-        )
-    return weight.astype(np.float64)

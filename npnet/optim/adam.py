@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from npnet.errors import ArgumentError
 from npnet.ops import update
-from npnet.optim.optimizer import Optimizer, Rate, in_range
-from npnet.parameter import Parameter
-from npnet.typing import Array
+from npnet.optim.optimizer import Optimizer, Params, Rate, Stretch, in_range
 
 
 class Adam(Optimizer):
@@ -60,7 +58,7 @@ class Adam(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        params: Params,
         lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
@@ -85,34 +83,26 @@ class Adam(Optimizer):
         for name, beta in zip(("betas[0]", "betas[1]"), betas, strict=True):
             in_range(self, name, beta, below=1.0)
 
-    def names_of_state(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the names of the moments."""
         both = ("exp_avg", "exp_avg_sq")
         return (*both, "max_exp_avg_sq") if options["amsgrad"] else both
 
-    def update(
-        self,
-        data: Array,
-        grad: Array,
-        state: Mapping[str, Array],
-        options: Mapping[str, Any],
-        lr: float,
-        step: int,
-    ) -> None:
+    def update(self, at: Stretch, options: Mapping[str, Any]) -> None:
         """Do one step."""
         update.adam(
-            data,
-            grad,
-            state["exp_avg"],
-            state["exp_avg_sq"],
-            state["max_exp_avg_sq"] if options["amsgrad"] else None,
-            lr=lr,
+            at.data,
+            at.grad,
+            at.state["exp_avg"],
+            at.state["exp_avg_sq"],
+            at.state.get("max_exp_avg_sq"),
+            lr=at.lr,
             betas=options["betas"],
             eps=options["eps"],
             weight_decay=options["weight_decay"],
             decoupled=self.decoupled,
             maximize=options["maximize"],
-            step=step,
+            step=at.step,
         )
 
 
@@ -145,7 +135,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        params: Params,
         lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,

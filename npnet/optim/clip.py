@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from npnet.errors import ArgumentError
-from npnet.parameter import Parameter, flat_grads
+from npnet.parameter import Parameter
+from npnet.store import flat_grads
 from npnet.typing import Array
 
 

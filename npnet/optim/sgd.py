@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from npnet.errors import ArgumentError
 from npnet.ops import update
-from npnet.optim.optimizer import Optimizer, Rate, in_range
-from npnet.parameter import Parameter
-from npnet.typing import Array
+from npnet.optim.optimizer import Optimizer, Params, Rate, Stretch, in_range
 
 
 class SGD(Optimizer):
@@ -54,7 +52,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        params: Iterable[Parameter] | Iterable[dict[str, Any]],
+        params: Params,
         lr: Rate = 1e-3,
         momentum: float = 0.0,
         dampening: float = 0.0,
@@ -79,29 +77,12 @@ class SGD(Optimizer):
                 f"momentum={options['momentum']!r}, dampening={options['dampening']!r}"
             )
 
-    def names_of_state(self, options: Mapping[str, Any]) -> tuple[str, ...]:
+    def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
         """Return the velocity's name if there is a momentum."""
         return ("momentum_buffer",) if options["momentum"] else ()
 
-    def update(
-        self,
-        data: Array,
-        grad: Array,
-        state: Mapping[str, Array],
-        options: Mapping[str, Any],
-        lr: float,
-        step: int,
-    ) -> None:
+    def update(self, at: Stretch, options: Mapping[str, Any]) -> None:
         """Do one step."""
-        update.sgd(
-            data,
-            grad,
-            state["momentum_buffer"] if options["momentum"] else None,
-            lr=lr,
-            momentum=options["momentum"],
-            dampening=options["dampening"],
-            nesterov=options["nesterov"],
-            weight_decay=options["weight_decay"],
-            maximize=options["maximize"],
-            first=step == 1,
-        )
+        velocity = at.state.get("momentum_buffer")
+        hyper = {k: v for k, v in options.items() if k not in ("params", "lr")}
+        update.sgd(at.data, at.grad, velocity, lr=at.lr, first=at.step == 1, **hyper)

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.data import DataLoader
-from npnet.data.arrays import sample_arrays
-from npnet.errors import ArgumentError, DataError
+from npnet.data.arrays import real_array, sample_arrays
+from npnet.errors import ArgumentError, DataError, DtypeError
 from npnet.typing import Array, ArrayLike, Rng
 
 PASS_ROWS = 256  # rows in a pass that does not train, unless somebody says otherwise
@@ -38,11 +38,10 @@ def as_samples(x: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Batch:
     Batch
         Of all samples.
     """
-    inputs = x if isinstance(x, tuple) else (x,)
-    rest = (y,) if sample_weight is None else (y, sample_weight)
-    arrays = sample_arrays((*inputs, *rest))
-    count = len(inputs)
-    return Batch(arrays[:count], arrays[count], *arrays[count + 1 :])
+    inputs = _arrays(x)
+    weights = () if sample_weight is None else (_array(sample_weight, "sample_weight"),)
+    sample_arrays((*inputs, target := _array(y, "y"), *weights))
+    return Batch(inputs, target, *weights)
 
 
 def split_last(samples: Batch, fraction: float) -> tuple[Batch, Batch]:
@@ -183,14 +182,23 @@ def as_inputs(x: Any) -> tuple[Array, ...]:
     -------
     tuple of ndarray
     """
-    from npnet.data.arrays import real_array
-
-    if isinstance(x, DataLoader):
-        raise ArgumentError("predict takes the array itself rather than a DataLoader of it")
-    given = x if isinstance(x, tuple) else (x,)
-    arrays = tuple(real_array(a, "x" if len(given) == 1 else f"x[{i}]") for i, a in enumerate(given))
-    lengths = {a.shape[:1] for a in arrays}
+    if isinstance(x, DataLoader | Iterator):
+        raise ArgumentError(f"predict takes the array itself, got a {type(x).__name__}")
+    arrays = _arrays(x)
+    lengths = {array.shape[:1] for array in arrays}
     if len(lengths) != 1 or () in lengths:
-        shapes = ", ".join(str(a.shape) for a in arrays) or "none"
+        shapes = ", ".join(str(array.shape) for array in arrays) or "none"
         raise DataError(f"expected inputs with the same number of rows, got shapes {shapes}")
     return arrays
+
+
+def _arrays(x: Any) -> tuple[Array, ...]:
+    if not isinstance(x, tuple):
+        return (_array(x, "x"),)
+    return tuple(_array(array, f"x[{i}]") for i, array in enumerate(x))
+
+
+def _array(data: Any, name: str) -> Array:
+    if isinstance(data, np.ma.MaskedArray):
+        raise DtypeError(f"{name} is a masked array and would lose its mask; fill it first")
+    return real_array(data, name)

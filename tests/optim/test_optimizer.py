@@ -57,7 +57,7 @@ def test_rates_are_read_written_and_scheduled():
     optimizer.lr = 0.3
     assert optimizer.lr == 0.3
     optimizer.lr = lambda step: -1.0
-    with pytest.raises(ArgumentError, match="gave the rate -1.0"):
+    with pytest.raises(ArgumentError, match="is -1.0 at step 5"):
         p.grad = np.zeros(1)
         optimizer.step()
 

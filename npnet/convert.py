@@ -1,0 +1,93 @@
+"""How a user's arrays become npnet's: real, floating, of one dtype, or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npnet.errors import DtypeError, ShapeError, shape_error
+from npnet.typing import Array, ArrayLike, DtypeLike
+
+
+def floating_dtype(value: ArrayLike) -> np.dtype[Any]:
+    """Return the dtype in which npnet holds `value`: its own if that is floating, else float32.
+
+    Parameters
+    ----------
+    value : array_like
+
+    Returns
+    -------
+    dtype
+    """
+    dtype = getattr(value, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind == "f":
+        return dtype
+    return np.dtype(np.float32)
+
+
+def real_array(value: ArrayLike, what: str, layer: Any = None) -> Array:
+    """Return `value` as an array of real numbers of whatever dtype.
+
+    Parameters
+    ----------
+    value : array_like
+    what : str
+        What it is, for the error.
+    layer : Layer, Loss or None
+        Who asks, for the error.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    DtypeError
+        If it is masked, complex, or of objects or strings.
+    ShapeError
+        If it is a ragged sequence.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        raise DtypeError(f"{what}: a masked array would lose its mask; fill it first", layer)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{what}: expected an array, got a ragged sequence", layer) from error
+    if array.dtype.kind not in "fiub":
+        raise DtypeError(f"{what}: expected real numbers, got dtype {array.dtype}", layer)
+    return array
+
+
+def owned_floats(value: ArrayLike, dtype: DtypeLike | None = None) -> Array:
+    """Copy `value` into a contiguous floating array."""
+    dtype = np.dtype(dtype or floating_dtype(value))
+    if dtype.kind != "f":
+        raise DtypeError(f"a parameter holds floating-point numbers, not {dtype}")
+    return np.array(real_array(value, "parameter"), dtype=dtype, order="C")
+
+
+def as_input(value: ArrayLike, dtype: np.dtype[Any] | None, layer: Any) -> Array:
+    """Return `value` in a layer's dtype, or in a floating one if the layer has none (None)."""
+    array = real_array(value, "input", layer)
+    if array.dtype.kind != "f" and layer.takes_integers:
+        return array
+    return array.astype(floating_dtype(value) if dtype is None else dtype, copy=False)
+
+
+def as_output(output: Any, layer: Any) -> Any:
+    """Return what `forward` returned as an array or a tuple of arrays."""
+    if isinstance(output, tuple):
+        return tuple(as_output(y, layer) for y in output)
+    if output is None:
+        raise ShapeError("forward returned None; it must return an array", layer)
+    return np.asarray(output)
+
+
+def as_gradient(value: ArrayLike, shape: tuple[int, ...], dtype: Any, layer: Any) -> Array:
+    """Return an upstream gradient in its output's dtype after a check of its shape."""
+    array = real_array(value, "gradient", layer)
+    if array.shape != shape:
+        raise shape_error(layer, str(shape), array.shape, what="gradient")
+    return array if array.dtype == dtype else array.astype(dtype)

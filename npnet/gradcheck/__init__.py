@@ -1,0 +1,5 @@
+"""Gradient checking: is the backward pass right, and if not, what is wrong with it?"""
+
+from npnet.gradcheck.report import Diagnosis, Element, Report, TensorReport, Verdict, Violation
+
+__all__ = ["Diagnosis", "Element", "Report", "TensorReport", "Verdict", "Violation"]

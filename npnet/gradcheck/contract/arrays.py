@@ -1,0 +1,124 @@
+"""Shapes, dtypes and memory layouts: rules about the arrays that go in and come out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from npnet.context import Context
+from npnet.gradcheck.contract.subject import Fault, Recording, Subject, call_forward, name_of
+from npnet.typing import Array
+
+
+def shapes_and_dtypes(subject: Subject) -> Iterator[str]:
+    """Outputs and gradients have the dtype of the inputs, gradients their tensors' shapes."""
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        layer = subject.fresh(dtype)
+        inputs = subject.arrays(dtype)
+        results = [("inference", subject.infer(layer, inputs))]
+        recording = subject.record(layer, inputs)
+        results.append(("a recorded pass", recording.outputs))
+        for mode, outputs in results:
+            for i, y in enumerate(outputs):
+                if y.dtype.kind == "f" and y.dtype != dtype:
+                    yield (
+                        f"{mode} in {dtype} returned {y.dtype} as "
+                        f"{name_of('output', i, outputs)}"
+                    )
+        # The raw gradients, before a tape would convert them.
+        ctx = Context(layer, True, True, subject.generator())
+        outputs = call_forward(layer, ctx, inputs)
+        dx = Recording(layer, ctx, inputs, outputs).backward(subject.upstream(outputs))
+        for i, (grad, x) in enumerate(zip(dx, inputs, strict=True)):
+            if grad is None:
+                continue
+            what = name_of("input", i, inputs)
+            if grad.shape != x.shape:
+                yield (
+                    f"backward returned a gradient of shape {grad.shape} for the {what} "
+                    f"of shape {x.shape}"
+                )
+                return
+            if grad.dtype != dtype:
+                yield f"backward in {dtype} returned {grad.dtype} as the gradient of the {what}"
+
+
+def precision(subject: Subject) -> Iterator[str]:
+    """A float64 layer computes in float64 all the way.
+
+    Numbers that were rounded to float32 somewhere survive another rounding unchanged. Generic
+    float64 numbers never do, and the gradient with respect to a generic upstream is generic.
+    """
+    rng = np.random.default_rng((subject.seed, 13))
+    layer, inputs = subject.fresh(), subject.arrays()
+    for array in (*inputs, *(p.data for p in layer.parameters())):
+        if array.dtype.kind == "f":  # float32 values would be what the layer was given
+            array *= 1 + 1e-10 * rng.uniform(1, 2, array.shape)
+    one = subject.run(layer, inputs)
+    for name, array in one.named().items():
+        if name.startswith("gradient") and _only_float32(array):
+            yield f"the {name} was rounded to float32, though everything that came in is float64"
+    moves = any(np.any(g) for g in (*one.input_grads, *one.parameter_grads.values()))
+    for i, y in enumerate(one.outputs):
+        # A step function's values may be whole numbers, but then its gradients are zero.
+        if moves and _only_float32(y) and (y != np.round(y)).any():
+            yield f"the {name_of('output', i, one.outputs)} was rounded to float32 on the way"
+
+
+def _only_float32(array: Array) -> bool:
+    if array.dtype != np.float64:
+        return False
+    with np.errstate(over="ignore"):
+        values = array[(array != 0) & np.isfinite(array)]
+        return bool(values.size and (values.astype(np.float32) == values).all())
+
+
+def memory_layout(subject: Subject) -> Iterator[str]:
+    """Strides, Fortran order and read-only flags of inputs and upstream make no difference."""
+    want = subject.reference
+    for name, arrange in LAYOUTS.items():
+        for what in ("inputs", "upstream gradient"):
+            inputs, grads = subject.arrays(), subject.upstream(want.outputs)
+            if what == "inputs":
+                inputs = [arrange(x) for x in inputs]
+            else:
+                grads = [arrange(g) for g in grads]
+            try:
+                got = subject.run(None, inputs, grads)
+            except Fault as fault:
+                yield f"with {name} {what} {fault}"
+                continue
+            for found in subject.differences(got, want):
+                yield f"with {name} {what} {found}"
+                break
+
+
+def _strided(array: Array) -> Array:
+    wide = np.empty((*array.shape[:-1], 2 * array.shape[-1]) if array.ndim else (2,), array.dtype)
+    wide.fill(7)  # what must not be read
+    view = wide[..., ::2] if array.ndim else wide[0:1].reshape(())
+    view[...] = array
+    return view
+
+
+def _reversed(array: Array) -> Array:
+    return np.flip(np.ascontiguousarray(np.flip(array))) if array.ndim else array
+
+
+def _read_only(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+def _fortran(array: Array) -> Array:
+    return np.asfortranarray(array) if array.ndim > 1 else array
+
+
+LAYOUTS: dict[str, Callable[[Array], Any]] = {
+    "non-contiguous": _strided,
+    "reversed": _reversed,
+    "Fortran-ordered": _fortran,
+    "read-only": _read_only,
+}

@@ -1,0 +1,174 @@
+"""The batch axis: rules about batches of none, one and more samples.
+
+They apply where every input has the batch axis, and a batch twice as long gives outputs twice as
+long; a layer of any other kind has no batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from npnet.gradcheck.contract.compare import mismatch
+from npnet.gradcheck.contract.subject import Fault, Pass, Subject, name_of
+from npnet.typing import Array
+
+_ROWS = 8  # how many samples are run alone
+
+
+def has_batches(subject: Subject) -> bool:
+    """Tell whether the layer takes any number of samples along the batch axis."""
+    if "batches" not in subject.cache:
+        subject.cache["batches"] = _has_batches(subject)
+    return bool(subject.cache["batches"])
+
+
+def _has_batches(subject: Subject) -> bool:
+    axis = subject.batch_axis
+    if axis is None or not subject.inputs:
+        return False
+    for x in subject.inputs:  # one axis of real numbers may as well be the features
+        if x.ndim <= max(axis, 1 if x.dtype.kind == "f" else 0):
+            return False
+    lengths = {x.shape[axis] for x in subject.inputs}
+    if len(lengths) != 1 or 0 in lengths:
+        return False
+    (n,) = lengths
+    double = [
+        np.concatenate(pair, axis)
+        for pair in zip(subject.arrays(), subject.others(), strict=True)
+    ]
+    try:
+        outputs = subject.infer(subject.fresh(), double)
+    except Fault:
+        return False
+    single = subject.steady.outputs
+    return all(
+        y.ndim > axis and y.shape[axis] == n and twice.shape == _with_length(y, axis, 2 * n)
+        for y, twice in zip(single, outputs, strict=True)
+    )
+
+
+def batch_of_one(subject: Subject) -> Iterator[str]:
+    """A batch of one sample gives outputs and gradients for one sample."""
+    yield from _batch_of(subject, 1)
+
+
+def empty_batch(subject: Subject) -> Iterator[str]:
+    """A batch without samples gives empty outputs and zero gradients."""
+    yield from _batch_of(subject, 0)
+
+
+def _batch_of(subject: Subject, n: int) -> Iterator[str]:
+    if not has_batches(subject) or not subject.batch_independence:
+        return
+    axis = subject.batch_axis or 0
+    size = "an empty batch" if n == 0 else "a batch of one"
+    inputs = [_rows(x, axis, slice(n)) for x in subject.arrays()]
+    for mode in ("inference", "training"):
+        try:
+            if mode == "inference":
+                outputs = tuple(subject.infer(subject.fresh(), inputs))
+                one = Pass(outputs, (), {})
+            else:
+                one = subject.run(None, inputs)
+        except Fault as fault:
+            yield f"with {size} in {mode} {fault}"
+            return
+        for i, (y, full) in enumerate(zip(one.outputs, subject.steady.outputs, strict=True)):
+            if y.shape != _with_length(full, axis, n):
+                yield (
+                    f"with {size} in {mode} the {name_of('output', i, one.outputs)} has shape "
+                    f"{y.shape} instead of {_with_length(full, axis, n)}"
+                )
+                return
+    for i, (grad, x) in enumerate(zip(one.input_grads, inputs, strict=True)):
+        if grad is not None and grad.shape != x.shape:
+            yield (
+                f"with {size} the gradient of the {name_of('input', i, inputs)} has shape "
+                f"{grad.shape} instead of {x.shape}"
+            )
+    for name, grad in one.parameter_grads.items():
+        if not np.isfinite(grad).all():
+            yield f"with {size} the gradient of {name} is not finite"
+        elif n == 0 and grad.any():
+            yield f"with {size} the gradient of {name} is not zero"
+
+
+def batch_independence(subject: Subject) -> Iterator[str]:
+    """A sample's output and gradients do not depend on the other samples."""
+    if not has_batches(subject) or not subject.batch_independence:
+        return
+    axis = subject.batch_axis or 0
+    whole = subject.steady
+    n = whole.outputs[0].shape[axis]
+    grads = subject.upstream(whole.outputs)
+    total = {name: np.zeros_like(g) for name, g in whole.parameter_grads.items()}
+    for i in range(min(n, _ROWS)):
+        part = (slice(None),) * axis + (slice(i, i + 1),)
+        inputs = [x[part].copy() for x in subject.arrays()]
+        upstream = [g[part].copy() for g in grads]
+        try:
+            got = subject.run(None, inputs, upstream, training=not subject.is_random)
+        except Fault:
+            return  # a rule of its own
+        for name, grad in got.parameter_grads.items():
+            total[name] += grad
+        want = Pass(
+            tuple(y[part] for y in whole.outputs),
+            tuple(None if g is None else g[part] for g in whole.input_grads),
+            {},
+        )
+        for found in subject.differences(got._replace(parameter_grads={}), want, part):
+            if "shape" in found:
+                return  # a rule of its own
+            yield (
+                f"for sample {i} alone {found}, which is what it is among the others; if samples "
+                "are meant to be coupled, pass batch_independence=False"
+            )
+            return
+    if n > _ROWS:
+        return
+    summed = whole._replace(parameter_grads=total)
+    for found in subject.differences(whole, summed):
+        yield f"{found}, the sum over the samples, each alone"
+        return
+
+
+def batches_of_other_sizes(subject: Subject) -> Iterator[str]:
+    """After a batch of one size, a batch of another works the same."""
+    if not has_batches(subject):
+        return
+    axis = subject.batch_axis or 0
+    layer = subject.fresh()
+    double = [np.concatenate([x, x], axis) for x in subject.arrays()]
+    try:
+        longer = subject.run(layer, double)
+        subject.infer(layer, double)
+        got = subject.infer(layer)
+        again = subject.run(layer, double)
+    except Fault as fault:
+        yield f"with a batch of another size than before, {fault}"
+        return
+    want = subject.infer(subject.fresh())
+    for i, (a, b) in enumerate(zip(got, want, strict=True)):
+        found = mismatch(a, b)
+        if found:
+            yield (
+                f"after a batch twice as long the {name_of('output', i, got)} {found}, "
+                "which a new layer gives"
+            )
+    for i, (a, b) in enumerate(zip(again.outputs, longer.outputs, strict=True)):
+        if mismatch(a, b):
+            yield f"after a shorter batch the {name_of('output', i, got)} of a longer one changed"
+
+
+def _rows(x: Array, axis: int, rows: slice) -> Array:
+    part: tuple[Any, ...] = (slice(None),) * axis + (rows,)
+    return x[part].copy()
+
+
+def _with_length(y: Array, axis: int, n: int) -> tuple[int, ...]:
+    return (*y.shape[:axis], n, *y.shape[axis + 1 :])

@@ -1,0 +1,228 @@
+"""Who owns an array: rules about arrays that are changed, kept or used again."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from npnet.gradcheck.contract.compare import mismatch
+from npnet.gradcheck.contract.subject import Subject, compare, name_of, parameter_grads
+from npnet.gradcheck.contract.watch import changes
+from npnet.layer import Layer
+from npnet.parameter import Parameter
+from npnet.typing import Array
+
+
+def inputs_unchanged(subject: Subject) -> Iterator[str]:
+    """Forward and backward leave the inputs as they are."""
+    for text in changes(subject, ["input"]):
+        yield f"{text}; an input belongs to the caller, copy it before writing into it"
+
+
+def upstream_unchanged(subject: Subject) -> Iterator[str]:
+    """Backward leaves the gradient that it is given as it is."""
+    for text in changes(subject, ["upstream gradient"]):
+        yield f"{text}; others may still need it, write into a new array"
+
+
+def outputs_unchanged(subject: Subject) -> Iterator[str]:
+    """Backward leaves the output that forward returned as it is."""
+    for text in changes(subject, ["output"]):
+        yield f"{text}; it was handed out, copy it before writing into it"
+
+
+def parameters_unchanged(subject: Subject) -> Iterator[str]:
+    """Only an optimizer changes parameters."""
+    yield from changes(subject, ["parameter"])
+
+
+def buffers_unchanged(subject: Subject) -> Iterator[str]:
+    """Buffers move in a recorded pass in training mode only."""
+    for text in changes(subject, ["buffer"]):
+        yield f"{text}; update buffers only if ctx.recording and ctx.training"
+
+
+def children_unchanged(subject: Subject) -> Iterator[str]:
+    """A container leaves what its children returned as it is, and so do the children."""
+    for text in changes(subject, ["child"]):
+        yield f"{text}; a child may have kept it, add into an array of your own"
+
+
+def no_state_on_self(subject: Subject) -> Iterator[str]:
+    """A call leaves the layer's attributes as they are."""
+    layer = subject.fresh()
+    subject.infer(layer)
+    for recording in (False, True):
+        subject.run(layer)  # what is made once for a shape may be kept
+        before = _attributes(layer)
+        if recording:
+            subject.run(layer, subject.others())
+        else:
+            subject.infer(layer, subject.others())
+        mode = "a recorded pass" if recording else "inference"
+        after = _attributes(layer)
+        for name in sorted(before.keys() | after.keys()):
+            if before.get(name) != after.get(name):
+                yield (
+                    f"{mode} changed the attribute {name}; keep what backward needs with "
+                    "ctx.save(...), so that two calls do not mix"
+                )
+        if recording is False and before != after:
+            return
+
+
+def nothing_kept_alive(subject: Subject) -> Iterator[str]:
+    """After inference, and after a backward pass, no array of the call is alive."""
+    for recording in (False, True):
+        layer = subject.fresh()
+        alive = _run_and_forget(subject, layer, recording)
+        if any(ref() is not None for ref in alive.values()):
+            gc.collect()
+        for name, ref in alive.items():
+            if ref() is not None:
+                mode = "a finished backward pass" if recording else "inference"
+                yield f"after {mode} the {name} is still alive; something holds on to it"
+
+
+def outputs_not_reused(subject: Subject) -> Iterator[str]:
+    """A later call does not write into what an earlier one returned."""
+    layer = subject.fresh()
+    first = subject.infer(layer)
+    kept = [y.copy() for y in first]
+    subject.infer(layer, subject.others())
+    for i, (y, copy) in enumerate(zip(first, kept, strict=True)):
+        if mismatch(y, copy, 0.0):
+            yield (
+                f"a second inference overwrote the {name_of('output', i, first)} of the first; "
+                "make a new array in each call"
+            )
+    passes, results, copies = [], [], []
+    for inputs in (subject.arrays(), subject.others()):
+        passes.append(subject.record(layer, inputs))
+        results.append([*passes[-1].outputs])
+        copies.append([y.copy() for y in passes[-1].outputs])
+    for one, result, copy in zip(passes, results, copies, strict=True):
+        dx = one.backward(subject.upstream(one.outputs))
+        result += [g for g in dx if g is not None]
+        copy += [g.copy() for g in dx if g is not None]
+    layer.zero_grad()
+    subject.run(layer, subject.others())
+    for result, copy in zip(results, copies, strict=True):
+        for i, (a, b) in enumerate(zip(result, copy, strict=True)):
+            if mismatch(a, b, 0.0):
+                what = "an output" if i < len(passes[0].outputs) else "an input's gradient"
+                yield f"a later pass overwrote {what} of an earlier one; make a new array each time"
+                return
+
+
+def outputs_writable(subject: Subject) -> Iterator[str]:
+    """Writing into the output between forward and backward does not change the gradients."""
+    layer = subject.fresh()
+    inputs = subject.arrays()
+    output, tape = layer.record(*inputs, rng=subject.generator())
+    outputs = output if isinstance(output, tuple) else (output,)
+    upstream = subject.upstream(outputs)
+    scribbled = False
+    for y in outputs:
+        if y.flags.writeable and not any(np.shares_memory(y, x) for x in _held(layer, inputs)):
+            y[...] = 5 if y.dtype.kind != "f" else 5.25
+            scribbled = True
+    if not scribbled:
+        return
+    dx = tape.backward(*upstream, input_grad=True)
+    want = subject.reference
+    got = want._replace(
+        input_grads=tuple(dx) if isinstance(dx, tuple) else (dx,),
+        parameter_grads=parameter_grads(layer),
+    )
+    for found in compare(got, want):
+        yield (
+            f"after the caller wrote into the output, {found}; keep the output with "
+            "ctx.save(...), or save a copy, so that it can be protected"
+        )
+        return
+
+
+def gradients_not_shared(subject: Subject) -> Iterator[str]:
+    """A parameter's gradient is an array of its own."""
+    layer = subject.fresh()
+    recording = subject.record(layer)
+    grads = subject.upstream(recording.outputs)
+    dx = recording.backward(grads)
+    others = [("the upstream gradient", g) for g in grads]
+    others += [("an input", x) for x in recording.inputs]
+    others += [("an input's gradient", g) for g in dx if g is not None]
+    others += [(f"the value of {name}", p.data) for name, p in layer.named_parameters()]
+    seen: list[tuple[str, Array]] = []
+    for name, p in layer.named_parameters():
+        if p.grad is None:
+            continue
+        for what, other in others + seen:
+            if np.shares_memory(p.grad, other):
+                yield (
+                    f"the gradient of {name} shares memory with {what}; "
+                    "use ctx.add_grad(parameter, value), which copies"
+                )
+        seen.append((f"the gradient of {name}", p.grad))
+
+
+def _held(layer: Layer, inputs: Sequence[Array]) -> list[Array]:
+    """Return the arrays that an output may be a view of."""
+    values = [p.data for p in layer.parameters()]
+    return [*inputs, *values, *(b for _, part in layer.named_layers() for b in
+                                part._buffers.values())]  # fmt: skip
+
+
+def _run_and_forget(subject: Subject, layer: Layer, recording: bool) -> dict[str, Any]:
+    """Run a pass whose arrays only weak references know when this returns."""
+    inputs = subject.arrays()
+    arrays = {name_of("input", i, inputs): x for i, x in enumerate(inputs)}
+    if recording:
+        one = subject.record(layer, inputs)
+        outputs = one.outputs
+        grads = subject.upstream(outputs)
+        arrays |= {
+            name_of("upstream gradient", i, grads): g for i, g in enumerate(grads)
+        }
+        one.backward(grads)
+    else:
+        outputs = subject.infer(layer, inputs)
+    held = {id(a) for a in _held(layer, ())}
+    arrays |= {name_of("output", i, outputs): y for i, y in enumerate(outputs)}
+    return {name: weakref.ref(a) for name, a in arrays.items() if id(a) not in held}
+
+
+def _attributes(layer: Layer) -> dict[str, Any]:
+    """Describe every attribute of a layer, of its class, and of its children by value."""
+    found = {}
+    for prefix, part in layer.named_layers():
+        for name, value in vars(part).items():
+            if name not in ("_parameters", "_buffers", "_layers") and name not in part._buffers:
+                found[f"{prefix}.{name}" if prefix else name] = _by_value(value, 0)
+        for name, value in vars(type(part)).items():
+            if isinstance(value, np.ndarray | list | dict | set | int | float):
+                found[f"{type(part).__name__}.{name}"] = _by_value(value, 0)
+    return found
+
+
+def _by_value(value: Any, depth: int) -> Any:
+    """Return something that compares equal as long as `value` stays the same."""
+    if isinstance(value, np.ndarray):
+        return ("array", value.dtype.str, value.shape, value.tobytes())
+    if isinstance(value, np.random.Generator):
+        return ("generator", str(value.bit_generator.state))
+    if isinstance(value, Layer | Parameter | type) or callable(value) or depth > 4:
+        return id(value)
+    if isinstance(value, dict):
+        return [(str(k), _by_value(v, depth + 1)) for k, v in value.items()]
+    if isinstance(value, list | tuple):
+        return [_by_value(v, depth + 1) for v in value]
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    if hasattr(value, "__dict__"):
+        return (id(value), _by_value(vars(value), depth + 1))
+    return repr(value)

@@ -1,0 +1,132 @@
+"""State and randomness: rules about saved values, copies and where random numbers come from."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from npnet.gradcheck.contract.compare import mismatch
+from npnet.gradcheck.contract.subject import Subject, compare, describe, name_of
+from npnet.layer import Layer
+from npnet.random import default_generator
+from npnet.typing import Array
+
+
+def state_dict(subject: Subject) -> Iterator[str]:
+    """A layer that loads another's state dictionary computes the same."""
+    layer = subject.fresh()
+    want = [y.copy() for y in subject.infer(layer)]
+    try:
+        state = layer.state_dict()
+    except Exception as error:
+        yield f"state_dict raised {describe(error)}"
+        return
+    for value in state.values():
+        if any(np.shares_memory(value, p.data) for p in layer.parameters()):
+            yield "state_dict returned a parameter's own array instead of a copy"
+            return
+    if subject.make is None:
+        other = subject.fresh()
+        for value in _own_state(other):
+            value += 1
+    else:
+        other = subject.make().astype(np.float64)
+    try:
+        other.load_state_dict({name: value.copy() for name, value in state.items()})
+    except Exception as error:
+        yield f"load_state_dict raised {describe(error)}"
+        return
+    for i, (a, b) in enumerate(zip(subject.infer(other), want, strict=True)):
+        found = mismatch(a, b)
+        if found:
+            yield (
+                f"another layer with the same state dictionary gives another "
+                f"{name_of('output', i, want)}, which {found}; something that it computes with "
+                "is neither a Parameter nor a Buffer"
+            )
+            return
+
+
+def deep_copy(subject: Subject) -> Iterator[str]:
+    """copy.deepcopy gives an independent layer that computes the same."""
+    layer = subject.fresh()
+    want = [y.copy() for y in subject.infer(layer)]
+    try:
+        twin = copy.deepcopy(layer)
+    except Exception as error:
+        yield f"copy.deepcopy raised {describe(error)}"
+        return
+    for found in _outputs_differ(subject, twin, want):
+        yield f"of the copy the {found}"
+        return
+    for value in _own_state(twin):
+        value += 1
+    for found in _outputs_differ(subject, layer, want):
+        yield f"after the copy's parameters were changed, the original's {found}"
+        return
+    twin = copy.deepcopy(layer)
+    for value in _own_state(layer):
+        value += 1
+    for found in _outputs_differ(subject, twin, want):
+        yield f"after the original's parameters were changed, the copy's {found}"
+        return
+
+
+def randomness(subject: Subject) -> Iterator[str]:
+    """Random numbers come from ctx.rng, and inference draws none."""
+    layer = subject.fresh()
+    sources = _random_states()
+    subject.run(layer)
+    for name, state in _random_states().items():
+        if state != sources[name]:
+            yield f"a recorded pass with a generator given draws from {name}; use ctx.rng"
+    sources = _random_states()
+    subject.infer(layer)
+    for name, state in _random_states().items():
+        if state != sources[name]:
+            yield f"inference draws from {name}; it must be repeatable"
+    if subject.draws_random_numbers:
+        generator = subject.generator()
+        recording = subject.record(layer, rng=generator)
+        before = generator.bit_generator.state
+        recording.backward(subject.upstream(recording.outputs))
+        if generator.bit_generator.state != before:
+            yield "backward draws random numbers; draw them in forward and save what they gave"
+        generator = subject.generator(0)
+        seeded = subject.run(layer, rng=generator)
+        for found in compare(seeded, subject.reference):
+            yield f"with the same generator {found}"
+            return
+
+
+def _outputs_differ(subject: Subject, layer: Layer, want: list[Array]) -> Iterator[str]:
+    subject_outputs = subject.infer(layer)
+    for i, (a, b) in enumerate(zip(subject_outputs, want, strict=True)):
+        found = mismatch(a, b)
+        if found:
+            yield f"{name_of('output', i, want)} {found}"
+
+
+def _own_state(layer: Layer) -> Iterator[Array]:
+    """Yield the arrays of parameters and floating buffers."""
+    for p in layer.parameters():
+        yield p.data
+    for _, part in layer.named_layers():
+        for value in part._buffers.values():
+            if value.dtype.kind == "f":
+                yield value
+
+
+def _random_states() -> dict[str, Any]:
+    """Read the state of every generator that a layer must leave alone."""
+    numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
+    return {
+        "NumPy's global generator": str((numpy_state["state"]["pos"], numpy_state["gauss"]))
+        + str(hash(numpy_state["state"]["key"].tobytes())),
+        "Python's random module": random.getstate(),
+        "npnet's default generator": default_generator().bit_generator.state,
+    }

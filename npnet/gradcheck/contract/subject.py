@@ -1,0 +1,377 @@
+"""Subject, the layer under examination: fresh copies of it, its inputs, and passes through it.
+
+Passes are run on the raw `forward` and `backward` with a context, below the conversions that
+`Layer.record` and `Tape` make, so that what the layer itself returned can be looked at.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npnet.context import Context
+from npnet.gradcheck.contract.compare import mismatch, where_it_happened
+from npnet.layer import Layer
+from npnet.typing import Array, DtypeLike
+
+
+class Fault(Exception):
+    """A call of the layer failed or returned something else than arrays; the text says what."""
+
+
+class Pass(NamedTuple):
+    """What one recorded pass gave: None stands for the gradient of an integer input."""
+
+    outputs: tuple[Array, ...]
+    input_grads: tuple[Array | None, ...]
+    parameter_grads: dict[str, Array]
+
+    def named(self) -> dict[str, Array]:
+        """Return every array under a name that a sentence can use."""
+        found = {name_of("output", i, self.outputs): y for i, y in enumerate(self.outputs)}
+        for i, grad in enumerate(self.input_grads):
+            if grad is not None:
+                found["gradient of " + name_of("input", i, self.input_grads)] = grad
+        for name, grad in self.parameter_grads.items():
+            found[f"gradient of {name}"] = grad
+        return found
+
+
+class Recording(NamedTuple):
+    """A recorded forward pass that waits for its backward pass."""
+
+    layer: Layer
+    ctx: Context
+    inputs: Sequence[Array]
+    outputs: tuple[Array, ...]
+
+    def backward(self, grads: Sequence[Array], needs_input_grad: bool = True) -> Any:
+        """Run the raw backward pass; return one gradient for each input."""
+        self.ctx.needs_input_grad = needs_input_grad
+        try:
+            result = self.ctx.backward(*grads, needs_input_grad=needs_input_grad)
+        except Exception as error:
+            raise Fault(f"backward raised {describe(error)}") from error
+        return _checked_grads(result, self.inputs) if needs_input_grad else None
+
+
+class Subject:
+    """One layer under examination.
+
+    Parameters
+    ----------
+    layer : Layer
+        Never run itself: every rule works on copies.
+    inputs : list of ndarray
+        In float64, or integers.
+    make : callable, optional
+        Makes another layer of the same kind.
+    batch_axis : int or None
+        The axis that counts the samples.
+    batch_independence : bool
+        Whether one sample's result must not depend on the others.
+    seed : int
+        Of upstream gradients and of the generators that passes draw from.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: list[Array],
+        make: Callable[[], Any] | None = None,
+        *,
+        batch_axis: int | None = 0,
+        batch_independence: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.layer = layer
+        self.inputs = inputs
+        self.make = make
+        self.batch_axis = batch_axis
+        self.batch_independence = batch_independence
+        self.seed = seed
+        self.cache: dict[str, Any] = {}  # what several rules look at
+        self._bases: dict[Any, Layer] = {}
+
+    # --- copies of the layer and its inputs
+
+    def fresh(self, dtype: DtypeLike = np.float64) -> Layer:
+        """Return a copy of the layer in `dtype`, without gradients."""
+        key = np.dtype(dtype)
+        if key not in self._bases:
+            base = self._twin()
+            base.zero_grad()
+            self._bases[key] = base.astype(key)
+        try:
+            return copy.deepcopy(self._bases[key])
+        except Exception:
+            del self._bases[key]  # deepcopy is a rule of its own: here a new layer serves as well
+            return self._twin().astype(key)
+
+    def _twin(self) -> Layer:
+        try:
+            return copy.deepcopy(self.layer)
+        except Exception as error:
+            if self.make is None:
+                raise Fault(
+                    f"copy.deepcopy raised {describe(error)}; the checks work on copies, so "
+                    "pass a function that makes the layer"
+                ) from error
+        twin: Layer = self.make()
+        twin.load_state_dict(self.layer.state_dict())
+        return twin
+
+    def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
+        """Return copies of the inputs; integers stay integers."""
+        return [np.array(x, dtype=dtype if x.dtype.kind == "f" else None) for x in self.inputs]
+
+    def others(self) -> list[Array]:
+        """Return other inputs of the same shapes that are as good.
+
+        Each sample is mixed with the one before it: intervals, simplices and other convex domains
+        are not left.
+        """
+        return [_mixed(x) for x in self.inputs]
+
+    def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
+        """Draw a gradient for each output; zeros for an integer one."""
+        rng = np.random.default_rng((self.seed, variant))
+        grads = []
+        for y in outputs:
+            grad = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
+            grads.append(np.asarray(grad if y.dtype.kind == "f" else 0 * grad, y.dtype))
+        return grads
+
+    def generator(self, variant: int = 0) -> np.random.Generator:
+        """Return the generator that a pass draws from: always the same numbers."""
+        return np.random.default_rng((self.seed, 7, variant))
+
+    # --- passes
+
+    def infer(self, layer: Layer, inputs: Sequence[Array] | None = None) -> tuple[Array, ...]:
+        """Run the layer as ``layer(*inputs)`` does and return its raw outputs."""
+        return self._forward(layer, inputs, Context(layer, recording=False, training=False)).outputs
+
+    def record(
+        self,
+        layer: Layer,
+        inputs: Sequence[Array] | None = None,
+        *,
+        training: bool = True,
+        rng: np.random.Generator | None = None,
+    ) -> Recording:
+        """Run a forward pass that remembers, from the layer's first buffers."""
+        self._restore_buffers(layer)
+        rng = self.generator() if rng is None else rng
+        return self._forward(layer, inputs, Context(layer, True, training, rng))
+
+    def run(
+        self,
+        layer: Layer | None = None,
+        inputs: Sequence[Array] | None = None,
+        upstream: Sequence[Array] | None = None,
+        *,
+        training: bool = True,
+        needs_input_grad: bool = True,
+        rng: np.random.Generator | None = None,
+    ) -> Pass:
+        """Run one pass forward and backward, starting without gradients."""
+        layer = self.fresh() if layer is None else layer
+        layer.zero_grad()
+        recording = self.record(layer, inputs, training=training, rng=rng)
+        outputs = tuple(y.copy() for y in recording.outputs)
+        grads = self.upstream(outputs) if upstream is None else upstream
+        dx = recording.backward(grads, needs_input_grad)
+        return Pass(outputs, dx if needs_input_grad else (), parameter_grads(layer))
+
+    def _forward(self, layer: Layer, inputs: Sequence[Array] | None, ctx: Context) -> Recording:
+        inputs = self.arrays() if inputs is None else inputs
+        return Recording(layer, ctx, inputs, call_forward(layer, ctx, inputs))
+
+    def _restore_buffers(self, layer: Layer) -> None:
+        base = None
+        for name, part in layer.named_layers():
+            for key in part._buffers:
+                base = base or dict(self.layer.named_layers())
+                value = base[name]._buffers[key]
+                floating = value.dtype.kind == "f" and layer.dtype is not None
+                setattr(part, key, np.array(value, layer.dtype if floating else None))
+
+    # --- what kind of layer it is
+
+    @cached_property
+    def reference(self) -> Pass:
+        """A training pass in float64, to which others are compared."""
+        return self.run()
+
+    @cached_property
+    def draws_random_numbers(self) -> bool:
+        """Whether a training pass depends on the context's generator."""
+        generator = self.generator()
+        before = generator.bit_generator.state
+        self.record(self.fresh(), rng=generator)
+        return bool(generator.bit_generator.state != before)
+
+    @cached_property
+    def moves_buffers(self) -> bool:
+        """Whether a training pass changes buffers."""
+        layer = self.fresh()
+        before = buffers(layer)
+        self.record(layer)
+        after = buffers(layer)
+        return any(mismatch(after[name], before[name], 0.0) for name in before)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether training mode differs from evaluation mode by right."""
+        return self.draws_random_numbers or self.moves_buffers
+
+    @cached_property
+    def steady(self) -> Pass:
+        """A pass in the mode in which the layer is one fixed function."""
+        return self.run(training=not self.is_random)
+
+    @cached_property
+    def noise(self) -> dict[str, Array]:
+        """How far rounding errors in everything that goes in move each result of a pass."""
+        rng = np.random.default_rng((self.seed, 11))
+        worst = {name: np.zeros(a.shape) for name, a in self.reference.named().items()}
+        for still, training in ((self.reference, True), (self.steady, not self.is_random)):
+            for _ in range(2):
+                layer, inputs = self.fresh(), self.arrays()
+                grads = self.upstream(still.outputs)
+                for array in (*inputs, *grads, *(p.data for p in layer.parameters())):
+                    if array.dtype.kind == "f":
+                        array *= 1 + rng.choice([-1, 1], array.shape) * 4e-16
+                moved = self.run(layer, inputs, grads, training=training).named()
+                for name, a in still.named().items():
+                    if moved[name].shape == worst[name].shape:
+                        np.maximum(worst[name], np.abs(moved[name] - a), out=worst[name])
+        return worst
+
+    def differences(self, got: Pass, want: Pass, part: Any = ...) -> Iterator[str]:
+        """Yield a phrase for every result of `got` that differs by more than rounding from `want`.
+
+        Rounding errors may be large where the layer is steep or numbers cancel. `part` selects
+        the rows of `noise` that `got` and `want` hold of inputs and outputs.
+        """
+        wanted = want.named()
+        for name, array in got.named().items():
+            if mismatch(array, wanted[name]):
+                noise = self.noise[name]
+                noise = noise if name in _by_parameter(want) else noise[part]
+                slack = 1000 * noise if noise.shape == array.shape else 0.0
+                found = mismatch(array, wanted[name], slack=slack)
+                if found:
+                    yield f"the {name} {found}"
+
+
+def _by_parameter(one: Pass) -> set[str]:
+    return {f"gradient of {name}" for name in one.parameter_grads}
+
+
+def compare(got: Pass, want: Pass) -> Iterator[str]:
+    """Yield a phrase for every result of `got` that is not that of `want`."""
+    wanted = want.named()
+    for name, array in got.named().items():
+        found = mismatch(array, wanted[name])
+        if found:
+            yield f"the {name} {found}"
+
+
+def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    """Run `forward` and return its outputs as a tuple of arrays, or raise a `Fault`."""
+    try:
+        output = layer.forward(ctx, *inputs)
+    except Exception as error:
+        shapes = ", ".join(str(x.shape) for x in inputs)
+        raise Fault(f"forward raised {describe(error)}, with inputs of shape {shapes}") from error
+    outputs = output if isinstance(output, tuple) else (output,)
+    if not outputs:
+        raise Fault("forward returned an empty tuple; it must return at least one array")
+    for i, y in enumerate(outputs):
+        what = name_of("output", i, outputs)
+        if y is None:
+            raise Fault(
+                f"forward returned None as {what}; does it lack a return statement?"
+                if len(outputs) > 1
+                else "forward returned None; does it lack a return statement?"
+            )
+        if not isinstance(y, np.ndarray | np.generic | float):
+            raise Fault(
+                f"forward returned a {type(y).__name__} as {what}; "
+                "it must return an array or a tuple of arrays"
+            )
+        dtype = np.asarray(y).dtype
+        if dtype.kind not in "fiub":
+            raise Fault(f"forward returned an array of dtype {dtype} as {what}, not real numbers")
+    return tuple(np.asarray(y) for y in outputs)
+
+
+def _checked_grads(result: Any, inputs: Sequence[Array]) -> tuple[Array | None, ...]:
+    grads = result if isinstance(result, tuple) else (result,)
+    if len(grads) != len(inputs):
+        raise Fault(
+            f"backward returned {len(grads)} gradient(s) for {len(inputs)} input(s); "
+            "it must return one for each, None for an integer one"
+        )
+    found: list[Array | None] = []
+    for i, (grad, x) in enumerate(zip(grads, inputs, strict=True)):
+        what = name_of("input", i, inputs)
+        if x.dtype.kind != "f":
+            found.append(None)
+            continue
+        if grad is None:
+            raise Fault(f"backward returned None as the gradient of {what}, which is floating")
+        if not isinstance(grad, np.ndarray | np.generic | float | int):
+            raise Fault(f"backward returned a {type(grad).__name__} as the gradient of {what}")
+        if np.asarray(grad).dtype.kind not in "fiub":
+            raise Fault(
+                f"backward returned dtype {np.asarray(grad).dtype} as the gradient of {what}, "
+                "not real numbers"
+            )
+        found.append(np.asarray(grad))
+    return tuple(found)
+
+
+def parameter_grads(layer: Layer) -> dict[str, Array]:
+    """Copy the parameters' gradients; one that was never filled is zero."""
+    return {
+        name: np.zeros_like(p.data) if p.grad is None else p.grad.copy()
+        for name, p in layer.named_parameters()
+    }
+
+
+def buffers(layer: Layer) -> dict[str, Array]:
+    """Copy every buffer under its dotted name."""
+    return {
+        f"{prefix}.{name}" if prefix else name: value.copy()
+        for prefix, part in layer.named_layers()
+        for name, value in part._buffers.items()
+    }
+
+
+def name_of(kind: str, index: int, group: Sequence[Any]) -> str:
+    """Return ``"input"``, or ``"input 1"`` where there are several."""
+    return kind if len(group) == 1 else f"{kind} {index}"
+
+
+def describe(error: Exception) -> str:
+    """Put an exception into one line, with the place in the layer's code."""
+    text = str(error.args[0]) if error.args else ""
+    text = " ".join(text.split())
+    return f"{type(error).__name__}: {text} ({where_it_happened(error)})"
+
+
+def _mixed(x: Array) -> Array:
+    if x.size == 0:
+        return x.copy()
+    rolled = np.roll(x, 1, axis=0) if x.ndim > 1 and len(x) > 1 else np.roll(x, 1)
+    if x.dtype.kind != "f":
+        return rolled
+    mixed = 0.9 * x + 0.1 * rolled
+    return np.asarray(mixed if (mixed != x).any() else 0.9 * x + 0.1 * (x == 0))

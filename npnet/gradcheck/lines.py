@@ -1,0 +1,156 @@
+"""Lines through the point of the check: one for each element, or one along a random direction.
+
+The derivative along a line is all that differences can see; an element of a gradient is the
+derivative along its own axis.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from npnet.typing import Array
+
+
+class Lines(Protocol):
+    """Straight lines on which a function is evaluated.
+
+    Attributes
+    ----------
+    scale : ndarray, shape (m,)
+        A step that changes the function markedly.
+    finest : ndarray, shape (m,)
+        The smallest useful step.
+    """
+
+    scale: Array
+    finest: Array
+
+    def __len__(self) -> int: ...
+
+    def move(self, i: int, step: float) -> float:
+        """Put the variables at `step` on line i; return the step really taken after rounding."""
+
+    def restore(self, i: int) -> None:
+        """Put the variables back."""
+
+    def only(self, chosen: Array) -> Lines:
+        """Return some of the lines."""
+
+
+class ElementLines:
+    """One line for each chosen element of a variable.
+
+    Parameters
+    ----------
+    variable : ndarray, contiguous
+        Live.
+    indices : ndarray of int, shape (m,)
+        Positions in the flattened variable.
+    reach : float
+        By how many times its size the variable must move to change the function markedly.
+    """
+
+    def __init__(self, variable: Array, indices: Array, reach: float = 1.0) -> None:
+        self._variable = variable
+        self._flat = variable.reshape(-1)
+        self._indices = indices
+        self._reach = reach
+        self._positions: list[int] = indices.tolist()
+        self._start: list[float] = self._flat[indices].tolist()
+        typical = typical_size(variable)
+        size = np.abs(self._flat[indices])
+        self.scale = np.maximum(size, typical) * reach
+        self.finest = np.where(size > 0, size, typical * min(reach, 1.0)) * 2.0**-42
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def move(self, i: int, step: float) -> float:
+        """Shift one element."""
+        start = self._start[i]
+        moved = start + step
+        self._flat[self._positions[i]] = moved
+        return moved - start
+
+    def restore(self, i: int) -> None:
+        """Put the element back."""
+        self._flat[self._positions[i]] = self._start[i]
+
+    def only(self, chosen: Array) -> ElementLines:
+        """Return the lines of some of the elements."""
+        return ElementLines(self._variable, self._indices[chosen], self._reach)
+
+
+class DirectionLine:
+    """One line along which several variables move at once.
+
+    Parameters
+    ----------
+    variables : list of ndarray
+        Live.
+    directions : list of ndarray
+        One for each variable.
+    """
+
+    def __init__(self, variables: list[Array], directions: list[Array]) -> None:
+        self._variables = variables
+        self._start = [x.copy() for x in variables]
+        self._directions = directions
+        self.scale = np.ones(1)
+        self.finest = np.full(1, 2.0**-42)
+
+    def __len__(self) -> int:
+        return 1
+
+    def move(self, i: int, step: float) -> float:
+        """Shift all variables by `step` times the direction."""
+        for x, start, v in zip(self._variables, self._start, self._directions, strict=True):
+            np.multiply(v, step, out=x)
+            x += start
+        return step
+
+    def restore(self, i: int) -> None:
+        """Put the variables back."""
+        for x, start in zip(self._variables, self._start, strict=True):
+            x[...] = start
+
+    def only(self, chosen: Array) -> DirectionLine:
+        """Return the line itself; there is only one."""
+        return self
+
+
+def typical_size(x: Array) -> float:
+    """Return the median size of the elements that are not zero, 1 if all are.
+
+    Parameters
+    ----------
+    x : ndarray
+
+    Returns
+    -------
+    float
+    """
+    sizes = np.abs(x[x != 0])
+    return float(np.median(sizes)) if sizes.size else 1.0
+
+
+def random_direction(x: Array, reach: float, rng: np.random.Generator) -> Array:
+    """Draw a direction in which every element moves by about its typical size.
+
+    Parameters
+    ----------
+    x : ndarray
+    reach : float
+        Multiplies the size.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray, shape of `x`
+        Bounded away from zero, so that no element hides.
+    """
+    size = np.maximum(np.abs(x), typical_size(x)) * reach
+    sign = rng.choice([-1.0, 1.0], x.shape)
+    return np.asarray(sign * size * rng.uniform(0.5, 1.0, x.shape))

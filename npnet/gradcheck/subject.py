@@ -1,0 +1,408 @@
+"""What is checked, in a private copy: its variables, one forward pass, one backward pass.
+
+A subject hides whether a layer or a loss is checked. Its `variables` are live arrays: whoever
+writes into them and calls `write_outputs` sees the output at the new point.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+
+from npnet.context import Context
+from npnet.errors import ArgumentError, DtypeError, ShapeError
+from npnet.layer import Layer
+from npnet.losses.loss import Loss
+from npnet.typing import Array, ArrayLike, DtypeLike
+
+
+class Subject:
+    """Base: named variables and the outputs and gradients at their present values.
+
+    Parameters
+    ----------
+    original : Layer or Loss
+        Copied, never touched.
+    dtype : dtype
+        In which the copy computes.
+
+    Attributes
+    ----------
+    checked : Layer or Loss
+        The copy.
+    names : list of str
+    variables : list of ndarray, contiguous
+        What is differentiated: floating inputs, then parameters.
+    output_shapes : tuple of tuple of int
+        Known after the first `outputs`.
+    several_outputs : bool
+        Whether forward returns a tuple.
+    refusals : list of Exception
+        The last exception that forward raised at a shifted point, if any.
+    """
+
+    inputs: tuple[Array, ...]
+
+    def __init__(self, original: Any, dtype: DtypeLike) -> None:
+        try:
+            self.checked = copy.deepcopy(original)
+        except Exception as error:
+            raise ArgumentError(
+                f"{type(original).__name__} cannot be copied with copy.deepcopy "
+                f"({type(error).__name__}: {error}); the check runs on a copy"
+            ) from error
+        self.dtype = np.dtype(dtype)
+        self.names: list[str] = []
+        self.variables: list[Array] = []
+        self.output_shapes: tuple[tuple[int, ...], ...] = ()
+        self.several_outputs = False
+        self.refusals: list[Exception] = []
+
+    @property
+    def size(self) -> int:
+        """Number of elements of all outputs."""
+        return sum(int(np.prod(shape)) for shape in self.output_shapes)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Length of the first axis that all inputs share, if there is one."""
+        lengths = {x.shape[0] if x.ndim else None for x in self.inputs}
+        return lengths.pop() if len(lengths) == 1 else None
+
+    def run(self) -> Any:
+        """Compute the raw output at the variables' present values."""
+        raise NotImplementedError
+
+    def gradients(self, upstream: list[Array]) -> list[Array | None]:
+        """Run forward and backward.
+
+        Parameters
+        ----------
+        upstream : list of ndarray
+            One for each output; copied.
+
+        Returns
+        -------
+        list
+            One gradient for each variable, None where backward set none.
+        """
+        raise NotImplementedError
+
+    def outputs(self) -> list[Array]:
+        """Compute the outputs, checked: real arrays, of the shapes of the first call.
+
+        Returns
+        -------
+        list of ndarray
+            Copies.
+
+        Raises
+        ------
+        ShapeError, DtypeError
+            If forward returns something else.
+        """
+        result = self.run()
+        several = isinstance(result, tuple)
+        found = [_as_output(y) for y in (result if several else (result,))]
+        shapes = tuple(y.shape for y in found)
+        if self.output_shapes and shapes != self.output_shapes:
+            raise ShapeError(
+                f"forward returned shape {_shapes(shapes)} in a second call on the same input, "
+                f"{_shapes(self.output_shapes)} in the first"
+            )
+        self.output_shapes, self.several_outputs = shapes, several
+        return found
+
+    def write_outputs(self, row: Array) -> None:
+        """Write all outputs, flattened, into `row`; NaN if forward cannot be computed here.
+
+        Parameters
+        ----------
+        row : ndarray, shape (size,)
+        """
+        try:
+            result = self.run()
+        except Exception as error:  # outside the layer's domain; such a step is passed over
+            self.refusals[:] = [error]
+            row.fill(np.nan)
+            return
+        if not self.several_outputs:
+            if np.shape(result) != self.output_shapes[0]:
+                raise ShapeError(_unstable(np.shape(result), self.output_shapes[0]))
+            row.reshape(self.output_shapes[0])[...] = result
+            return
+        start = 0
+        for y, shape in zip(result, self.output_shapes, strict=True):
+            if np.shape(y) != shape:
+                raise ShapeError(_unstable(np.shape(y), shape))
+            stop = start + int(np.prod(shape))
+            row[start:stop].reshape(shape)[...] = y
+            start = stop
+
+    def split(self, flat: Array) -> list[Array]:
+        """Cut a vector over all outputs into one array for each.
+
+        Parameters
+        ----------
+        flat : ndarray, shape (size,)
+
+        Returns
+        -------
+        list of ndarray
+            Copies.
+        """
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.output_shapes])
+        parts = np.split(flat, ends[:-1])
+        return [p.reshape(s).copy() for p, s in zip(parts, self.output_shapes, strict=True)]
+
+
+class LayerSubject(Subject):
+    """A layer, container or model.
+
+    Parameters
+    ----------
+    layer : Layer
+    inputs : sequence of array_like
+        Integer arrays are passed on and not differentiated if the layer takes integers.
+    dtype : dtype
+    training : bool
+        Whether the passes train (dropout drops).
+    seed : int
+        Of the generator that every pass starts with, so that all draw the same numbers.
+    """
+
+    checked: Layer
+
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: tuple[ArrayLike, ...],
+        dtype: DtypeLike = np.float64,
+        training: bool = True,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(layer, dtype)
+        self.checked.astype(self.dtype)
+        self.checked.zero_grad()
+        self.training = training
+        arrays = [_as_input(self.checked, x, i) for i, x in enumerate(inputs)]
+        self.inputs = tuple(
+            x.astype(self.dtype, order="C") if x.dtype.kind == "f" else x.copy() for x in arrays
+        )
+        for i, x in enumerate(self.inputs):
+            if x.dtype.kind == "f":
+                self.names.append("input" if len(self.inputs) == 1 else f"input {i}")
+                self.variables.append(x)
+        self.parameters = dict(self.checked.named_parameters())
+        self.names += self.parameters
+        self.variables += [p.data for p in self.parameters.values()]
+        self._buffers = [
+            (layer, name, buffer.copy())
+            for _, layer in self.checked.named_layers()
+            for name, buffer in layer._buffers.items()
+        ]
+        self._rng = np.random.default_rng(seed)
+        self._rng_state = self._rng.bit_generator.state
+        self.draws = True  # whether forward draws random numbers; assumed until it was seen
+        self.copies_inputs = True  # whether every pass is given copies, for a layer that mutates
+
+    def rewind(self) -> np.random.Generator:
+        """Put the generator and the buffers back to where every pass starts.
+
+        Returns
+        -------
+        numpy.random.Generator
+            To be given to the pass.
+        """
+        if self.draws:
+            self._rng.bit_generator.state = self._rng_state
+        for layer, name, value in self._buffers:
+            setattr(layer, name, value.copy())
+        return self._rng
+
+    def look(self) -> None:
+        """Find out once whether forward draws random numbers: rewinding costs more than a pass."""
+        self.draws = True
+        self.run()
+        self.draws = bool(self._rng.bit_generator.state != self._rng_state)
+        self.rewind()
+
+    def run(self) -> Any:
+        """Compute the raw output in a recorded pass, so that dropout's masks are the same."""
+        ctx = Context(self.checked, recording=True, training=self.training, rng=self.rewind())
+        if self.copies_inputs:
+            return self.checked.forward(ctx, *[x.copy() for x in self.inputs])
+        return self.checked.forward(ctx, *self.inputs)
+
+    def record(self, *inputs: Array) -> Any:
+        """Record a pass from the common starting point.
+
+        Parameters
+        ----------
+        *inputs : ndarray
+
+        Returns
+        -------
+        output, tape
+            As `Layer.record` returns them.
+        """
+        return self.checked.record(*inputs, training=self.training, rng=self.rewind())
+
+    def gradients(self, upstream: list[Array]) -> list[Array | None]:
+        """Run forward and backward with fresh gradients."""
+        self.checked.zero_grad()
+        _, tape = self.record(*[x.copy() for x in self.inputs])
+        found = self.collect(tape.backward(*[r.copy() for r in upstream], input_grad=True))
+        self.checked.zero_grad()
+        return found
+
+    def collect(self, result: Any) -> list[Array | None]:
+        """List what one backward pass gave: gradients of floating inputs, then of parameters.
+
+        Parameters
+        ----------
+        result : ndarray or tuple
+            What ``tape.backward(..., input_grad=True)`` returned.
+
+        Returns
+        -------
+        list
+
+        Raises
+        ------
+        ShapeError
+            If an input's gradient is missing or has another shape than the input.
+        """
+        several = isinstance(result, tuple)
+        grads = result if several else (result,)
+        if len(grads) != len(self.inputs):
+            raise ShapeError(
+                f"backward returned {len(grads)} gradient(s) for {len(self.inputs)} input(s)"
+            )
+        found: list[Array | None] = []
+        for i, (x, grad) in enumerate(zip(self.inputs, grads, strict=True)):
+            if x.dtype.kind != "f":
+                continue
+            name = "the input" if len(grads) == 1 else f"input {i}"
+            if grad is None:
+                raise ShapeError(f"backward returned None as the gradient of {name}")
+            grad = np.asarray(grad)
+            if grad.dtype.kind not in "fiub":
+                raise DtypeError(
+                    f"backward returned dtype {grad.dtype} as the gradient of {name}; "
+                    "expected real numbers"
+                )
+            if grad.shape != x.shape:
+                raise ShapeError(
+                    f"backward returned a gradient of shape {grad.shape} for {name} "
+                    f"of shape {x.shape}"
+                )
+            found.append(np.array(grad))
+        for p in self.parameters.values():
+            found.append(None if p.grad is None else p.grad.copy())
+        return found
+
+
+class LossSubject(Subject):
+    """A loss: its value as a function of the prediction.
+
+    Parameters
+    ----------
+    loss : Loss
+    inputs : sequence
+        Prediction, target and, optionally, sample weights.
+    dtype : dtype
+    """
+
+    checked: Loss
+
+    def __init__(
+        self, loss: Loss, inputs: tuple[ArrayLike, ...], dtype: DtypeLike = np.float64
+    ) -> None:
+        super().__init__(loss, dtype)
+        if not 2 <= len(inputs) <= 3:
+            raise ArgumentError(
+                f"a loss is checked with its prediction, its target and, if wanted, sample "
+                f"weights; got {len(inputs)} input(s) for {type(loss).__name__}"
+            )
+        pred = _as_real(type(loss).__name__, inputs[0], "the prediction")
+        self.names = ["pred"]
+        self.variables = [pred.astype(self.dtype, order="C")]
+        self.others = tuple(copy.deepcopy(x) for x in inputs[1:])
+        self.inputs = (self.variables[0],)
+
+    def run(self) -> Any:
+        """Compute the reduced loss."""
+        return self.checked(self.variables[0].copy(), *self.others)
+
+    def gradients(self, upstream: list[Array]) -> list[Array | None]:
+        """Ask the loss for its gradient; `upstream` is not used, it is all ones."""
+        _, grad = self.checked.value_and_grad(self.variables[0].copy(), *self.others)
+        grad = np.asarray(grad)
+        if grad.dtype.kind not in "fiub":
+            raise DtypeError(f"value_and_grad returned a gradient of dtype {grad.dtype}")
+        if grad.shape != self.variables[0].shape:
+            raise ShapeError(
+                f"value_and_grad returned a gradient of shape {grad.shape} for a prediction "
+                f"of shape {self.variables[0].shape}"
+            )
+        return [grad.copy()]
+
+
+def _as_real(owner: str, value: ArrayLike, what: str) -> Array:
+    try:
+        x = np.asarray(value)
+    except ValueError as error:
+        raise ShapeError(f"{owner}: {what} is no array but a ragged sequence: {error}") from None
+    if x.dtype.kind == "f":
+        if not np.isfinite(x).all():
+            index = [int(i) for i in np.argwhere(~np.isfinite(x))[0]]
+            raise ArgumentError(
+                f"{owner}: {what} holds {x[tuple(index)]} at {index}; "
+                "gradients are checked at finite points"
+            )
+        return x
+    if x.dtype.kind in "iub":
+        raise DtypeError(
+            f"{owner}: {what} holds integers ({x.dtype}), and there is no derivative with respect "
+            "to integers; give floats, x.astype(float). A layer whose inputs are indices says so "
+            "by `takes_integers = True` in its class"
+        )
+    raise DtypeError(f"{owner}: {what} must be an array of real numbers, got dtype {x.dtype}")
+
+
+def _as_input(layer: Layer, value: ArrayLike, i: int) -> Array:
+    if layer.takes_integers:
+        x = np.asarray(value)
+        if x.dtype.kind in "iub":
+            return x
+    return _as_real(type(layer).__name__, value, f"input {i}")
+
+
+def _as_output(y: Any) -> Array:
+    if y is None:
+        raise ShapeError("forward returned None; it must return an array")
+    try:
+        array = np.asarray(y)
+    except ValueError as error:
+        raise ShapeError(f"forward returned no array but a ragged sequence: {error}") from None
+    if array.dtype.kind == "f":
+        return array.copy()
+    if array.dtype.kind in "iub":
+        raise DtypeError(
+            f"forward returned integers ({array.dtype}); there is nothing to differentiate"
+        )
+    raise DtypeError(f"forward returned dtype {array.dtype}; it must return real numbers")
+
+
+def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:
+    return ", ".join(map(str, shapes))
+
+
+def _unstable(got: tuple[int, ...], first: tuple[int, ...]) -> str:
+    return (
+        f"forward returned shape {got} for a slightly changed input, {first} before; "
+        "a gradient needs an output of a fixed shape"
+    )

@@ -1,0 +1,133 @@
+"""Group, the parameters and state vectors behind one set of options, and its state dictionary."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from npnet.errors import StateError
+from npnet.store import FlatStore
+from npnet.typing import Array
+
+
+class Group:
+    """Parameters that are stepped with the same options.
+
+    Parameters
+    ----------
+    options : dict
+        The options, and the parameters under ``"params"``.
+    store : FlatStore
+        Where the parameters live.
+
+    Attributes
+    ----------
+    steps : list of int
+        How often each parameter was stepped.
+    state : dict of str to ndarray, each 1-D
+        Vectors laid out as the store's.
+    """
+
+    def __init__(self, options: dict[str, Any], store: FlatStore) -> None:
+        self.options = options
+        self.store = store
+        self.steps = [0] * len(options["params"])
+        self.state: dict[str, Array] = {}
+
+    def due(self) -> Iterator[tuple[slice, int]]:
+        """Yield the stretches of parameters with a gradient and equally many steps behind them."""
+        if not self.store.is_current():
+            self.store = FlatStore.of(self.options["params"])
+        keys = [
+            None if p.grad is None else step
+            for p, step in zip(self.options["params"], self.steps, strict=True)
+        ]
+        return self.store.runs(keys)
+
+    def count(self) -> None:
+        """Count a step for every parameter with a gradient."""
+        for k, p in enumerate(self.options["params"]):
+            if p.grad is not None:
+                self.steps[k] += 1
+
+    def vectors(self, names: Sequence[str]) -> dict[str, Array]:
+        """Return the state vectors, made when first needed, in the parameters' dtype."""
+        for name in names:
+            if name not in self.state:
+                self.state[name] = np.zeros_like(self.store.data)
+            elif self.state[name].dtype != self.store.data.dtype:
+                self.state[name] = self.state[name].astype(self.store.data.dtype)
+        return {name: self.state[name] for name in names}
+
+    def __repr__(self) -> str:
+        options = {k: v for k, v in self.options.items() if k != "params"}
+        text = ", ".join(f"{k}={v!r}" for k, v in options.items())
+        return f"<{self.store.data.size:,} numbers>, {text}"
+
+
+def read_state(groups: Sequence[Group], rates: Sequence[float]) -> dict[str, Any]:
+    """Copy steps, state and options, see `Optimizer.state_dict`."""
+    state: dict[int, dict[str, Any]] = {}
+    saved: list[dict[str, Any]] = []
+    number = 0
+    for group, rate in zip(groups, rates, strict=True):
+        numbers = list(range(number, number + len(group.steps)))
+        number += len(numbers)
+        places = zip(numbers, group.options["params"], group.store.slices, group.steps, strict=True)
+        for k, p, place, step in places:
+            if step:
+                vectors = group.state.items()
+                arrays = {name: v[place].reshape(p.shape).copy() for name, v in vectors}
+                state[k] = {"step": step, **arrays}
+        saved.append({**group.options, "lr": rate, "params": numbers})
+    return {"state": state, "param_groups": saved}
+
+
+def load_state(
+    name: str,
+    groups: Sequence[Group],
+    state_names: Sequence[Sequence[str]],
+    state_dict: Mapping[str, Any],
+) -> int:
+    """Put back what `read_state` returned, all or nothing; return the steps done."""
+    problems = _problems(groups, state_dict)
+    if problems:
+        raise StateError("\n  ".join([f"the state does not fit {name}:", *problems]))
+    for group, saved, names in zip(groups, state_dict["param_groups"], state_names, strict=True):
+        keep = {"params": group.options["params"]}
+        if callable(group.options["lr"]):
+            keep["lr"] = group.options["lr"]
+        group.options.update({**saved, **keep})
+        entries = [state_dict["state"].get(k, {}) for k in saved["params"]]
+        group.steps = [int(entry.get("step", 0)) for entry in entries]
+        group.state = {}
+        for key, vector in group.vectors(names).items():
+            for entry, place in zip(entries, group.store.slices, strict=True):
+                if key in entry:
+                    vector[place] = np.ravel(entry[key])
+    return int(state_dict["step_count"])
+
+
+def _problems(groups: Sequence[Group], state_dict: Mapping[str, Any]) -> list[str]:
+    absent = {"state", "param_groups", "step_count"} - set(state_dict)
+    if absent:
+        return [f"missing: {key}" for key in sorted(absent)]
+    saved = state_dict["param_groups"]
+    if len(saved) != len(groups):
+        return [f"{len(groups)} groups here, {len(saved)} in the state"]
+    found = []
+    for group, theirs in zip(groups, saved, strict=True):
+        mine = group.options
+        if set(mine) != set(theirs):
+            found.append(f"options {sorted(mine)} here, {sorted(theirs)} in the state")
+        elif len(mine["params"]) != len(theirs["params"]):
+            here, there = len(mine["params"]), len(theirs["params"])
+            found.append(f"a group of {here} parameters here, of {there} in the state")
+        else:
+            for k, p in zip(theirs["params"], mine["params"], strict=True):
+                for key, value in state_dict["state"].get(k, {}).items():
+                    if key != "step" and np.shape(value) != p.shape:
+                        found.append(f"{key} of parameter {k} is {p.shape}, got {np.shape(value)}")
+    return found

@@ -1,0 +1,68 @@
+"""State dictionaries of layers: reading, checking, loading all or nothing, converting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from npnet.errors import DtypeError, StateError
+from npnet.members import Members
+from npnet.parameter import Parameter
+from npnet.typing import Array, ArrayLike, DtypeLike
+
+
+class LoadResult(NamedTuple):
+    """Names that `Layer.load_state_dict` passed over with ``strict=False``."""
+
+    missing: list[str]
+    unexpected: list[str]
+
+
+def named_state(layer: Members) -> dict[str, Parameter | Array]:
+    """Map dotted names to the parameters and buffers themselves; shared ones have several."""
+    found: dict[str, Parameter | Array] = {}
+    for prefix, member in layer.named_layers():
+        for registry in (member._parameters, member._buffers):
+            found.update(
+                {f"{prefix}.{name}" if prefix else name: value for name, value in registry.items()}
+            )
+    return found
+
+
+def load_state(layer: Members, state: Mapping[str, ArrayLike], strict: bool) -> LoadResult:
+    """Copy `state` into a layer after checking all of it; see `Layer.load_state_dict`."""
+    own = named_state(layer)
+    arrays = {name: np.asarray(value) for name, value in state.items()}
+    missing = [name for name in own if name not in arrays]
+    unexpected = [name for name in arrays if name not in own]
+    problems = []
+    if strict:
+        problems += [f"missing: {name}" for name in missing]
+        problems += [f"unexpected: {name}" for name in unexpected]
+    both = [(name, own[name], arrays[name]) for name in own if name in arrays]
+    for name, mine, array in both:
+        if array.shape != mine.shape:
+            problems.append(f"wrong shape: {name} is {mine.shape}, got {array.shape}")
+        if array.dtype.kind not in "fiub":
+            problems.append(f"not real numbers: {name} has dtype {array.dtype}")
+    if problems:
+        lines = "\n  ".join([f"the state does not fit {type(layer).__name__}:", *problems])
+        raise StateError(lines)
+    for _, mine, array in both:
+        target = mine.data if isinstance(mine, Parameter) else mine
+        target[...] = array
+    return LoadResult(missing, unexpected)
+
+
+def convert_state(layer: Members, dtype: DtypeLike) -> None:
+    """Convert parameters and floating buffers in place; see `Layer.astype`."""
+    if np.dtype(dtype).kind != "f":
+        raise DtypeError(f"astype expects a floating dtype, got {np.dtype(dtype)}", layer)
+    for p in layer.parameters():
+        p.astype(dtype)
+    for _, member in layer.named_layers():
+        for name, buffer in list(member._buffers.items()):
+            if buffer.dtype.kind == "f":
+                setattr(member, name, buffer.astype(dtype))
