@@ -38,6 +38,9 @@ class Lines(Protocol):
     def only(self, chosen: Array) -> Lines:
         """Return some of the lines."""
 
+    def closer(self, factor: float) -> Lines:
+        """Return the lines with a smaller scale."""
+
 
 class ElementLines:
     """One line for each chosen element of a variable.
@@ -82,6 +85,10 @@ class ElementLines:
         """Return the lines of some of the elements."""
         return ElementLines(self._variable, self._indices[chosen], self._reach)
 
+    def closer(self, factor: float) -> ElementLines:
+        """Return the lines with a smaller scale."""
+        return ElementLines(self._variable, self._indices, self._reach * factor)
+
 
 class DirectionLine:
     """One line along which several variables move at once.
@@ -119,6 +126,12 @@ class DirectionLine:
     def only(self, chosen: Array) -> DirectionLine:
         """Return the line itself; there is only one."""
         return self
+
+    def closer(self, factor: float) -> DirectionLine:
+        """Return the line with a smaller scale."""
+        line = DirectionLine(self._variables, self._directions)
+        line.scale = self.scale * factor
+        return line
 
 
 def typical_size(x: Array) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 from npnet.context import Context
 from npnet.errors import ArgumentError
 from npnet.layer import Layer
+from npnet.ops import elementwise as ops
 from npnet.typing import Array
 
 
@@ -50,19 +51,17 @@ class Dropout(Layer):
             return x
         scale = 0.0 if self.p == 1 else 1 / (1 - self.p)
         dtype = np.float32 if x.dtype == np.float32 else np.float64
-        mask = (ctx.rng.random(x.shape, dtype) >= self.p).astype(x.dtype)
-        mask *= scale
+        mask = ctx.rng.random(x.shape, dtype)
+        y: Array = ops.dropout(x, mask, self.p, scale, np.empty_like(x))
         ctx.save(mask)
-        dropped: Array = x * mask
-        return dropped
+        return y
 
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Multiply by the same mask."""
         if not ctx.saved:
             return grad
         (mask,) = ctx.saved
-        dx: Array = grad * mask
-        return dx
+        return np.multiply(grad, mask, out=np.empty_like(grad))
 
     def extra_repr(self) -> str:
         """Return the probability."""

@@ -10,7 +10,7 @@ from npnet.context import Context
 from npnet.errors import ArgumentError, shape_error
 from npnet.init import uniform
 from npnet.layer import Layer
-from npnet.ops.elementwise import constant
+from npnet.ops import elementwise as ops
 from npnet.parameter import Parameter
 from npnet.random import as_generator
 from npnet.typing import Array, DtypeLike, Rng
@@ -86,7 +86,7 @@ class Linear(Layer):
         rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
         y: Array = rows.dot(weight.T)
         if self.bias is not None:
-            y += self.bias.data
+            ops.add_bias(y, self.bias.data)
         ctx.save(x)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
@@ -98,7 +98,7 @@ class Linear(Layer):
         ctx.add_product(self.weight, grad.T, rows)
         if self.bias is not None:
             # A product with ones is the fastest sum over rows.
-            ctx.add_product(self.bias, constant(1.0, grad.shape[:1], grad.dtype), grad)
+            ctx.add_product(self.bias, ops.constant(1.0, grad.shape[:1], grad.dtype), grad)
         if not ctx.needs_input_grad:
             return None
         dx: Array = grad.dot(self.weight.data)

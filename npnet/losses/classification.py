@@ -11,7 +11,7 @@ import numpy as np
 from npnet.errors import ArgumentError, DtypeError, TargetError, shape_error
 from npnet.losses.loss import Loss, Terms
 from npnet.losses.weights import as_weight
-from npnet.ops.softmax import cross_entropy, cross_entropy_dense
+from npnet.ops import softmax as ops
 from npnet.typing import Array, ArrayLike, DtypeLike
 
 
@@ -143,16 +143,16 @@ class CrossEntropyLoss(_ClassLoss):
             q = np.moveaxis(self._same_shape(pred, target), axis, -1).reshape(logits.shape)
             if not (q >= 0).all():
                 raise TargetError("expected probabilities, got a negative or NaN target", self)
-            values, grad = cross_entropy_dense(logits, self._smooth(q), with_grad)
+            values, grad = ops.cross_entropy_dense(logits, self._smooth(q), with_grad)
         else:
             labels, counts = self._labels(pred, target, axis)
             weights = self._label_weights(labels, counts, pred.dtype)
             if self.label_smoothing:
                 onehot = np.zeros_like(logits)
                 onehot[np.arange(len(labels)), labels] = 1
-                values, grad = cross_entropy_dense(logits, self._smooth(onehot), with_grad)
+                values, grad = ops.cross_entropy_dense(logits, self._smooth(onehot), with_grad)
             else:
-                values, grad = cross_entropy(logits, labels, with_grad)
+                values, grad = ops.cross_entropy(logits, labels, with_grad)
                 if self.weight is not None and weights is not None:
                     values *= weights
                     grad = None if grad is None else grad * weights[:, np.newaxis]

@@ -1,5 +1,9 @@
-"""Stateless array mathematics: each function's value and derivative stand side by side."""
+"""Stateless array mathematics: each function's value and derivative stand side by side.
 
-from npnet.ops import elementwise, softmax
+A few fused kernels have a second implementation in Numba; `use` chooses, `active` tells.
+"""
 
-__all__ = ["elementwise", "softmax"]
+from npnet.ops import elementwise, softmax, update
+from npnet.ops.choose import active, use
+
+__all__ = ["active", "elementwise", "softmax", "update", "use"]

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from npnet.ops.choose import kernel
 from npnet.typing import Array
 
 _INTEGERS = {2: np.int16, 4: np.int32, 8: np.int64}
@@ -50,11 +51,13 @@ def constant(value: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Arra
     return found
 
 
+@kernel
 def relu(x: Array, out: Array) -> Array:
     """Write max(x, 0)."""
     return np.maximum(x, constant(0.0, x.shape, x.dtype), out=out)
 
 
+@kernel
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
     """Write grad where y > 0, else 0."""
     integer = _INTEGERS.get(y.itemsize)
@@ -68,6 +71,20 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
     np.right_shift(bits, 8 * y.itemsize - 1, out=bits)
     np.bitwise_and(bits, grad.view(integer), out=bits)
     return out
+
+
+@kernel
+def add_bias(y: Array, bias: Array) -> None:
+    """Add a bias of shape (n,) to each row of y, in place."""
+    y += bias
+
+
+@kernel
+def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array:
+    """Turn uniform noise into the mask (scale where noise >= p, else 0); write x * mask."""
+    noise[...] = noise >= p
+    noise *= scale
+    return np.multiply(x, noise, out=out)
 
 
 def leaky_relu(x: Array, slope: float, out: Array) -> Array:

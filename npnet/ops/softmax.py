@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from npnet.ops.choose import kernel
 from npnet.ops.elementwise import constant
 from npnet.typing import Array
 
@@ -43,6 +44,7 @@ def log_softmax_grad(grad: Array, y: Array, axis: int, out: Array) -> Array:
     return np.subtract(grad, out, out=out)
 
 
+@kernel
 def cross_entropy(x: Array, labels: Array, with_grad: bool) -> tuple[Array, Array | None]:
     """Compute -log softmax(x)[label] for each row, and its gradient softmax(x) - onehot.
 

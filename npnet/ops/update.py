@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from npnet.ops.choose import kernel
 from npnet.typing import Array
 
 BLOCK = 32768  # elements; smaller blocks pay for calls, larger ones leave the cache
@@ -19,6 +20,7 @@ def _blocks(size: int) -> Iterator[slice]:
     return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
 
 
+@kernel
 def sgd(
     data: Array,
     grad: Array,
@@ -52,6 +54,7 @@ def sgd(
         x += t
 
 
+@kernel
 def adam(
     data: Array,
     grad: Array,

@@ -138,6 +138,8 @@ class LoaderFeed:
                 f"a {type(source).__name__} can be looped over once, but {passes} epochs were "
                 "asked for; pass a DataLoader, a list or an object with __iter__"
             )
+        if isinstance(source, list):  # what can be seen at once need not wait for its turn
+            _check_batch(source[0] if source else None)
         self._source = source
 
     @property
@@ -146,28 +148,27 @@ class LoaderFeed:
         return len(self._source) if isinstance(self._source, Sized) else None
 
     def __iter__(self) -> Iterator[Batch]:
-        empty = True
+        batch = None
         for batch in self._source:
-            if not isinstance(batch, tuple | list) or len(batch) not in (2, 3):
-                raise DataError(
-                    "expected batches (x, y) or (x, y, sample_weight), got "
-                    f"{_describe(batch)}; arrays are passed as fit(x, y)"
-                )
-            empty = False
+            _check_batch(batch)
             x, *rest = batch
             yield Batch(x if isinstance(x, tuple) else (x,), *rest)
-        if empty:
-            raise DataError("the data is empty: the iterable gave no batch")
+        if batch is None:
+            _check_batch(batch)
 
 
 Feed = ArrayFeed | LoaderFeed
 
 
-def _describe(batch: Any) -> str:
-    if isinstance(batch, tuple | list):
-        return f"a {type(batch).__name__} of {len(batch)}"
-    return f"a {type(batch).__name__}" + (
-        f" of shape {batch.shape}" if isinstance(batch, np.ndarray) else ""
+def _check_batch(batch: Any) -> None:
+    if isinstance(batch, tuple | list) and len(batch) in (2, 3):
+        return
+    if batch is None:
+        raise DataError("the data is empty: the iterable gave no batch")
+    got = type(batch).__name__ + (f" of {len(batch)}" if isinstance(batch, Sized) else "")
+    raise DataError(
+        f"expected batches (x, y) or (x, y, sample_weight), got {got}; "
+        "arrays are passed as two arguments, or as a tuple for validation"
     )
 
 

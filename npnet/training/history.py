@@ -98,10 +98,8 @@ class History(Mapping[str, list[float]]):
         if not count:
             return title
         shown = list(range(count)) if count <= 10 else [0, 1, 2, -3, -2, -1]
-        rows = [
-            [*self],
-            *([f"{column[i]:.4g}" for column in self._columns.values()] for i in shown),
-        ]
+        rows = [list(self)]
+        rows += [[_text(column[i]) for column in self._columns.values()] for i in shown]
         if len(shown) < count:
             rows.insert(4, ["..."] * len(self))
         widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]

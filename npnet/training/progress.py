@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from npnet.training.metrics import Tally
+    from npnet.training.tally import Tally
 
 
 class Progress:

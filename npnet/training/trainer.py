@@ -14,8 +14,8 @@ from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
 from npnet.losses import Loss
 from npnet.optim.optimizer import Optimizer
-from npnet.store import unique
 from npnet.random import as_generator
+from npnet.store import unique
 from npnet.training.callbacks import Callback, as_callbacks, overriding
 from npnet.training.feed import (
     PASS_ROWS,
@@ -28,8 +28,8 @@ from npnet.training.feed import (
 )
 from npnet.training.history import History
 from npnet.training.interrupt import DeferredInterrupt
-from npnet.training.metrics import Tally, as_metrics
 from npnet.training.progress import Progress
+from npnet.training.tally import Tally, as_metrics
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, Rng

@@ -65,7 +65,7 @@ def test_r2_survives_a_large_offset(rng, offset, size):
     target = offset + rng.normal(size=100)
     pred = target + 0.1 * rng.normal(size=100)
     assert by_batches(R2Score(), pred, target, size) == pytest.approx(
-        loop_r2(pred, target), rel=1e-9
+        loop_r2(pred, target), rel=1e-12
     )
 
 
@@ -83,7 +83,7 @@ def test_r2_where_it_is_not_defined():
     assert by_batches(R2Score(), two, two, 1) == 1.0
     assert by_batches(R2Score(), two + 1, two, 1) == 0.0
     both = np.array([[2.0, 0.0], [2.0, 1.0]])
-    assert by_batches(R2Score(), both + [[1, 0], [1, 0]], both, 1) == 0.5
+    assert by_batches(R2Score(), both + np.array([[1, 0], [1, 0]]), both, 1) == 0.5
     assert math.isnan(by_batches(R2Score(), two[:1], two[:1], 1))
     for kind in R2Score, MeanAbsoluteError, MeanSquaredError, Accuracy:
         assert math.isnan(kind().result())
@@ -113,7 +113,13 @@ def test_accuracy_of_labels_and_of_rows(n, classes, trailing, size, seed):
         right += max(range(classes), key=lambda c, s=sample: s[c]) == labels[place]
     expected = right / labels.size
     rows = np.moveaxis(np.eye(classes)[labels], -1, 1)
-    for target in (labels, labels.astype(np.float32), rows, 0.8 * rows + 0.2 / classes, 2 * rows - 1):
+    for target in (
+        labels,
+        labels.astype(np.float32),
+        rows,
+        0.8 * rows + 0.2 / classes,
+        2 * rows - 1,
+    ):
         assert by_batches(Accuracy(), logits, target, size) == expected
 
 
@@ -180,9 +186,7 @@ def largest_error(y_pred, y_true):
 @pytest.mark.parametrize("size", [1, 4, 100])
 def test_all_kinds_of_metrics_in_one_trainer(rng, size):
     x, y = rng.normal(size=(50, 3)), rng.normal(size=(50, 2))
-    trainer = make(["MAE", "mse", "R2", largest_error, R2Score], npnet.MSELoss()) if False else make(
-        ["MAE", "mse", "R2", largest_error], npnet.MSELoss()
-    )
+    trainer = make(["MAE", "mse", "R2", largest_error], npnet.MSELoss())
     result = trainer.evaluate(x, y, batch_size=size)
     error = trainer.model(x).astype(np.float64) - y
     assert list(result) == ["loss", "mae", "mse", "r2", "largest_error"]
@@ -259,7 +263,7 @@ def test_evaluating_within_training_does_not_disturb_its_metrics(rng):
 @pytest.mark.parametrize(
     ("loss", "target", "expected"),
     [
-        (npnet.BCEWithLogitsLoss(), [[1, 0], [1, 1], [0, 1], [0, 0]], 4 / 8),
+        (npnet.BCEWithLogitsLoss(), [[1, 0], [1, 1], [0, 1], [0, 0]], 5 / 8),
         (npnet.MSELoss(), [[1, 0], [1, 0], [0, 1], [0, 1]], 3 / 4),
         (npnet.CrossEntropyLoss(), [0, 0, 1, -100], 3 / 3),
     ],

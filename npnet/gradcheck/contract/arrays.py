@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.contract.subject import Fault, Recording, Subject, call_forward, name_of
+from npnet.gradcheck.contract.specimen import Fault, Recording, Specimen, call_forward, name_of
 from npnet.typing import Array
 
 
-def shapes_and_dtypes(subject: Subject) -> Iterator[str]:
+def shapes_and_dtypes(specimen: Specimen) -> Iterator[str]:
     """Outputs and gradients have the dtype of the inputs, gradients their tensors' shapes."""
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
-        layer = subject.fresh(dtype)
-        inputs = subject.arrays(dtype)
-        results = [("inference", subject.infer(layer, inputs))]
-        recording = subject.record(layer, inputs)
+        layer = specimen.fresh(dtype)
+        inputs = specimen.arrays(dtype)
+        results = [("inference", specimen.infer(layer, inputs))]
+        recording = specimen.record(layer, inputs)
         results.append(("a recorded pass", recording.outputs))
         for mode, outputs in results:
             for i, y in enumerate(outputs):
@@ -28,9 +28,9 @@ def shapes_and_dtypes(subject: Subject) -> Iterator[str]:
                         f"{name_of('output', i, outputs)}"
                     )
         # The raw gradients, before a tape would convert them.
-        ctx = Context(layer, True, True, subject.generator())
+        ctx = Context(layer, True, True, specimen.generator())
         outputs = call_forward(layer, ctx, inputs)
-        dx = Recording(layer, ctx, inputs, outputs).backward(subject.upstream(outputs))
+        dx = Recording(layer, ctx, inputs, outputs).backward(specimen.upstream(outputs))
         for i, (grad, x) in enumerate(zip(dx, inputs, strict=True)):
             if grad is None:
                 continue
@@ -45,29 +45,29 @@ def shapes_and_dtypes(subject: Subject) -> Iterator[str]:
                 yield f"backward in {dtype} returned {grad.dtype} as the gradient of the {what}"
 
 
-def precision(subject: Subject) -> Iterator[str]:
+def precision(specimen: Specimen) -> Iterator[str]:
     """A float64 layer computes in float64 all the way.
 
     Numbers that were rounded to float32 somewhere survive another rounding unchanged. Generic
     float64 numbers never do, and the gradient with respect to a generic upstream is generic.
     """
-    rng = np.random.default_rng((subject.seed, 13))
-    layer, inputs = subject.fresh(), subject.arrays()
+    rng = np.random.default_rng((specimen.seed, 13))
+    layer, inputs = specimen.fresh(), specimen.arrays()
     for array in (*inputs, *(p.data for p in layer.parameters())):
         if array.dtype.kind == "f":  # float32 values would be what the layer was given
             array *= 1 + 1e-10 * rng.uniform(1, 2, array.shape)
-    one = subject.run(layer, inputs)
+    one = specimen.run(layer, inputs)
     for name, array in one.named().items():
-        if name.startswith("gradient") and _only_float32(array):
+        if name.startswith("gradient") and only_float32(array):
             yield f"the {name} was rounded to float32, though everything that came in is float64"
     moves = any(np.any(g) for g in (*one.input_grads, *one.parameter_grads.values()))
     for i, y in enumerate(one.outputs):
         # A step function's values may be whole numbers, but then its gradients are zero.
-        if moves and _only_float32(y) and (y != np.round(y)).any():
+        if moves and only_float32(y) and (y != np.round(y)).any():
             yield f"the {name_of('output', i, one.outputs)} was rounded to float32 on the way"
 
 
-def _only_float32(array: Array) -> bool:
+def only_float32(array: Array) -> bool:
     if array.dtype != np.float64:
         return False
     with np.errstate(over="ignore"):
@@ -75,22 +75,22 @@ def _only_float32(array: Array) -> bool:
         return bool(values.size and (values.astype(np.float32) == values).all())
 
 
-def memory_layout(subject: Subject) -> Iterator[str]:
+def memory_layout(specimen: Specimen) -> Iterator[str]:
     """Strides, Fortran order and read-only flags of inputs and upstream make no difference."""
-    want = subject.reference
+    want = specimen.reference
     for name, arrange in LAYOUTS.items():
         for what in ("inputs", "upstream gradient"):
-            inputs, grads = subject.arrays(), subject.upstream(want.outputs)
+            inputs, grads = specimen.arrays(), specimen.upstream(want.outputs)
             if what == "inputs":
                 inputs = [arrange(x) for x in inputs]
             else:
                 grads = [arrange(g) for g in grads]
             try:
-                got = subject.run(None, inputs, grads)
+                got = specimen.run(None, inputs, grads)
             except Fault as fault:
                 yield f"with {name} {what} {fault}"
                 continue
-            for found in subject.differences(got, want):
+            for found in specimen.differences(got, want):
                 yield f"with {name} {what} {found}"
                 break
 

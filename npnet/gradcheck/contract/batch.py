@@ -12,72 +12,72 @@ from typing import Any
 import numpy as np
 
 from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.subject import Fault, Pass, Subject, name_of
+from npnet.gradcheck.contract.specimen import Fault, Pass, Specimen, name_of
 from npnet.typing import Array
 
 _ROWS = 8  # how many samples are run alone
 
 
-def has_batches(subject: Subject) -> bool:
+def has_batches(specimen: Specimen) -> bool:
     """Tell whether the layer takes any number of samples along the batch axis."""
-    if "batches" not in subject.cache:
-        subject.cache["batches"] = _has_batches(subject)
-    return bool(subject.cache["batches"])
+    if "batches" not in specimen.cache:
+        specimen.cache["batches"] = _has_batches(specimen)
+    return bool(specimen.cache["batches"])
 
 
-def _has_batches(subject: Subject) -> bool:
-    axis = subject.batch_axis
-    if axis is None or not subject.inputs:
+def _has_batches(specimen: Specimen) -> bool:
+    axis = specimen.batch_axis
+    if axis is None or not specimen.inputs:
         return False
-    for x in subject.inputs:  # one axis of real numbers may as well be the features
+    for x in specimen.inputs:  # one axis of real numbers may as well be the features
         if x.ndim <= max(axis, 1 if x.dtype.kind == "f" else 0):
             return False
-    lengths = {x.shape[axis] for x in subject.inputs}
+    lengths = {x.shape[axis] for x in specimen.inputs}
     if len(lengths) != 1 or 0 in lengths:
         return False
     (n,) = lengths
     double = [
         np.concatenate(pair, axis)
-        for pair in zip(subject.arrays(), subject.others(), strict=True)
+        for pair in zip(specimen.arrays(), specimen.others(), strict=True)
     ]
     try:
-        outputs = subject.infer(subject.fresh(), double)
+        outputs = specimen.infer(specimen.fresh(), double)
     except Fault:
         return False
-    single = subject.steady.outputs
+    single = specimen.steady.outputs
     return all(
         y.ndim > axis and y.shape[axis] == n and twice.shape == _with_length(y, axis, 2 * n)
         for y, twice in zip(single, outputs, strict=True)
     )
 
 
-def batch_of_one(subject: Subject) -> Iterator[str]:
+def batch_of_one(specimen: Specimen) -> Iterator[str]:
     """A batch of one sample gives outputs and gradients for one sample."""
-    yield from _batch_of(subject, 1)
+    yield from _batch_of(specimen, 1)
 
 
-def empty_batch(subject: Subject) -> Iterator[str]:
+def empty_batch(specimen: Specimen) -> Iterator[str]:
     """A batch without samples gives empty outputs and zero gradients."""
-    yield from _batch_of(subject, 0)
+    yield from _batch_of(specimen, 0)
 
 
-def _batch_of(subject: Subject, n: int) -> Iterator[str]:
-    if not has_batches(subject) or not subject.batch_independence:
+def _batch_of(specimen: Specimen, n: int) -> Iterator[str]:
+    if not has_batches(specimen) or not specimen.batch_independence:
         return
-    axis = subject.batch_axis or 0
+    axis = specimen.batch_axis or 0
     size = "an empty batch" if n == 0 else "a batch of one"
-    inputs = [_rows(x, axis, slice(n)) for x in subject.arrays()]
+    inputs = [_rows(x, axis, slice(n)) for x in specimen.arrays()]
     for mode in ("inference", "training"):
         try:
             if mode == "inference":
-                outputs = tuple(subject.infer(subject.fresh(), inputs))
+                outputs = tuple(specimen.infer(specimen.fresh(), inputs))
                 one = Pass(outputs, (), {})
             else:
-                one = subject.run(None, inputs)
+                one = specimen.run(None, inputs)
         except Fault as fault:
             yield f"with {size} in {mode} {fault}"
             return
-        for i, (y, full) in enumerate(zip(one.outputs, subject.steady.outputs, strict=True)):
+        for i, (y, full) in enumerate(zip(one.outputs, specimen.steady.outputs, strict=True)):
             if y.shape != _with_length(full, axis, n):
                 yield (
                     f"with {size} in {mode} the {name_of('output', i, one.outputs)} has shape "
@@ -97,21 +97,21 @@ def _batch_of(subject: Subject, n: int) -> Iterator[str]:
             yield f"with {size} the gradient of {name} is not zero"
 
 
-def batch_independence(subject: Subject) -> Iterator[str]:
+def batch_independence(specimen: Specimen) -> Iterator[str]:
     """A sample's output and gradients do not depend on the other samples."""
-    if not has_batches(subject) or not subject.batch_independence:
+    if not has_batches(specimen) or not specimen.batch_independence:
         return
-    axis = subject.batch_axis or 0
-    whole = subject.steady
+    axis = specimen.batch_axis or 0
+    whole = specimen.steady
     n = whole.outputs[0].shape[axis]
-    grads = subject.upstream(whole.outputs)
+    grads = specimen.upstream(whole.outputs)
     total = {name: np.zeros_like(g) for name, g in whole.parameter_grads.items()}
     for i in range(min(n, _ROWS)):
         part = (slice(None),) * axis + (slice(i, i + 1),)
-        inputs = [x[part].copy() for x in subject.arrays()]
+        inputs = [x[part].copy() for x in specimen.arrays()]
         upstream = [g[part].copy() for g in grads]
         try:
-            got = subject.run(None, inputs, upstream, training=not subject.is_random)
+            got = specimen.run(None, inputs, upstream, training=not specimen.is_random)
         except Fault:
             return  # a rule of its own
         for name, grad in got.parameter_grads.items():
@@ -121,7 +121,7 @@ def batch_independence(subject: Subject) -> Iterator[str]:
             tuple(None if g is None else g[part] for g in whole.input_grads),
             {},
         )
-        for found in subject.differences(got._replace(parameter_grads={}), want, part):
+        for found in specimen.differences(got._replace(parameter_grads={}), want, part):
             if "shape" in found:
                 return  # a rule of its own
             yield (
@@ -132,27 +132,27 @@ def batch_independence(subject: Subject) -> Iterator[str]:
     if n > _ROWS:
         return
     summed = whole._replace(parameter_grads=total)
-    for found in subject.differences(whole, summed):
+    for found in specimen.differences(whole, summed):
         yield f"{found}, the sum over the samples, each alone"
         return
 
 
-def batches_of_other_sizes(subject: Subject) -> Iterator[str]:
+def batches_of_other_sizes(specimen: Specimen) -> Iterator[str]:
     """After a batch of one size, a batch of another works the same."""
-    if not has_batches(subject):
+    if not has_batches(specimen):
         return
-    axis = subject.batch_axis or 0
-    layer = subject.fresh()
-    double = [np.concatenate([x, x], axis) for x in subject.arrays()]
+    axis = specimen.batch_axis or 0
+    layer = specimen.fresh()
+    double = [np.concatenate([x, x], axis) for x in specimen.arrays()]
     try:
-        longer = subject.run(layer, double)
-        subject.infer(layer, double)
-        got = subject.infer(layer)
-        again = subject.run(layer, double)
+        longer = specimen.run(layer, double)
+        specimen.infer(layer, double)
+        got = specimen.infer(layer)
+        again = specimen.run(layer, double)
     except Fault as fault:
         yield f"with a batch of another size than before, {fault}"
         return
-    want = subject.infer(subject.fresh())
+    want = specimen.infer(specimen.fresh())
     for i, (a, b) in enumerate(zip(got, want, strict=True)):
         found = mismatch(a, b)
         if found:

@@ -10,59 +10,59 @@ from typing import Any
 import numpy as np
 
 from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.subject import Subject, compare, name_of, parameter_grads
+from npnet.gradcheck.contract.specimen import Specimen, compare, name_of, parameter_grads
 from npnet.gradcheck.contract.watch import changes
 from npnet.layer import Layer
 from npnet.parameter import Parameter
 from npnet.typing import Array
 
 
-def inputs_unchanged(subject: Subject) -> Iterator[str]:
+def inputs_unchanged(specimen: Specimen) -> Iterator[str]:
     """Forward and backward leave the inputs as they are."""
-    for text in changes(subject, ["input"]):
+    for text in changes(specimen, ["input"]):
         yield f"{text}; an input belongs to the caller, copy it before writing into it"
 
 
-def upstream_unchanged(subject: Subject) -> Iterator[str]:
+def upstream_unchanged(specimen: Specimen) -> Iterator[str]:
     """Backward leaves the gradient that it is given as it is."""
-    for text in changes(subject, ["upstream gradient"]):
+    for text in changes(specimen, ["upstream gradient"]):
         yield f"{text}; others may still need it, write into a new array"
 
 
-def outputs_unchanged(subject: Subject) -> Iterator[str]:
+def outputs_unchanged(specimen: Specimen) -> Iterator[str]:
     """Backward leaves the output that forward returned as it is."""
-    for text in changes(subject, ["output"]):
+    for text in changes(specimen, ["output"]):
         yield f"{text}; it was handed out, copy it before writing into it"
 
 
-def parameters_unchanged(subject: Subject) -> Iterator[str]:
+def parameters_unchanged(specimen: Specimen) -> Iterator[str]:
     """Only an optimizer changes parameters."""
-    yield from changes(subject, ["parameter"])
+    yield from changes(specimen, ["parameter"])
 
 
-def buffers_unchanged(subject: Subject) -> Iterator[str]:
+def buffers_unchanged(specimen: Specimen) -> Iterator[str]:
     """Buffers move in a recorded pass in training mode only."""
-    for text in changes(subject, ["buffer"]):
+    for text in changes(specimen, ["buffer"]):
         yield f"{text}; update buffers only if ctx.recording and ctx.training"
 
 
-def children_unchanged(subject: Subject) -> Iterator[str]:
+def children_unchanged(specimen: Specimen) -> Iterator[str]:
     """A container leaves what its children returned as it is, and so do the children."""
-    for text in changes(subject, ["child"]):
+    for text in changes(specimen, ["child"]):
         yield f"{text}; a child may have kept it, add into an array of your own"
 
 
-def no_state_on_self(subject: Subject) -> Iterator[str]:
+def no_state_on_self(specimen: Specimen) -> Iterator[str]:
     """A call leaves the layer's attributes as they are."""
-    layer = subject.fresh()
-    subject.infer(layer)
+    layer = specimen.fresh()
+    specimen.infer(layer)
     for recording in (False, True):
-        subject.run(layer)  # what is made once for a shape may be kept
+        specimen.run(layer)  # what is made once for a shape may be kept
         before = _attributes(layer)
         if recording:
-            subject.run(layer, subject.others())
+            specimen.run(layer, specimen.others())
         else:
-            subject.infer(layer, subject.others())
+            specimen.infer(layer, specimen.others())
         mode = "a recorded pass" if recording else "inference"
         after = _attributes(layer)
         for name in sorted(before.keys() | after.keys()):
@@ -75,11 +75,11 @@ def no_state_on_self(subject: Subject) -> Iterator[str]:
             return
 
 
-def nothing_kept_alive(subject: Subject) -> Iterator[str]:
+def nothing_kept_alive(specimen: Specimen) -> Iterator[str]:
     """After inference, and after a backward pass, no array of the call is alive."""
     for recording in (False, True):
-        layer = subject.fresh()
-        alive = _run_and_forget(subject, layer, recording)
+        layer = specimen.fresh()
+        alive = _run_and_forget(specimen, layer, recording)
         if any(ref() is not None for ref in alive.values()):
             gc.collect()
         for name, ref in alive.items():
@@ -88,12 +88,12 @@ def nothing_kept_alive(subject: Subject) -> Iterator[str]:
                 yield f"after {mode} the {name} is still alive; something holds on to it"
 
 
-def outputs_not_reused(subject: Subject) -> Iterator[str]:
+def outputs_not_reused(specimen: Specimen) -> Iterator[str]:
     """A later call does not write into what an earlier one returned."""
-    layer = subject.fresh()
-    first = subject.infer(layer)
+    layer = specimen.fresh()
+    first = specimen.infer(layer)
     kept = [y.copy() for y in first]
-    subject.infer(layer, subject.others())
+    specimen.infer(layer, specimen.others())
     for i, (y, copy) in enumerate(zip(first, kept, strict=True)):
         if mismatch(y, copy, 0.0):
             yield (
@@ -101,16 +101,16 @@ def outputs_not_reused(subject: Subject) -> Iterator[str]:
                 "make a new array in each call"
             )
     passes, results, copies = [], [], []
-    for inputs in (subject.arrays(), subject.others()):
-        passes.append(subject.record(layer, inputs))
+    for inputs in (specimen.arrays(), specimen.others()):
+        passes.append(specimen.record(layer, inputs))
         results.append([*passes[-1].outputs])
         copies.append([y.copy() for y in passes[-1].outputs])
     for one, result, copy in zip(passes, results, copies, strict=True):
-        dx = one.backward(subject.upstream(one.outputs))
+        dx = one.backward(specimen.upstream(one.outputs))
         result += [g for g in dx if g is not None]
         copy += [g.copy() for g in dx if g is not None]
     layer.zero_grad()
-    subject.run(layer, subject.others())
+    specimen.run(layer, specimen.others())
     for result, copy in zip(results, copies, strict=True):
         for i, (a, b) in enumerate(zip(result, copy, strict=True)):
             if mismatch(a, b, 0.0):
@@ -119,13 +119,13 @@ def outputs_not_reused(subject: Subject) -> Iterator[str]:
                 return
 
 
-def outputs_writable(subject: Subject) -> Iterator[str]:
+def outputs_writable(specimen: Specimen) -> Iterator[str]:
     """Writing into the output between forward and backward does not change the gradients."""
-    layer = subject.fresh()
-    inputs = subject.arrays()
-    output, tape = layer.record(*inputs, rng=subject.generator())
+    layer = specimen.fresh()
+    inputs = specimen.arrays()
+    output, tape = layer.record(*inputs, rng=specimen.generator())
     outputs = output if isinstance(output, tuple) else (output,)
-    upstream = subject.upstream(outputs)
+    upstream = specimen.upstream(outputs)
     scribbled = False
     for y in outputs:
         if y.flags.writeable and not any(np.shares_memory(y, x) for x in _held(layer, inputs)):
@@ -134,7 +134,7 @@ def outputs_writable(subject: Subject) -> Iterator[str]:
     if not scribbled:
         return
     dx = tape.backward(*upstream, input_grad=True)
-    want = subject.reference
+    want = specimen.reference
     got = want._replace(
         input_grads=tuple(dx) if isinstance(dx, tuple) else (dx,),
         parameter_grads=parameter_grads(layer),
@@ -147,11 +147,11 @@ def outputs_writable(subject: Subject) -> Iterator[str]:
         return
 
 
-def gradients_not_shared(subject: Subject) -> Iterator[str]:
+def gradients_not_shared(specimen: Specimen) -> Iterator[str]:
     """A parameter's gradient is an array of its own."""
-    layer = subject.fresh()
-    recording = subject.record(layer)
-    grads = subject.upstream(recording.outputs)
+    layer = specimen.fresh()
+    recording = specimen.record(layer)
+    grads = specimen.upstream(recording.outputs)
     dx = recording.backward(grads)
     others = [("the upstream gradient", g) for g in grads]
     others += [("an input", x) for x in recording.inputs]
@@ -177,20 +177,20 @@ def _held(layer: Layer, inputs: Sequence[Array]) -> list[Array]:
                                 part._buffers.values())]  # fmt: skip
 
 
-def _run_and_forget(subject: Subject, layer: Layer, recording: bool) -> dict[str, Any]:
+def _run_and_forget(specimen: Specimen, layer: Layer, recording: bool) -> dict[str, Any]:
     """Run a pass whose arrays only weak references know when this returns."""
-    inputs = subject.arrays()
+    inputs = specimen.arrays()
     arrays = {name_of("input", i, inputs): x for i, x in enumerate(inputs)}
     if recording:
-        one = subject.record(layer, inputs)
+        one = specimen.record(layer, inputs)
         outputs = one.outputs
-        grads = subject.upstream(outputs)
+        grads = specimen.upstream(outputs)
         arrays |= {
             name_of("upstream gradient", i, grads): g for i, g in enumerate(grads)
         }
         one.backward(grads)
     else:
-        outputs = subject.infer(layer, inputs)
+        outputs = specimen.infer(layer, inputs)
     held = {id(a) for a in _held(layer, ())}
     arrays |= {name_of("output", i, outputs): y for i, y in enumerate(outputs)}
     return {name: weakref.ref(a) for name, a in arrays.items() if id(a) not in held}
@@ -202,14 +202,14 @@ def _attributes(layer: Layer) -> dict[str, Any]:
     for prefix, part in layer.named_layers():
         for name, value in vars(part).items():
             if name not in ("_parameters", "_buffers", "_layers") and name not in part._buffers:
-                found[f"{prefix}.{name}" if prefix else name] = _by_value(value, 0)
+                found[f"{prefix}.{name}" if prefix else name] = by_value(value, 0)
         for name, value in vars(type(part)).items():
             if isinstance(value, np.ndarray | list | dict | set | int | float):
-                found[f"{type(part).__name__}.{name}"] = _by_value(value, 0)
+                found[f"{type(part).__name__}.{name}"] = by_value(value, 0)
     return found
 
 
-def _by_value(value: Any, depth: int) -> Any:
+def by_value(value: Any, depth: int) -> Any:
     """Return something that compares equal as long as `value` stays the same."""
     if isinstance(value, np.ndarray):
         return ("array", value.dtype.str, value.shape, value.tobytes())
@@ -218,11 +218,11 @@ def _by_value(value: Any, depth: int) -> Any:
     if isinstance(value, Layer | Parameter | type) or callable(value) or depth > 4:
         return id(value)
     if isinstance(value, dict):
-        return [(str(k), _by_value(v, depth + 1)) for k, v in value.items()]
+        return [(str(k), by_value(v, depth + 1)) for k, v in value.items()]
     if isinstance(value, list | tuple):
-        return [_by_value(v, depth + 1) for v in value]
+        return [by_value(v, depth + 1) for v in value]
     if isinstance(value, set | frozenset):
         return sorted(map(str, value))
     if hasattr(value, "__dict__"):
-        return (id(value), _by_value(vars(value), depth + 1))
+        return (id(value), by_value(vars(value), depth + 1))
     return repr(value)

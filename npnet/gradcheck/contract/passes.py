@@ -9,10 +9,10 @@ import numpy as np
 from npnet.context import Context
 from npnet.errors import NpnetError
 from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.subject import (
+from npnet.gradcheck.contract.specimen import (
     Fault,
     Pass,
-    Subject,
+    Specimen,
     compare,
     describe,
     name_of,
@@ -22,13 +22,13 @@ from npnet.layer import Layer
 from npnet.store import FlatStore
 
 
-def inference_repeats(subject: Subject) -> Iterator[str]:
+def inference_repeats(specimen: Specimen) -> Iterator[str]:
     """The same input gives the same inference output."""
-    layer = subject.fresh()
-    first = [y.copy() for y in subject.infer(layer)]
-    subject.run(layer, subject.others())
-    subject._restore_buffers(layer)
-    for i, (a, b) in enumerate(zip(subject.infer(layer), first, strict=True)):
+    layer = specimen.fresh()
+    first = [y.copy() for y in specimen.infer(layer)]
+    specimen.run(layer, specimen.others())
+    specimen._restore_buffers(layer)
+    for i, (a, b) in enumerate(zip(specimen.infer(layer), first, strict=True)):
         found = mismatch(a, b)
         if found:
             yield (
@@ -36,22 +36,22 @@ def inference_repeats(subject: Subject) -> Iterator[str]:
             )
 
 
-def recording_repeats(subject: Subject) -> Iterator[str]:
+def recording_repeats(specimen: Specimen) -> Iterator[str]:
     """The same input and random numbers give the same pass, on fresh tapes of one layer."""
-    layer = subject.fresh()
-    subject.run(layer)
-    subject.run(layer, subject.others())
-    for found in compare(subject.run(layer), subject.reference):
+    layer = specimen.fresh()
+    specimen.run(layer)
+    specimen.run(layer, specimen.others())
+    for found in compare(specimen.run(layer), specimen.reference):
         yield f"on a second pass with the same input and generator {found}"
 
 
-def recording_equals_inference(subject: Subject) -> Iterator[str]:
+def recording_equals_inference(specimen: Specimen) -> Iterator[str]:
     """A layer without random numbers computes the same whether it is recorded or not."""
-    layer = subject.fresh()
-    inferred = [y.copy() for y in subject.infer(layer)]
-    modes = [False] if subject.is_random else [False, True]
+    layer = specimen.fresh()
+    inferred = [y.copy() for y in specimen.infer(layer)]
+    modes = [False] if specimen.is_random else [False, True]
     for training in modes:
-        outputs = subject.record(subject.fresh(), training=training).outputs
+        outputs = specimen.record(specimen.fresh(), training=training).outputs
         for i, (a, b) in enumerate(zip(outputs, inferred, strict=True)):
             found = mismatch(a, b)
             if found:
@@ -62,11 +62,11 @@ def recording_equals_inference(subject: Subject) -> Iterator[str]:
                 return
 
 
-def zero_gradient(subject: Subject) -> Iterator[str]:
+def zero_gradient(specimen: Specimen) -> Iterator[str]:
     """A zero upstream gradient gives zero gradients."""
-    layer = subject.fresh()
-    zeros = [np.zeros_like(y) for y in subject.reference.outputs]
-    for name, grad in subject.run(layer, upstream=zeros).named().items():
+    layer = specimen.fresh()
+    zeros = [np.zeros_like(y) for y in specimen.reference.outputs]
+    for name, grad in specimen.run(layer, upstream=zeros).named().items():
         if name.startswith("gradient") and (grad != 0).any():
             worst = np.unravel_index(int(np.nan_to_num(np.abs(grad)).argmax()), grad.shape)
             yield (
@@ -75,40 +75,40 @@ def zero_gradient(subject: Subject) -> Iterator[str]:
             )
 
 
-def linear_backward(subject: Subject) -> Iterator[str]:
+def linear_backward(specimen: Specimen) -> Iterator[str]:
     """Backward is linear in the upstream gradient."""
-    layer = subject.fresh()
-    outputs = subject.reference.outputs
-    first, second = subject.upstream(outputs, 1), subject.upstream(outputs, 2)
-    one, other = subject.reference, subject.run(layer, upstream=second)
+    layer = specimen.fresh()
+    outputs = specimen.reference.outputs
+    first, second = specimen.upstream(outputs, 1), specimen.upstream(outputs, 2)
+    one, other = specimen.reference, specimen.run(layer, upstream=second)
     for factor in (-1.0, 2.0**20, 2.0**-20):  # powers of two scale without rounding
-        scaled = subject.run(layer, upstream=[np.asarray(g * factor, g.dtype) for g in first])
+        scaled = specimen.run(layer, upstream=[np.asarray(g * factor, g.dtype) for g in first])
         for found in compare(scaled, _scale(one, factor)):
             yield f"for an upstream gradient times {factor:g} {found}"
             return
     added = [np.asarray(a + b, a.dtype) for a, b in zip(first, second, strict=True)]
-    for found in subject.differences(subject.run(layer, upstream=added), _add(one, other)):
+    for found in specimen.differences(specimen.run(layer, upstream=added), _add(one, other)):
         yield f"for the sum of two upstream gradients {found}, the sum of their gradients"
         return
 
 
-def two_calls(subject: Subject) -> Iterator[str]:
+def two_calls(specimen: Specimen) -> Iterator[str]:
     """Two calls of one layer and then both backward passes, in either order, do not mix."""
-    both = (subject.arrays(), subject.others())
-    layer = subject.fresh()
-    if "alone" not in subject.cache:
-        subject.cache["alone"] = [
-            subject.reference, subject.run(inputs=subject.others())
+    both = (specimen.arrays(), specimen.others())
+    layer = specimen.fresh()
+    if "alone" not in specimen.cache:
+        specimen.cache["alone"] = [
+            specimen.reference, specimen.run(inputs=specimen.others())
         ]  # fmt: skip
-    alone: list[Pass] = subject.cache["alone"]
+    alone: list[Pass] = specimen.cache["alone"]
     total = _add(*alone)
     for order in ((0, 1), (1, 0)):
         layer.zero_grad()
-        recordings = [subject.record(layer, inputs) for inputs in both]
+        recordings = [specimen.record(layer, inputs) for inputs in both]
         when = "in the order of the calls" if order == (0, 1) else "in reverse order"
         for i in order:
             outputs = recordings[i].outputs
-            dx = recordings[i].backward(subject.upstream(outputs))
+            dx = recordings[i].backward(specimen.upstream(outputs))
             got = alone[i]._replace(outputs=outputs, input_grads=dx)
             for found in compare(got, alone[i]):
                 call = ("first", "second")[i]
@@ -123,21 +123,21 @@ def two_calls(subject: Subject) -> Iterator[str]:
             return
 
 
-def accumulation(subject: Subject) -> Iterator[str]:
+def accumulation(specimen: Specimen) -> Iterator[str]:
     """Backward adds to the gradients that are there."""
-    layer = subject.fresh()
-    if not subject.reference.parameter_grads:
+    layer = specimen.fresh()
+    if not specimen.reference.parameter_grads:
         return
     for name, p in layer.named_parameters():
-        size = np.abs(subject.reference.parameter_grads[name]).max(initial=0.0) or 1.0
+        size = np.abs(specimen.reference.parameter_grads[name]).max(initial=0.0) or 1.0
         p.grad = np.full(p.shape, 3.0 * size)
     before = parameter_grads(layer)
-    recording = subject.record(layer)
-    recording.backward(subject.upstream(recording.outputs))
+    recording = specimen.record(layer)
+    recording.backward(specimen.upstream(recording.outputs))
     for name, grad in parameter_grads(layer).items():
-        found = mismatch(grad, before[name] + subject.reference.parameter_grads[name])
+        found = mismatch(grad, before[name] + specimen.reference.parameter_grads[name])
         if found:
-            overwritten = not mismatch(grad, subject.reference.parameter_grads[name])
+            overwritten = not mismatch(grad, specimen.reference.parameter_grads[name])
             yield (
                 f"the gradient of {name} is overwritten instead of added to; "
                 "use ctx.add_grad(parameter, value)"
@@ -170,17 +170,17 @@ class _Twice(Layer):
         return (*found[0], *found[1])
 
 
-def used_twice(subject: Subject) -> Iterator[str]:
+def used_twice(specimen: Specimen) -> Iterator[str]:
     """A layer that occurs twice in a model gets the gradients of both places."""
-    layer = subject.fresh()
-    inputs = subject.arrays()
-    want = subject.run(layer, inputs, training=not subject.is_random)
+    layer = specimen.fresh()
+    inputs = specimen.arrays()
+    want = specimen.run(layer, inputs, training=not specimen.is_random)
     twice = _Twice(layer)
-    grads = subject.upstream(want.outputs)
-    ctx = Context(twice, True, not subject.is_random, subject.generator())
+    grads = specimen.upstream(want.outputs)
+    ctx = Context(twice, True, not specimen.is_random, specimen.generator())
     layer.zero_grad()
-    subject._restore_buffers(layer)
-    twice.forward(ctx, *subject.arrays(), *subject.arrays())
+    specimen._restore_buffers(layer)
+    twice.forward(ctx, *specimen.arrays(), *specimen.arrays())
     twice.backward(ctx, *grads, *(g.copy() for g in grads))
     for name, grad in parameter_grads(layer).items():
         found = mismatch(grad, 2 * want.parameter_grads[name])
@@ -188,15 +188,15 @@ def used_twice(subject: Subject) -> Iterator[str]:
             yield f"used twice in one model, the gradient of {name} {found}, the sum of both uses"
 
 
-def flat_store(subject: Subject) -> Iterator[str]:
+def flat_store(specimen: Specimen) -> Iterator[str]:
     """With parameters gathered by an optimizer, the gradients land in its flat vector."""
-    layer = subject.fresh()
+    layer = specimen.fresh()
     parameters = list(layer.parameters())
     if not parameters:
         return
     store = FlatStore(parameters)
-    got = subject.run(layer)
-    for found in compare(got, subject.reference):
+    got = specimen.run(layer)
+    for found in compare(got, specimen.reference):
         yield f"after an optimizer gathered the parameters, {found}"
         return
     for name, p in layer.named_parameters():
@@ -207,32 +207,32 @@ def flat_store(subject: Subject) -> Iterator[str]:
             )
 
 
-def input_gradient_on_demand(subject: Subject) -> Iterator[str]:
+def input_gradient_on_demand(specimen: Specimen) -> Iterator[str]:
     """Without the input's gradient, the parameters' gradients are the same."""
-    layer = subject.fresh()
+    layer = specimen.fresh()
     try:
-        got = subject.run(layer, needs_input_grad=False)
+        got = specimen.run(layer, needs_input_grad=False)
     except Fault as fault:
         yield f"with ctx.needs_input_grad=False {fault}"
         return
-    want = subject.reference._replace(input_grads=())
+    want = specimen.reference._replace(input_grads=())
     for found in compare(got, want):
         yield f"with ctx.needs_input_grad=False {found}"
 
 
-def tape_agrees(subject: Subject) -> Iterator[str]:
+def tape_agrees(specimen: Specimen) -> Iterator[str]:
     """`Layer.record` and `Tape.backward` give what forward and backward give."""
-    layer = subject.fresh()
+    layer = specimen.fresh()
     try:
-        output, tape = layer.record(*subject.arrays(), rng=subject.generator())
+        output, tape = layer.record(*specimen.arrays(), rng=specimen.generator())
         outputs = output if isinstance(output, tuple) else (output,)
-        dx = tape.backward(*subject.upstream(outputs), input_grad=True)
+        dx = tape.backward(*specimen.upstream(outputs), input_grad=True)
     except NpnetError as error:
         yield f"record or backward raised {describe(error)}"
         return
     got = Pass(outputs, dx if isinstance(dx, tuple) else (dx,), parameter_grads(layer))
-    yield from compare(got, subject.reference)
-    if len(subject.inputs) == 1 and isinstance(dx, tuple):
+    yield from compare(got, specimen.reference)
+    if len(specimen.inputs) == 1 and isinstance(dx, tuple):
         yield "backward returned a tuple for the one input; return the array itself"
 
 

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.subject import Subject, compare, describe, name_of
+from npnet.gradcheck.contract.specimen import Specimen, compare, describe, name_of
 from npnet.layer import Layer
 from npnet.random import default_generator
 from npnet.typing import Array
 
 
-def state_dict(subject: Subject) -> Iterator[str]:
+def state_dict(specimen: Specimen) -> Iterator[str]:
     """A layer that loads another's state dictionary computes the same."""
-    layer = subject.fresh()
-    want = [y.copy() for y in subject.infer(layer)]
+    layer = specimen.fresh()
+    want = [y.copy() for y in specimen.infer(layer)]
     try:
         state = layer.state_dict()
     except Exception as error:
@@ -29,18 +29,18 @@ def state_dict(subject: Subject) -> Iterator[str]:
         if any(np.shares_memory(value, p.data) for p in layer.parameters()):
             yield "state_dict returned a parameter's own array instead of a copy"
             return
-    if subject.make is None:
-        other = subject.fresh()
+    if specimen.make is None:
+        other = specimen.fresh()
         for value in _own_state(other):
             value += 1
     else:
-        other = subject.make().astype(np.float64)
+        other = specimen.make().astype(np.float64)
     try:
         other.load_state_dict({name: value.copy() for name, value in state.items()})
     except Exception as error:
         yield f"load_state_dict raised {describe(error)}"
         return
-    for i, (a, b) in enumerate(zip(subject.infer(other), want, strict=True)):
+    for i, (a, b) in enumerate(zip(specimen.infer(other), want, strict=True)):
         found = mismatch(a, b)
         if found:
             yield (
@@ -51,60 +51,60 @@ def state_dict(subject: Subject) -> Iterator[str]:
             return
 
 
-def deep_copy(subject: Subject) -> Iterator[str]:
+def deep_copy(specimen: Specimen) -> Iterator[str]:
     """copy.deepcopy gives an independent layer that computes the same."""
-    layer = subject.fresh()
-    want = [y.copy() for y in subject.infer(layer)]
+    layer = specimen.fresh()
+    want = [y.copy() for y in specimen.infer(layer)]
     try:
         twin = copy.deepcopy(layer)
     except Exception as error:
         yield f"copy.deepcopy raised {describe(error)}"
         return
-    for found in _outputs_differ(subject, twin, want):
+    for found in _outputs_differ(specimen, twin, want):
         yield f"of the copy the {found}"
         return
     for value in _own_state(twin):
         value += 1
-    for found in _outputs_differ(subject, layer, want):
+    for found in _outputs_differ(specimen, layer, want):
         yield f"after the copy's parameters were changed, the original's {found}"
         return
     twin = copy.deepcopy(layer)
     for value in _own_state(layer):
         value += 1
-    for found in _outputs_differ(subject, twin, want):
+    for found in _outputs_differ(specimen, twin, want):
         yield f"after the original's parameters were changed, the copy's {found}"
         return
 
 
-def randomness(subject: Subject) -> Iterator[str]:
+def randomness(specimen: Specimen) -> Iterator[str]:
     """Random numbers come from ctx.rng, and inference draws none."""
-    layer = subject.fresh()
-    sources = _random_states()
-    subject.run(layer)
-    for name, state in _random_states().items():
+    layer = specimen.fresh()
+    sources = random_states()
+    specimen.run(layer)
+    for name, state in random_states().items():
         if state != sources[name]:
             yield f"a recorded pass with a generator given draws from {name}; use ctx.rng"
-    sources = _random_states()
-    subject.infer(layer)
-    for name, state in _random_states().items():
+    sources = random_states()
+    specimen.infer(layer)
+    for name, state in random_states().items():
         if state != sources[name]:
             yield f"inference draws from {name}; it must be repeatable"
-    if subject.draws_random_numbers:
-        generator = subject.generator()
-        recording = subject.record(layer, rng=generator)
+    if specimen.draws_random_numbers:
+        generator = specimen.generator()
+        recording = specimen.record(layer, rng=generator)
         before = generator.bit_generator.state
-        recording.backward(subject.upstream(recording.outputs))
+        recording.backward(specimen.upstream(recording.outputs))
         if generator.bit_generator.state != before:
             yield "backward draws random numbers; draw them in forward and save what they gave"
-        generator = subject.generator(0)
-        seeded = subject.run(layer, rng=generator)
-        for found in compare(seeded, subject.reference):
+        generator = specimen.generator(0)
+        seeded = specimen.run(layer, rng=generator)
+        for found in compare(seeded, specimen.reference):
             yield f"with the same generator {found}"
             return
 
 
-def _outputs_differ(subject: Subject, layer: Layer, want: list[Array]) -> Iterator[str]:
-    subject_outputs = subject.infer(layer)
+def _outputs_differ(specimen: Specimen, layer: Layer, want: list[Array]) -> Iterator[str]:
+    subject_outputs = specimen.infer(layer)
     for i, (a, b) in enumerate(zip(subject_outputs, want, strict=True)):
         found = mismatch(a, b)
         if found:
@@ -121,7 +121,7 @@ def _own_state(layer: Layer) -> Iterator[Array]:
                 yield value
 
 
-def _random_states() -> dict[str, Any]:
+def random_states() -> dict[str, Any]:
     """Read the state of every generator that a layer must leave alone."""
     numpy_state: Any = np.random.get_state(legacy=False)  # noqa: NPY002
     return {

@@ -9,9 +9,9 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.subject import (
+from npnet.gradcheck.contract.specimen import (
     Recording,
-    Subject,
+    Specimen,
     buffers,
     call_forward,
     name_of,
@@ -117,18 +117,18 @@ class WatchingContext(Context):
         return result
 
 
-def watch(subject: Subject, *, recording: bool, training: bool) -> list[Change]:
+def watch(specimen: Specimen, *, recording: bool, training: bool) -> list[Change]:
     """Run one pass and return the changes that it made to arrays of others."""
-    layer = subject.fresh()
+    layer = specimen.fresh()
     journal = Journal(layer)
-    inputs = subject.arrays()
+    inputs = specimen.arrays()
     for i, x in enumerate(inputs):
         journal.track("input", f"its {name_of('input', i, inputs)}", x)
     for name, p in layer.named_parameters():
         journal.track("parameter", f"the parameter {name}", p.data)
     frozen = not (recording and training)
     buffers_before = buffers(layer)
-    rng = subject.generator()
+    rng = specimen.generator()
     ctx = WatchingContext(layer, recording, training, rng, journal, type(layer).__name__)
     outputs = call_forward(layer, ctx, inputs)
     journal.verify(f"forward of {ctx.parent}")
@@ -139,7 +139,7 @@ def watch(subject: Subject, *, recording: bool, training: bool) -> list[Change]:
         return journal.changes
     for i, y in enumerate(outputs):
         journal.track("output", f"the {name_of('output', i, outputs)} that forward returned", y)
-    grads = subject.upstream(outputs)
+    grads = specimen.upstream(outputs)
     for i, grad in enumerate(grads):
         journal.track("upstream gradient", f"its {name_of('upstream gradient', i, grads)}", grad)
     Recording(layer, ctx, inputs, outputs).backward(grads)
@@ -153,15 +153,15 @@ def _moved(before: dict[str, Array], after: dict[str, Array], mode: str) -> Iter
             yield Change("buffer", f"{mode} changed the buffer {name}: it now {found}")
 
 
-def changes(subject: Subject, kinds: Sequence[str]) -> Iterator[str]:
+def changes(specimen: Specimen, kinds: Sequence[str]) -> Iterator[str]:
     """Yield each change of these kinds once, over inference and both recorded modes."""
     seen = set()
-    modes = [(False, False), (True, True)] + ([(True, False)] if subject.is_random else [])
+    modes = [(False, False), (True, True)] + ([(True, False)] if specimen.is_random else [])
     for recording, training in modes:
         key = f"watched {recording} {training}"
-        if key not in subject.cache:
-            subject.cache[key] = watch(subject, recording=recording, training=training)
-        for change in subject.cache[key]:
+        if key not in specimen.cache:
+            specimen.cache[key] = watch(specimen, recording=recording, training=training)
+        for change in specimen.cache[key]:
             if change.kind in kinds and change.text not in seen:
                 seen.add(change.text)
                 yield change.text

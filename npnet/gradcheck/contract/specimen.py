@@ -1,4 +1,4 @@
-"""Subject, the layer under examination: fresh copies of it, its inputs, and passes through it.
+"""Specimen, the layer under examination: fresh copies of it, its inputs, and passes through it.
 
 Passes are run on the raw `forward` and `backward` with a context, below the conversions that
 `Layer.record` and `Tape` make, so that what the layer itself returned can be looked at.
@@ -59,7 +59,7 @@ class Recording(NamedTuple):
         return _checked_grads(result, self.inputs) if needs_input_grad else None
 
 
-class Subject:
+class Specimen:
     """One layer under examination.
 
     Parameters
@@ -135,7 +135,7 @@ class Subject:
         Each sample is mixed with the one before it: intervals, simplices and other convex domains
         are not left.
         """
-        return [_mixed(x) for x in self.inputs]
+        return [mixed(x) for x in self.inputs]
 
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
         """Draw a gradient for each output; zeros for an integer one."""
@@ -367,7 +367,7 @@ def describe(error: Exception) -> str:
     return f"{type(error).__name__}: {text} ({where_it_happened(error)})"
 
 
-def _mixed(x: Array) -> Array:
+def mixed(x: Array) -> Array:
     if x.size == 0:
         return x.copy()
     rolled = np.roll(x, 1, axis=0) if x.ndim > 1 and len(x) > 1 else np.roll(x, 1)

@@ -1,0 +1,249 @@
+"""check_layer: every rule of the contract in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Any
+
+import numpy as np
+
+from npnet.errors import ArgumentError
+from npnet.gradcheck.contract import arrays, batch, ownership, passes, state
+from npnet.gradcheck.contract.losses import LOSS_RULES, LossSpecimen, basic_call
+from npnet.gradcheck.contract.resolve import as_inputs, as_loss_arguments, made
+from npnet.gradcheck.contract.specimen import Fault, Specimen, describe, name_of
+from npnet.gradcheck.report import Report, subject_of
+from npnet.losses.loss import Loss
+
+LAYER_RULES: dict[str, Callable[[Specimen], Iterator[str]]] = {
+    "inputs unchanged": ownership.inputs_unchanged,
+    "upstream unchanged": ownership.upstream_unchanged,
+    "outputs unchanged": ownership.outputs_unchanged,
+    "parameters unchanged": ownership.parameters_unchanged,
+    "buffers unchanged": ownership.buffers_unchanged,
+    "children unchanged": ownership.children_unchanged,
+    "no state on self": ownership.no_state_on_self,
+    "nothing kept alive": ownership.nothing_kept_alive,
+    "outputs not reused": ownership.outputs_not_reused,
+    "outputs writable": ownership.outputs_writable,
+    "gradients not shared": ownership.gradients_not_shared,
+    "tape": passes.tape_agrees,
+    "inference repeats": passes.inference_repeats,
+    "recording repeats": passes.recording_repeats,
+    "recording equals inference": passes.recording_equals_inference,
+    "zero gradient": passes.zero_gradient,
+    "linear backward": passes.linear_backward,
+    "two calls": passes.two_calls,
+    "used twice": passes.used_twice,
+    "accumulation": passes.accumulation,
+    "flat store": passes.flat_store,
+    "input gradient on demand": passes.input_gradient_on_demand,
+    "shapes and dtypes": arrays.shapes_and_dtypes,
+    "precision": arrays.precision,
+    "memory layout": arrays.memory_layout,
+    "batch of one": batch.batch_of_one,
+    "empty batch": batch.empty_batch,
+    "batch independence": batch.batch_independence,
+    "batch sizes": batch.batches_of_other_sizes,
+    "state dict": state.state_dict,
+    "deep copy": state.deep_copy,
+    "randomness": state.randomness,
+}
+
+
+def check_layer(
+    layer_or_factory: Any,
+    *inputs: Any,
+    batch_axis: int | None = 0,
+    batch_independence: bool = True,
+    skip: Collection[str] = (),
+    only: Collection[str] | None = None,
+    mode: str = "auto",
+    seed: int = 0,
+    raises: bool = True,
+) -> Report:
+    """Check that a layer or loss keeps the whole contract, gradients included.
+
+    Every rule is tried and every violation reported, not only the first. Nothing that is passed
+    is changed.
+
+    Parameters
+    ----------
+    layer_or_factory : Layer, Loss, or callable
+        A class or function is called without arguments; with one, the rule about state
+        dictionaries can compare two layers that start from different values.
+    *inputs : array_like or tuple of int
+        One for each input of the layer: an array, or a shape, which is filled with random
+        numbers between 0.2 and 1.5 of either sign (indices for a layer with `takes_integers`).
+        For a loss: a prediction (or its shape), a target and, optionally, sample weights.
+    batch_axis : int or None
+        The axis of inputs and outputs that counts the samples. None if there is none.
+    batch_independence : bool
+        False for a layer that couples samples, as batch normalisation does. A layer declares it
+        for itself, and for containers around it, by ``batch_independent = False`` in its class.
+    skip : collection of str
+        Names of rules to leave out; ``"gradients"`` is one.
+    only : collection of str, optional
+        The rules to try; all by default.
+    mode : str
+        How gradients are checked, see `check_gradients`.
+    seed : int
+        Of everything random in the check.
+    raises : bool
+        Whether to raise a report that is not ok.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientMismatch
+        With ``raises=True``, listing every violation.
+    ArgumentError, DtypeError
+        If what is passed cannot be checked.
+
+    See Also
+    --------
+    check_gradients : The gradients alone.
+
+    Examples
+    --------
+    >>> import npnet
+    >>> from npnet.gradcheck import check_layer
+    >>> check_layer(npnet.Linear(3, 2), (4, 3)).ok
+    True
+    >>> class Forgetful(npnet.Layer):
+    ...     def forward(self, ctx, x):
+    ...         x *= 2
+    ...         return x
+    ...     def backward(self, ctx, grad):
+    ...         return 2 * grad
+    >>> report = check_layer(Forgetful, (4, 3), raises=False, only=["inputs unchanged"])
+    >>> report.ok, report.violations[0].rule
+    (False, 'inputs unchanged')
+    """
+    checked, make = made(layer_or_factory)
+    rules = LOSS_RULES if isinstance(checked, Loss) else LAYER_RULES
+    chosen = _chosen(["gradients", *rules], skip, only)
+    report = Report(subject_of(checked), check="check_layer")
+    with np.errstate(all="ignore"):
+        if isinstance(checked, Loss):
+            arguments = as_loss_arguments(checked, inputs, seed)
+            specimen: Any = LossSpecimen(checked, *arguments)
+            given = specimen.arrays()
+            first: Callable[[Any], Iterator[str]] = basic_call
+        else:
+            given = as_inputs(checked, inputs, seed)
+            declared = all(getattr(c, "batch_independent", True) for _, c in checked.named_layers())
+            specimen = Specimen(
+                checked,
+                given,
+                make,
+                batch_axis=batch_axis,
+                batch_independence=batch_independence and declared,
+                seed=seed,
+            )
+            first = basic_calls
+        _apply("calls", first, specimen, report)
+        if report.violations:
+            report.notes.append("no other rule was checked")
+        else:
+            if "gradients" in chosen:
+                _add_gradients(report, checked, given, specimen, mode, seed)
+            for name, rule in rules.items():
+                if name in chosen:
+                    _apply(name, rule, specimen, report)
+            if isinstance(specimen, Specimen):
+                report.notes += _notes(specimen, chosen)
+    if raises:
+        report.raise_if_failed()
+    return report
+
+
+def basic_calls(specimen: Specimen) -> Iterator[str]:
+    """A call and a backward pass work and give finite real arrays."""
+    layer = specimen.fresh()
+    outputs = specimen.infer(layer)
+    again = specimen.infer(layer)
+    if [y.shape for y in again] != [y.shape for y in outputs]:
+        shapes = [", ".join(str(y.shape) for y in ys) for ys in (outputs, again)]
+        yield (
+            f"forward returned shape {shapes[0]} in a first call and {shapes[1]} in a second "
+            "with the same input"
+        )
+        return
+    one = specimen.run(layer)
+    for mode, ys in (("inference", outputs), ("a recorded pass", one.outputs)):
+        for i, y in enumerate(ys):
+            if not np.isfinite(y).all():
+                yield (
+                    f"{mode} returned {_first_odd(y)} in {name_of('output', i, ys)} for finite "
+                    "inputs; if the layer takes only some numbers, pass arrays of such"
+                )
+                return
+    for name, array in one.named().items():
+        if not np.isfinite(array).all():
+            yield f"the {name} is {_first_odd(array)} for finite inputs"
+
+
+def _first_odd(array: Any) -> str:
+    index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+    return f"{array[tuple(index)]}" + (f" at {index}" if index else "")
+
+
+def _apply(
+    name: str, rule: Callable[[Any], Iterator[str]], specimen: Any, report: Report
+) -> None:
+    try:
+        for message in rule(specimen):
+            report.violate(name, message)
+    except Fault as fault:
+        report.violate(name, str(fault))
+        cause = fault.__cause__
+        report.cause = report.cause or (cause if isinstance(cause, Exception) else None)
+    except Exception as error:  # whatever a layer's code raises where no rule expects it
+        report.violate(name, f"the check stopped at {describe(error)}")
+        report.cause = report.cause or error
+
+
+def _add_gradients(
+    report: Report, checked: Any, given: Any, specimen: Any, mode: str, seed: int
+) -> None:
+    from npnet.gradcheck.check import check_gradients
+
+    found = check_gradients(checked, *given, mode=mode, seed=seed, raises=False)
+    report.tensors = found.tensors
+    report.violations += found.violations
+    report.diagnosis += found.diagnosis
+    report.notes += found.notes
+    report.allow_kinks, report.max_noise = found.allow_kinks, found.max_noise
+    report.cause = found.cause
+    if isinstance(specimen, Specimen) and specimen.is_random:
+        still = check_gradients(
+            checked, *given, mode=mode, seed=seed, training=False, raises=False
+        )
+        if not still.ok:
+            report.violations += still.violations
+            for tensor in still.failing:
+                worst = tensor.worst(1)[0]
+                report.violate(
+                    "gradients in evaluation mode",
+                    f"the gradient of {tensor.name} is {worst.analytic:.6g} instead of "
+                    f"{worst.numeric:.6g} at {list(worst.index)}",
+                )
+
+
+def _notes(specimen: Specimen, chosen: Collection[str]) -> Iterator[str]:
+    if any(name.startswith("batch ") for name in chosen) and not batch.has_batches(specimen):
+        yield "rules about batches do not apply: inputs and outputs have no common batch axis"
+
+
+def _chosen(names: list[str], skip: Collection[str], only: Collection[str] | None) -> set[str]:
+    for argument, given in (("skip", skip), ("only", only or ())):
+        if isinstance(given, str):
+            raise ArgumentError(f"{argument} expects a list of rule names, got {given!r}")
+        for name in given:
+            if name not in names:
+                raise ArgumentError(f"no rule is named {name!r}; there are {', '.join(names)}")
+    return {n for n in names if n not in skip and (only is None or n in only)}

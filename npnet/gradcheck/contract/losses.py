@@ -1,0 +1,370 @@
+"""What a loss must do: rules about values, reductions, weights and arrays."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import weakref
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from npnet.errors import NpnetError
+from npnet.gradcheck.contract.arrays import LAYOUTS, only_float32
+from npnet.gradcheck.contract.compare import mismatch
+from npnet.gradcheck.contract.ownership import by_value
+from npnet.gradcheck.contract.specimen import Fault, describe, mixed
+from npnet.gradcheck.contract.state import random_states
+from npnet.losses.loss import Loss
+from npnet.typing import Array, DtypeLike
+
+
+class LossSpecimen:
+    """One loss under examination.
+
+    Parameters
+    ----------
+    loss : Loss
+        Never called itself.
+    pred : ndarray
+        In float64.
+    target : ndarray
+    weight : ndarray, optional
+        Sample weights.
+    """
+
+    def __init__(self, loss: Loss, pred: Array, target: Array, weight: Array | None) -> None:
+        self.loss = loss
+        self.pred = pred
+        self.target = target
+        self.weight = weight
+
+    def fresh(self, reduction: str | None = None) -> Loss:
+        """Return a copy, with another reduction if one is given."""
+        loss = copy.deepcopy(self.loss)
+        if reduction is not None:
+            loss.reduction = reduction
+        return loss
+
+    def arrays(self, dtype: DtypeLike = np.float64) -> tuple[Any, ...]:
+        """Return copies of prediction, target and, if there are any, sample weights."""
+        given = (self.target,) if self.weight is None else (self.target, self.weight)
+        return (self.pred.astype(dtype), *(np.array(a) for a in given))
+
+    def call(self, loss: Loss, *arrays: Any) -> tuple[Any, Array]:
+        """Return value and gradient."""
+        try:
+            value, grad = loss.value_and_grad(*(arrays or self.arrays()))
+        except Exception as error:
+            raise Fault(f"value_and_grad raised {describe(error)}") from error
+        if not isinstance(grad, np.ndarray | np.generic) or grad.dtype.kind not in "fiub":
+            raise Fault(f"value_and_grad returned {type(grad).__name__} as the gradient")
+        return value, np.asarray(grad)
+
+    def summed(self, *arrays: Any) -> tuple[float, Array]:
+        """Return value and gradient of the sum of the terms."""
+        value, grad = self.call(self.fresh("sum"), *arrays)
+        return float(value), grad
+
+    @cached_property
+    def samples(self) -> int:
+        """Number of samples along axis 0, 0 if the loss takes no other number of them."""
+        terms = np.asarray(self.call(self.fresh("none"))[0])
+        n = self.pred.shape[0] if self.pred.ndim else 0
+        if terms.ndim == 0 or terms.shape[0] != n or not self.target.ndim:
+            return 0
+        try:
+            self.call(self.fresh("none"), *self.rows([*range(n), *range(n)]))
+        except Fault:
+            return 0
+        return n
+
+    def rows(self, rows: list[int]) -> tuple[Any, ...]:
+        """Return prediction, target and weights of some samples."""
+        chosen = np.array(rows, np.intp)
+        return tuple(a[chosen] for a in self.arrays())
+
+
+def value_agrees(specimen: LossSpecimen) -> Iterator[str]:
+    """The value is the same with and without the gradient."""
+    loss = specimen.fresh()
+    value, _ = specimen.call(loss)
+    found = mismatch(np.asarray(value), np.asarray(loss(*specimen.arrays())), 1e-12)
+    if found:
+        yield f"the value that value_and_grad returned {found}, which the call returned"
+
+
+def arguments_unchanged(specimen: LossSpecimen) -> Iterator[str]:
+    """Prediction, target and sample weights are left as they are."""
+    for method in ("__call__", "value_and_grad"):
+        given = specimen.arrays()
+        getattr(specimen.fresh(), method)(*given)
+        names = ("prediction", "target", "sample weights")
+        for name, after, before in zip(names, given, specimen.arrays(), strict=False):
+            found = mismatch(after, before, 0.0)
+            if found:
+                yield f"{method} changed the {name}: it now {found}; copy it first"
+
+
+def reductions_agree(specimen: LossSpecimen) -> Iterator[str]:
+    """The sum is the sum of the terms, and the gradients belong to the values."""
+    terms, grad_of_terms = specimen.call(specimen.fresh("none"))
+    total, grad_of_sum = specimen.call(specimen.fresh("sum"))
+    evaluated = specimen.fresh("mean").evaluate(*specimen.arrays())
+    found = mismatch(np.asarray(total), np.asarray(terms).sum())
+    if found:
+        yield f"with reduction='sum' the value {found}, the sum of the terms"
+    found = mismatch(grad_of_sum, grad_of_terms)
+    if found:
+        yield f"with reduction='sum' the gradient {found}, the one with reduction='none'"
+    if evaluated.grad is None or not evaluated.weight:
+        return
+    found = mismatch(np.asarray(evaluated.value), np.asarray(total / evaluated.weight))
+    if found:
+        yield f"with reduction='mean' the value {found}, the sum over the weight"
+    found = mismatch(evaluated.grad, grad_of_sum / evaluated.weight)
+    if found:
+        yield f"with reduction='mean' the gradient {found}, that of the sum over the weight"
+    if specimen.samples > 1 and specimen.weight is None:
+        n = specimen.samples
+        twice, _ = specimen.call(specimen.fresh("mean"), *specimen.rows([*range(n), *range(n)]))
+        found = mismatch(np.asarray(twice), np.asarray(evaluated.value))
+        if found:
+            yield f"with every sample given twice, the mean {found}"
+
+
+def sample_weights(specimen: LossSpecimen) -> Iterator[str]:
+    """A weight of 2 equals the sample given twice, a weight of 0 equals leaving it out."""
+    n = specimen.samples
+    if not n or specimen.weight is not None:
+        return
+    for reduction in ("sum", "mean"):
+        loss = specimen.fresh(reduction)
+        pred, target = specimen.arrays()
+        weight = np.ones(n)
+        value, grad = specimen.call(loss, pred, target, weight)
+        plain, plain_grad = specimen.call(loss)
+        found = mismatch(np.asarray(value), np.asarray(plain)) or mismatch(grad, plain_grad)
+        if found:
+            yield f"with reduction={reduction!r} and sample weights of 1, a result {found}"
+            return
+        weight[0] = 2
+        rows = [*range(n), 0]
+        if n > 1:
+            weight[-1] = 0
+            rows.remove(n - 1)
+        value, grad = specimen.call(loss, pred, target, weight)
+        want, grad_of_rows = specimen.call(loss, *specimen.rows(rows))
+        found = mismatch(np.asarray(value), np.asarray(want))
+        if found:
+            yield f"with reduction={reduction!r} and sample weights, the value {found}"
+            return
+        by_row = np.zeros_like(grad)
+        np.add.at(by_row, np.array(rows), grad_of_rows)
+        found = mismatch(grad, by_row)
+        if found:
+            yield f"with reduction={reduction!r} and sample weights, the gradient {found}"
+            return
+
+
+def samples_independent(specimen: LossSpecimen) -> Iterator[str]:
+    """A sample's terms and gradient do not depend on the other samples."""
+    n = specimen.samples
+    if not n:
+        return
+    terms, _ = specimen.call(specimen.fresh("none"))
+    _, grad = specimen.summed()
+    for i in range(min(n, 8)):
+        rows = specimen.rows([i])
+        alone, _ = specimen.call(specimen.fresh("none"), *rows)
+        found = mismatch(np.asarray(alone), np.asarray(terms)[i : i + 1])
+        found = f"term {found}" if found else mismatch(specimen.summed(*rows)[1], grad[i : i + 1])
+        if found:
+            yield f"for sample {i} alone a result {found}, which is what it is among the others"
+            return
+
+
+def empty_batch(specimen: LossSpecimen) -> Iterator[str]:
+    """The sum over no samples is 0, with an empty gradient."""
+    if not specimen.samples:
+        return
+    rows = specimen.rows([])
+    try:
+        value, grad = specimen.summed(*rows)
+    except Fault as fault:
+        yield f"with an empty batch {fault}"
+        return
+    if value != 0 or grad.shape != rows[0].shape:
+        yield f"the sum over an empty batch is {value}, its gradient has shape {grad.shape}"
+
+
+def calls_repeat(specimen: LossSpecimen) -> Iterator[str]:
+    """The same arguments give the same result, and a call keeps nothing on the loss."""
+    loss = specimen.fresh()
+    value, grad = specimen.call(loss)
+    kept = np.array(value), grad.copy()
+    before = by_value(vars(loss), 0)
+    pred, *others = specimen.arrays()
+    specimen.call(loss, mixed(pred), *others)
+    if mismatch(grad, kept[1], 0.0) or mismatch(np.asarray(value), kept[0], 0.0):
+        yield "a second call overwrote the result of the first; make new arrays in each call"
+    if by_value(vars(loss), 0) != before:
+        yield "a call changed an attribute of the loss; nothing may be kept on self"
+    again, grad_again = specimen.call(loss)
+    found = mismatch(np.asarray(again), kept[0]) or mismatch(grad_again, kept[1])
+    if found:
+        yield f"called again with the same arguments, a result {found}"
+
+
+def shapes_and_dtypes(specimen: LossSpecimen) -> Iterator[str]:
+    """The gradient has the prediction's shape and dtype; a reduced loss is a float."""
+    for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
+        for reduction in ("mean", "sum", "none"):
+            value, grad = specimen.call(specimen.fresh(reduction), *specimen.arrays(dtype))
+            if grad.shape != specimen.pred.shape:
+                yield f"the gradient has shape {grad.shape} instead of {specimen.pred.shape}"
+                return
+            if grad.dtype != dtype:
+                yield f"the gradient of a {dtype} prediction is {grad.dtype}"
+            if reduction != "none" and not isinstance(value, float):
+                yield f"with reduction={reduction!r} the value is a {type(value).__name__}"
+            if reduction == "none" and np.asarray(value).dtype != dtype:
+                yield f"the terms of a {dtype} prediction are {np.asarray(value).dtype}"
+
+
+def precision(specimen: LossSpecimen) -> Iterator[str]:
+    """A float64 prediction's loss is computed in float64 all the way."""
+    rng = np.random.default_rng(17)
+    pred, *others = specimen.arrays()
+    pred *= 1 + 1e-10 * rng.uniform(1, 2, pred.shape)
+    terms, _ = specimen.call(specimen.fresh("none"), pred, *others)
+    moved, _ = specimen.call(specimen.fresh("none"), pred * (1 + 1e-9), *others)
+    terms = np.asarray(terms)
+    if only_float32(terms) and (moved != np.round(moved)).any():
+        yield "the terms were rounded to float32, though the prediction is float64"
+
+
+def gradient_of_its_own(specimen: LossSpecimen) -> Iterator[str]:
+    """The gradient belongs to the caller, who may write into it."""
+    loss = specimen.fresh()
+    given = specimen.arrays()
+    _, grad = specimen.call(loss, *given)
+    for name, array in zip(("prediction", "target", "sample weights"), given, strict=False):
+        if np.shares_memory(grad, array):
+            yield f"the gradient shares memory with the {name}; return a new array"
+    if grad.flags.writeable:
+        want = grad.copy()
+        grad[...] = 5.25
+        found = mismatch(specimen.call(loss)[1], want)
+        if found:
+            yield f"after the caller wrote into the gradient, that of the next call {found}"
+
+
+def memory_layout(specimen: LossSpecimen) -> Iterator[str]:
+    """Strides, order and read-only flags of the arguments make no difference."""
+    want = specimen.call(specimen.fresh())
+    for name, arrange in LAYOUTS.items():
+        try:
+            got = specimen.call(specimen.fresh(), *map(arrange, specimen.arrays()))
+        except Fault as fault:
+            yield f"with {name} arguments {fault}"
+            continue
+        found = mismatch(np.asarray(got[0]), np.asarray(want[0])) or mismatch(got[1], want[1])
+        if found:
+            yield f"with {name} arguments a result {found}"
+
+
+def target_not_broadcast(specimen: LossSpecimen) -> Iterator[str]:
+    """A target of a shape that does not fit is refused."""
+    pred, target, *others = specimen.arrays()
+    wrong = target.reshape(*target.shape, 1)
+    if target.ndim == 0 or wrong.shape == pred.shape:
+        return
+    try:
+        specimen.fresh()(pred, wrong, *others)
+    except Exception:  # refused in whatever words
+        return
+    yield (
+        f"a target of shape {wrong.shape} for a prediction of shape {pred.shape} was accepted; "
+        "raise an error for every shape that is not expected"
+    )
+
+
+def nothing_kept_alive(specimen: LossSpecimen) -> Iterator[str]:
+    """After a call, no array of it is alive."""
+    loss = specimen.fresh()
+    alive = _call_and_forget(specimen, loss)
+    if any(ref() is not None for ref in alive.values()):
+        gc.collect()
+    for name, ref in alive.items():
+        if ref() is not None:
+            yield f"after a call the {name} is still alive; something holds on to it"
+
+
+def deep_copy(specimen: LossSpecimen) -> Iterator[str]:
+    """A deep copy computes the same."""
+    found = mismatch(
+        np.asarray(specimen.fresh()(*specimen.arrays())),
+        np.asarray(copy.deepcopy(specimen.fresh())(*specimen.arrays())),
+    )
+    if found:
+        yield f"the value of a copy {found}"
+
+
+def randomness(specimen: LossSpecimen) -> Iterator[str]:
+    """A loss draws no random numbers."""
+    sources = random_states()
+    specimen.call(specimen.fresh())
+    for name, state in random_states().items():
+        if state != sources[name]:
+            yield f"a call draws from {name}; a loss draws no random numbers"
+
+
+def _call_and_forget(specimen: LossSpecimen, loss: Loss) -> dict[str, Any]:
+    given = specimen.arrays()
+    _, grad = specimen.call(loss, *given)
+    arrays = dict(zip(("prediction", "target", "sample weights"), given, strict=False))
+    arrays["gradient"] = grad
+    return {name: weakref.ref(a) for name, a in arrays.items()}
+
+
+def basic_call(specimen: LossSpecimen) -> Iterator[str]:
+    """A call returns a finite value, its gradient, and nothing but numbers."""
+    try:
+        value = specimen.fresh()(*specimen.arrays())
+    except NpnetError as error:
+        yield f"the call raised {describe(error)}"
+        return
+    except Exception as error:
+        yield f"the call raised {describe(error)}"
+        return
+    number = np.asarray(value)
+    if number.dtype.kind not in "fiub":
+        yield f"the call returned a {type(value).__name__}, not a number"
+        return
+    _, grad = specimen.call(specimen.fresh())
+    if not np.isfinite(number).all():
+        yield f"the value is {number if number.ndim == 0 else 'not finite'} for finite arguments"
+    elif not np.isfinite(grad).all():
+        yield "the gradient is not finite for finite arguments"
+
+
+LOSS_RULES: dict[str, Callable[[LossSpecimen], Iterator[str]]] = {
+    "value": value_agrees,
+    "arguments unchanged": arguments_unchanged,
+    "reductions": reductions_agree,
+    "sample weights": sample_weights,
+    "sample independence": samples_independent,
+    "empty batch": empty_batch,
+    "repeated calls": calls_repeat,
+    "shapes and dtypes": shapes_and_dtypes,
+    "precision": precision,
+    "gradient not shared": gradient_of_its_own,
+    "memory layout": memory_layout,
+    "target shape": target_not_broadcast,
+    "nothing kept alive": nothing_kept_alive,
+    "deep copy": deep_copy,
+    "randomness": randomness,
+}

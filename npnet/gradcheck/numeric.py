@@ -1,0 +1,339 @@
+r"""Derivatives by differences, each with an error bar that comes from the function itself.
+
+With fixed upstream gradients r, backward returns the gradient of s = <r, y>. A difference of s is
+summed output by output, <r, y(+h) - y(-h)>, so that large outputs which do not change cost no
+digits. `quick` takes two or three steps per line and extrapolates them to step zero (Romberg);
+what it cannot settle goes to `thorough`, which sweeps the step from larger than the point down to
+the last digits, extrapolates neighbours (Richardson), and lets the steps vote: the error bar of a
+step is how far the extrapolated value moves with the next step, plus the rounding noise of the
+outputs divided by the step, and a step counts only if its value agrees with those of all smaller
+steps. A kink or a steep place beyond the smallest steps therefore does no harm.
+
+References
+----------
+C. J. F. Ridders, "Accurate computation of F'(x) and F'(x)F''(x)", Adv. Eng. Software 4 (1982).
+J. J. More, S. M. Wild, "Estimating derivatives of noisy simulations", ACM TOMS 38 (2012).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from npnet.gradcheck.lines import DirectionLine, Lines, random_direction
+from npnet.gradcheck.subject import Subject
+from npnet.typing import Array
+
+EPS = float(np.finfo(np.float64).eps)
+_ROUNDING = 4.0  # units in the last place by which an output may be off
+_RATIO = 8.0  # between the steps of the sweep
+_TIGHT = 1e-9  # a quick value is good enough if its bar is below this share of its size
+_CHUNK = 2**18  # floats held at once
+
+
+class Slopes(NamedTuple):
+    """Derivatives along lines (m) of the sums <r, y> for several upstream gradients r (k).
+
+    Attributes
+    ----------
+    value, error : ndarray, shape (m, k)
+        The error bar is infinite where no step could be used.
+    size : ndarray, shape (m, k)
+        Sum of the sizes of the outputs' contributions: what `value` is before cancellation.
+    negligible : ndarray, shape (m, k)
+        Slopes as small as this do not show in the outputs' digits.
+    lower, upper : ndarray, shape (m, k)
+        At a kink, the range of the subgradients; NaN elsewhere.
+    jumps : ndarray of bool, shape (m, k)
+        Whether the function is discontinuous here.
+    settled : ndarray of bool, shape (m,)
+        Whether nothing is left to be looked at more closely.
+    """
+
+    value: Array
+    error: Array
+    size: Array
+    negligible: Array
+    lower: Array
+    upper: Array
+    jumps: Array
+    settled: Array
+
+
+class Function:
+    """The outputs of a subject as a function along lines, with the upstream gradients.
+
+    Parameters
+    ----------
+    subject : Subject
+        Must have computed its `outputs` before.
+    upstream : ndarray, shape (k, n)
+        One row for each upstream gradient over all n outputs.
+    eps : float
+        Relative rounding error of the outputs.
+    """
+
+    def __init__(self, subject: Subject, upstream: Array, eps: float = EPS) -> None:
+        self.subject = subject
+        self.upstream = upstream
+        self.weights = np.abs(upstream)
+        self.eps = eps
+        self.here = np.empty(subject.size)
+        subject.write_outputs(self.here)
+
+    def rows(self, lines: Lines, first: int, last: int, steps: Array) -> tuple[Array, Array]:
+        """Evaluate lines `first` to `last` at several steps.
+
+        Parameters
+        ----------
+        lines : Lines
+        first, last : int
+        steps : ndarray, shape (last - first, j)
+
+        Returns
+        -------
+        outputs : ndarray, shape (last - first, j, n)
+        steps : ndarray, shape (last - first, j)
+            As taken, after rounding.
+        """
+        write = self.subject.write_outputs
+        found = np.empty((*steps.shape, self.here.size))
+        taken = np.empty(steps.shape)
+        for i, wanted in enumerate(steps.tolist()):
+            row = found[i]
+            line = first + i
+            for j, step in enumerate(wanted):
+                taken[i, j] = lines.move(line, step)
+                write(row[j])
+            lines.restore(line)
+        return found, taken
+
+
+def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> float:
+    """Find by how many times its size a variable must move to change the outputs markedly.
+
+    An honest unit of length for the steps: a bias of 1e-9 before an output of 1 may take large
+    steps, exp(20 x) must take small ones, and zeros have no size of their own.
+
+    Parameters
+    ----------
+    function : Function
+    variable : ndarray
+        Live.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    float
+        1 if moving by its own size changes the outputs by about theirs.
+    """
+    here = float(function.weights[0] @ np.abs(function.here))
+    if variable.size == 0 or here == 0 or not math.isfinite(here):
+        return 1.0
+    line = DirectionLine([variable], [random_direction(variable, 1.0, rng)])
+    reach = 1.0
+    for _ in range(40):
+        rows, _ = function.rows(line, 0, 1, np.array([[reach]]))
+        change = float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
+        if not change < 4:
+            reach /= min(max(8.0, change), 1e12) if math.isfinite(change) else 8.0
+        elif 0 < change < 1 / 8 and reach >= 1:
+            larger = reach * min(1 / change, 1e12)
+            rows, _ = function.rows(line, 0, 1, np.array([[larger]]))
+            after = float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
+            return larger if after < 4 else reach
+        else:
+            break
+    return reach
+
+
+def quick(function: Function, lines: Lines) -> Slopes:
+    """Differentiate along every line with two or three steps.
+
+    Parameters
+    ----------
+    function : Function
+    lines : Lines
+
+    Returns
+    -------
+    Slopes
+        Not settled where the steps disagree, the bar is wide, or a kink shows.
+    """
+    count, outputs = len(lines), function.here.size
+    chunk = max(1, _CHUNK // (4 * outputs + 1))
+    parts = [_quick(function, lines, i, min(i + chunk, count)) for i in range(0, count, chunk)]
+    return _join(parts, count, len(function.upstream))
+
+
+def _quick(function: Function, lines: Lines, first: int, last: int) -> Slopes:
+    r, weights, here = function.upstream.T, function.weights.T, function.here
+    h = lines.scale[first:last, None] * 2.0**-6
+    y, t = function.rows(lines, first, last, h * np.array([1.0, -1.0, 0.5, -0.5]))
+    wide, size, rough_wide = _central(function, y[:, 0], y[:, 1], t[:, 0] - t[:, 1])
+    half, _, rough_half = _central(function, y[:, 2], y[:, 3], t[:, 2] - t[:, 3])
+    value, error = wide, np.abs(half - wide) + rough_wide
+    curved = np.flatnonzero(~(np.abs(half - wide) <= rough_half).all(axis=1))
+    if curved.size:
+        y4, t4 = function.rows(
+            lines.only(first + curved), 0, curved.size, h[curved] * np.array([0.25, -0.25])
+        )
+        fourth, _, rough = _central(function, y4[:, 0], y4[:, 1], t4[:, 0] - t4[:, 1])
+        once = (4 * half[curved] - wide[curved]) / 3
+        twice = (4 * fourth - half[curved]) / 3
+        value[curved] = twice + (twice - once) / 15
+        error[curved] = np.abs(twice - once) / 8 + 2 * rough
+    # The difference of the one-sided slopes halves with the step, unless there is a kink.
+    bend = np.abs(y[:, 0] - 2 * here + y[:, 1]) @ weights / h
+    bend_half = np.abs(y[:, 2] - 2 * here + y[:, 3]) @ weights / (h / 2)
+    kinked = (bend_half > 0.7 * bend) & (bend_half > 8 * rough_half)
+    error += 16 * EPS * size
+    settled = (np.isfinite(error) & (error <= _TIGHT * size) & ~kinked).all(axis=1)
+    none = np.full_like(value, np.nan)
+    return Slopes(
+        value, error, size, np.zeros_like(value), none, none.copy(),
+        np.zeros(value.shape, bool), settled,
+    )  # fmt: skip
+
+
+def _central(function: Function, above: Array, below: Array, span: Array) -> tuple[Array, ...]:
+    """Return the central difference, its size before cancellation and its rounding error."""
+    change = above - below
+    noise = (np.abs(above) + np.abs(below)) * (change != 0)
+    span = span[:, None]
+    return (
+        change @ function.upstream.T / span,
+        np.abs(change) @ function.weights.T / span,
+        _ROUNDING * function.eps * (noise @ function.weights.T) / span,
+    )
+
+
+def thorough(function: Function, lines: Lines) -> Slopes:
+    """Differentiate along every line with a sweep of steps, and look for kinks.
+
+    Parameters
+    ----------
+    function : Function
+    lines : Lines
+
+    Returns
+    -------
+    Slopes
+        All settled.
+    """
+    count, outputs = len(lines), function.here.size
+    with np.errstate(all="ignore"):
+        depth = np.log(2 * lines.scale / lines.finest) / math.log(_RATIO)
+    levels = int(min(60, math.ceil(float(depth.max(initial=1.0))) + 1))
+    chunk = max(1, 2 * _CHUNK // (2 * levels * outputs + 1))
+    parts = [
+        _thorough(function, lines, i, min(i + chunk, count), levels)
+        for i in range(0, count, chunk)
+    ]
+    return _join(parts, count, len(function.upstream))
+
+
+def _thorough(function: Function, lines: Lines, first: int, last: int, levels: int) -> Slopes:
+    here, r, weights = function.here, function.upstream.T, function.weights.T
+    scale, finest = lines.scale[first:last], lines.finest[first:last]
+    h = 2 * scale[:, None] * _RATIO ** -np.arange(levels)
+    y, t = function.rows(lines, first, last, np.concatenate([h, -h], axis=1))
+    above, below = y[:, :levels], y[:, levels:]
+    right, left = t[:, :levels, None], -t[:, levels:, None]
+    usable = np.isfinite(above).all(2) & np.isfinite(below).all(2)
+    usable &= (right[..., 0] > 0) & (left[..., 0] > 0)
+    # One-sided slopes, output by output: axes (line, level, output).
+    forward = np.where(usable[..., None], (above - here) / right, 0.0)
+    backward = np.where(usable[..., None], (here - below) / left, 0.0)
+    central = (forward * right + backward * left) / (right + left)
+    depends = (usable[..., None] & ((above != here) | (below != here))).any(axis=1)
+
+    # Rounding noise of the outputs: assumed from their size, and seen where steps are so small
+    # that nothing else bends the function.
+    lowest = usable & (h <= finest[:, None] * _RATIO**4)
+    bend = np.where(lowest[..., None], np.abs(forward * right - backward * left), 0.0)
+    seen = 2 * bend.max(axis=1, initial=0.0)
+    largest = np.where(usable[..., None], np.maximum(np.abs(above), np.abs(below)), 0.0)
+    assumed = _ROUNDING * function.eps * np.maximum(largest, np.abs(here)) * depends[:, None]
+    noise = (np.maximum(assumed, seen[:, None]) @ weights) / h[..., None]
+    noise[~usable] = np.inf
+
+    slope, size = central @ r, np.abs(central) @ weights  # axes (line, level, upstream)
+    slope[~usable] = np.nan
+    value, error, best = _vote(slope, noise)
+    gap = np.abs(forward - backward) @ weights
+    gap[~usable] = np.nan
+    middle = (forward + backward) / 2 @ r
+    lower, upper, jumps = _kinks(middle - gap / 2, middle + gap / 2, gap, noise)
+    size = np.take_along_axis(size, best[:, None], axis=1)[:, 0]
+    outputs = (np.abs(here) * depends) @ weights
+    return Slopes(
+        value, error + 16 * EPS * size, size, 1e-9 * outputs / scale[:, None],
+        lower, upper, jumps, np.ones(len(scale), bool),
+    )  # fmt: skip
+
+
+def _vote(slope: Array, noise: Array) -> tuple[Array, Array, Array]:
+    """Choose the best step: axes (line, level, upstream), steps falling with the level."""
+    levels = slope.shape[1]
+    square = _RATIO**2
+    better = slope[:, 1:] + (slope[:, 1:] - slope[:, :-1]) / (square - 1)
+    moves = np.empty_like(better)
+    moves[:, :-1] = np.abs(np.diff(better, axis=1))
+    moves[:, -1] = np.abs(better[:, -1] - slope[:, -1])
+    moves[:, :-1] += moves[:, 1:]  # two steps that agree by chance are not enough
+    bars = moves + 2 * noise[:, 1:]
+    bars[np.isnan(bars)] = np.inf
+    shape = (slope.shape[0], slope.shape[2])
+    low, high = np.full(shape, -np.inf), np.full(shape, np.inf)
+    value, error = np.full(shape, np.nan), np.full(shape, np.inf)
+    best, agrees = np.zeros(shape, int), np.ones(shape, bool)
+    for i in range(levels - 2, -1, -1):
+        bar, there = 3 * bars[:, i], np.isfinite(bars[:, i])
+        centre = np.where(there, better[:, i], 0.0)
+        meets = (centre - bar <= high) & (centre + bar >= low)
+        agrees &= meets | ~there
+        counts = agrees & there
+        low = np.where(counts, np.maximum(low, centre - bar), low)
+        high = np.where(counts, np.minimum(high, centre + bar), high)
+        chosen = counts & (bar < error)
+        value[chosen], error[chosen], best[chosen] = centre[chosen], bar[chosen], i + 1
+    return value, error, best
+
+
+def _kinks(lower: Array, upper: Array, gap: Array, noise: Array) -> tuple[Array, Array, Array]:
+    """Find where the gap between the one-sided slopes stays as the step shrinks.
+
+    Returns the range of slopes there (NaN elsewhere) and where the function even jumps.
+    """
+    levels = gap.shape[1]
+    shape = (gap.shape[0], gap.shape[2])
+    index = np.arange(levels)[:, None]
+    clear = (noise <= 1e-3 * gap) & (gap > 0)  # False where NaN
+    last = np.where(clear, index, -1).max(axis=1)  # the smallest step that shows the gap clearly
+    found = last >= 1
+    at = np.maximum(last, 1)[:, None]
+    height = np.take_along_axis(gap, at, axis=1)
+    before = np.take_along_axis(gap, at - 1, axis=1)
+    closes = (index > at) & (noise <= 0.1 * height) & ~(gap >= 0.5 * height)
+    found &= (height >= 0.5 * before)[:, 0] & ~closes.any(axis=1)
+    jumps = found & (height >= 4 * before)[:, 0]
+    moves = np.full(gap.shape, np.inf)
+    moves[:, 1:] = np.abs(np.diff(lower, axis=1)) + np.abs(np.diff(upper, axis=1))
+    moves += 2 * noise
+    moves[np.isnan(moves) | (index > at)] = np.inf
+    best = moves.argmin(axis=1)[:, None]
+    margin = np.take_along_axis(moves, best, axis=1)
+    low = (np.take_along_axis(lower, best, axis=1) - margin)[:, 0]
+    high = (np.take_along_axis(upper, best, axis=1) + margin)[:, 0]
+    nan = np.full(shape, np.nan)
+    return np.where(found, low, nan), np.where(found, high, nan), jumps
+
+
+def _join(parts: list[Slopes], count: int, k: int) -> Slopes:
+    if not parts:
+        empty = np.zeros((0, k))
+        return Slopes(*[empty] * 6, np.zeros((0, k), bool), np.zeros(0, bool))
+    return Slopes(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))

@@ -1,0 +1,115 @@
+"""From slopes with error bars to a verdict for every element."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from npnet.gradcheck.lines import Lines
+from npnet.gradcheck.numeric import EPS, Function, Slopes, quick, thorough
+from npnet.gradcheck.report import Verdict
+from npnet.typing import Array
+
+UNSURE = 1e-3  # a wider error bar, as a share of the slope, says too little
+_ENOUGH = 256  # suspects examined before the others are believed to be wrong as well
+
+
+class Judged(NamedTuple):
+    """Verdicts on m elements, each for that of the k upstream gradients that shows it best.
+
+    Attributes
+    ----------
+    verdicts : ndarray of int, shape (m,)
+    analytic, numeric, error : ndarray, shape (m,)
+    slopes : Slopes
+        For all upstream gradients.
+    """
+
+    verdicts: Array
+    analytic: Array
+    numeric: Array
+    error: Array
+    slopes: Slopes
+
+
+def judge(analytic: Array, slopes: Slopes, slack: Array) -> Judged:
+    """Compare analytic values with slopes.
+
+    Parameters
+    ----------
+    analytic : ndarray, shape (m, k)
+    slopes : Slopes
+    slack : ndarray, shape (m, k)
+        What the analytic values' own rounding may add to the error bars.
+
+    Returns
+    -------
+    Judged
+    """
+    kinked = np.isfinite(slopes.lower) & ~slopes.jumps
+    value = np.where(kinked, (slopes.lower + slopes.upper) / 2, slopes.value)
+    error = np.where(kinked, (slopes.upper - slopes.lower) / 2, slopes.error)
+    error = error + slack + 16 * EPS * np.abs(analytic)
+    off = np.abs(analytic - value)
+    size = np.maximum(np.maximum(slopes.size, np.abs(value)), np.abs(analytic))
+    vague = (error > UNSURE * size) & (error > slopes.negligible) & ~kinked
+    verdicts = np.where(kinked, Verdict.KINK, np.where(vague, Verdict.NOISE, Verdict.OK))
+    verdicts[off > error] = Verdict.WRONG
+    verdicts[slopes.jumps | ~np.isfinite(value) | ~np.isfinite(error)] = Verdict.NOISE
+    verdicts[~np.isfinite(analytic)] = Verdict.WRONG
+    # Of several upstream gradients, the most telling one: wrong, noise, kink, ok.
+    rank = np.array([0, 3, 1, 2])[verdicts]
+    with np.errstate(all="ignore"):
+        bars = np.nan_to_num(np.where(off == 0, 0.0, off / error), nan=np.inf)
+    telling = np.lexsort((-bars, -rank), axis=1)[:, :1]
+
+    def pick(field: Array) -> Array:
+        return np.take_along_axis(field, telling, axis=1)[:, 0]
+
+    return Judged(pick(verdicts), pick(analytic), pick(value), pick(error), slopes)
+
+
+def assess(function: Function, lines: Lines, analytic: Array, slack: Array) -> Judged:
+    """Differentiate along lines, as closely as it takes to judge the analytic values.
+
+    Parameters
+    ----------
+    function : Function
+    lines : Lines
+        m of them.
+    analytic, slack : ndarray, shape (m, k)
+        See `judge`.
+
+    Returns
+    -------
+    Judged
+    """
+    slopes = quick(function, lines)
+    suspects = _suspects(judge(analytic, slopes, slack))
+    # Kinks and steep places near the point lie beyond a much smaller step.
+    for closer in (2.0**-12,):
+        if suspects.size:
+            retried = quick(function, lines.only(suspects).closer(closer))
+            sure = np.flatnonzero(retried.settled)
+            _replace(slopes, suspects[sure], retried, sure)
+            suspects = _suspects(judge(analytic, slopes, slack))
+    while suspects.size:
+        now, suspects = suspects[:_ENOUGH], suspects[_ENOUGH:]
+        found = thorough(function, lines.only(now))
+        _replace(slopes, now, found, np.arange(now.size))
+        verdicts = judge(analytic[now], found, slack[now]).verdicts
+        if now.size == _ENOUGH and (verdicts == Verdict.WRONG).all():
+            break
+    return judge(analytic, slopes, slack)
+
+
+def _suspects(judged: Judged) -> Array:
+    found = np.flatnonzero(~judged.slopes.settled | (judged.verdicts != Verdict.OK))
+    # In a mixed order, the first ones stand for all.
+    return np.random.default_rng(0).permutation(found)
+
+
+def _replace(slopes: Slopes, where: Array, others: Slopes, chosen: Array) -> None:
+    for field, other in zip(slopes, others, strict=True):
+        field[where] = other[chosen]

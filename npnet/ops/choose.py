@@ -1,0 +1,115 @@
+"""Which implementation of the kernels runs: the NumPy reference or the compiled one.
+
+A kernel is written in NumPy and marked with `kernel`. `npnet.ops.compiled` may hold a twin of the
+same name and arguments for Numba; `use` binds one or the other to the kernel's name in its own
+module. Nobody else knows of the two.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from npnet.errors import ArgumentError, MissingDependency
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+reference: dict[str, Callable[..., Any]] = {}
+"""The NumPy kernels by name."""
+
+_active: str | None = None  # chosen when the first kernel is called, or by `use`
+
+
+def kernel(function: F) -> F:
+    """Mark a function as a kernel; the first call of any kernel chooses the implementation.
+
+    Parameters
+    ----------
+    function : callable
+        The NumPy reference. Callers must reach it through its module (``elementwise.relu``), where
+        the chosen implementation is bound to its name.
+
+    Returns
+    -------
+    callable
+        Stands in until the choice is made.
+    """
+    name, module = function.__name__, sys.modules[function.__module__]
+    reference[name] = function
+
+    def choose_first(*args: Any, **kwargs: Any) -> Any:
+        if _active is None:
+            use(os.environ.get("NPNET_OPS", "auto"))
+        return getattr(module, name)(*args, **kwargs)
+
+    choose_first.__doc__ = function.__doc__
+    choose_first.__wrapped__ = function  # type: ignore[attr-defined]
+    return choose_first  # type: ignore[return-value]
+
+
+def use(name: str) -> None:
+    """Choose the implementation of the kernels, for the whole process.
+
+    Parameters
+    ----------
+    name : {"numpy", "numba", "auto"}
+        ``"auto"`` takes Numba where it is installed and works. It is the default unless the
+        environment variable ``NPNET_OPS`` names another.
+
+    Raises
+    ------
+    ArgumentError
+        If there is no such implementation.
+    MissingDependency
+        If ``"numba"`` is asked for and cannot be used.
+
+    Examples
+    --------
+    >>> import npnet
+    >>> npnet.ops.use("numpy")
+    >>> npnet.ops.active()
+    'numpy'
+    >>> npnet.ops.use("auto")
+    """
+    global _active
+    if name not in ("numpy", "numba", "auto"):
+        raise ArgumentError(f"npnet.ops has 'numpy', 'numba' and 'auto', not {name!r}")
+    chosen, twins = "numpy", {}
+    if name == "numba" or (name == "auto" and importlib.util.find_spec("numba") is not None):
+        try:
+            from npnet.ops import compiled
+
+            chosen, twins = "numba", compiled.twins()
+        except Exception as error:  # whatever is wrong with Numba, NumPy works
+            reason = f"{type(error).__name__}: {error}"
+            if name == "numba":
+                raise MissingDependency(
+                    f"Numba cannot be used ({reason}); "
+                    'install it with: pip install "npnet-framework[fast]"'
+                ) from error
+            say(f"Numba is installed but cannot be used ({reason}); NumPy computes instead")
+    for kernel_name, function in reference.items():
+        module = sys.modules[function.__module__]
+        setattr(module, kernel_name, twins.get(kernel_name, function))
+    _active = chosen
+
+
+def active() -> str:
+    """Return the implementation that runs, making the choice if it was not made.
+
+    Returns
+    -------
+    str
+        ``"numpy"`` or ``"numba"``.
+    """
+    if _active is None:
+        use(os.environ.get("NPNET_OPS", "auto"))
+    return _active or "numpy"
+
+
+def say(message: str) -> None:
+    """Tell the user something that is no error, on the standard error stream."""
+    print(f"npnet: {message}", file=sys.stderr, flush=True)

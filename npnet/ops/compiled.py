@@ -1,0 +1,249 @@
+"""The kernels in Numba: one pass over memory each, serial, compiled on first use and cached.
+
+Each twin has the name, the arguments and the results of its NumPy reference, to rounding, and hands
+over to it for arrays that it was not compiled for (not contiguous, or of another dtype).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from npnet.ops.choose import reference, say
+from npnet.typing import Array
+
+_loops: list[Any] = []  # every compiled loop
+_samples: list[Callable[[Any], tuple[Any, ...]]] = []  # arguments to compile each for a dtype
+_ready: set[str] = set()  # dtypes that all loops are compiled for
+
+
+def _jit(sample: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], Any]:
+    """Compile a loop, when it is needed, for the types of ``sample(dtype)``."""
+    # Without checks that would keep the loop from being vectorised.
+    njit: Any = numba.njit
+    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+
+    def decorate(function: Any) -> Any:
+        try:
+            loop = njit(cache=True, **options)(function)
+        except RuntimeError as error:  # there is no folder that it may write to
+            if not _loops:
+                say(f"compiled kernels cannot be kept on disk ({error})")
+            loop = njit(**options)(function)
+        _loops.append(loop)
+        _samples.append(sample)
+        return loop
+
+    return decorate
+
+
+def _prepare(dtype: np.dtype[Any]) -> None:
+    """Compile all loops for a dtype, or load them from the cache, and say so if it took long."""
+    start = time.perf_counter()
+    for loop, sample in zip(_loops, _samples, strict=True):
+        loop.disable_compile(False)
+        loop(*sample(dtype.type))
+        loop.disable_compile()  # other arrays raise, and NumPy takes them
+    _ready.add(dtype.char)
+    seconds = time.perf_counter() - start
+    if seconds > 0.5:
+        say(f"prepared {len(_loops)} compiled kernels for {dtype} in {seconds:.1f} s")
+
+
+@_jit(lambda t: (np.ones(2, t), np.ones(2, t)))
+def _relu(x, out):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        out[i] = x[i] if x[i] > 0 or x[i] != x[i] else 0
+
+
+@_jit(lambda t: (np.ones(2, t), np.ones(2, t), np.ones(2, t)))
+def _relu_grad(grad, y, out):  # type: ignore[no-untyped-def]
+    for i in range(y.size):
+        out[i] = 0 if y[i] <= 0 else grad[i]
+
+
+@_jit(lambda t: (np.ones((1, 2), t), np.ones(2, t)))
+def _add_bias(y, bias):  # type: ignore[no-untyped-def]
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            y[i, j] += bias[j]
+
+
+@_jit(lambda t: (*np.ones((3, 2), t), *np.ones(2, t)))
+def _dropout(x, noise, out, p, scale):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        noise[i] = scale if noise[i] >= p else 0
+        out[i] = x[i] * noise[i]
+
+
+@_jit(lambda t: (np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t)))
+def _cross_entropy(x, labels, values, grad):  # type: ignore[no-untyped-def]
+    rows, classes = x.shape
+    for i in range(rows):
+        peak = x[i, 0]
+        for j in range(1, classes):
+            # a NaN stays
+            peak = x[i, j] if x[i, j] > peak or x[i, j] != x[i, j] else peak
+        total = x[i, 0] - x[i, 0]
+        for j in range(classes):
+            e = np.exp(x[i, j] - peak)
+            grad[i, j] = e
+            total += e
+        values[i] = np.log(total) - (x[i, labels[i]] - peak)
+        for j in range(classes):
+            grad[i, j] /= total
+        grad[i, labels[i]] -= 1
+
+
+@_jit(lambda t: (*np.ones((3, 2), t), *np.ones(3, t), True, *np.ones(2, t)))
+def _sgd(x, g, v, lr, momentum, gain, nesterov, decay, sign):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        d = sign * g[i] + decay * x[i]
+        if v.size:
+            v[i] = momentum * v[i] + gain * d
+            d = d + momentum * v[i] if nesterov else v[i]
+        x[i] -= lr * d
+
+
+@_jit(lambda t: (*np.ones((4, 2), t), *np.ones(7, t)))
+def _adam(x, g, m, v, beta1, beta2, rate, eps, keep, decay, sign):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        d = sign * g[i] + decay * x[i]
+        m[i] += (d - m[i]) * beta1
+        v[i] += (d * d - v[i]) * beta2
+        x[i] = keep * x[i] - rate * (m[i] / (np.sqrt(v[i]) + eps))
+
+
+@_jit(lambda t: (*np.ones((5, 2), t), *np.ones(7, t)))
+def _amsgrad(x, g, m, v, peak, beta1, beta2, rate, eps, keep, decay, sign):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        d = sign * g[i] + decay * x[i]
+        m[i] += (d - m[i]) * beta1
+        v[i] += (d * d - v[i]) * beta2
+        peak[i] = max(peak[i], v[i])
+        x[i] = keep * x[i] - rate * (m[i] / (np.sqrt(peak[i]) + eps))
+
+
+# --- the twins
+
+
+def _twin(run: Any) -> Any:
+    """Call `run`; if its loop was not compiled for these arrays, compile it or ask NumPy."""
+    name = run.__name__
+
+    def twin(array: Array, /, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return run(array, *args, **kwargs)
+        except TypeError:
+            dtype = array.dtype
+            if dtype.char not in "fd" or dtype.char in _ready:
+                return reference[name](array, *args, **kwargs)
+        _prepare(dtype)
+        return twin(array, *args, **kwargs)
+
+    return twin
+
+
+@_twin
+def relu(x: Array, out: Array) -> Array:
+    if not out.flags.c_contiguous:
+        raise TypeError
+    _relu(x.reshape(-1), out.reshape(-1))
+    return out
+
+
+@_twin
+def relu_grad(grad: Array, y: Array, out: Array) -> Array:
+    if not out.flags.c_contiguous:
+        raise TypeError
+    _relu_grad(grad.reshape(-1), y.reshape(-1), out.reshape(-1))
+    return out
+
+
+@_twin
+def add_bias(y: Array, bias: Array) -> None:
+    _add_bias(y, bias)
+
+
+@_twin
+def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array:
+    if not (out.flags.c_contiguous and noise.flags.c_contiguous):
+        raise TypeError
+    t = x.dtype.type
+    _dropout(x.reshape(-1), noise.reshape(-1), out.reshape(-1), t(p), t(scale))
+    return out
+
+
+@_twin
+def cross_entropy(x: Array, labels: Array, with_grad: bool) -> tuple[Array, Array | None]:
+    values = np.empty(len(x), x.dtype)
+    grad = np.empty(x.shape, x.dtype)
+    _cross_entropy(x, labels, values, grad)
+    return values, grad if with_grad else None
+
+
+@_twin
+def sgd(
+    data: Array,
+    grad: Array,
+    velocity: Array | None,
+    *,
+    lr: float,
+    momentum: float,
+    dampening: float,
+    nesterov: bool,
+    weight_decay: float,
+    maximize: bool,
+    first: bool,
+) -> None:
+    t = data.dtype.type
+    gain = t(1) if first else t(1 - dampening)
+    sign = t(-1) if maximize else t(1)
+    velocity = data[:0] if velocity is None else velocity
+    _sgd(data, grad, velocity, t(lr), t(momentum), gain, nesterov, t(weight_decay), sign)
+
+
+@_twin
+def adam(
+    data: Array,
+    grad: Array,
+    mean: Array,
+    square: Array,
+    peak: Array | None,
+    *,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+    decoupled: bool,
+    maximize: bool,
+    step: int,
+) -> None:
+    t = data.dtype.type
+    beta1, beta2 = betas
+    root = math.sqrt(1 - beta2**step)
+    keep = t(1 - lr * weight_decay) if decoupled else t(1)
+    decay = t(0) if decoupled else t(weight_decay)
+    sign = t(-1) if maximize else t(1)
+    rates = t(1 - beta1), t(1 - beta2), t(lr * root / (1 - beta1**step)), t(eps * root)
+    if peak is None:
+        _adam(data, grad, mean, square, *rates, keep, decay, sign)
+    else:
+        _amsgrad(data, grad, mean, square, peak, *rates, keep, decay, sign)
+
+
+def twins() -> dict[str, Callable[..., Any]]:
+    """Return the compiled kernels by name, ready for float32.
+
+    Returns
+    -------
+    dict of str to callable
+    """
+    if "f" not in _ready:
+        _prepare(np.dtype(np.float32))
+    return {name: globals()[name] for name in reference}

@@ -1,0 +1,78 @@
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import npnet
+from npnet.errors import ArgumentError
+from npnet.plot import plot_curves
+
+pytest.importorskip("matplotlib")
+
+FULL = {
+    "epoch": [1, 2, 3],
+    "loss": [2.0, 1.0, 0.5],
+    "accuracy": [0.1, 0.5, 0.9],
+    "val_loss": [float("nan"), 1.5, 1.0],
+    "val_accuracy": [float("nan"), 0.4, 0.8],
+    "lr": [0.1, 0.1, 0.1],
+}
+
+
+def test_a_panel_for_each_quantity_with_training_beside_validation():
+    figure = plot_curves(FULL)
+    assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy"]
+    for axes in figure.axes:
+        assert axes.get_xlabel() == "epoch"
+        training, validation = axes.lines
+        name = axes.get_ylabel()
+        assert np.array_equal(training.get_xdata(), FULL["epoch"])
+        assert np.array_equal(training.get_ydata(), FULL[name])
+        assert np.array_equal(validation.get_ydata(), FULL[f"val_{name}"], equal_nan=True)
+        legend = [text.get_text() for text in axes.get_legend().get_texts()]
+        assert legend == ["training", "validation"]
+        assert axes.get_yscale() == "linear"
+
+
+def test_a_changing_rate_has_a_panel_and_a_wide_range_a_logarithmic_axis():
+    columns = {"epoch": [1, 2], "loss": [100.0, 0.1], "lr": [0.1, 0.05]}
+    loss, lr = plot_curves(columns).axes
+    assert loss.get_yscale() == "log"
+    assert lr.get_ylabel() == "learning rate"
+    assert lr.get_yscale() == "linear"
+    negative = plot_curves({"epoch": [1, 2], "loss": [100.0, -0.1]}).axes[0]
+    assert negative.get_yscale() == "linear"
+
+
+def test_a_single_epoch_is_visible():
+    (axes,) = plot_curves({"epoch": [1], "loss": [1.0]}).axes
+    assert axes.lines[0].get_marker() == "o"
+    assert len(axes.lines) == 1
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_left_out(tmp_path, bad):
+    figure = plot_curves({"epoch": [1, 2], "loss": [1.0, bad]}, tmp_path / "p.svg")
+    assert (tmp_path / "p.svg").stat().st_size > 1000
+    assert len(figure.axes) == 1
+
+
+def test_nothing_to_plot():
+    with pytest.raises(ArgumentError, match="no epoch to plot"):
+        plot_curves({"epoch": []})
+
+
+def test_pyplot_is_not_even_imported(tmp_path):
+    code = (
+        "import sys, npnet.plot\n"
+        "assert 'matplotlib' not in sys.modules\n"
+        f"npnet.plot.plot_curves({{'epoch': [1], 'loss': [1.0]}}, {str(tmp_path / 'p.png')!r})\n"
+        "assert 'matplotlib.pyplot' not in sys.modules\n"
+    )
+    environment = {"PYTHONPATH": str(npnet.__path__[0]) + "/..", "HOME": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert run.returncode == 0, run.stderr
+    assert (tmp_path / "p.png").exists()

@@ -1,0 +1,241 @@
+import math
+
+import numpy as np
+import pytest
+
+import npnet
+from npnet.errors import ArgumentError, NameTypoError
+from npnet.training import Callback, EarlyStopping, Trainer
+
+X = np.random.default_rng(0).normal(size=(20, 3))
+Y = (X[:, 0] > 0).astype(int)
+
+
+def make(metrics=(), lr=0.1):
+    npnet.manual_seed(0)
+    model = npnet.Linear(3, 2)
+    optimizer = npnet.optim.SGD(model.parameters(), lr=lr)
+    return Trainer(model, npnet.CrossEntropyLoss(), optimizer, metrics)
+
+
+class Recorder(Callback):
+    def __init__(self):
+        self.events = []
+
+    def on_train_begin(self, trainer):
+        self.events.append("train begin")
+
+    def on_epoch_begin(self, trainer):
+        self.events.append("epoch begin")
+
+    def on_backward_end(self, trainer):
+        assert trainer.model.weight.grad is not None
+        self.events.append("backward end")
+
+    def on_batch_end(self, trainer, loss):
+        assert isinstance(loss, float)
+        assert trainer.model.weight.grad is not None
+        self.events.append("batch end")
+
+    def on_epoch_end(self, trainer, logs):
+        assert logs == {name: column[-1] for name, column in trainer.history.items()}
+        self.events.append("epoch end")
+
+    def on_train_end(self, trainer):
+        self.events.append("train end")
+
+
+def test_the_order_of_events():
+    recorder = Recorder()
+    make().fit(X, Y, epochs=2, batch_size=10, callbacks=[recorder], validation_data=(X, Y))
+    epoch = ["epoch begin", *["backward end", "batch end"] * 2, "epoch end"]
+    assert recorder.events == ["train begin", *epoch, *epoch, "train end"]
+
+
+def test_callbacks_are_called_in_their_order():
+    calls = []
+    callbacks = [lambda trainer, logs: calls.append(1), lambda trainer, logs: calls.append(2)]
+    make().fit(X, Y, epochs=2, callbacks=callbacks)
+    assert calls == [1, 2, 1, 2]
+
+
+def test_a_function_is_called_after_every_epoch_with_what_is_recorded():
+    calls = []
+
+    def note(trainer, logs):
+        calls.append((trainer, logs))
+        logs["loss"] = None  # a copy: the record stays
+
+    trainer = make()
+    history = trainer.fit(X, Y, epochs=2, callbacks=note)
+    assert [t for t, _ in calls] == [trainer, trainer]
+    assert [logs["epoch"] for _, logs in calls] == [1, 2]
+    assert all(math.isfinite(loss) for loss in history["loss"])
+
+
+def test_the_end_is_announced_after_an_error_too():
+    class Failing(Callback):
+        def on_batch_end(self, trainer, loss):
+            raise ZeroDivisionError
+
+    recorder = Recorder()
+    trainer = make()
+    with pytest.raises(ZeroDivisionError):
+        trainer.fit(X, Y, callbacks=[Failing(), recorder])
+    assert recorder.events == ["train begin", "epoch begin", "backward end", "train end"]
+    assert trainer.model.weight.grad is None
+    assert not trainer.history.interrupted
+
+
+def test_gradients_may_be_clipped_before_the_update():
+    class Clip(Callback):
+        def on_backward_end(self, trainer):
+            npnet.optim.clip_grad_norm(trainer.model.parameters(), 1e-3)
+
+    trainer = make(lr=1.0)
+    before = trainer.model.state_dict()
+    trainer.fit(X, Y, batch_size=20, callbacks=[Clip()])
+    after = trainer.model.state_dict()
+    step = math.sqrt(sum(np.sum((after[name] - before[name]) ** 2.0) for name in before))
+    assert step == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_a_rate_set_at_the_beginning_of_an_epoch_is_used_and_recorded():
+    class Halve(Callback):
+        def on_epoch_begin(self, trainer):
+            trainer.optimizer.lr /= 2
+
+    history = make(lr=0.8).fit(X, Y, epochs=3, callbacks=[Halve()])
+    assert history["lr"] == [0.4, 0.2, 0.1]
+
+
+def test_stopping_within_an_epoch_closes_it():
+    class StopAt(Callback):
+        def __init__(self, batch):
+            self.left = batch
+
+        def on_batch_end(self, trainer, loss):
+            self.left -= 1
+            if not self.left:
+                trainer.stop()
+
+    trainer = make()
+    recorder = Recorder()
+    history = trainer.fit(
+        X, Y, epochs=5, batch_size=5, validation_data=(X, Y), callbacks=[StopAt(6), recorder]
+    )
+    assert trainer.optimizer.step_count == 6
+    assert history["epoch"] == [1, 2]
+    assert math.isfinite(history["val_loss"][1])
+    assert recorder.events[-2:] == ["epoch end", "train end"]
+    assert not history.interrupted
+    assert trainer.fit(X, Y, epochs=2)["epoch"] == [1, 2, 3, 4]
+
+
+def test_a_mistyped_event_is_refused():
+    with pytest.raises(NameTypoError, match="Typo.on_epochs_end is not an event; there are on_tr"):
+
+        class Typo(Callback):
+            def on_epochs_end(self, trainer, logs):
+                pass
+
+
+# --- early stopping
+
+
+def run(values, monitor="val_score", mode="max", **options):
+    """Train with a metric whose values are given, and weights that tell the epoch."""
+    script = iter(values)
+
+    def score(y_pred, y_true):
+        return next(script) if len(y_pred) == 20 else 0.0
+
+    class Mark(Callback):
+        def on_batch_end(self, trainer, loss):
+            trainer.model.weight.data[...] = len(trainer.history["epoch"]) + 1
+
+    trainer = make([score])
+    stopping = EarlyStopping(monitor, mode=mode, **options)
+    history = trainer.fit(
+        X[:10], Y[:10], epochs=len(values), validation_data=(X, Y), callbacks=[Mark(), stopping]
+    )
+    return stopping, len(history["epoch"]), int(trainer.model.weight.data[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "best", "stopped", "length"),
+    [
+        ([1, 2, 3, 2, 9], {}, 3, 4, 4),
+        ([1, 2, 3, 2, 9], {"patience": 1}, 3, 4, 4),
+        ([1, 2, 3, 2, 9, 1, 1], {"patience": 2}, 5, 7, 7),
+        ([5, 4, 5, 5, 9], {"patience": 3}, 1, 4, 4),
+        ([1, 2, 3], {}, 3, None, 3),
+        ([1, 3, 2], {"patience": 5}, 2, None, 3),
+        ([1, 1.5, 1.9, 2.1, 2.2], {"patience": 2, "min_delta": 1}, 1, 3, 3),
+        ([1, 1.5, 2.1, 2.2], {"patience": 2, "min_delta": 1}, 3, None, 4),
+        ([3, 2, 1, 2, 0], {"mode": "min"}, 3, 4, 4),
+        ([math.nan, 1, math.nan, 2], {"patience": 2}, 4, None, 4),
+        ([1, math.nan, math.nan, 2], {"patience": 2}, 1, 3, 3),
+        ([math.inf, 1, 2], {"patience": 2, "mode": "min"}, 2, None, 3),
+    ],
+)
+def test_early_stopping_by_hand(values, options, best, stopped, length):
+    stopping, epochs, mark = run(values, **options)
+    assert (stopping.best_epoch, stopping.stopped_epoch, epochs) == (best, stopped, length)
+    assert stopping.best == values[best - 1]
+    assert mark == best  # restored, whether stopped or not
+
+
+def test_weights_need_not_be_restored():
+    stopping, epochs, mark = run([2, 1, 3], restore_best_weights=False)
+    assert (stopping.best_epoch, epochs, mark) == (1, 2, 2)
+
+
+def test_without_a_finite_value_nothing_is_restored():
+    stopping, epochs, mark = run([math.nan, math.nan, math.nan], patience=2)
+    assert stopping.best is stopping.best_epoch is None
+    assert (stopping.stopped_epoch, epochs, mark) == (2, 2, 2)
+
+
+def test_early_stopping_starts_anew_with_each_training():
+    stopping = EarlyStopping("loss", patience=1)
+    trainer = make(lr=0.01)
+    trainer.fit(X, Y, epochs=3, callbacks=[stopping])
+    assert stopping.best_epoch == 3
+    trainer.optimizer.lr = 0.0
+    trainer.fit(X, Y, epochs=3, callbacks=[stopping], batch_size=20, shuffle=False)
+    assert stopping.best_epoch == 4
+    assert stopping.stopped_epoch == 5
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode"),
+    [("val_loss", "min"), ("loss", "min"), ("val_accuracy", "max"), ("r2", "max"), ("mae", "min")],
+)
+def test_the_automatic_mode(monitor, mode):
+    assert EarlyStopping(monitor).mode == mode
+
+
+def test_bad_arguments_of_early_stopping():
+    with pytest.raises(ArgumentError, match="small 'val_score' is good is not known; pass mode"):
+        EarlyStopping("val_score")
+    with pytest.raises(ArgumentError, match="mode must be"):
+        EarlyStopping(mode="largest")
+    for patience in -1, 1.5, True, "3":
+        with pytest.raises(ArgumentError, match="patience must be a non-negative integer"):
+            EarlyStopping(patience=patience)
+    for delta in -1, math.nan, math.inf:
+        with pytest.raises(ArgumentError, match="min_delta must be"):
+            EarlyStopping(min_delta=delta)
+
+
+def test_monitoring_what_is_not_recorded_fails_before_training():
+    trainer = make(["accuracy"])
+    with pytest.raises(
+        ArgumentError,
+        match="'val_loss', but .* only epoch, loss, accuracy, lr; pass validation_data or",
+    ):
+        trainer.fit(X, Y, callbacks=[EarlyStopping()])
+    with pytest.raises(ArgumentError, match="'val_f1', but .* val_loss, val_accuracy, lr$"):
+        trainer.fit(X, Y, validation_split=0.5, callbacks=[EarlyStopping("val_f1", mode="max")])
+    assert trainer.optimizer.step_count == 0
