@@ -1,5 +1,14 @@
 """Gradient checking: is the backward pass right, and if not, what is wrong with it?"""
 
+from npnet.gradcheck.check import check_gradients
 from npnet.gradcheck.report import Diagnosis, Element, Report, TensorReport, Verdict, Violation
 
-__all__ = ["Diagnosis", "Element", "Report", "TensorReport", "Verdict", "Violation"]
+__all__ = [
+    "Diagnosis",
+    "Element",
+    "Report",
+    "TensorReport",
+    "Verdict",
+    "Violation",
+    "check_gradients",
+]

@@ -18,6 +18,10 @@ from npnet.losses.loss import Loss
 from npnet.typing import Array, ArrayLike, DtypeLike
 
 
+class BadResult(Exception):
+    """What forward or backward returned is of no use; the message says why."""
+
+
 class Subject:
     """Base: named variables and the outputs and gradients at their present values.
 
@@ -90,6 +94,10 @@ class Subject:
         """
         raise NotImplementedError
 
+    def in_float64(self) -> Subject:
+        """Return a subject of the same numbers that computes in float64."""
+        raise NotImplementedError
+
     def outputs(self) -> list[Array]:
         """Compute the outputs, checked: real arrays, of the shapes of the first call.
 
@@ -100,7 +108,7 @@ class Subject:
 
         Raises
         ------
-        ShapeError, DtypeError
+        BadResult
             If forward returns something else.
         """
         result = self.run()
@@ -108,7 +116,7 @@ class Subject:
         found = [_as_output(y) for y in (result if several else (result,))]
         shapes = tuple(y.shape for y in found)
         if self.output_shapes and shapes != self.output_shapes:
-            raise ShapeError(
+            raise BadResult(
                 f"forward returned shape {_shapes(shapes)} in a second call on the same input, "
                 f"{_shapes(self.output_shapes)} in the first"
             )
@@ -130,13 +138,13 @@ class Subject:
             return
         if not self.several_outputs:
             if np.shape(result) != self.output_shapes[0]:
-                raise ShapeError(_unstable(np.shape(result), self.output_shapes[0]))
+                raise BadResult(_unstable(np.shape(result), self.output_shapes[0]))
             row.reshape(self.output_shapes[0])[...] = result
             return
         start = 0
         for y, shape in zip(result, self.output_shapes, strict=True):
             if np.shape(y) != shape:
-                raise ShapeError(_unstable(np.shape(y), shape))
+                raise BadResult(_unstable(np.shape(y), shape))
             stop = start + int(np.prod(shape))
             row[start:stop].reshape(shape)[...] = y
             start = stop
@@ -169,8 +177,8 @@ class LayerSubject(Subject):
     dtype : dtype
     training : bool
         Whether the passes train (dropout drops).
-    seed : int
-        Of the generator that every pass starts with, so that all draw the same numbers.
+    rng : numpy.random.Generator, optional
+        What every pass starts with, so that all draw the same numbers.
     """
 
     checked: Layer
@@ -181,7 +189,7 @@ class LayerSubject(Subject):
         inputs: tuple[ArrayLike, ...],
         dtype: DtypeLike = np.float64,
         training: bool = True,
-        seed: int = 0,
+        rng: np.random.Generator | None = None,
     ) -> None:
         super().__init__(layer, dtype)
         self.checked.astype(self.dtype)
@@ -203,10 +211,19 @@ class LayerSubject(Subject):
             for _, layer in self.checked.named_layers()
             for name, buffer in layer._buffers.items()
         ]
-        self._rng = np.random.default_rng(seed)
+        self._rng = np.random.default_rng(0) if rng is None else rng
         self._rng_state = self._rng.bit_generator.state
         self.draws = True  # whether forward draws random numbers; assumed until it was seen
         self.copies_inputs = True  # whether every pass is given copies, for a layer that mutates
+
+    def in_float64(self) -> LayerSubject:
+        """Return a subject of the same numbers, and the same random draws, in float64."""
+        twin = LayerSubject(
+            self.checked, self.inputs, np.float64, self.training, _float32_draws()
+        )
+        twin.copies_inputs = self.copies_inputs
+        twin.look()
+        return twin
 
     def rewind(self) -> np.random.Generator:
         """Put the generator and the buffers back to where every pass starts.
@@ -236,25 +253,37 @@ class LayerSubject(Subject):
             return self.checked.forward(ctx, *[x.copy() for x in self.inputs])
         return self.checked.forward(ctx, *self.inputs)
 
-    def record(self, *inputs: Array) -> Any:
+    def record(self, *inputs: Array, rng: np.random.Generator | None = None) -> Any:
         """Record a pass from the common starting point.
 
         Parameters
         ----------
         *inputs : ndarray
+        rng : numpy.random.Generator, optional
+            Instead of the one that all passes start with.
 
         Returns
         -------
-        output, tape
-            As `Layer.record` returns them.
+        outputs : tuple of ndarray
+        backward : callable
+            ``backward(upstream, input_grad)`` runs the pass back and returns raw gradients.
         """
-        return self.checked.record(*inputs, training=self.training, rng=self.rewind())
+        start = self.rewind()
+        ctx = Context(self.checked, recording=True, training=self.training, rng=rng or start)
+        result = self.checked.forward(ctx, *inputs)
+        outputs = result if isinstance(result, tuple) else (result,)
+        outputs = tuple(y.copy() if ctx.retains(y) else y for y in map(np.asarray, outputs))
+
+        def backward(upstream: list[Array], input_grad: bool = True) -> Any:
+            return ctx.backward(*upstream, needs_input_grad=input_grad)
+
+        return outputs, backward
 
     def gradients(self, upstream: list[Array]) -> list[Array | None]:
         """Run forward and backward with fresh gradients."""
         self.checked.zero_grad()
-        _, tape = self.record(*[x.copy() for x in self.inputs])
-        found = self.collect(tape.backward(*[r.copy() for r in upstream], input_grad=True))
+        _, backward = self.record(*[x.copy() for x in self.inputs])
+        found = self.collect(backward([r.copy() for r in upstream]))
         self.checked.zero_grad()
         return found
 
@@ -264,7 +293,7 @@ class LayerSubject(Subject):
         Parameters
         ----------
         result : ndarray or tuple
-            What ``tape.backward(..., input_grad=True)`` returned.
+            What backward returned.
 
         Returns
         -------
@@ -272,34 +301,22 @@ class LayerSubject(Subject):
 
         Raises
         ------
-        ShapeError
-            If an input's gradient is missing or has another shape than the input.
+        BadResult
+            If an input's gradient is missing, no array, or of another shape than the input.
         """
-        several = isinstance(result, tuple)
-        grads = result if several else (result,)
+        if isinstance(result, list | dict):
+            raise BadResult(f"backward returned a {type(result).__name__}; it must return an array "
+                            "or, for several inputs, a tuple of arrays")  # fmt: skip
+        grads = result if isinstance(result, tuple) else (result,)
         if len(grads) != len(self.inputs):
-            raise ShapeError(
+            raise BadResult(
                 f"backward returned {len(grads)} gradient(s) for {len(self.inputs)} input(s)"
             )
         found: list[Array | None] = []
         for i, (x, grad) in enumerate(zip(self.inputs, grads, strict=True)):
-            if x.dtype.kind != "f":
-                continue
-            name = "the input" if len(grads) == 1 else f"input {i}"
-            if grad is None:
-                raise ShapeError(f"backward returned None as the gradient of {name}")
-            grad = np.asarray(grad)
-            if grad.dtype.kind not in "fiub":
-                raise DtypeError(
-                    f"backward returned dtype {grad.dtype} as the gradient of {name}; "
-                    "expected real numbers"
-                )
-            if grad.shape != x.shape:
-                raise ShapeError(
-                    f"backward returned a gradient of shape {grad.shape} for {name} "
-                    f"of shape {x.shape}"
-                )
-            found.append(np.array(grad))
+            if x.dtype.kind == "f":
+                name = "the input" if len(grads) == 1 else f"input {i}"
+                found.append(_as_gradient(grad, x, name))
         for p in self.parameters.values():
             found.append(None if p.grad is None else p.grad.copy())
         return found
@@ -333,6 +350,10 @@ class LossSubject(Subject):
         self.others = tuple(copy.deepcopy(x) for x in inputs[1:])
         self.inputs = (self.variables[0],)
 
+    def in_float64(self) -> LossSubject:
+        """Return a subject of the same numbers in float64."""
+        return LossSubject(self.checked, (*self.variables, *self.others), np.float64)
+
     def run(self) -> Any:
         """Compute the reduced loss."""
         return self.checked(self.variables[0].copy(), *self.others)
@@ -340,15 +361,21 @@ class LossSubject(Subject):
     def gradients(self, upstream: list[Array]) -> list[Array | None]:
         """Ask the loss for its gradient; `upstream` is not used, it is all ones."""
         _, grad = self.checked.value_and_grad(self.variables[0].copy(), *self.others)
-        grad = np.asarray(grad)
-        if grad.dtype.kind not in "fiub":
-            raise DtypeError(f"value_and_grad returned a gradient of dtype {grad.dtype}")
-        if grad.shape != self.variables[0].shape:
-            raise ShapeError(
-                f"value_and_grad returned a gradient of shape {grad.shape} for a prediction "
-                f"of shape {self.variables[0].shape}"
-            )
-        return [grad.copy()]
+        return [_as_gradient(grad, self.variables[0], "the prediction")]
+
+
+def _float32_draws() -> np.random.Generator:
+    """Return a generator whose float64 numbers are the float32 ones of the same seed."""
+
+    class Float32Draws(np.random.Generator):
+        def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+            return np.asarray(super().random(size, np.float32), dtype)
+
+        def standard_normal(self, size: Any = None, dtype: Any = np.float64,
+                            out: Any = None) -> Any:  # fmt: skip
+            return np.asarray(super().standard_normal(size, np.float32), dtype)
+
+    return Float32Draws(np.random.PCG64(0))
 
 
 def _as_real(owner: str, value: ArrayLike, what: str) -> Array:
@@ -381,20 +408,36 @@ def _as_input(layer: Layer, value: ArrayLike, i: int) -> Array:
     return _as_real(type(layer).__name__, value, f"input {i}")
 
 
+def _as_gradient(grad: Any, x: Array, name: str) -> Array:
+    if grad is None:
+        raise BadResult(f"backward returned None as the gradient of {name}")
+    array = np.array(grad)
+    if array.dtype.kind not in "fiub":
+        raise BadResult(
+            f"backward returned dtype {array.dtype} as the gradient of {name}; "
+            "expected real numbers"
+        )
+    if array.shape != x.shape:
+        raise BadResult(
+            f"backward returned a gradient of shape {array.shape} for {name} of shape {x.shape}"
+        )
+    return array
+
+
 def _as_output(y: Any) -> Array:
     if y is None:
-        raise ShapeError("forward returned None; it must return an array")
+        raise BadResult("forward returned None; it must return an array")
     try:
         array = np.asarray(y)
     except ValueError as error:
-        raise ShapeError(f"forward returned no array but a ragged sequence: {error}") from None
+        raise BadResult(f"forward returned no array but a ragged sequence: {error}") from None
     if array.dtype.kind == "f":
         return array.copy()
     if array.dtype.kind in "iub":
-        raise DtypeError(
+        raise BadResult(
             f"forward returned integers ({array.dtype}); there is nothing to differentiate"
         )
-    raise DtypeError(f"forward returned dtype {array.dtype}; it must return real numbers")
+    raise BadResult(f"forward returned dtype {array.dtype}; it must return real numbers")
 
 
 def _shapes(shapes: tuple[tuple[int, ...], ...]) -> str:

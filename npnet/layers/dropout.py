@@ -61,7 +61,8 @@ class Dropout(Layer):
         if not ctx.saved:
             return grad
         (mask,) = ctx.saved
-        return np.multiply(grad, mask, out=np.empty_like(grad))
+        dx: Array = np.multiply(grad, mask, out=np.empty_like(grad))
+        return dx
 
     def extra_repr(self) -> str:
         """Return the probability."""

@@ -81,23 +81,33 @@ def _dropout(x, noise, out, p, scale):  # type: ignore[no-untyped-def]
         out[i] = x[i] * noise[i]
 
 
-@_jit(lambda t: (np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t)))
-def _cross_entropy(x, labels, values, grad):  # type: ignore[no-untyped-def]
+@_jit(
+    lambda t: (
+        np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t), t(1)
+    )
+)  # fmt: skip
+def _cross_entropy(x, labels, values, grad, scale):  # type: ignore[no-untyped-def]
     rows, classes = x.shape
+    total = 0.0
     for i in range(rows):
+        label = labels[i]
+        if label < 0 or label >= classes:
+            return False, 0.0
         peak = x[i, 0]
         for j in range(1, classes):
             # a NaN stays
             peak = x[i, j] if x[i, j] > peak or x[i, j] != x[i, j] else peak
-        total = x[i, 0] - x[i, 0]
+        rest = peak - peak  # 0 of the right type
         for j in range(classes):
-            e = np.exp(x[i, j] - peak)
-            grad[i, j] = e
-            total += e
-        values[i] = np.log(total) - (x[i, labels[i]] - peak)
+            grad[i, j] = np.exp(x[i, j] - peak)
+            rest += grad[i, j]
+        values[i] = np.log(rest) - (x[i, label] - peak)
+        total += values[i]
+        rest /= scale
         for j in range(classes):
-            grad[i, j] /= total
-        grad[i, labels[i]] -= 1
+            grad[i, j] /= rest
+        grad[i, label] -= scale
+    return True, total
 
 
 @_jit(lambda t: (*np.ones((3, 2), t), *np.ones(3, t), True, *np.ones(2, t)))
@@ -180,11 +190,11 @@ def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array
 
 
 @_twin
-def cross_entropy(x: Array, labels: Array, with_grad: bool) -> tuple[Array, Array | None]:
-    values = np.empty(len(x), x.dtype)
-    grad = np.empty(x.shape, x.dtype)
-    _cross_entropy(x, labels, values, grad)
-    return values, grad if with_grad else None
+def cross_entropy(
+    x: Array, labels: Array, values: Array, grad: Array, scale: float
+) -> tuple[bool, float]:
+    found: tuple[bool, float] = _cross_entropy(x, labels, values, grad, x.dtype.type(scale))
+    return found
 
 
 @_twin

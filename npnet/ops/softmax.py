@@ -45,39 +45,47 @@ def log_softmax_grad(grad: Array, y: Array, axis: int, out: Array) -> Array:
 
 
 @kernel
-def cross_entropy(x: Array, labels: Array, with_grad: bool) -> tuple[Array, Array | None]:
-    """Compute -log softmax(x)[label] for each row, and its gradient softmax(x) - onehot.
+def cross_entropy(
+    x: Array, labels: Array, values: Array, grad: Array, scale: float
+) -> tuple[bool, float]:
+    """Write -log softmax(x)[label] for each row, and scale * (softmax(x) - onehot).
 
     Parameters
     ----------
     x : ndarray, shape (m, num_classes)
-    labels : ndarray of int, shape (m,)
-    with_grad : bool
+    labels : ndarray of intp, shape (m,)
+    values : ndarray, shape (m,)
+        Receives the values.
+    grad : ndarray, shape (m, num_classes), contiguous
+        Receives the gradient of scale times their sum.
+    scale : float
 
     Returns
     -------
-    values : ndarray, shape (m,)
-    grad : ndarray, shape (m, num_classes), or None
+    in_range : bool
+        Whether all labels are; if not, the rest means nothing.
+    total : float
+        The sum of the values, added up in float64.
     """
-    if x.size == 0:
-        return np.zeros(len(x), x.dtype), np.zeros_like(x) if with_grad else None
     rows, classes = x.shape
+    # As unsigned numbers negative labels are huge: one comparison finds all wrong ones.
+    if np.logical_or.reduce(labels.view(np.uintp) >= classes):
+        return False, 0.0
     # Over a short axis a reduction is slow; over its copy's first axis it is not.
     peak = np.maximum.reduce(np.ascontiguousarray(x.T), axis=0)
-    grad = np.subtract(x, peak[:, np.newaxis], order="C")
+    np.subtract(x, peak[:, np.newaxis], out=grad)
     flat = grad.reshape(-1)
     at = np.arange(0, rows * classes, classes)
     at += labels
     picked = flat[at]
     np.exp(grad, out=grad)
     total = grad.dot(constant(1.0, (classes,), x.dtype))
-    values = np.log(total)
+    np.log(total, out=values)
     values -= picked
-    if not with_grad:
-        return values, None
+    total /= scale
     grad /= total[:, np.newaxis]
-    flat[at] -= 1
-    return values, grad
+    flat[at] -= scale
+    return True, float(np.add.reduce(values, dtype=np.float64))
 
 
 def cross_entropy_dense(x: Array, q: Array, with_grad: bool) -> tuple[Array, Array | None]:

@@ -8,36 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from npnet.errors import ArgumentError, TapeError
-from npnet.optim.state import Group, load_state, read_state
+from npnet.optim.state import Group, Stretch, load_state, read_state
 from npnet.parameter import Parameter
 from npnet.schedules import Schedule
 from npnet.store import FlatStore, unique
-from npnet.typing import Array
 
 Params = Iterable[Parameter] | Iterable[dict[str, Any]]
 """What an optimizer is made for: parameters, or parameter groups."""
 
 Rate = float | Schedule
 """A learning rate: a number, or a schedule, which is any function of the step."""
-
-
-class Stretch(NamedTuple):
-    """Neighbouring parameters as vectors, at one step.
-
-    ``data`` and ``grad`` are their values and gradients, ``state`` the optimizer's vectors, zero
-    at first, ``lr`` the rate and ``step`` the number of the step for these parameters, from 1.
-    """
-
-    data: Array
-    grad: Array
-    state: Mapping[str, Array]
-    lr: float
-    step: int
 
 
 class Optimizer:
@@ -165,19 +150,15 @@ class Optimizer:
         TapeError
             If no parameter has one.
         """
-        due = [(group, list(group.due())) for group in self.groups]
+        groups = [(g, self.state_names(g.options), self.rate(g.options)) for g in self.groups]
+        due = [(group.options, group.advance(names, lr)) for group, names, lr in groups]
         if not any(stretches for _, stretches in due):
             raise TapeError(
                 f"{type(self).__name__}.step found no gradient; call tape.backward(grad) first"
             )
-        rates = [self.rate(group.options) for group in self.groups]
-        for (group, stretches), lr in zip(due, rates, strict=True):
-            state, store = group.vectors(self.state_names(group.options)), group.store
-            for place, step in stretches:
-                here = {name: vector[place] for name, vector in state.items()}
-                at = Stretch(store.data[place], store.grad[place], here, lr, step + 1)
-                self.update(at, group.options)
-            group.count()
+        for options, stretches in due:
+            for at in stretches:
+                self.update(at, options)
         self.step_count += 1
 
     def zero_grad(self) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from npnet.errors import ArgumentError
 from npnet.ops import update
-from npnet.optim.optimizer import Optimizer, Params, Rate, Stretch, in_range
+from npnet.optim.optimizer import Optimizer, Params, Rate, in_range
+from npnet.optim.state import Stretch
 
 
 class SGD(Optimizer):

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from npnet.errors import StateError
 from npnet.store import FlatStore
 from npnet.typing import Array
+
+
+class Stretch(NamedTuple):
+    """Neighbouring parameters as vectors, at one step.
+
+    ``data`` and ``grad`` are their values and gradients, ``state`` the optimizer's vectors, zero
+    at first, ``lr`` the rate and ``step`` the number of the step for these parameters, from 1.
+    """
+
+    data: Array
+    grad: Array
+    state: Mapping[str, Array]
+    lr: float
+    step: int
 
 
 class Group:
@@ -36,30 +50,44 @@ class Group:
         self.steps = [0] * len(options["params"])
         self.state: dict[str, Array] = {}
 
-    def due(self) -> Iterator[tuple[slice, int]]:
-        """Yield the stretches of parameters with a gradient and equally many steps behind them."""
-        if not self.store.is_current():
-            self.store = FlatStore.of(self.options["params"])
-        keys = [
-            None if p.grad is None else step
-            for p, step in zip(self.options["params"], self.steps, strict=True)
-        ]
-        return self.store.runs(keys)
+    def advance(self, names: Sequence[str], lr: float) -> list[Stretch]:
+        """Count a step for every parameter with a gradient; return the stretches they form.
 
-    def count(self) -> None:
-        """Count a step for every parameter with a gradient."""
-        for k, p in enumerate(self.options["params"]):
-            if p.grad is not None:
-                self.steps[k] += 1
+        Parameters
+        ----------
+        names : sequence of str
+            Of the state vectors wanted; made when first needed, in the parameters' dtype.
+        lr : float
+            The rate.
 
-    def vectors(self, names: Sequence[str]) -> dict[str, Array]:
-        """Return the state vectors, made when first needed, in the parameters' dtype."""
+        Returns
+        -------
+        list of Stretch
+            One, unless some parameters lack a gradient or missed earlier steps.
+        """
+        store, steps = self.store, self.steps
+        if not store.is_current():
+            store = self.store = FlatStore.of(self.options["params"])
         for name in names:
-            if name not in self.state:
-                self.state[name] = np.zeros_like(self.store.data)
-            elif self.state[name].dtype != self.store.data.dtype:
-                self.state[name] = self.state[name].astype(self.store.data.dtype)
-        return {name: self.state[name] for name in names}
+            vector = self.state.get(name)
+            if vector is None:
+                self.state[name] = np.zeros_like(store.data)
+            elif vector.dtype != store.data.dtype:
+                self.state[name] = vector.astype(store.data.dtype)
+        has_grad = [p.grad is not None for p in self.options["params"]]
+        if all(has_grad) and min(steps) == max(steps):
+            step = steps[0] + 1
+            self.steps = [step] * len(steps)
+            return [Stretch(store.data, store.grad, self.state, lr, step)]
+        self.steps = [step + due for step, due in zip(steps, has_grad, strict=True)]
+        keys = [step if due else None for step, due in zip(self.steps, has_grad, strict=True)]
+        return [
+            Stretch(store.data[at], store.grad[at], self._state_at(at), lr, step)
+            for at, step in store.runs(keys)
+        ]
+
+    def _state_at(self, place: slice) -> dict[str, Array]:
+        return {name: vector[place] for name, vector in self.state.items()}
 
     def __repr__(self) -> str:
         options = {k: v for k, v in self.options.items() if k != "params"}
@@ -102,8 +130,8 @@ def load_state(
         group.options.update({**saved, **keep})
         entries = [state_dict["state"].get(k, {}) for k in saved["params"]]
         group.steps = [int(entry.get("step", 0)) for entry in entries]
-        group.state = {}
-        for key, vector in group.vectors(names).items():
+        group.state = {key: np.zeros_like(group.store.data) for key in names}
+        for key, vector in group.state.items():
             for entry, place in zip(entries, group.store.slices, strict=True):
                 if key in entry:
                     vector[place] = np.ravel(entry[key])

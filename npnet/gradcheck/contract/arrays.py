@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.contract.specimen import Fault, Recording, Specimen, call_forward, name_of
+from npnet.gradcheck.contract.specimen import (
+    Fault,
+    Pass,
+    Recording,
+    Specimen,
+    call_forward,
+    name_of,
+)
 from npnet.typing import Array
 
 
@@ -49,29 +56,45 @@ def precision(specimen: Specimen) -> Iterator[str]:
     """A float64 layer computes in float64 all the way.
 
     Numbers that were rounded to float32 somewhere survive another rounding unchanged. Generic
-    float64 numbers never do, and the gradient with respect to a generic upstream is generic.
+    float64 numbers never do, and a gradient with respect to a generic upstream is generic.
     """
+    one, other = (_pass_nearby(specimen, step) for step in (1e-10, 1e-3))
+    for name, array in one.named().items():
+        if not name.startswith("gradient"):
+            continue
+        if only_float32(array, array != 0) and only_float32(array, _significant(specimen, name)):
+            yield f"the {name} was rounded to float32, though everything that came in is float64"
+    if not any(np.any(g) for g in (*one.input_grads, *one.parameter_grads.values())):
+        return  # a step function's values may be round numbers
+    for i, (y, moved) in enumerate(zip(one.outputs, other.outputs, strict=True)):
+        what = name_of("output", i, one.outputs)
+        moves = y != moved
+        if only_float32(y, moves) and only_float32(moved, moves & _significant(specimen, what)):
+            yield f"the {what} was rounded to float32 on the way"
+
+
+def _pass_nearby(specimen: Specimen, step: float) -> Pass:
+    """Run a pass close by, since float32 values may be what the layer was given."""
     rng = np.random.default_rng((specimen.seed, 13))
     layer, inputs = specimen.fresh(), specimen.arrays()
     for array in (*inputs, *(p.data for p in layer.parameters())):
-        if array.dtype.kind == "f":  # float32 values would be what the layer was given
-            array *= 1 + 1e-10 * rng.uniform(1, 2, array.shape)
-    one = specimen.run(layer, inputs)
-    for name, array in one.named().items():
-        if name.startswith("gradient") and only_float32(array):
-            yield f"the {name} was rounded to float32, though everything that came in is float64"
-    moves = any(np.any(g) for g in (*one.input_grads, *one.parameter_grads.values()))
-    for i, y in enumerate(one.outputs):
-        # A step function's values may be whole numbers, but then its gradients are zero.
-        if moves and only_float32(y) and (y != np.round(y)).any():
-            yield f"the {name_of('output', i, one.outputs)} was rounded to float32 on the way"
+        if array.dtype.kind == "f":
+            array *= 1 + step * rng.uniform(1, 2, array.shape)
+    return specimen.run(layer, inputs)
 
 
-def only_float32(array: Array) -> bool:
+def _significant(specimen: Specimen, name: str) -> Array:
+    """Mark the elements of a result that are more than rounding errors."""
+    noise = specimen.noise[name]
+    return np.asarray(np.abs(specimen.reference.named()[name]) > 1000 * noise)
+
+
+def only_float32(array: Array, where: Array) -> bool:
+    """Tell whether some numbers are chosen and all of those are float32 numbers."""
     if array.dtype != np.float64:
         return False
     with np.errstate(over="ignore"):
-        values = array[(array != 0) & np.isfinite(array)]
+        values = array[where & np.isfinite(array)]
         return bool(values.size and (values.astype(np.float32) == values).all())
 
 

@@ -147,6 +147,7 @@ def batches_of_other_sizes(specimen: Specimen) -> Iterator[str]:
     try:
         longer = specimen.run(layer, double)
         specimen.infer(layer, double)
+        specimen.restore_buffers(layer)
         got = specimen.infer(layer)
         again = specimen.run(layer, double)
     except Fault as fault:

@@ -242,7 +242,7 @@ def precision(specimen: LossSpecimen) -> Iterator[str]:
     terms, _ = specimen.call(specimen.fresh("none"), pred, *others)
     moved, _ = specimen.call(specimen.fresh("none"), pred * (1 + 1e-9), *others)
     terms = np.asarray(terms)
-    if only_float32(terms) and (moved != np.round(moved)).any():
+    if only_float32(terms, terms != np.asarray(moved)):
         yield "the terms were rounded to float32, though the prediction is float64"
 
 

@@ -27,7 +27,7 @@ def inference_repeats(specimen: Specimen) -> Iterator[str]:
     layer = specimen.fresh()
     first = [y.copy() for y in specimen.infer(layer)]
     specimen.run(layer, specimen.others())
-    specimen._restore_buffers(layer)
+    specimen.restore_buffers(layer)
     for i, (a, b) in enumerate(zip(specimen.infer(layer), first, strict=True)):
         found = mismatch(a, b)
         if found:
@@ -179,7 +179,7 @@ def used_twice(specimen: Specimen) -> Iterator[str]:
     grads = specimen.upstream(want.outputs)
     ctx = Context(twice, True, not specimen.is_random, specimen.generator())
     layer.zero_grad()
-    specimen._restore_buffers(layer)
+    specimen.restore_buffers(layer)
     twice.forward(ctx, *specimen.arrays(), *specimen.arrays())
     twice.backward(ctx, *grads, *(g.copy() for g in grads))
     for name, grad in parameter_grads(layer).items():

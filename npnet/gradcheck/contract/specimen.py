@@ -165,7 +165,7 @@ class Specimen:
         rng: np.random.Generator | None = None,
     ) -> Recording:
         """Run a forward pass that remembers, from the layer's first buffers."""
-        self._restore_buffers(layer)
+        self.restore_buffers(layer)
         rng = self.generator() if rng is None else rng
         return self._forward(layer, inputs, Context(layer, True, training, rng))
 
@@ -192,7 +192,8 @@ class Specimen:
         inputs = self.arrays() if inputs is None else inputs
         return Recording(layer, ctx, inputs, call_forward(layer, ctx, inputs))
 
-    def _restore_buffers(self, layer: Layer) -> None:
+    def restore_buffers(self, layer: Layer) -> None:
+        """Put the buffers back to where every pass starts."""
         base = None
         for name, part in layer.named_layers():
             for key in part._buffers:

@@ -87,7 +87,7 @@ class Pool2(npnet.Layer):
     """Max pooling of neighbours on the last axis."""
 
     def forward(self, ctx, x):
-        pairs = x.reshape(*x.shape[:-1], -1, 2)
+        pairs = x.reshape(*x.shape[:-1], x.shape[-1] // 2, 2)
         ctx.save(pairs[..., 0] >= pairs[..., 1])
         ctx.shape = x.shape
         return pairs.max(axis=-1)

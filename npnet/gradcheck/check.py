@@ -1,0 +1,444 @@
+"""check_gradients: compare a backward pass with differences of the forward pass."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from typing import Any
+
+import numpy as np
+
+from npnet.errors import ArgumentError, ShapeError
+from npnet.gradcheck.complexstep import ComplexStep
+from npnet.gradcheck.conduct import check_conduct, check_loss_conduct
+from npnet.gradcheck.diagnosis import Evidence, Point, diagnose
+from npnet.gradcheck.lines import DirectionLine, ElementLines, random_direction
+from npnet.gradcheck.numeric import EPS, Function, reach_of
+from npnet.gradcheck.report import Diagnosis, Report, TensorReport, Verdict, subject_of
+from npnet.gradcheck.sampling import (
+    detection_probability,
+    sample,
+    upstream_gradients,
+)
+from npnet.gradcheck.subject import BadResult, LayerSubject, LossSubject, Subject
+from npnet.gradcheck.verdict import Judged, assess, judge
+from npnet.layer import Layer
+from npnet.losses.loss import Loss
+from npnet.random import as_generator
+from npnet.typing import Array, ArrayLike, DtypeLike, Rng
+
+MODES = ("full", "sample", "directional")
+_EPS32 = float(np.finfo(np.float32).eps)
+
+
+def check_gradients(
+    layer: Layer | Loss,
+    *inputs: ArrayLike,
+    mode: str = "full",
+    samples: int = 100,
+    dtype: DtypeLike = np.float64,
+    training: bool = True,
+    rng: Rng = 0,
+    allow_kinks: bool = True,
+    max_noise: float = 0.05,
+    complex_step: bool = True,
+    raises: bool = True,
+) -> Report:
+    r"""Check the gradients of a layer, container, model or loss with respect to everything.
+
+    With fixed random upstream gradients r, backward must return the gradient of
+    :math:`s = \sum_k r_k y_k` with respect to every floating input and every parameter. It is
+    compared with differences of forward, whose error bars come from a sweep of steps; an element
+    fails when the analytic value lies outside its bar. The check also runs passes twice, in
+    other orders and without clearing gradients, and watches the arrays it hands out.
+
+    Everything happens on a copy: the layer, its gradients and its generators stay as they are.
+
+    Parameters
+    ----------
+    layer : Layer or Loss
+    *inputs : array_like
+        Of a layer, its inputs: floating arrays, or integer ones (indices), which are not
+        differentiated. Of a loss, prediction, target and, if wanted, sample weights; only the
+        prediction is differentiated.
+    mode : {"full", "sample", "directional"}
+        ``"full"`` looks at every element. ``"sample"`` looks at `samples` random elements of
+        every tensor; the report says how probably that meets a fault. ``"directional"`` takes
+        the derivative along one random direction in which all inputs and parameters move at
+        once: the cost of some 30 passes whatever the size, and every faulty element shows. If it
+        fails, the tensors are sampled to locate the fault.
+    samples : int
+        Elements of each tensor in a sample.
+    dtype : dtype
+        float64 checks the formulas. float32 checks what the layer computes in float32 against
+        differences in float64, with the tolerance of float32.
+    training : bool
+        Whether the passes train (dropout drops, with the same mask in each pass).
+    rng : numpy.random.Generator or int
+        Draws upstream gradients, samples and directions. The default repeats itself.
+    allow_kinks : bool
+        Whether a valid subgradient at a kink passes.
+    max_noise : float
+        The share of a tensor's elements about which nothing can be said, because forward is too
+        rough or not finite nearby, that still passes.
+    complex_step : bool
+        Whether to confirm the gradients by complex steps where forward takes complex numbers.
+    raises : bool
+        False returns a failing report instead of raising it.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    GradientMismatch
+        An AssertionError with the report as its text, if something is wrong.
+    ArgumentError
+        If `layer` or an option is of the wrong kind, or an input is not finite.
+    DtypeError
+        If an input that should be differentiated holds integers or no real numbers.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> from npnet.gradcheck import check_gradients
+    >>> class Cube(npnet.Layer):
+    ...     def forward(self, ctx, x):
+    ...         ctx.save(x)
+    ...         return x**3
+    ...     def backward(self, ctx, grad):
+    ...         (x,) = ctx.saved
+    ...         return grad * 2 * x**2  # a bug
+    >>> report = check_gradients(Cube(), np.array([0.5, 1.0, -2.0]), raises=False)
+    >>> report.ok
+    False
+    >>> print(report.diagnosis[0])
+    the gradient of input is 2/3 of the true one
+    """
+    _refuse(layer, mode, samples, dtype, max_noise)
+    generator = as_generator(rng)
+    report = Report(subject_of(layer), allow_kinks=allow_kinks, max_noise=max_noise)
+    with np.errstate(all="ignore"):
+        subject = _subject(layer, inputs, dtype, training)
+        try:
+            _check(report, subject, mode, samples, generator, complex_step)
+        except _Ended:
+            pass  # the report says why
+    if raises:
+        report.raise_if_failed()
+    return report
+
+
+class _Ended(Exception):
+    """Nothing more can be checked."""
+
+
+def _refuse(layer: Any, mode: str, samples: int, dtype: DtypeLike, max_noise: float) -> None:
+    if isinstance(layer, type):
+        raise ArgumentError(
+            f"check_gradients expects a layer, got the class {layer.__name__}; "
+            f"create one: {layer.__name__}(...)"
+        )
+    if not isinstance(layer, Layer | Loss):
+        raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {layer!r}")
+    if mode not in MODES:
+        raise ArgumentError(f"check_gradients expects mode to be one of {MODES}, got {mode!r}")
+    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
+        raise ArgumentError(f"check_gradients expects a positive number of samples, got {samples}")
+    if np.dtype(dtype) not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise ArgumentError(
+            f"check_gradients expects dtype float32 or float64, got {np.dtype(dtype)}"
+        )
+    if not 0 <= max_noise <= 1:
+        raise ArgumentError(f"check_gradients expects max_noise from 0 to 1, got {max_noise!r}")
+
+
+def _subject(
+    layer: Layer | Loss, inputs: tuple[ArrayLike, ...], dtype: DtypeLike, training: bool
+) -> Subject:
+    if isinstance(layer, Loss):
+        return LossSubject(layer, inputs, dtype)
+    if not inputs:
+        raise ArgumentError(f"check_gradients needs an input for {type(layer).__name__}")
+    return LayerSubject(layer, inputs, dtype, training)
+
+
+def _check(
+    report: Report,
+    subject: Subject,
+    mode: str,
+    samples: int,
+    rng: np.random.Generator,
+    complex_step: bool,
+) -> None:
+    here = _first_outputs(report, subject)
+    if isinstance(subject, LossSubject):
+        upstream = np.ones((1, subject.size))
+    else:
+        upstream = upstream_gradients(subject.size, rng)
+    upstream = upstream.astype(subject.dtype).astype(np.float64)
+    gradients = _first_gradients(report, subject, upstream)
+    if not _conduct(report, subject, upstream):
+        raise _Ended
+    single = subject.dtype == np.float32
+    reference = subject.in_float64() if single else subject
+    if single:
+        reference.outputs()
+    eps = EPS
+    if not single and _looks_single(here):
+        eps = _EPS32
+        message = "forward computes in float32 although everything it is given is float64"
+        report.violate("dtype", message)
+        report.diagnosis.append(Diagnosis("float32", "", message))
+    point = Point(subject, reference, Function(reference, upstream, eps), gradients, rng)
+    slack = _float32_slack(point) if single else [np.zeros_like(a) for a in point.analytic]
+    oracle = None
+    if complex_step and isinstance(reference, LayerSubject):
+        oracle = ComplexStep(point.function)
+    try:
+        if mode == "directional":
+            _along_direction(report, point, slack, oracle, samples)
+        else:
+            chosen = [
+                np.arange(v.size) if mode == "full" else sample(v.size, samples, rng)
+                for v in reference.variables
+            ]
+            _by_elements(report, point, slack, oracle, dict(enumerate(chosen)))
+    except BadResult as error:
+        report.violate("fixed shape", str(error))
+        raise _Ended from None
+    if reference.refusals:
+        error = reference.refusals[-1]
+        report.notes.append(
+            "forward raised at some of the points nearby, which were left out: "
+            f"{type(error).__name__}: {error}"
+        )
+
+
+def _first_outputs(report: Report, subject: Subject) -> list[Array]:
+    try:
+        if isinstance(subject, LayerSubject):
+            subject.look()
+        here = subject.outputs()
+        subject.outputs()
+    except BadResult as error:
+        raise _end(report, "output", str(error)) from None
+    except Exception as error:
+        raise _end(report, "forward", f"forward raised {_told(error)}", error) from None
+    for i, y in enumerate(here):
+        bad = np.argwhere(~np.isfinite(y))
+        if len(bad):
+            which = f"output {i}" if len(here) > 1 else "the output"
+            index = [int(k) for k in bad[0]]
+            message = (
+                f"forward returned {y[tuple(bad[0])]} at {index} of {which} "
+                f"({len(bad)} of {y.size} elements are not finite); "
+                "a gradient can be checked where the output is finite"
+            )
+            raise _end(report, "finite output", message)
+    return here
+
+
+def _first_gradients(report: Report, subject: Subject, upstream: Array) -> list[list[Any]]:
+    try:
+        return [subject.gradients(subject.split(r)) for r in upstream]
+    except BadResult as error:
+        raise _end(report, "gradient", str(error)) from None
+    except Exception as error:
+        ended = _end(report, "backward", f"backward raised {_told(error)}", error)
+        hint = _not_summed(subject, error)
+        if hint:
+            report.diagnosis[-1] = hint
+        raise ended from None
+
+
+def _conduct(report: Report, subject: Subject, upstream: Array) -> bool:
+    try:
+        if isinstance(subject, LayerSubject):
+            split = [[r.astype(subject.dtype) for r in subject.split(u)] for u in upstream]
+            return check_conduct(report, subject, split)
+        if isinstance(subject, LossSubject):
+            return check_loss_conduct(report, subject)
+    except BadResult as error:
+        raise _end(report, "output", str(error)) from None
+    except Exception as error:
+        message = f"a second pass raised {_told(error)}"
+        raise _end(report, "repeatable", message, error) from None
+    return True
+
+
+def _end(report: Report, rule: str, message: str, cause: Exception | None = None) -> _Ended:
+    report.violate(rule, message)
+    report.diagnosis.append(Diagnosis("raised", "", message))
+    report.cause = cause
+    return _Ended()
+
+
+def _told(error: Exception) -> str:
+    """Say what was raised and where, preferably in the author's own file."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = os.path.dirname(os.path.dirname(__file__)) + os.sep
+    theirs = [f for f in frames if not f.filename.startswith(ours)]
+    frame = (theirs or list(frames))[-1]
+    place = f"{os.path.basename(frame.filename)}, line {frame.lineno}, in {frame.name}"
+    return f"{type(error).__name__}: {error} ({place})"
+
+
+def _not_summed(subject: Subject, error: Exception) -> Diagnosis | None:
+    """Recognise a parameter gradient that still has the batch axis."""
+    if not isinstance(subject, LayerSubject) or not isinstance(error, ShapeError):
+        return None
+    for name, p in subject.parameters.items():
+        for batch in {x.shape[:1] for x in subject.inputs}:
+            if f"{p.shape}, got {batch + p.shape}" in str(error):
+                message = (
+                    f"the gradient of {name} is not summed over the batch: it has shape "
+                    f"{batch + p.shape} instead of {p.shape}; use .sum(axis=0)"
+                )
+                return Diagnosis("not summed", name, message)
+    return None
+
+
+def _looks_single(outputs: list[Array]) -> bool:
+    """Tell whether every output is a float32 number, which chance makes impossible."""
+    values = np.concatenate([y.reshape(-1) for y in outputs])
+    values = values[(values != 0) & (np.abs(values) != 1)]
+    return values.size > 3 and bool((values == values.astype(np.float32)).all())
+
+
+# --- the modes
+
+
+def _by_elements(
+    report: Report,
+    point: Point,
+    slack: list[Array],
+    oracle: ComplexStep | None,
+    chosen: dict[int, Array],
+) -> None:
+    evidence: list[Evidence] = []
+    confirmed = tried = 0
+    for i, indices in chosen.items():
+        variable = point.reference.variables[i]
+        reach = reach_of(point.function, variable, point.rng)
+        lines = ElementLines(variable, indices, reach)
+        analytic, allowed = point.analytic[i][indices], slack[i][indices]
+        judged = assess(point.function, lines, analytic, allowed)
+        judged = _look_again(point, i, indices, judged, allowed)
+        exact = 0
+        if oracle is not None:
+            judged, exact = _confirm(oracle, i, indices, analytic, judged, allowed)
+        confirmed, tried = confirmed + exact, tried + indices.size
+        evidence.append(Evidence(i, indices, reach, judged))
+        report.tensors.append(
+            TensorReport(
+                point.reference.names[i], variable.shape, indices, judged.analytic,
+                judged.numeric, judged.error, judged.verdicts, exact,
+            )
+        )  # fmt: skip
+        if indices.size < variable.size:
+            faulty = max(1, variable.size // 20)
+            probability = detection_probability(variable.size, indices.size, faulty)
+            report.notes.append(
+                f"{indices.size} of {variable.size} elements of {point.reference.names[i]} were "
+                f"sampled; a fault in {faulty} of them would be met with probability "
+                f"{probability:.3g}"
+            )
+    if confirmed:
+        report.notes.append(f"complex steps confirm {confirmed} of {tried} elements to rounding")
+    if report.failing:
+        report.diagnosis += diagnose(point, evidence)
+
+
+def _look_again(
+    point: Point, i: int, indices: Array, judged: Judged, slack: Array
+) -> Judged:
+    """Widen the bars by the analytic values' own rounding, where only that can explain a miss."""
+    off = np.abs(judged.analytic - judged.numeric)
+    close = off <= 1e-5 * (np.abs(judged.analytic) + judged.slopes.size.max(axis=1))
+    if not ((judged.verdicts == Verdict.WRONG) & close).any():
+        return judged
+    moved = point.wobble(EPS)[i][indices]
+    moved[moved > 1e-3 * np.abs(point.analytic[i]).max()] = 0  # a kink, not rounding
+    return judge(point.analytic[i][indices], judged.slopes, slack + 8 * moved)
+
+
+def _confirm(
+    oracle: ComplexStep,
+    variable: int,
+    indices: Array,
+    analytic: Array,
+    judged: Judged,
+    slack: Array,
+) -> tuple[Judged, int]:
+    """Let the complex step confirm the slopes, and decide where they are too rough."""
+    exact = oracle.slopes(variable, indices)
+    if exact is None or indices.size == 0:
+        return judged, 0
+    slopes, verdicts = judged.slopes, judged.verdicts
+    clear = (verdicts != Verdict.NOISE) & ~np.isfinite(slopes.lower).any(axis=1)
+    agrees = (np.abs(exact - slopes.value) <= slopes.error).all(axis=1)
+    if not agrees[clear].all():
+        return judged, 0
+    unclear = verdicts == Verdict.NOISE
+    if unclear.any() and clear.sum() >= unclear.sum():
+        slopes.value[unclear] = exact[unclear]
+        slopes.error[unclear] = 1e-10 * np.abs(exact[unclear])
+        slopes.size[unclear] = np.abs(exact[unclear])
+        slopes.lower[unclear] = slopes.upper[unclear] = np.nan
+        slopes.jumps[unclear] = False
+        judged = judge(analytic, slopes, slack)
+    fine = 256 * EPS * (slopes.size + np.abs(analytic)) + slack
+    return judged, int(((np.abs(exact - analytic) <= fine).all(axis=1) & clear).sum())
+
+
+def _along_direction(
+    report: Report,
+    point: Point,
+    slack: list[Array],
+    oracle: ComplexStep | None,
+    samples: int,
+) -> None:
+    variables = point.reference.variables
+    directions = [
+        random_direction(v, reach_of(point.function, v, point.rng), point.rng) for v in variables
+    ]
+    moves = [v.reshape(-1) for v in directions]
+    analytic = sum(v @ a for v, a in zip(moves, point.analytic, strict=True))
+    allowed = sum(np.abs(v) @ s for v, s in zip(moves, slack, strict=True))
+    # Every term of the sum is rounded, and so is every variable when it moves.
+    allowed = allowed + EPS * sum(
+        (np.abs(v) + np.abs(x.reshape(-1))) @ np.abs(a)
+        for v, x, a in zip(moves, variables, point.analytic, strict=True)
+    )
+    line = DirectionLine(variables, directions)
+    analytic = np.reshape(analytic, (1, -1))
+    judged = assess(point.function, line, analytic, np.reshape(allowed, (1, -1)))
+    report.tensors.append(
+        TensorReport(
+            "everything along one direction", (), np.zeros(1, int), judged.analytic,
+            judged.numeric, judged.error, judged.verdicts,
+        )
+    )  # fmt: skip
+    if report.ok:
+        total = sum(v.size for v in variables)
+        report.notes.append(f"all {total} elements were moved at once")
+        return
+    count = min(samples, 32)
+    chosen = {i: sample(v.size, count, point.rng) for i, v in enumerate(variables)}
+    _by_elements(report, point, slack, oracle, chosen)
+
+
+# --- float32
+
+
+def _float32_slack(point: Point) -> list[Array]:
+    """Return what rounding in float32 may cost: from sizes, and from jittering everything."""
+    moved = point.wobble(_EPS32)
+    found = []
+    for a, m in zip(point.analytic, moved, strict=True):
+        largest = np.abs(a).max(axis=0, initial=0.0)
+        m[m > 1e-3 * largest] = 0  # a kink, not rounding
+        found.append(_EPS32 * 64 * (np.abs(a) + largest) + 8 * m)
+    return found
