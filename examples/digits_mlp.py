@@ -55,7 +55,7 @@ def main(epochs: int, out: Path) -> float:
         predicted = trainer.predict(x_test).argmax(axis=1)
         wrong = np.flatnonzero(predicted != y_test)[:8]
         titles = [f"{p} for {t}" for p, t in zip(predicted[wrong], y_test[wrong], strict=True)]
-        npnet.plot.images(x_test[wrong], titles, path=out / "mistakes.png")
+        npnet.plot.plot_images(x_test[wrong], titles, path=out / "mistakes.png")
         print(f"pictures: {out / 'curves.png'}, {out / 'mistakes.png'}")
     except npnet.errors.MissingDependency as error:
         print(error)

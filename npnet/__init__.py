@@ -1,10 +1,24 @@
 """npnet: neural networks on NumPy, every backward pass written by hand and checked."""
 
-from npnet import data, datasets, errors, init, losses, ops, optim, random, schedules
+from npnet import (
+    data,
+    datasets,
+    errors,
+    init,
+    io,
+    losses,
+    ops,
+    optim,
+    plot,
+    random,
+    schedules,
+    training,
+)
 from npnet._version import __version__
 from npnet.containers import Sequential
 from npnet.context import Context, Tape
 from npnet.errors import NpnetError
+from npnet.io import load_weights, save_weights
 from npnet.layer import Layer
 from npnet.layers import (
     ELU,
@@ -34,6 +48,7 @@ from npnet.losses import (
 from npnet.members import Buffer
 from npnet.parameter import Parameter
 from npnet.random import manual_seed
+from npnet.training import History, Trainer
 
 __all__ = [
     "BCEWithLogitsLoss",
@@ -44,6 +59,7 @@ __all__ = [
     "ELU",
     "Flatten",
     "GELU",
+    "History",
     "Identity",
     "L1Loss",
     "Layer",
@@ -64,15 +80,21 @@ __all__ = [
     "Softsign",
     "Tanh",
     "Tape",
+    "Trainer",
     "__version__",
     "data",
     "datasets",
     "errors",
     "init",
+    "io",
+    "load_weights",
     "losses",
     "manual_seed",
     "ops",
     "optim",
+    "plot",
     "random",
+    "save_weights",
     "schedules",
+    "training",
 ]

@@ -1,4 +1,4 @@
-"""FlatStore, which lays parameters end to end, so that one pass over two vectors updates them all."""
+"""FlatStore, which lays parameters end to end: one pass over two vectors updates them all."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from npnet.gradcheck.report import Diagnosis, Report
 from npnet.gradcheck.sampling import nudged
-from npnet.gradcheck.subject import LayerSubject, LossSubject
+from npnet.gradcheck.subject import LayerSubject, LossSubject, Subject
 from npnet.typing import Array
 
 Grads = Sequence[Array | None]
@@ -115,6 +115,37 @@ def same(a: Array | None, b: Array | None, tolerance: float = 1e-10) -> bool:
         np.array_equal(a[~finite], b[~finite], equal_nan=True)
         and (np.abs(a[finite] - b[finite]) <= tolerance * size).all()
     )
+
+
+def computes_in_float32(subject: Subject, here: list[Array]) -> bool:
+    """Tell whether every output that moves is a float32 number, which chance makes impossible.
+
+    Parameters
+    ----------
+    subject : Subject
+        In float64.
+    here : list of ndarray
+        Its outputs at this point.
+
+    Returns
+    -------
+    bool
+    """
+    kept = [v.copy() for v in subject.variables]
+    rng = np.random.default_rng(2)
+    moved: list[Array] = []
+    try:
+        for v in subject.variables:
+            v[...] = nudged(v, 2.0**-10, rng)
+        moved = subject.outputs()
+    except Exception as error:  # outside the domain; says nothing
+        subject.refusals[:] = [error]
+    finally:
+        for v, k in zip(subject.variables, kept, strict=True):
+            v[...] = k
+    values = np.concatenate([m[m != y] for m, y in zip(moved, here, strict=False)] or [[]])
+    values = values[np.isfinite(values) & (values != 0)]
+    return values.size > 2 and bool((values == values.astype(np.float32)).all())
 
 
 def _find(report: Report, kind: str, rule: str, tensor: str, message: str) -> None:

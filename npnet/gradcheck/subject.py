@@ -159,11 +159,14 @@ class Subject:
         Returns
         -------
         list of ndarray
-            Copies.
+            Copies, in the subject's dtype.
         """
         ends = np.cumsum([int(np.prod(shape)) for shape in self.output_shapes])
         parts = np.split(flat, ends[:-1])
-        return [p.reshape(s).copy() for p, s in zip(parts, self.output_shapes, strict=True)]
+        return [
+            p.reshape(s).astype(self.dtype)
+            for p, s in zip(parts, self.output_shapes, strict=True)
+        ]
 
 
 class LayerSubject(Subject):

@@ -50,10 +50,10 @@ def judge(analytic: Array, slopes: Slopes, slack: Array) -> Judged:
     kinked = np.isfinite(slopes.lower) & ~slopes.jumps
     value = np.where(kinked, (slopes.lower + slopes.upper) / 2, slopes.value)
     error = np.where(kinked, (slopes.upper - slopes.lower) / 2, slopes.error)
-    error = error + slack + 16 * EPS * np.abs(analytic)
-    off = np.abs(analytic - value)
     size = np.maximum(np.maximum(slopes.size, np.abs(value)), np.abs(analytic))
     vague = (error > UNSURE * size) & (error > slopes.negligible) & ~kinked
+    error = error + slack + 16 * EPS * np.abs(analytic)
+    off = np.abs(analytic - value)
     verdicts = np.where(kinked, Verdict.KINK, np.where(vague, Verdict.NOISE, Verdict.OK))
     verdicts[off > error] = Verdict.WRONG
     verdicts[slopes.jumps | ~np.isfinite(value) | ~np.isfinite(error)] = Verdict.NOISE

@@ -4,6 +4,6 @@ A few fused kernels have a second implementation in Numba; `use` chooses, `activ
 """
 
 from npnet.ops import elementwise, softmax, update
-from npnet.ops.choose import active, use
+from npnet.ops.choose import active, prepare, use
 
-__all__ = ["active", "elementwise", "softmax", "update", "use"]
+__all__ = ["active", "elementwise", "prepare", "softmax", "update", "use"]

@@ -110,6 +110,20 @@ def active() -> str:
     return _active or "numpy"
 
 
+def prepare(dtype: Any) -> None:
+    """Compile the kernels for a dtype now, or load them from disk, rather than when first needed.
+
+    Parameters
+    ----------
+    dtype : dtype or None
+        None stands for float32.
+    """
+    if active() == "numba":
+        from npnet.ops import compiled
+
+        compiled.prepare(dtype)
+
+
 def say(message: str) -> None:
     """Tell the user something that is no error, on the standard error stream."""
     print(f"npnet: {message}", file=sys.stderr, flush=True)

@@ -42,8 +42,17 @@ def _jit(sample: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], Any]:
     return decorate
 
 
-def _prepare(dtype: np.dtype[Any]) -> None:
-    """Compile all loops for a dtype, or load them from the cache, and say so if it took long."""
+def prepare(dtype: Any) -> None:
+    """Compile all loops for a dtype, or load them from the cache, and say so if it took long.
+
+    Parameters
+    ----------
+    dtype : dtype or None
+        None stands for float32; for others than float32 and float64 there are no loops.
+    """
+    dtype = np.dtype(dtype or np.float32)
+    if dtype.char in _ready or dtype.char not in "fd":
+        return
     start = time.perf_counter()
     for loop, sample in zip(_loops, _samples, strict=True):
         loop.disable_compile(False)
@@ -153,7 +162,7 @@ def _twin(run: Any) -> Any:
             dtype = array.dtype
             if dtype.char not in "fd" or dtype.char in _ready:
                 return reference[name](array, *args, **kwargs)
-        _prepare(dtype)
+        prepare(dtype)
         return twin(array, *args, **kwargs)
 
     return twin
@@ -254,6 +263,5 @@ def twins() -> dict[str, Callable[..., Any]]:
     -------
     dict of str to callable
     """
-    if "f" not in _ready:
-        _prepare(np.dtype(np.float32))
+    prepare(np.float32)
     return {name: globals()[name] for name in reference}

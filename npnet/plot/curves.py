@@ -5,15 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from npnet.errors import ArgumentError, NpnetError
+from npnet.errors import ArgumentError
+from npnet.plot.figure import new_figure
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
-
-
-class MissingMatplotlib(NpnetError, ImportError):
-    """A picture is asked for, but matplotlib is not installed."""
 
 
 def plot_curves(
@@ -40,7 +37,7 @@ def plot_curves(
     ------
     ArgumentError
         If there is no epoch to draw.
-    ImportError
+    MissingDependency
         If matplotlib is not installed.
 
     Examples
@@ -52,17 +49,12 @@ def plot_curves(
     epochs = columns["epoch"]
     if not len(epochs):
         raise ArgumentError("there is no epoch to plot; train first")
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import MaxNLocator
-    except ImportError as error:
-        raise MissingMatplotlib(
-            'plotting needs matplotlib; pip install "npnet-framework[plot]"'
-        ) from error
     panels = [name for name in columns if not name.startswith("val_") and name != "epoch"]
     if "lr" in panels and len(set(columns["lr"])) == 1:
         panels.remove("lr")
-    figure = Figure(figsize=(4.8 * len(panels), 3.6), layout="constrained")
+    figure = new_figure(4.8 * len(panels), 3.6)
+    from matplotlib.ticker import MaxNLocator
+
     marker = "o" if len(epochs) <= 25 else ""  # a single epoch is a point, which a line hides
     for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         curves = {"training": columns[name]}

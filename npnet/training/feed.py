@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
+from operator import length_hint
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +13,6 @@ from npnet.data import DataLoader
 from npnet.data.arrays import real_array, sample_arrays
 from npnet.errors import ArgumentError, DataError, DtypeError
 from npnet.typing import Array, ArrayLike, Rng
-
-PASS_ROWS = 256  # rows in a pass that does not train, unless somebody says otherwise
 
 
 class Batch(NamedTuple):
@@ -38,7 +37,7 @@ def as_samples(x: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Batch:
     Batch
         Of all samples.
     """
-    inputs = _arrays(x)
+    inputs = as_arrays(x)
     weights = () if sample_weight is None else (_array(sample_weight, "sample_weight"),)
     sample_arrays((*inputs, target := _array(y, "y"), *weights))
     return Batch(inputs, target, *weights)
@@ -145,7 +144,7 @@ class LoaderFeed:
     @property
     def batches(self) -> int | None:
         """How many batches an epoch has, if the source knows."""
-        return len(self._source) if isinstance(self._source, Sized) else None
+        return length_hint(self._source) or None
 
     def __iter__(self) -> Iterator[Batch]:
         batch = None
@@ -165,35 +164,24 @@ def _check_batch(batch: Any) -> None:
         return
     if batch is None:
         raise DataError("the data is empty: the iterable gave no batch")
-    got = type(batch).__name__ + (f" of {len(batch)}" if isinstance(batch, Sized) else "")
+    got = type(batch).__name__ + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
     raise DataError(
         f"expected batches (x, y) or (x, y, sample_weight), got {got}; "
         "arrays are passed as two arguments, or as a tuple for validation"
     )
 
 
-def as_inputs(x: Any) -> tuple[Array, ...]:
-    """Check the inputs of a prediction, which may have no rows.
+def as_arrays(x: Any) -> tuple[Array, ...]:
+    """Return the model's inputs, one or a tuple of them, as real arrays.
 
     Parameters
     ----------
-    x : array_like, shape (n, ...), or tuple of them
+    x : array_like, or tuple of them
 
     Returns
     -------
     tuple of ndarray
     """
-    if isinstance(x, DataLoader | Iterator):
-        raise ArgumentError(f"predict takes the array itself, got a {type(x).__name__}")
-    arrays = _arrays(x)
-    lengths = {array.shape[:1] for array in arrays}
-    if len(lengths) != 1 or () in lengths:
-        shapes = ", ".join(str(array.shape) for array in arrays) or "none"
-        raise DataError(f"expected inputs with the same number of rows, got shapes {shapes}")
-    return arrays
-
-
-def _arrays(x: Any) -> tuple[Array, ...]:
     if not isinstance(x, tuple):
         return (_array(x, "x"),)
     return tuple(_array(array, f"x[{i}]") for i, array in enumerate(x))

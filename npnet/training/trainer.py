@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.data import DataLoader
 from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
 from npnet.losses import Loss
+from npnet.ops import prepare
 from npnet.optim.optimizer import Optimizer
 from npnet.random import as_generator
 from npnet.store import unique
-from npnet.training.callbacks import Callback, as_callbacks, overriding
-from npnet.training.feed import (
+from npnet.training.arguments import (
     PASS_ROWS,
-    ArrayFeed,
-    Feed,
-    LoaderFeed,
     as_inputs,
-    as_samples,
-    split_last,
+    evaluation_feed,
+    positive_integer,
+    training_feeds,
 )
+from npnet.training.callbacks import Callback, as_callbacks, overriding
+from npnet.training.feed import Feed
 from npnet.training.history import History
 from npnet.training.interrupt import DeferredInterrupt
 from npnet.training.progress import Progress
@@ -172,13 +171,20 @@ class Trainer:
         DataError
             If the data is empty, or lengths differ.
         """
-        epochs = _positive("epochs", epochs)
+        epochs = positive_integer("epochs", epochs)
         generator = as_generator(rng)
         watchers = as_callbacks(callbacks)
-        feed, validation = self._feeds(
-            x, y, epochs, batch_size, validation_data, validation_split, shuffle, sample_weight,
-            generator,
-        )  # fmt: skip
+        feed, validation = training_feeds(
+            x,
+            y,
+            epochs=epochs,
+            batch_size=batch_size,
+            validation_data=validation_data,
+            validation_split=validation_split,
+            shuffle=shuffle,
+            sample_weight=sample_weight,
+            rng=generator,
+        )
         names = ("loss", *(metric.name for metric in self._metrics))
         val_names = () if validation is None else tuple(f"val_{name}" for name in names)
         self.columns = ("epoch", *names, *val_names, "lr")
@@ -187,6 +193,7 @@ class Trainer:
         history.interrupted = False
         last = len(history["epoch"]) + epochs
         total = None if feed.batches is None else feed.batches * epochs
+        prepare(self.model.dtype)  # before the bar starts to count the time
         bar = Progress(progress, total)
         with DeferredInterrupt() as interrupt:
             try:
@@ -310,15 +317,7 @@ class Trainer:
         DataError
             If the data is empty, or lengths differ.
         """
-        feed: Feed
-        if y is None:
-            _refuse_with_loader(x, batch_size=batch_size, sample_weight=sample_weight)
-            feed = LoaderFeed(x)
-        else:
-            _refuse_targets_for(x)
-            rows = _positive("batch_size", batch_size, PASS_ROWS)
-            feed = ArrayFeed(as_samples(x, y, sample_weight), rows)
-        return self._evaluate(feed)
+        return self._evaluate(evaluation_feed(x, y, batch_size, sample_weight))
 
     def predict(self, x: Any, *, batch_size: int | None = None) -> Any:
         """Compute the model's output, in evaluation mode.
@@ -344,7 +343,7 @@ class Trainer:
         ShapeError
             If the output does not have a row for each row of the input.
         """
-        rows = _positive("batch_size", batch_size, PASS_ROWS)
+        rows = positive_integer("batch_size", batch_size, PASS_ROWS)
         inputs = as_inputs(x)
         count = len(inputs[0])
         parts = [
@@ -366,70 +365,6 @@ class Trainer:
             if check is not None:
                 check()
         return tally.results()
-
-    # --- data
-
-    def _feeds(
-        self,
-        x: Any,
-        y: ArrayLike | None,
-        epochs: int,
-        batch_size: int | None,
-        validation_data: Any,
-        validation_split: float,
-        shuffle: bool | None,
-        sample_weight: ArrayLike | None,
-        generator: np.random.Generator,
-    ) -> tuple[Feed, Feed | None]:
-        """Return what to train on and what to validate on."""
-        if validation_data is not None and validation_split:
-            raise ArgumentError("give validation_data or validation_split, not both")
-        validation = None
-        rows = _positive("batch_size", batch_size, 32)
-        pass_rows = max(rows, PASS_ROWS)
-        if validation_data is not None:
-            validation = _validation_feed(validation_data, pass_rows, epochs)
-        if y is None:
-            _refuse_with_loader(
-                x, batch_size=batch_size, shuffle=shuffle, sample_weight=sample_weight,
-                validation_split=validation_split or None,
-            )  # fmt: skip
-            return LoaderFeed(x, epochs), validation
-        _refuse_targets_for(x)
-        samples = as_samples(x, y, sample_weight)
-        if validation_split:
-            samples, held_out = split_last(samples, validation_split)
-            validation = ArrayFeed(held_out, pass_rows)
-        return ArrayFeed(samples, rows, shuffle is None or bool(shuffle), generator), validation
-
-
-def _validation_feed(data: Any, rows: int, passes: int) -> Feed:
-    if not isinstance(data, tuple):
-        return LoaderFeed(data, passes)
-    if len(data) not in (2, 3):
-        raise ArgumentError(
-            "validation_data must be (x, y), (x, y, sample_weight) or an iterable of batches, "
-            f"got a tuple of {len(data)}"
-        )
-    x, y, *weight = data
-    return ArrayFeed(as_samples(x, y, weight[0] if weight else None), rows)
-
-
-def _refuse_with_loader(x: Any, **options: Any) -> None:
-    given = [name for name, value in options.items() if value is not None]
-    if given:
-        raise ArgumentError(
-            f"{', '.join(given)} cannot be applied to batches that are already made, by a "
-            f"{type(x).__name__}; without y, x is an iterable of batches"
-        )
-
-
-def _refuse_targets_for(x: Any) -> None:
-    if isinstance(x, DataLoader | Iterator):
-        raise ArgumentError(
-            f"with y given, x must be an array, got a {type(x).__name__}; "
-            "an iterable of batches gives (x, y) pairs and comes alone"
-        )
 
 
 def _join(parts: Any, count: int) -> Array:
@@ -458,11 +393,3 @@ def _expect(kind: type[Any], name: str, value: Any) -> Any:
     else:
         hint = f"a {type(value).__name__}"
     raise ArgumentError(f"Trainer expects a {kind.__name__} as {name}, got {hint}")
-
-
-def _positive(name: str, value: int | None, default: int | None = None) -> int:
-    if value is None and default is not None:
-        return default
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-        raise ArgumentError(f"{name} must be a positive integer, got {value!r}")
-    return int(value)

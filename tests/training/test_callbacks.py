@@ -59,17 +59,24 @@ def test_callbacks_are_called_in_their_order():
     assert calls == [1, 2, 1, 2]
 
 
+def test_a_lone_callback_needs_no_list():
+    recorder = Recorder()
+    make().fit(X, Y, callbacks=recorder)
+    assert recorder.events[-1] == "train end"
+
+
 def test_a_function_is_called_after_every_epoch_with_what_is_recorded():
     calls = []
 
     def note(trainer, logs):
         calls.append((trainer, logs))
-        logs["loss"] = None  # a copy: the record stays
+        assert math.isfinite(logs["loss"])
+        logs["loss"] = math.nan  # a copy: the record and the next one's logs stay
 
     trainer = make()
-    history = trainer.fit(X, Y, epochs=2, callbacks=note)
-    assert [t for t, _ in calls] == [trainer, trainer]
-    assert [logs["epoch"] for _, logs in calls] == [1, 2]
+    history = trainer.fit(X, Y, epochs=2, callbacks=[note, note])
+    assert [t for t, _ in calls] == [trainer] * 4
+    assert [logs["epoch"] for _, logs in calls] == [1, 1, 2, 2]
     assert all(math.isfinite(loss) for loss in history["loss"])
 
 

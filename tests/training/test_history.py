@@ -116,7 +116,7 @@ except ImportError as error:
         env={"PYTHONPATH": str(npnet.__path__[0]) + "/..", "NPNET_OPS": "numpy"},
     )
     assert run.stderr == ""
-    assert run.stdout == 'plotting needs matplotlib; pip install "npnet-framework[plot]"\n'
+    assert run.stdout == 'pictures need matplotlib: pip install "npnet-framework[plot]"\n'
 
 
 def test_plot_hands_the_history_over(tmp_path):

@@ -202,7 +202,7 @@ def test_a_single_metric_needs_no_list(rng):
 
 
 def test_a_function_sees_everything_once_even_if_a_loader_reuses_its_arrays(rng):
-    x, y = rng.normal(size=(10, 3)), rng.normal(size=(10, 2))
+    x, y = rng.normal(size=(2, 10, 2)).astype(np.float32)
     seen = []
 
     def spy(y_pred, y_true):
@@ -211,16 +211,17 @@ def test_a_function_sees_everything_once_even_if_a_loader_reuses_its_arrays(rng)
 
     class Reusing:
         def __iter__(self):
-            xb, yb = np.empty((5, 3)), np.empty((5, 2))
+            xb, yb = np.empty((5, 2), np.float32), np.empty((5, 2))
             for start in 0, 5:
                 xb[...], yb[...] = x[start : start + 5], y[start : start + 5]
                 yield xb, yb
 
     trainer = make([spy], npnet.MSELoss())
+    trainer.model = npnet.Flatten()  # gives its input back
     trainer.evaluate(Reusing())
     ((y_pred, y_true),) = seen
     assert np.array_equal(y_true, y)
-    assert np.allclose(y_pred, trainer.model(x))
+    assert np.array_equal(y_pred, x)
 
 
 def test_a_metric_of_the_user_starts_anew_for_every_pass(rng):

@@ -236,6 +236,27 @@ def test_a_generator_lasts_one_epoch():
         trainer.fit(x, y, epochs=2, validation_data=((x, y) for _ in range(3)))
 
 
+def test_a_loader_need_not_know_its_length():
+    class Endless:
+        def __len__(self):
+            raise TypeError("as of a stream")
+
+        def __iter__(self):
+            return iter([blobs()])
+
+    assert make().fit(Endless(), epochs=2)["epoch"] == [1, 2]
+
+
+def test_pytorch_s_loader_is_a_loader_too():
+    torch = pytest.importorskip("torch")
+    x, y = blobs()
+    data = torch.utils.data.TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    ours, theirs = make(metrics=["accuracy"]), make(metrics=["accuracy"])
+    ours.fit(x, y, batch_size=20, shuffle=False)
+    theirs.fit(torch.utils.data.DataLoader(data, batch_size=20))
+    assert dict(theirs.history) == dict(ours.history)
+
+
 def test_lists_and_memory_mapped_files_are_data_too(tmp_path):
     x, y = blobs()
     np.save(tmp_path / "x.npy", x)
@@ -465,7 +486,7 @@ X, Y = np.zeros((6, 3)), np.zeros(6, int)
         ({"y": None}, ArgumentError, "got y=None and x of type ndarray"),
         ({"x": (X, Y), "y": None}, ArgumentError, "got y=None and x of type tuple"),
         ({"x": 7, "y": None}, ArgumentError, "got y=None and x of type int"),
-        ({"x": [X, Y], "y": None}, DataError, "got ndarray of 6; arrays are passed as"),
+        ({"x": [X, Y], "y": None}, DataError, "got ndarray; arrays are passed as"),
         ({"x": [(X,)], "y": None}, DataError, "got tuple of 1"),
         ({"x": [], "y": None}, DataError, "the iterable gave no batch"),
         ({"x": [(X, Y)], "y": Y}, DataError, "cannot become one array|same number"),
@@ -484,7 +505,7 @@ X, Y = np.zeros((6, 3)), np.zeros(6, int)
         ({"validation_data": (X, Y), "validation_split": 0.5}, ArgumentError, "not both"),
         ({"validation_data": (X,)}, ArgumentError, "got a tuple of 1"),
         ({"validation_data": X}, ArgumentError, "x of type ndarray"),
-        ({"validation_data": [X, Y]}, DataError, "got ndarray of 6"),
+        ({"validation_data": [X, Y]}, DataError, "got ndarray;"),
         ({"validation_data": (X, Y[:3])}, DataError, "same number of samples"),
         ({"validation_data": (X[:0], Y[:0])}, DataError, "data is empty"),
         ({"sample_weight": np.ones(5)}, DataError, "same number of samples"),

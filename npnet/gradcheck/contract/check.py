@@ -58,7 +58,7 @@ def check_layer(
     batch_independence: bool = True,
     skip: Collection[str] = (),
     only: Collection[str] | None = None,
-    mode: str = "auto",
+    mode: str = "full",
     seed: int = 0,
     raises: bool = True,
 ) -> Report:
@@ -212,7 +212,7 @@ def _add_gradients(
 ) -> None:
     from npnet.gradcheck.check import check_gradients
 
-    found = check_gradients(checked, *given, mode=mode, seed=seed, raises=False)
+    found = check_gradients(checked, *given, mode=mode, rng=seed, raises=False)
     report.tensors = found.tensors
     report.violations += found.violations
     report.diagnosis += found.diagnosis
@@ -221,7 +221,7 @@ def _add_gradients(
     report.cause = found.cause
     if isinstance(specimen, Specimen) and specimen.is_random:
         still = check_gradients(
-            checked, *given, mode=mode, seed=seed, training=False, raises=False
+            checked, *given, mode=mode, rng=seed, training=False, raises=False
         )
         if not still.ok:
             report.violations += still.violations

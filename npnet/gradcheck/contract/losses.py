@@ -239,11 +239,12 @@ def precision(specimen: LossSpecimen) -> Iterator[str]:
     rng = np.random.default_rng(17)
     pred, *others = specimen.arrays()
     pred *= 1 + 1e-10 * rng.uniform(1, 2, pred.shape)
-    terms, _ = specimen.call(specimen.fresh("none"), pred, *others)
-    moved, _ = specimen.call(specimen.fresh("none"), pred * (1 + 1e-9), *others)
-    terms = np.asarray(terms)
-    if only_float32(terms, terms != np.asarray(moved)):
-        yield "the terms were rounded to float32, though the prediction is float64"
+    here = specimen.call(specimen.fresh("none"), pred, *others)
+    nearby = specimen.call(specimen.fresh("none"), pred * (1 + 1e-3), *others)
+    for name, one, other in zip(("terms", "gradients"), here, nearby, strict=True):
+        array = np.asarray(one)
+        if only_float32(array, array != np.asarray(other)):
+            yield f"the {name} were rounded to float32, though the prediction is float64"
 
 
 def gradient_of_its_own(specimen: LossSpecimen) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from npnet.gradcheck.contract.compare import mismatch
 from npnet.gradcheck.contract.specimen import (
     Fault,
     Pass,
+    Recording,
     Specimen,
     compare,
     describe,
@@ -96,21 +98,16 @@ def two_calls(specimen: Specimen) -> Iterator[str]:
     """Two calls of one layer and then both backward passes, in either order, do not mix."""
     both = (specimen.arrays(), specimen.others())
     layer = specimen.fresh()
-    if "alone" not in specimen.cache:
-        specimen.cache["alone"] = [
-            specimen.reference, specimen.run(inputs=specimen.others())
-        ]  # fmt: skip
-    alone: list[Pass] = specimen.cache["alone"]
+    alone = [_one_of_two(specimen, specimen.fresh(), both[i], i).run() for i in (0, 1)]
     total = _add(*alone)
     for order in ((0, 1), (1, 0)):
         layer.zero_grad()
-        recordings = [specimen.record(layer, inputs) for inputs in both]
+        pending = [_one_of_two(specimen, layer, inputs, i) for i, inputs in enumerate(both)]
         when = "in the order of the calls" if order == (0, 1) else "in reverse order"
         for i in order:
-            outputs = recordings[i].outputs
-            dx = recordings[i].backward(specimen.upstream(outputs))
-            got = alone[i]._replace(outputs=outputs, input_grads=dx)
-            for found in compare(got, alone[i]):
+            for found in compare(
+                pending[i].run()._replace(parameter_grads={}), alone[i]
+            ):
                 call = ("first", "second")[i]
                 yield (
                     f"two calls, then both backward passes {when}: in the {call} one {found}; "
@@ -119,8 +116,30 @@ def two_calls(specimen: Specimen) -> Iterator[str]:
                 return
         grads = total._replace(parameter_grads=parameter_grads(layer))
         for found in compare(grads, total):
-            yield f"two calls, then both backward passes {when}: {found}, the sum of both"
+            yield (
+                f"two calls, then both backward passes {when}: {found}, the sum of both; "
+                "something of one call is used in the other, or overwritten"
+            )
             return
+
+
+class _Pending(NamedTuple):
+    """One of two recorded calls, with an upstream gradient of its own."""
+
+    recording: Recording
+    upstream: list[Array]
+
+    def run(self) -> Pass:
+        """Run backward."""
+        outputs = tuple(y.copy() for y in self.recording.outputs)
+        dx = self.recording.backward(self.upstream)
+        return Pass(outputs, dx, parameter_grads(self.recording.layer))
+
+
+def _one_of_two(specimen: Specimen, layer: Layer, inputs: list[Array], i: int) -> _Pending:
+    arrays = [x.copy() for x in inputs]
+    recording = specimen.record(layer, arrays, rng=specimen.generator(i))
+    return _Pending(recording, specimen.upstream(recording.outputs, 1 + i))
 
 
 def accumulation(specimen: Specimen) -> Iterator[str]:
