@@ -9,6 +9,13 @@ import numpy as np
 from npnet.errors import DtypeError, ShapeError, shape_error
 from npnet.typing import Array, ArrayLike, DtypeLike
 
+_HINTS = {
+    "O": "rows of unequal length or missing values become objects; np.asarray(data, np.float32)",
+    "c": "split it into real and imaginary parts",
+    "U": "number the strings first: names, codes = np.unique(strings, return_inverse=True)",
+}
+_HINTS["S"] = _HINTS["T"] = _HINTS["U"]
+
 
 def floating_dtype(value: ArrayLike) -> np.dtype[Any]:
     """Return the dtype in which npnet holds `value`: its own if that is floating, else float32.
@@ -55,9 +62,12 @@ def real_array(value: ArrayLike, what: str, layer: Any = None) -> Array:
         array = np.asarray(value)
     except ValueError as error:
         raise ShapeError(f"{what}: expected an array, got a ragged sequence", layer) from error
-    if array.dtype.kind not in "fiub":
-        raise DtypeError(f"{what}: expected real numbers, got dtype {array.dtype}", layer)
-    return array
+    if array.dtype.kind in "fiub":
+        return array
+    hint = _HINTS.get(array.dtype.kind, "convert it to real numbers")
+    if hasattr(value, "toarray"):
+        hint = "a sparse matrix becomes an array with .toarray()"
+    raise DtypeError(f"{what}: expected real numbers, got dtype {array.dtype}; {hint}", layer)
 
 
 def owned_floats(value: ArrayLike, dtype: DtypeLike | None = None) -> Array:

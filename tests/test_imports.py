@@ -125,7 +125,7 @@ for a, b in npnet.data.DataLoader((x, y), batch_size=64, shuffle=True):
     tape.backward(grad)
     optimizer.step()
     optimizer.zero_grad()
-npnet.Trainer(model, loss, optimizer, metrics=["accuracy"]).fit(x, y, epochs=3, progress=True)
+npnet.Trainer(model, loss, optimizer, metrics=["accuracy"]).fit(x, y, epochs=3)
 print((model(x).argmax(axis=1) == y).mean())
 """
 

@@ -7,65 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from npnet.errors import DataError, DtypeError, ShapeError
+from npnet.convert import real_array
+from npnet.errors import DataError, ShapeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from npnet.typing import Array, ArrayLike
-
-_REAL_KINDS = "biuf"
-_HINTS = {
-    "O": "rows of unequal length or missing values become objects; make it regular and numeric, "
-    "for example with np.asarray(data, dtype=np.float32)",
-    "c": "split it into real and imaginary parts",
-    "U": "encode it first: `names, codes = np.unique(strings, return_inverse=True)`",
-}
-_HINTS["S"] = _HINTS["T"] = _HINTS["U"]
-
-
-def real_array(data: ArrayLike, what: str) -> Array:
-    """Return `data` as an array of a real dtype, without copying one that is an array already.
-
-    Parameters
-    ----------
-    data : array_like
-        Anything that NumPy can turn into an array.
-    what : str
-        The name that an error message gives it.
-
-    Returns
-    -------
-    ndarray
-        Of any shape, boolean, integer or floating.
-
-    Raises
-    ------
-    DataError
-        If the nesting is irregular.
-    DtypeError
-        If the dtype is none that npnet computes with.
-
-    Examples
-    --------
-    >>> real_array([1.0, 2.0], "weights")
-    array([1., 2.])
-    """
-    try:
-        array = np.asarray(data)
-    except ValueError as error:
-        raise DataError(f"{what} cannot become one array: {error}") from error
-    if array.dtype.kind in _REAL_KINDS:
-        return array
-    if hasattr(data, "toarray"):
-        hint = "a sparse matrix becomes an array with .toarray()"
-    else:
-        hint = _HINTS.get(array.dtype.kind, "convert it to a real number type")
-    raise DtypeError(
-        f"{what} must be boolean, integer or floating, got dtype {array.dtype}; {hint}"
-    )
 
 
 def sample_arrays(arrays: Sequence[ArrayLike]) -> tuple[Array, ...]:
@@ -136,6 +84,7 @@ def take_rows(array: Array, index: Array) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
     >>> take_rows(np.array([[1, 2], [3, 4], [5, 6]]), np.array([2, 0]))
     array([[5, 6],
            [1, 2]])

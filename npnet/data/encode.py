@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from npnet.data.arrays import real_array
+from npnet.convert import real_array
 from npnet.errors import ArgumentError, DtypeError, TargetError
 
 if TYPE_CHECKING:

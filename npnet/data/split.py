@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from npnet.data.arrays import real_array, sample_arrays, take_rows
+from npnet.convert import real_array
+from npnet.data.arrays import sample_arrays, take_rows
 from npnet.errors import ArgumentError, DataError, ShapeError
 from npnet.random import as_generator
 

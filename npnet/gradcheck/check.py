@@ -11,9 +11,10 @@ import numpy as np
 from npnet.errors import ArgumentError, ShapeError
 from npnet.gradcheck.complexstep import ComplexStep
 from npnet.gradcheck.conduct import check_conduct, check_loss_conduct, computes_in_float32
-from npnet.gradcheck.diagnosis import Evidence, Point, diagnose
+from npnet.gradcheck.diagnosis import diagnose
 from npnet.gradcheck.lines import DirectionLine, ElementLines, random_direction
 from npnet.gradcheck.numeric import EPS, Function, reach_of
+from npnet.gradcheck.point import Evidence, Point
 from npnet.gradcheck.report import Diagnosis, Report, TensorReport, Verdict, subject_of
 from npnet.gradcheck.sampling import (
     detection_probability,
@@ -21,7 +22,7 @@ from npnet.gradcheck.sampling import (
     upstream_gradients,
 )
 from npnet.gradcheck.subject import BadResult, LayerSubject, LossSubject, Subject
-from npnet.gradcheck.verdict import Judged, assess, judge
+from npnet.gradcheck.verdict import Allowance, Judged, assess, judge
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.random import as_generator
@@ -29,6 +30,7 @@ from npnet.typing import Array, ArrayLike, DtypeLike, Rng
 
 MODES = ("full", "sample", "directional")
 _EPS32 = float(np.finfo(np.float32).eps)
+_UNDERFLOW32 = 1e-36
 
 
 def check_gradients(
@@ -192,19 +194,22 @@ def _check(
         report.violate("dtype", message)
         report.diagnosis.append(Diagnosis("float32", "", message))
     point = Point(subject, reference, Function(reference, upstream, eps), gradients, rng)
-    slack = _float32_slack(point) if single else [np.zeros_like(a) for a in point.analytic]
+    if single:
+        allowances = _float32_allowances(point)
+    else:
+        allowances = [Allowance(np.zeros_like(a)) for a in point.analytic]
     oracle = None
     if complex_step and isinstance(reference, LayerSubject):
         oracle = ComplexStep(point.function)
     try:
         if mode == "directional":
-            _along_direction(report, point, slack, oracle, samples)
+            _along_direction(report, point, allowances, oracle, samples)
         else:
             chosen = [
                 np.arange(v.size) if mode == "full" else sample(v.size, samples, rng)
                 for v in reference.variables
             ]
-            _by_elements(report, point, slack, oracle, dict(enumerate(chosen)))
+            _by_elements(report, point, allowances, oracle, dict(enumerate(chosen)))
     except BadResult as error:
         report.violate("fixed shape", str(error))
         raise _Ended from None
@@ -305,7 +310,7 @@ def _not_summed(subject: Subject, error: Exception) -> Diagnosis | None:
 def _by_elements(
     report: Report,
     point: Point,
-    slack: list[Array],
+    allowances: list[Allowance],
     oracle: ComplexStep | None,
     chosen: dict[int, Array],
 ) -> None:
@@ -313,16 +318,15 @@ def _by_elements(
     confirmed = tried = 0
     for i, indices in chosen.items():
         variable = point.reference.variables[i]
-        reach = reach_of(point.function, variable, point.rng)
-        lines = ElementLines(variable, indices, reach)
-        analytic, allowed = point.analytic[i][indices], slack[i][indices]
+        lines = ElementLines(variable, indices, reach_of(point.function, variable, point.rng))
+        analytic, allowed = point.analytic[i][indices], allowances[i].only(indices)
         judged = assess(point.function, lines, analytic, allowed)
         judged = _look_again(point, i, indices, judged, allowed)
         exact = 0
         if oracle is not None:
             judged, exact = _confirm(oracle, i, indices, analytic, judged, allowed)
         confirmed, tried = confirmed + exact, tried + indices.size
-        evidence.append(Evidence(i, indices, reach, judged))
+        evidence.append(Evidence(i, indices, lines, judged))
         report.tensors.append(
             TensorReport(
                 point.reference.names[i], variable.shape, indices, judged.analytic,
@@ -344,7 +348,7 @@ def _by_elements(
 
 
 def _look_again(
-    point: Point, i: int, indices: Array, judged: Judged, slack: Array
+    point: Point, i: int, indices: Array, judged: Judged, allowance: Allowance
 ) -> Judged:
     """Widen the bars by the analytic values' own rounding, where only that can explain a miss."""
     off = np.abs(judged.analytic - judged.numeric)
@@ -353,7 +357,8 @@ def _look_again(
         return judged
     moved = point.wobble(EPS)[i][indices]
     moved[moved > 1e-3 * np.abs(point.analytic[i]).max()] = 0  # a kink, not rounding
-    return judge(point.analytic[i][indices], judged.slopes, slack + 8 * moved)
+    wider = Allowance(allowance.absolute + 8 * moved, allowance.grain)
+    return judge(point.analytic[i][indices], judged.slopes, wider)
 
 
 def _confirm(
@@ -362,7 +367,7 @@ def _confirm(
     indices: Array,
     analytic: Array,
     judged: Judged,
-    slack: Array,
+    allowance: Allowance,
 ) -> tuple[Judged, int]:
     """Let the complex step confirm the slopes, and decide where they are too rough."""
     exact = oracle.slopes(variable, indices)
@@ -380,15 +385,15 @@ def _confirm(
         slopes.size[unclear] = np.abs(exact[unclear])
         slopes.lower[unclear] = slopes.upper[unclear] = np.nan
         slopes.jumps[unclear] = False
-        judged = judge(analytic, slopes, slack)
-    fine = 256 * EPS * (slopes.size + np.abs(analytic)) + slack
+        judged = judge(analytic, slopes, allowance)
+    fine = 256 * EPS * (slopes.size + np.abs(analytic)) + allowance.absolute
     return judged, int(((np.abs(exact - analytic) <= fine).all(axis=1) & clear).sum())
 
 
 def _along_direction(
     report: Report,
     point: Point,
-    slack: list[Array],
+    allowances: list[Allowance],
     oracle: ComplexStep | None,
     samples: int,
 ) -> None:
@@ -398,7 +403,7 @@ def _along_direction(
     ]
     moves = [v.reshape(-1) for v in directions]
     analytic = sum(v @ a for v, a in zip(moves, point.analytic, strict=True))
-    allowed = sum(np.abs(v) @ s for v, s in zip(moves, slack, strict=True))
+    allowed = sum(np.abs(v) @ s.absolute for v, s in zip(moves, allowances, strict=True))
     # Every term of the sum is rounded, and so is every variable when it moves.
     allowed = allowed + EPS * sum(
         (np.abs(v) + np.abs(x.reshape(-1))) @ np.abs(a)
@@ -406,7 +411,8 @@ def _along_direction(
     )
     line = DirectionLine(variables, directions)
     analytic = np.reshape(analytic, (1, -1))
-    judged = assess(point.function, line, analytic, np.reshape(allowed, (1, -1)))
+    allowance = Allowance(np.reshape(allowed, (1, -1)), allowances[0].grain)
+    judged = assess(point.function, line, analytic, allowance)
     report.tensors.append(
         TensorReport(
             "everything along one direction", (), np.zeros(1, int), judged.analytic,
@@ -419,18 +425,25 @@ def _along_direction(
         return
     count = min(samples, 32)
     chosen = {i: sample(v.size, count, point.rng) for i, v in enumerate(variables)}
-    _by_elements(report, point, slack, oracle, chosen)
+    _by_elements(report, point, allowances, oracle, chosen)
 
 
 # --- float32
 
 
-def _float32_slack(point: Point) -> list[Array]:
-    """Return what rounding in float32 may cost: from sizes, and from jittering everything."""
+def _float32_allowances(point: Point) -> list[Allowance]:
+    """Return what rounding in float32 may cost.
+
+    That is a share of the gradient's size, what jittering everything by a rounding error moves,
+    and how far float32 and float64 are apart at points nearby, up to a limit.
+    """
     moved = point.wobble(_EPS32)
+    apart = point.float32_errors()
     found = []
-    for a, m in zip(point.analytic, moved, strict=True):
+    for a, m, e in zip(point.analytic, moved, apart, strict=True):
         largest = np.abs(a).max(axis=0, initial=0.0)
         m[m > 1e-3 * largest] = 0  # a kink, not rounding
-        found.append(_EPS32 * 64 * (np.abs(a) + largest) + 8 * m)
+        absolute = 64 * _EPS32 * (np.abs(a) + largest) + 8 * m + _UNDERFLOW32
+        absolute += np.minimum(8 * e, 1e-3 * largest)
+        found.append(Allowance(absolute, 16 * _EPS32))
     return found

@@ -22,10 +22,13 @@ class Lines(Protocol):
         A step that changes the function markedly.
     finest : ndarray, shape (m,)
         The smallest useful step.
+    size : ndarray, shape (m,)
+        How large the point itself is along each line.
     """
 
     scale: Array
     finest: Array
+    size: Array
 
     def __len__(self) -> int: ...
 
@@ -64,8 +67,11 @@ class ElementLines:
         self._start: list[float] = self._flat[indices].tolist()
         typical = typical_size(variable)
         size = np.abs(self._flat[indices])
+        self.size = np.maximum(size, typical) * min(reach, 1.0)
         self.scale = np.maximum(size, typical) * reach
-        self.finest = np.where(size > 0, size, typical * min(reach, 1.0)) * 2.0**-42
+        # Around zero there are ever smaller numbers, and the function may need them.
+        zero = typical * min(reach, 1.0) * 2.0**-72
+        self.finest = np.where(size > 0, size * 2.0**-42, zero)
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -107,6 +113,7 @@ class DirectionLine:
         self._directions = directions
         self.scale = np.ones(1)
         self.finest = np.full(1, 2.0**-42)
+        self.size = np.ones(1)
 
     def __len__(self) -> int:
         return 1

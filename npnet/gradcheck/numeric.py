@@ -42,8 +42,9 @@ class Slopes(NamedTuple):
         The error bar is infinite where no step could be used.
     size : ndarray, shape (m, k)
         Sum of the sizes of the outputs' contributions: what `value` is before cancellation.
-    negligible : ndarray, shape (m, k)
-        Slopes as small as this do not show in the outputs' digits.
+    grain : ndarray, shape (m, k)
+        The slope that would change all outputs concerned by themselves as the point doubles; a
+        tiny share of it does not show in their digits.
     lower, upper : ndarray, shape (m, k)
         At a kink, the range of the subgradients; NaN elsewhere.
     jumps : ndarray of bool, shape (m, k)
@@ -55,7 +56,7 @@ class Slopes(NamedTuple):
     value: Array
     error: Array
     size: Array
-    negligible: Array
+    grain: Array
     lower: Array
     upper: Array
     jumps: Array
@@ -172,15 +173,15 @@ def _quick(function: Function, lines: Lines, first: int, last: int) -> Slopes:
     r, weights, here = function.upstream.T, function.weights.T, function.here
     h = lines.scale[first:last, None] * 2.0**-6
     y, t = function.rows(lines, first, last, h * np.array([1.0, -1.0, 0.5, -0.5]))
-    wide, size, rough_wide = _central(function, y[:, 0], y[:, 1], t[:, 0] - t[:, 1])
-    half, _, rough_half = _central(function, y[:, 2], y[:, 3], t[:, 2] - t[:, 3])
+    wide, size, rough_wide, outputs = _central(function, y[:, 0], y[:, 1], t[:, 0] - t[:, 1])
+    half, _, rough_half, _ = _central(function, y[:, 2], y[:, 3], t[:, 2] - t[:, 3])
     value, error = wide, np.abs(half - wide) + rough_wide
     curved = np.flatnonzero(~(np.abs(half - wide) <= rough_half).all(axis=1))
     if curved.size:
         y4, t4 = function.rows(
             lines.only(first + curved), 0, curved.size, h[curved] * np.array([0.25, -0.25])
         )
-        fourth, _, rough = _central(function, y4[:, 0], y4[:, 1], t4[:, 0] - t4[:, 1])
+        fourth, _, rough, _ = _central(function, y4[:, 0], y4[:, 1], t4[:, 0] - t4[:, 1])
         once = (4 * half[curved] - wide[curved]) / 3
         twice = (4 * fourth - half[curved]) / 3
         value[curved] = twice + (twice - once) / 15
@@ -193,20 +194,21 @@ def _quick(function: Function, lines: Lines, first: int, last: int) -> Slopes:
     settled = (np.isfinite(error) & (error <= _TIGHT * size) & ~kinked).all(axis=1)
     none = np.full_like(value, np.nan)
     return Slopes(
-        value, error, size, np.zeros_like(value), none, none.copy(),
+        value, error, size, outputs / lines.size[first:last, None], none, none.copy(),
         np.zeros(value.shape, bool), settled,
     )  # fmt: skip
 
 
 def _central(function: Function, above: Array, below: Array, span: Array) -> tuple[Array, ...]:
-    """Return the central difference, its size before cancellation and its rounding error."""
+    """Return the central difference, its size before cancellation, its error, the outputs."""
     change = above - below
-    noise = (np.abs(above) + np.abs(below)) * (change != 0)
+    outputs = ((np.abs(above) + np.abs(below)) * (change != 0)) @ function.weights.T
     span = span[:, None]
     return (
         change @ function.upstream.T / span,
         np.abs(change) @ function.weights.T / span,
-        _ROUNDING * function.eps * (noise @ function.weights.T) / span,
+        _ROUNDING * function.eps * outputs / span,
+        outputs / 2,
     )
 
 
@@ -268,9 +270,10 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
     middle = (forward + backward) / 2 @ r
     lower, upper, jumps = _kinks(middle - gap / 2, middle + gap / 2, gap, noise)
     size = np.take_along_axis(size, best[:, None], axis=1)[:, 0]
-    outputs = (np.abs(here) * depends) @ weights
+    there = np.take_along_axis(largest, best[:, :1, None], axis=1)[:, 0]
+    outputs = (np.maximum(np.abs(here), there) * depends) @ weights
     return Slopes(
-        value, error + 16 * EPS * size, size, 1e-9 * outputs / scale[:, None],
+        value, error + 16 * EPS * size, size, outputs / lines.size[first:last, None],
         lower, upper, jumps, np.ones(len(scale), bool),
     )  # fmt: skip
 
@@ -282,7 +285,7 @@ def _vote(slope: Array, noise: Array) -> tuple[Array, Array, Array]:
     better = slope[:, 1:] + (slope[:, 1:] - slope[:, :-1]) / (square - 1)
     moves = np.empty_like(better)
     moves[:, :-1] = np.abs(np.diff(better, axis=1))
-    moves[:, -1] = np.abs(better[:, -1] - slope[:, -1])
+    moves[:, -1] = np.abs(slope[:, -1] - slope[:, -2])
     moves[:, :-1] += moves[:, 1:]  # two steps that agree by chance are not enough
     bars = moves + 2 * noise[:, 1:]
     bars[np.isnan(bars)] = np.inf

@@ -12,7 +12,27 @@ from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
 UNSURE = 1e-3  # a wider error bar, as a share of the slope, says too little
+_UNSEEN = 1e-9  # and as a share of the outputs themselves
+_UNDERFLOW = 1e-300
 _ENOUGH = 256  # suspects examined before the others are believed to be wrong as well
+
+
+class Allowance(NamedTuple):
+    """What the analytic values' own rounding may add to the error bars.
+
+    Attributes
+    ----------
+    absolute : ndarray, shape (m, k)
+    grain : float
+        A share of `Slopes.grain`.
+    """
+
+    absolute: Array
+    grain: float = 0.0
+
+    def only(self, chosen: Array) -> Allowance:
+        """Return that of some elements."""
+        return Allowance(self.absolute[chosen], self.grain)
 
 
 class Judged(NamedTuple):
@@ -33,15 +53,14 @@ class Judged(NamedTuple):
     slopes: Slopes
 
 
-def judge(analytic: Array, slopes: Slopes, slack: Array) -> Judged:
+def judge(analytic: Array, slopes: Slopes, allowance: Allowance) -> Judged:
     """Compare analytic values with slopes.
 
     Parameters
     ----------
     analytic : ndarray, shape (m, k)
     slopes : Slopes
-    slack : ndarray, shape (m, k)
-        What the analytic values' own rounding may add to the error bars.
+    allowance : Allowance
 
     Returns
     -------
@@ -51,8 +70,9 @@ def judge(analytic: Array, slopes: Slopes, slack: Array) -> Judged:
     value = np.where(kinked, (slopes.lower + slopes.upper) / 2, slopes.value)
     error = np.where(kinked, (slopes.upper - slopes.lower) / 2, slopes.error)
     size = np.maximum(np.maximum(slopes.size, np.abs(value)), np.abs(analytic))
-    vague = (error > UNSURE * size) & (error > slopes.negligible) & ~kinked
-    error = error + slack + 16 * EPS * np.abs(analytic)
+    vague = (error > UNSURE * size) & (error > _UNSEEN * slopes.grain) & ~kinked
+    error = error + allowance.absolute + allowance.grain * slopes.grain
+    error += 16 * EPS * np.abs(analytic) + _UNDERFLOW
     off = np.abs(analytic - value)
     verdicts = np.where(kinked, Verdict.KINK, np.where(vague, Verdict.NOISE, Verdict.OK))
     verdicts[off > error] = Verdict.WRONG
@@ -70,7 +90,7 @@ def judge(analytic: Array, slopes: Slopes, slack: Array) -> Judged:
     return Judged(pick(verdicts), pick(analytic), pick(value), pick(error), slopes)
 
 
-def assess(function: Function, lines: Lines, analytic: Array, slack: Array) -> Judged:
+def assess(function: Function, lines: Lines, analytic: Array, allowance: Allowance) -> Judged:
     """Differentiate along lines, as closely as it takes to judge the analytic values.
 
     Parameters
@@ -78,30 +98,30 @@ def assess(function: Function, lines: Lines, analytic: Array, slack: Array) -> J
     function : Function
     lines : Lines
         m of them.
-    analytic, slack : ndarray, shape (m, k)
-        See `judge`.
+    analytic : ndarray, shape (m, k)
+    allowance : Allowance
 
     Returns
     -------
     Judged
     """
     slopes = quick(function, lines)
-    suspects = _suspects(judge(analytic, slopes, slack))
+    suspects = _suspects(judge(analytic, slopes, allowance))
     # Kinks and steep places near the point lie beyond a much smaller step.
     for closer in (2.0**-12,):
         if suspects.size:
             retried = quick(function, lines.only(suspects).closer(closer))
             sure = np.flatnonzero(retried.settled)
             _replace(slopes, suspects[sure], retried, sure)
-            suspects = _suspects(judge(analytic, slopes, slack))
+            suspects = _suspects(judge(analytic, slopes, allowance))
     while suspects.size:
         now, suspects = suspects[:_ENOUGH], suspects[_ENOUGH:]
         found = thorough(function, lines.only(now))
         _replace(slopes, now, found, np.arange(now.size))
-        verdicts = judge(analytic[now], found, slack[now]).verdicts
+        verdicts = judge(analytic[now], found, allowance.only(now)).verdicts
         if now.size == _ENOUGH and (verdicts == Verdict.WRONG).all():
             break
-    return judge(analytic, slopes, slack)
+    return judge(analytic, slopes, allowance)
 
 
 def _suspects(judged: Judged) -> Array:

@@ -7,19 +7,19 @@ module. Nobody else knows of the two.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from npnet.errors import ArgumentError, MissingDependency
+from npnet.errors import ArgumentError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 reference: dict[str, Callable[..., Any]] = {}
 """The NumPy kernels by name."""
 
+_said: set[str] = set()
 _active: str | None = None  # chosen when the first kernel is called, or by `use`
 
 
@@ -56,15 +56,14 @@ def use(name: str) -> None:
     Parameters
     ----------
     name : {"numpy", "numba", "auto"}
-        ``"auto"`` takes Numba where it is installed and works. It is the default unless the
-        environment variable ``NPNET_OPS`` names another.
+        ``"auto"`` takes Numba where it is installed. It is the default unless the environment
+        variable ``NPNET_OPS`` names another. Where Numba is asked for or installed but does not
+        work, npnet says so once on standard error and NumPy computes; see `active`.
 
     Raises
     ------
     ArgumentError
         If there is no such implementation.
-    MissingDependency
-        If ``"numba"`` is asked for and cannot be used.
 
     Examples
     --------
@@ -78,19 +77,17 @@ def use(name: str) -> None:
     if name not in ("numpy", "numba", "auto"):
         raise ArgumentError(f"npnet.ops has 'numpy', 'numba' and 'auto', not {name!r}")
     chosen, twins = "numpy", {}
-    if name == "numba" or (name == "auto" and importlib.util.find_spec("numba") is not None):
+    if name != "numpy":
         try:
             from npnet.ops import compiled
 
             chosen, twins = "numba", compiled.twins()
         except Exception as error:  # whatever is wrong with Numba, NumPy works
-            reason = f"{type(error).__name__}: {error}"
-            if name == "numba":
-                raise MissingDependency(
-                    f"Numba cannot be used ({reason}); "
-                    'install it with: pip install "npnet-framework[fast]"'
-                ) from error
-            say(f"Numba is installed but cannot be used ({reason}); NumPy computes instead")
+            if name == "numba" or not isinstance(error, ModuleNotFoundError):
+                say_once(
+                    f"Numba cannot be used ({type(error).__name__}: {error}), NumPy computes "
+                    'instead; pip install "npnet-framework[fast]" installs Numba'
+                )
     for kernel_name, function in reference.items():
         module = sys.modules[function.__module__]
         setattr(module, kernel_name, twins.get(kernel_name, function))
@@ -124,6 +121,8 @@ def prepare(dtype: Any) -> None:
         compiled.prepare(dtype)
 
 
-def say(message: str) -> None:
-    """Tell the user something that is no error, on the standard error stream."""
-    print(f"npnet: {message}", file=sys.stderr, flush=True)
+def say_once(message: str) -> None:
+    """Tell the user something that is no error, on the standard error stream, but not again."""
+    if message not in _said:
+        _said.add(message)
+        print(f"npnet: {message}", file=sys.stderr, flush=True)

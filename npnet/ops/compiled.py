@@ -14,7 +14,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from npnet.ops.choose import reference, say
+from npnet.ops.choose import reference, say_once
 from npnet.typing import Array
 
 _loops: list[Any] = []  # every compiled loop
@@ -31,9 +31,8 @@ def _jit(sample: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], Any]:
     def decorate(function: Any) -> Any:
         try:
             loop = njit(cache=True, **options)(function)
-        except RuntimeError as error:  # there is no folder that it may write to
-            if not _loops:
-                say(f"compiled kernels cannot be kept on disk ({error})")
+        except RuntimeError:  # there is no folder that it may write to
+            say_once("Numba finds no folder for compiled kernels; set NUMBA_CACHE_DIR to one")
             loop = njit(**options)(function)
         _loops.append(loop)
         _samples.append(sample)
@@ -61,7 +60,7 @@ def prepare(dtype: Any) -> None:
     _ready.add(dtype.char)
     seconds = time.perf_counter() - start
     if seconds > 0.5:
-        say(f"prepared {len(_loops)} compiled kernels for {dtype} in {seconds:.1f} s")
+        say_once(f"prepared {len(_loops)} compiled kernels for {dtype} in {seconds:.1f} s")
 
 
 @_jit(lambda t: (np.ones(2, t), np.ones(2, t)))

@@ -35,13 +35,15 @@ def sgd(
     first: bool,
 ) -> None:
     """Do one step of gradient descent, see `npnet.optim.SGD` for the formula."""
-    scratch = np.empty(min(BLOCK, data.size), data.dtype)
+    scratch = np.empty((2, min(BLOCK, data.size)), data.dtype)
     for block in _blocks(data.size):
         x, g = data[block], grad[block]
-        t = scratch[: x.size]
+        t, u = scratch[:, : x.size]
+        if maximize:
+            g = np.negative(g, out=u)
         if weight_decay:
-            np.multiply(x, -weight_decay if maximize else weight_decay, out=t)
-            g = np.add(t, g, out=t)
+            np.multiply(x, weight_decay, out=t)
+            g = np.add(t, g, out=u)
         if velocity is not None:
             v = velocity[block]
             if first:
@@ -50,8 +52,8 @@ def sgd(
                 v *= momentum
                 v += g if dampening == 0 else g * (1 - dampening)
             g = np.add(g, np.multiply(v, momentum), out=t) if nesterov else v
-        np.multiply(g, lr if maximize else -lr, out=t)
-        x += t
+        np.multiply(g, lr, out=t)
+        x -= t
 
 
 @kernel

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from npnet.convert import real_array
 from npnet.data import DataLoader
-from npnet.data.arrays import real_array, sample_arrays
-from npnet.errors import ArgumentError, DataError, DtypeError
+from npnet.data.arrays import sample_arrays
+from npnet.errors import ArgumentError, DataError
 from npnet.typing import Array, ArrayLike, Rng
 
 
@@ -38,8 +39,8 @@ def as_samples(x: Any, y: ArrayLike, sample_weight: ArrayLike | None) -> Batch:
         Of all samples.
     """
     inputs = as_arrays(x)
-    weights = () if sample_weight is None else (_array(sample_weight, "sample_weight"),)
-    sample_arrays((*inputs, target := _array(y, "y"), *weights))
+    weights = () if sample_weight is None else (real_array(sample_weight, "sample_weight"),)
+    sample_arrays((*inputs, target := real_array(y, "y"), *weights))
     return Batch(inputs, target, *weights)
 
 
@@ -183,11 +184,5 @@ def as_arrays(x: Any) -> tuple[Array, ...]:
     tuple of ndarray
     """
     if not isinstance(x, tuple):
-        return (_array(x, "x"),)
-    return tuple(_array(array, f"x[{i}]") for i, array in enumerate(x))
-
-
-def _array(data: Any, name: str) -> Array:
-    if isinstance(data, np.ma.MaskedArray):
-        raise DtypeError(f"{name} is a masked array and would lose its mask; fill it first")
-    return real_array(data, name)
+        return (real_array(x, "x"),)
+    return tuple(real_array(array, f"x[{i}]") for i, array in enumerate(x))

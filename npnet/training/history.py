@@ -72,7 +72,7 @@ class History(Mapping[str, list[float]]):
         ------
         ArgumentError
             If there is no epoch yet.
-        ImportError
+        MissingDependency
             If matplotlib is not installed.
         """
         from npnet.plot.curves import plot_curves

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from typing import Any, Self
 
@@ -20,6 +19,7 @@ class DeferredInterrupt:
 
     Examples
     --------
+    >>> import signal
     >>> with DeferredInterrupt() as interrupt:
     ...     signal.raise_signal(signal.SIGINT)
     ...     interrupt.pending
@@ -34,6 +34,8 @@ class DeferredInterrupt:
 
     def __enter__(self) -> Self:
         """Take over the signal."""
+        import signal
+
         if (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -45,11 +47,13 @@ class DeferredInterrupt:
     def __exit__(self, *exception: object) -> None:
         """Hand it back."""
         if self._installed:
+            import signal
+
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _note(self, number: int, frame: Any) -> None:
         if self.pending:
-            signal.default_int_handler(number, frame)
+            raise KeyboardInterrupt
         self.pending = True
 
     def check(self) -> None:

@@ -202,7 +202,7 @@ class Sparse:
         (np.zeros(3, "M8[s]"), DtypeError, "datetime64"),
         (np.zeros(3, [("a", "f4")]), DtypeError, "real number"),
         (Sparse(), DtypeError, "toarray"),
-        ([[1, 2], [3]], DataError, "cannot become one array"),
+        ([[1, 2], [3]], ShapeError, "ragged"),
         ([np.zeros((4, 2)), np.zeros(4)], DataError, r"list of arrays.*DataLoader\(\(x, y\)\)"),
         ([np.zeros(4), np.zeros(4)], DataError, "list of arrays"),
     ],

@@ -124,7 +124,7 @@ def test_an_empty_training_part_is_refused():
         ((np.zeros((0, 2)),), DataError, "empty"),
         ((np.zeros(4), np.zeros(3)), DataError, "same number"),
         ((np.zeros(4), 1.0), ShapeError, "scalar"),
-        ((np.array(["a", "b"]),), DtypeError, "encode"),
+        ((np.array(["a", "b"]),), DtypeError, "number the strings"),
         ((np.zeros(4, complex),), DtypeError, "complex"),
         (((np.zeros((4, 2)), np.zeros(4)),), DataError, r"train_test_split\(x, y\)"),
     ],
@@ -140,7 +140,7 @@ def test_bad_data_is_refused(arrays, error, words):
         ([0, 0, 1], DataError, r"one class per sample \(4\), got 3"),
         ([0, 0, 0, 7], DataError, "class 7 has only one"),
         (np.eye(4), ShapeError, "argmax"),
-        (["a", "a", "b", "b"], DtypeError, "encode"),
+        (["a", "a", "b", "b"], DtypeError, "number the strings"),
     ],
 )
 def test_bad_classes_are_refused(stratify, error, words):

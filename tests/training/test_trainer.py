@@ -254,7 +254,8 @@ def test_pytorch_s_loader_is_a_loader_too():
     ours, theirs = make(metrics=["accuracy"]), make(metrics=["accuracy"])
     ours.fit(x, y, batch_size=20, shuffle=False)
     theirs.fit(torch.utils.data.DataLoader(data, batch_size=20))
-    assert dict(theirs.history) == dict(ours.history)
+    for name, column in theirs.history.items():
+        assert column == pytest.approx(ours.history[name], rel=1e-6)
 
 
 def test_lists_and_memory_mapped_files_are_data_too(tmp_path):
@@ -452,7 +453,7 @@ def test_bad_input_of_predict():
         trainer.predict(())
     with pytest.raises(ArgumentError, match="takes the array itself, got a DataLoader"):
         trainer.predict(DataLoader(np.zeros((4, 3))))
-    with pytest.raises(DtypeError, match="x must be boolean, integer or floating"):
+    with pytest.raises(DtypeError, match="x: expected real numbers"):
         trainer.predict(np.zeros((4, 3), complex))
 
     class Pooled(npnet.Identity):
@@ -478,10 +479,10 @@ X, Y = np.zeros((6, 3)), np.zeros(6, int)
         ({"x": np.zeros((6, 4)), "y": Y}, ShapeError, "expected input of shape"),
         ({"y": np.full(6, 2)}, npnet.errors.TargetError, "labels from 0 to 1"),
         ({"y": np.full(6, 0.5)}, npnet.errors.TargetError, "whole labels"),
-        ({"y": np.array(list("abcdef"))}, DtypeError, "y must be boolean, integer or floating"),
-        ({"x": X.astype(object), "y": Y}, DtypeError, "x must be boolean, integer or floating"),
-        ({"x": X + 1j, "y": Y}, DtypeError, "x must be .* got dtype complex128"),
-        ({"x": np.ma.masked_invalid(X), "y": Y}, DtypeError, "x is a masked array"),
+        ({"y": np.array(list("abcdef"))}, DtypeError, "y: expected real numbers"),
+        ({"x": X.astype(object), "y": Y}, DtypeError, "x: expected real numbers"),
+        ({"x": X + 1j, "y": Y}, DtypeError, "x: expected .* got dtype complex128"),
+        ({"x": np.ma.masked_invalid(X), "y": Y}, DtypeError, "x: a masked array"),
         ({"x": 1.0, "y": Y}, ShapeError, "got the scalar"),
         ({"y": None}, ArgumentError, "got y=None and x of type ndarray"),
         ({"x": (X, Y), "y": None}, ArgumentError, "got y=None and x of type tuple"),
@@ -489,7 +490,7 @@ X, Y = np.zeros((6, 3)), np.zeros(6, int)
         ({"x": [X, Y], "y": None}, DataError, "got ndarray; arrays are passed as"),
         ({"x": [(X,)], "y": None}, DataError, "got tuple of 1"),
         ({"x": [], "y": None}, DataError, "the iterable gave no batch"),
-        ({"x": [(X, Y)], "y": Y}, DataError, "cannot become one array|same number"),
+        ({"x": [(X, Y)], "y": Y}, (DataError, ShapeError), "ragged|same number"),
         ({"x": DataLoader((X, Y))}, ArgumentError, "with y given, x must be an array"),
         ({"epochs": 0}, ArgumentError, "epochs must be a positive integer, got 0"),
         ({"epochs": 1.5}, ArgumentError, "epochs must be a positive integer, got 1.5"),

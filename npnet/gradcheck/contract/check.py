@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
 
 from npnet.errors import ArgumentError
+from npnet.gradcheck.check import check_gradients
 from npnet.gradcheck.contract import arrays, batch, ownership, passes, state
 from npnet.gradcheck.contract.losses import LOSS_RULES, LossSpecimen, basic_call
 from npnet.gradcheck.contract.resolve import as_inputs, as_loss_arguments, made
@@ -15,29 +17,31 @@ from npnet.gradcheck.contract.specimen import Fault, Specimen, describe, name_of
 from npnet.gradcheck.report import Report, subject_of
 from npnet.losses.loss import Loss
 
+_MANY = 2000  # elements, above which gradients are checked along a direction
+
 LAYER_RULES: dict[str, Callable[[Specimen], Iterator[str]]] = {
-    "inputs unchanged": ownership.inputs_unchanged,
-    "upstream unchanged": ownership.upstream_unchanged,
-    "outputs unchanged": ownership.outputs_unchanged,
+    "input unchanged": ownership.inputs_unchanged,
+    "upstream gradient unchanged": ownership.upstream_unchanged,
+    "output unchanged": ownership.outputs_unchanged,
     "parameters unchanged": ownership.parameters_unchanged,
     "buffers unchanged": ownership.buffers_unchanged,
     "children unchanged": ownership.children_unchanged,
     "no state on self": ownership.no_state_on_self,
     "nothing kept alive": ownership.nothing_kept_alive,
-    "outputs not reused": ownership.outputs_not_reused,
-    "outputs writable": ownership.outputs_writable,
+    "output not reused": ownership.outputs_not_reused,
+    "output writable": ownership.outputs_writable,
     "gradients not shared": ownership.gradients_not_shared,
     "tape": passes.tape_agrees,
-    "inference repeats": passes.inference_repeats,
-    "recording repeats": passes.recording_repeats,
-    "recording equals inference": passes.recording_equals_inference,
+    "inference repeatable": passes.inference_repeats,
+    "repeatable": passes.recording_repeats,
+    "recorded equals inference": passes.recording_equals_inference,
     "zero gradient": passes.zero_gradient,
     "linear backward": passes.linear_backward,
-    "two calls": passes.two_calls,
+    "calls do not disturb each other": passes.two_calls,
     "used twice": passes.used_twice,
-    "accumulation": passes.accumulation,
+    "gradients accumulate": passes.accumulation,
     "flat store": passes.flat_store,
-    "input gradient on demand": passes.input_gradient_on_demand,
+    "parameter gradients without input gradient": passes.input_gradient_on_demand,
     "shapes and dtypes": arrays.shapes_and_dtypes,
     "precision": arrays.precision,
     "memory layout": arrays.memory_layout,
@@ -58,7 +62,7 @@ def check_layer(
     batch_independence: bool = True,
     skip: Collection[str] = (),
     only: Collection[str] | None = None,
-    mode: str = "full",
+    mode: str = "auto",
     seed: int = 0,
     raises: bool = True,
 ) -> Report:
@@ -85,8 +89,9 @@ def check_layer(
         Names of rules to leave out; ``"gradients"`` is one.
     only : collection of str, optional
         The rules to try; all by default.
-    mode : str
-        How gradients are checked, see `check_gradients`.
+    mode : {"auto", "full", "sample", "directional"}
+        How gradients are checked, see `check_gradients`. ``"auto"`` looks at every element if
+        there are at most 2,000, and along a direction otherwise.
     seed : int
         Of everything random in the check.
     raises : bool
@@ -119,15 +124,16 @@ def check_layer(
     ...         return x
     ...     def backward(self, ctx, grad):
     ...         return 2 * grad
-    >>> report = check_layer(Forgetful, (4, 3), raises=False, only=["inputs unchanged"])
+    >>> report = check_layer(Forgetful, (4, 3), raises=False, only=["input unchanged"])
     >>> report.ok, report.violations[0].rule
-    (False, 'inputs unchanged')
+    (False, 'input unchanged')
     """
     checked, make = made(layer_or_factory)
     rules = LOSS_RULES if isinstance(checked, Loss) else LAYER_RULES
     chosen = _chosen(["gradients", *rules], skip, only)
     report = Report(subject_of(checked), check="check_layer")
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
         if isinstance(checked, Loss):
             arguments = as_loss_arguments(checked, inputs, seed)
             specimen: Any = LossSpecimen(checked, *arguments)
@@ -149,11 +155,11 @@ def check_layer(
         if report.violations:
             report.notes.append("no other rule was checked")
         else:
-            if "gradients" in chosen:
-                _add_gradients(report, checked, given, specimen, mode, seed)
             for name, rule in rules.items():
                 if name in chosen:
                     _apply(name, rule, specimen, report)
+            if "gradients" in chosen:
+                _add_gradients(report, specimen, given, mode, seed, chosen)
             if isinstance(specimen, Specimen):
                 report.notes += _notes(specimen, chosen)
     if raises:
@@ -208,30 +214,52 @@ def _apply(
 
 
 def _add_gradients(
-    report: Report, checked: Any, given: Any, specimen: Any, mode: str, seed: int
+    report: Report, specimen: Any, given: Any, mode: str, seed: int, chosen: set[str]
 ) -> None:
-    from npnet.gradcheck.check import check_gradients
+    """Check gradients in training mode and, where it differs, in evaluation mode."""
+    if mode == "auto":
+        mode = "full" if _size(specimen) <= _MANY else "directional"
+    if isinstance(specimen, LossSpecimen):
+        found = check_gradients(specimen.loss, *given, mode=mode, rng=seed, raises=False)
+        _adopt(report, found, LOSS_RULES, chosen)
+        return
+    if not specimen.copies:
+        report.notes.append("gradients were not checked: the check runs on a copy")
+        return
+    found = check_gradients(specimen.layer, *given, mode=mode, rng=seed, raises=False)
+    _adopt(report, found, LAYER_RULES, chosen)
+    if specimen.is_random:
+        still = check_gradients(
+            specimen.layer, *given, mode=mode, rng=seed, training=False, raises=False
+        )
+        for tensor in still.failing:
+            worst = tensor.worst(1)[0]
+            report.violate(
+                "gradients in evaluation mode",
+                f"the gradient of {tensor.name} is {worst.analytic:.6g} instead of "
+                f"{worst.numeric:.6g} at {list(worst.index)}",
+            )
 
-    found = check_gradients(checked, *given, mode=mode, rng=seed, raises=False)
+
+def _size(specimen: Any) -> int:
+    if isinstance(specimen, LossSpecimen):
+        return specimen.pred.size
+    sizes = [x.size for x in specimen.inputs] + [p.size for p in specimen.layer.parameters()]
+    return sum(sizes)
+
+
+def _adopt(report: Report, found: Report, rules: Collection[str], chosen: set[str]) -> None:
+    """Take over what check_gradients found, apart from what a rule here says better."""
+    broken = {v.rule for v in report.violations}
+    skipped = {v.message for v in found.violations if v.rule in rules and v.rule not in chosen}
     report.tensors = found.tensors
-    report.violations += found.violations
-    report.diagnosis += found.diagnosis
+    report.violations[:0] = [
+        v for v in found.violations if v.rule not in broken and v.message not in skipped
+    ]
+    report.diagnosis += [d for d in found.diagnosis if d.message not in skipped]
     report.notes += found.notes
     report.allow_kinks, report.max_noise = found.allow_kinks, found.max_noise
-    report.cause = found.cause
-    if isinstance(specimen, Specimen) and specimen.is_random:
-        still = check_gradients(
-            checked, *given, mode=mode, rng=seed, training=False, raises=False
-        )
-        if not still.ok:
-            report.violations += still.violations
-            for tensor in still.failing:
-                worst = tensor.worst(1)[0]
-                report.violate(
-                    "gradients in evaluation mode",
-                    f"the gradient of {tensor.name} is {worst.analytic:.6g} instead of "
-                    f"{worst.numeric:.6g} at {list(worst.index)}",
-                )
+    report.cause = report.cause or found.cause
 
 
 def _notes(specimen: Specimen, chosen: Collection[str]) -> Iterator[str]:

@@ -353,13 +353,13 @@ def basic_call(specimen: LossSpecimen) -> Iterator[str]:
 
 
 LOSS_RULES: dict[str, Callable[[LossSpecimen], Iterator[str]]] = {
-    "value": value_agrees,
+    "one value": value_agrees,
     "arguments unchanged": arguments_unchanged,
     "reductions": reductions_agree,
     "sample weights": sample_weights,
     "sample independence": samples_independent,
     "empty batch": empty_batch,
-    "repeated calls": calls_repeat,
+    "repeatable": calls_repeat,
     "shapes and dtypes": shapes_and_dtypes,
     "precision": precision,
     "gradient not shared": gradient_of_its_own,

@@ -102,28 +102,40 @@ class Specimen:
     def fresh(self, dtype: DtypeLike = np.float64) -> Layer:
         """Return a copy of the layer in `dtype`, without gradients."""
         key = np.dtype(dtype)
+        if not self.copies:
+            return self._made().astype(key)
         if key not in self._bases:
-            base = self._twin()
+            base = copy.deepcopy(self.layer)
             base.zero_grad()
             self._bases[key] = base.astype(key)
-        try:
-            return copy.deepcopy(self._bases[key])
-        except Exception:
-            del self._bases[key]  # deepcopy is a rule of its own: here a new layer serves as well
-            return self._twin().astype(key)
+        return copy.deepcopy(self._bases[key])
 
-    def _twin(self) -> Layer:
+    @cached_property
+    def copies(self) -> bool:
+        """Whether copy.deepcopy gives a layer with parameters of its own."""
         try:
-            return copy.deepcopy(self.layer)
+            twin = copy.deepcopy(self.layer)
         except Exception as error:
             if self.make is None:
                 raise Fault(
-                    f"copy.deepcopy raised {describe(error)}; the checks work on copies, so "
-                    "pass a function that makes the layer"
+                    f"copy.deepcopy raised {describe(error)}; the checks run on copies, so "
+                    "mend this first, or pass a function that makes the layer"
                 ) from error
-        twin: Layer = self.make()
-        twin.load_state_dict(self.layer.state_dict())
-        return twin
+            return False
+        own = set(map(id, self.layer.parameters()))
+        shares = any(id(p) in own for p in twin.parameters())
+        if shares and self.make is None:
+            raise Fault(
+                "copy.deepcopy gave a layer that shares parameters with the original; the checks "
+                "run on copies, so mend this first, or pass a function that makes the layer"
+            )
+        return not shares
+
+    def _made(self) -> Layer:
+        """Make a layer that holds the values of the first one."""
+        made: Layer = self.make()  # type: ignore[misc]
+        made.load_state_dict(self.layer.state_dict())
+        return made
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
         """Return copies of the inputs; integers stay integers."""
@@ -133,9 +145,18 @@ class Specimen:
         """Return other inputs of the same shapes that are as good.
 
         Each sample is mixed with the one before it: intervals, simplices and other convex domains
-        are not left.
+        are not left. A layer that refuses the mixture gets the same inputs again.
         """
-        return [mixed(x) for x in self.inputs]
+        return [x.copy() for x in self._others]
+
+    @cached_property
+    def _others(self) -> list[Array]:
+        found = [mixed(x) for x in self.inputs]
+        try:
+            outputs = self.infer(self.fresh(), [x.copy() for x in found])
+        except Fault:
+            return self.inputs
+        return found if all(np.isfinite(y).all() for y in outputs) else self.inputs
 
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
         """Draw a gradient for each output; zeros for an integer one."""

@@ -44,7 +44,7 @@ class ReLUInverted(npnet.ReLU):
         return grad * (y <= 0)
 
 
-@planted(_X, says=("mutation", "outputs unchanged"))
+@planted(_X, says=("mutation", "output unchanged"))
 class ReLUWritesOutput(npnet.ReLU):
     """Backward writes into the saved output."""
 
@@ -54,7 +54,7 @@ class ReLUWritesOutput(npnet.ReLU):
         return y
 
 
-@planted(_X, says=("mutation", "inputs unchanged"))
+@planted(_X, says=("mutation", "input unchanged"))
 class ReLUInPlace(npnet.ReLU):
     """Forward writes into the input."""
 
@@ -64,7 +64,7 @@ class ReLUInPlace(npnet.ReLU):
         return x
 
 
-@planted(_X, says=("mutation", "upstream unchanged"))
+@planted(_X, says=("mutation", "upstream gradient unchanged"))
 class ReLUMasksUpstream(npnet.ReLU):
     """Backward masks the upstream gradient in place."""
 
@@ -175,7 +175,7 @@ class SiLUOtherTerm(npnet.SiLU):
         return grad * x * s * (1 - s)
 
 
-@planted(_X, says=("outputs writable",))
+@planted(_X, says=("output writable",))
 class SiLUOutputOnContext(npnet.SiLU):
     """The output is kept where nobody protects it."""
 
@@ -249,7 +249,7 @@ class TanhHalf(npnet.Tanh):
         return 0.5 * super().backward(ctx, grad)
 
 
-@planted(_X, says=("stale state", "no state on self", "two calls"))
+@planted(_X, says=("stale state", "no state on self", "calls do not disturb each other"))
 class TanhOnSelf(npnet.Tanh):
     """The output is kept on self."""
 
@@ -275,7 +275,7 @@ class TanhElement(npnet.Tanh):
         return found
 
 
-@planted(_X, says=("recording equals inference",))
+@planted(_X, says=("recorded equals inference",))
 class TanhFastInference(npnet.Tanh):
     """Inference uses an approximation."""
 
@@ -348,7 +348,7 @@ class FlattenStaysFlat(npnet.Flatten):
         return grad
 
 
-@planted((2, 3, 4), says=("stale state", "no state on self", "batch sizes", "two calls"))
+@planted((2, 3, 4), says=("stale state", "no state on self", "batch sizes", "calls do not disturb each other"))
 class FlattenShapeOnSelf(npnet.Flatten):
     """The shape of the first call is kept on self."""
 

@@ -35,7 +35,7 @@ class ChainSkipsFirst(Chain):
         return grad
 
 
-@planted(_X, says=("input gradient on demand",))
+@planted(_X, says=("parameter gradients without input gradient",))
 class ChainStopsEarly(Chain):
     """Without the input's gradient the first child is left out."""
 
@@ -57,7 +57,7 @@ class ChainSkipsTanh(Chain):
         return grad
 
 
-@planted(_X, says=("stale state", "no state on self", "two calls", "raised"))
+@planted(_X, says=("stale state", "no state on self", "calls do not disturb each other", "raised"))
 class ChainCallsOnSelf(Chain):
     """The recorded calls are kept on self."""
 
@@ -99,7 +99,7 @@ class ResidualWritesOutput(_Residual):
         return y
 
 
-@planted(_X, says=("upstream unchanged", "children unchanged", "mutation"))
+@planted(_X, says=("upstream gradient unchanged", "children unchanged", "mutation"))
 class ResidualWritesUpstream(_Residual):
     """The gradients are added in the upstream gradient."""
 
@@ -108,7 +108,7 @@ class ResidualWritesUpstream(_Residual):
         return grad
 
 
-@planted(_X, says=("children unchanged", "upstream unchanged", "mutation"))
+@planted(_X, says=("children unchanged", "upstream gradient unchanged", "mutation"))
 class ResidualWritesChildGradient(_Residual):
     """The gradients are added in what a child returned, which may be the upstream gradient."""
 
@@ -143,7 +143,7 @@ class SharedInWrongOrder(npnet.Sequential):
         return ctx.calls.pop().backward(ctx.calls.pop(0).backward(grad))
 
 
-@planted(_X, says=("zero", "recording equals inference"))
+@planted(_X, says=("zero", "recorded equals inference"))
 class RunsChildAsInference(Chain):
     """A child is run by calling it, which remembers nothing."""
 

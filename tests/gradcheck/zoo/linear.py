@@ -206,7 +206,7 @@ class InputZero(Base):
         return np.zeros((len(grad), 4), grad.dtype)
 
 
-@planted(_X, says=("overwritten", "accumulation"))
+@planted(_X, says=("overwritten", "gradients accumulate"))
 class Overwritten(Base):
     """Gradients are set instead of added."""
 
@@ -217,7 +217,7 @@ class Overwritten(Base):
         return self.dx(grad)
 
 
-@planted(_X, says=("overwritten", "accumulation"))
+@planted(_X, says=("overwritten", "gradients accumulate"))
 class BiasOverwritten(Base):
     """The bias's gradient is set instead of added."""
 
@@ -229,7 +229,7 @@ class BiasOverwritten(Base):
         return self.dx(grad)
 
 
-@planted(_X, says=("stale state", "no state on self", "two calls"))
+@planted(_X, says=("stale state", "no state on self", "calls do not disturb each other"))
 class InputOnSelf(Base):
     """The input is kept on self."""
 
@@ -247,7 +247,7 @@ class InputOnSelf(Base):
         return self.dx(grad)
 
 
-@planted(_X, says=("stale state", "no state on self", "two calls"))
+@planted(_X, says=("stale state", "no state on self", "calls do not disturb each other"))
 class InputOnClass(Base):
     """The input is kept on the class."""
 
@@ -263,7 +263,7 @@ class InputOnClass(Base):
         return self.dx(grad)
 
 
-@planted(_X, says=("stale state", "two calls"))
+@planted(_X, says=("stale state", "calls do not disturb each other"))
 class InputInList(Base):
     """Inputs are kept in a list on self, first in, first out."""
 
@@ -282,7 +282,7 @@ class InputInList(Base):
         return self.dx(grad)
 
 
-@planted(_X, says=("mutation", "inputs unchanged"))
+@planted(_X, says=("mutation", "input unchanged"))
 class InputDoubled(Base):
     """Forward doubles the input in place."""
 
@@ -294,7 +294,7 @@ class InputDoubled(Base):
         return 2 * grad @ self.weight.data
 
 
-@planted(_X, says=("mutation", "inputs unchanged"))
+@planted(_X, says=("mutation", "input unchanged"))
 class InputCleared(Base):
     """Backward clears the saved input."""
 
@@ -304,7 +304,7 @@ class InputCleared(Base):
         return dx
 
 
-@planted(_X, says=("mutation", "upstream unchanged"))
+@planted(_X, says=("mutation", "upstream gradient unchanged"))
 class UpstreamScaled(Base):
     """Backward scales the upstream gradient in place."""
 
@@ -368,7 +368,7 @@ class GradientFloat64(Base):
         return grad @ self.weight.data.astype(np.float64)
 
 
-@planted(_X, says=("outputs not reused", "stale state", "mutation"))
+@planted(_X, says=("output not reused", "stale state", "mutation"))
 class OneBuffer(Base):
     """All calls write into one output array."""
 
@@ -407,7 +407,7 @@ class ShiftAndScaleSwapped(Square):
         return grad @ self.weight.data
 
 
-@planted(_X, says="recording equals inference")
+@planted(_X, says="recorded equals inference")
 class InferenceDiffers(Base):
     """Inference leaves the bias out."""
 
@@ -416,7 +416,7 @@ class InferenceDiffers(Base):
         return y if ctx.recording else y - self.bias.data
 
 
-@planted(_X, says="recording equals inference")
+@planted(_X, says="recorded equals inference")
 class EvaluationDiffers(Base):
     """Evaluation mode halves the output."""
 
@@ -425,7 +425,7 @@ class EvaluationDiffers(Base):
         return y if ctx.training else y / 2
 
 
-@planted(_X, says="input gradient on demand")
+@planted(_X, says="parameter gradients without input gradient")
 class BiasOnlyWithInput(Base):
     """The bias gets a gradient only where the input's is wanted."""
 
@@ -438,7 +438,7 @@ class BiasOnlyWithInput(Base):
         return self.dx(grad)
 
 
-@planted(_X, says="input gradient on demand")
+@planted(_X, says="parameter gradients without input gradient")
 class GarbageWithoutInput(Base):
     """Without the input's gradient the weight's is garbage."""
 
@@ -485,7 +485,7 @@ class CentresTheBatch(Base):
         return super().backward(ctx, grad - grad.mean(0) if len(grad) else grad)
 
 
-@planted(_X, says=("batch sizes", "stale state", "two calls"))
+@planted(_X, says=("batch sizes", "stale state", "calls do not disturb each other"))
 class FirstBatchSize(Base):
     """The batch size of the first call is kept for all others."""
 

@@ -114,7 +114,7 @@ class MSEBroadcasts(npnet.MSELoss):
         return Terms(error * error, None, grad)
 
 
-@planted(*_REAL, says=("value",))
+@planted(*_REAL, says=("one value",))
 class MSETwoValues(npnet.MSELoss):
     """The value without a gradient is another than with it."""
 
@@ -123,7 +123,7 @@ class MSETwoValues(npnet.MSELoss):
         return Terms(values if with_grad else 0.5 * values, weights, grad, axes)
 
 
-@planted(*_REAL, says=("repeated calls",))
+@planted(*_REAL, says=("repeatable",))
 class MSEOneBuffer(npnet.MSELoss):
     """All calls write the gradient into one array."""
 
@@ -182,7 +182,7 @@ class MSENoisy(npnet.MSELoss):
         return Terms(values, weights, grad, axes)
 
 
-@planted(*_REAL, says=("repeated calls",))
+@planted(*_REAL, says=("repeatable",))
 class MSERunningMean(npnet.MSELoss):
     """A running mean on self is taken away."""
 

@@ -52,7 +52,7 @@ class SoftmaxSign(npnet.Softmax):
         return -super().backward(ctx, grad)
 
 
-@planted(_X, says=("mutation", "upstream unchanged"))
+@planted(_X, says=("mutation", "upstream gradient unchanged"))
 class SoftmaxUsesUpstream(npnet.Softmax):
     """The upstream gradient serves as scratch."""
 
@@ -142,7 +142,7 @@ class DropGlobal(Drop):
         return np.random.rand(*shape)  # noqa: NPY002
 
 
-@planted(_X, says=("randomness", "non-deterministic", "recording repeats"))
+@planted(_X, says=("randomness", "non-deterministic", "repeatable"))
 class DropFreshGenerator(Drop):
     """The mask comes from a new generator each time."""
 
@@ -150,7 +150,7 @@ class DropFreshGenerator(Drop):
         return np.random.default_rng().random(shape)
 
 
-@planted(_X, says=("randomness", "non-deterministic", "recording equals inference"))
+@planted(_X, says=("randomness", "non-deterministic", "recorded equals inference"))
 class DropSeeded(Drop):
     """The mask is always the same."""
 
@@ -204,7 +204,7 @@ class DropForgotten(Drop):
         return grad.copy()
 
 
-@planted(_X, says=("inference repeats", "randomness"))
+@planted(_X, says=("inference repeatable", "randomness"))
 class DropAlways(Drop):
     """Inference drops as well."""
 
@@ -222,7 +222,7 @@ class DropEvaluationGradient(Drop):
         return grad * ctx.saved[0] if ctx.saved else 0.6 * grad
 
 
-@planted(_X, says=("recording equals inference",))
+@planted(_X, says=("recorded equals inference",))
 class DropInferenceScaled(Drop):
     """Inference scales by 1 - p, a recorded pass in evaluation mode does not."""
 
@@ -231,7 +231,7 @@ class DropInferenceScaled(Drop):
         return y if ctx.recording else 0.6 * y
 
 
-@planted(_X, says=("no state on self", "two calls", "stale state"))
+@planted(_X, says=("no state on self", "calls do not disturb each other", "stale state"))
 class DropMaskOnSelf(Drop):
     """The mask is kept on self."""
 

@@ -1,0 +1,1 @@
+"""Side-by-side measurements of npnet and its alternatives: ``python -m benchmarks``."""
