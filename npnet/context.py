@@ -6,18 +6,19 @@ context of this very call, so a layer may be called twice before either backward
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from npnet.convert import as_gradient
 from npnet.errors import NpnetError, TapeError
-from npnet.random import as_generator
-from npnet.typing import Array, ArrayLike, Rng
+from npnet.parameter import Parameter
+from npnet.random import default_generator
+from npnet.typing import Array, ArrayLike
 
 if TYPE_CHECKING:
     from npnet.layer import Layer
-    from npnet.parameter import Parameter
 
 
 class Context:
@@ -33,8 +34,8 @@ class Context:
         Whether a backward pass will follow; if not, `save` keeps nothing.
     training : bool
         Whether the layer trains: dropout drops, running statistics move.
-    rng : numpy.random.Generator, int or None
-        Where the layer's random numbers come from.
+    rng : numpy.random.Generator or None
+        Where the layer's random numbers come from; None is npnet's default generator.
 
     Attributes
     ----------
@@ -51,7 +52,13 @@ class Context:
     __slots__ = ("__dict__", "_rng", "calls", "layer", "needs_input_grad", "recording", "saved",
                  "training")  # fmt: skip
 
-    def __init__(self, layer: Layer, recording: bool, training: bool, rng: Rng = None) -> None:
+    def __init__(
+        self,
+        layer: Layer,
+        recording: bool,
+        training: bool,
+        rng: np.random.Generator | None = None,
+    ) -> None:
         self.layer = layer
         self.recording = recording
         self.training = training
@@ -70,7 +77,7 @@ class Context:
     @property
     def rng(self) -> np.random.Generator:
         """The generator of this pass."""
-        return as_generator(self._rng)
+        return default_generator() if self._rng is None else self._rng
 
     def save(self, *arrays: Any) -> None:
         """Keep arrays for the backward pass; without one, keep nothing.
@@ -126,26 +133,11 @@ class Context:
             error.layer = error.layer or self.layer
             raise
 
-    def add_grad(self, parameter: Parameter, value: Array) -> None:
-        """Add `value` to a parameter's gradient.
+    add_grad = staticmethod(Parameter.add_grad)
+    """``ctx.add_grad(parameter, value)`` adds to a parameter's gradient."""
 
-        Parameters
-        ----------
-        parameter : Parameter
-        value : ndarray, the parameter's shape
-        """
-        parameter.add_grad(value)
-
-    def add_product(self, parameter: Parameter, a: Array, b: Array) -> None:
-        """Add ``a @ b`` to a parameter's gradient without an array in between.
-
-        Parameters
-        ----------
-        parameter : Parameter
-        a, b : ndarray
-            With ``(a @ b).shape`` equal to the parameter's shape.
-        """
-        parameter.add_product(a, b)
+    add_product = staticmethod(Parameter.add_product)
+    """``ctx.add_product(parameter, a, b)`` adds ``a @ b``, without an array in between."""
 
     def retains(self, array: Array) -> bool:
         """Tell whether this call or one below it saved `array` or a view of the same memory."""
@@ -165,7 +157,7 @@ class Tape:
     ----------
     ctx : Context
         The context of the layer that the user called.
-    inputs, outputs : tuple of ndarray
+    inputs, outputs : sequence of ndarray
         What went in and what came out.
 
     Examples
@@ -181,10 +173,10 @@ class Tape:
 
     __slots__ = ("_ctx", "_dtypes", "_outputs")
 
-    def __init__(self, ctx: Context, inputs: tuple[Array, ...], outputs: tuple[Array, ...]) -> None:
+    def __init__(self, ctx: Context, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
         self._ctx: Context | None = ctx
-        self._dtypes = tuple(x.dtype for x in inputs)
-        self._outputs = tuple((y.shape, y.dtype) for y in outputs)
+        self._dtypes = [x.dtype for x in inputs]
+        self._outputs = [(y.shape, y.dtype) for y in outputs]
 
     def backward(self, *grads: ArrayLike, input_grad: bool = False) -> Any:
         """Fill the parameters' gradients; free what the pass kept.
@@ -224,9 +216,10 @@ class Tape:
                 ctx.layer,
             )
         upstream = [
-            as_gradient(grad, *output, ctx.layer)
-            for grad, output in zip(grads, self._outputs, strict=True)
-        ]
+            grad if type(grad) is np.ndarray and grad.shape == shape and grad.dtype == dtype
+            else as_gradient(grad, shape, dtype, ctx.layer)
+            for grad, (shape, dtype) in zip(grads, self._outputs, strict=True)
+        ]  # fmt: skip
         self._ctx = None
         try:
             result = ctx.backward(*upstream, needs_input_grad=input_grad)

@@ -130,23 +130,24 @@ class Layer(Members):
             arrays = self._as_inputs(inputs)
             generator = None if rng is None else as_generator(rng)
             ctx = Context(self, recording=True, training=training, rng=generator)
-            output = as_output(self.forward(ctx, *arrays), self)
+            output = self.forward(ctx, *arrays)
+            if type(output) is not np.ndarray:
+                output = as_output(output, self)
         except NpnetError as error:
             error.locate(self)
             raise
-        several = isinstance(output, tuple)
-        outputs = output if several else (output,)
-        tape = Tape(ctx, arrays, outputs)
         # Whoever receives the output may write into it; what backward needs must not change.
-        outputs = tuple(y.copy() if ctx.retains(y) else y for y in outputs)
-        return outputs if several else outputs[0], tape
+        if type(output) is np.ndarray:
+            return output.copy() if ctx.retains(output) else output, Tape(ctx, arrays, (output,))
+        tape = Tape(ctx, arrays, output)
+        return tuple(y.copy() if ctx.retains(y) else y for y in output), tape
 
-    def _as_inputs(self, inputs: tuple[ArrayLike, ...]) -> tuple[Array, ...]:
+    def _as_inputs(self, inputs: tuple[ArrayLike, ...]) -> list[Array]:
         dtype = self.dtype
-        return tuple(
+        return [
             x if type(x) is np.ndarray and x.dtype == dtype else as_input(x, dtype, self)
             for x in inputs
-        )
+        ]
 
     def astype(self, dtype: DtypeLike) -> Self:
         """Convert parameters and floating buffers in place.

@@ -197,7 +197,7 @@ def _check(
     if single:
         allowances = _float32_allowances(point)
     else:
-        allowances = [Allowance(np.zeros_like(a)) for a in point.analytic]
+        allowances = [Allowance.none(a) for a in point.analytic]
     oracle = None
     if complex_step and isinstance(reference, LayerSubject):
         oracle = ComplexStep(point.function)
@@ -356,8 +356,7 @@ def _look_again(
     if not ((judged.verdicts == Verdict.WRONG) & close).any():
         return judged
     moved = point.wobble(EPS)[i][indices]
-    moved[moved > 1e-3 * np.abs(point.analytic[i]).max()] = 0  # a kink, not rounding
-    wider = Allowance(allowance.absolute + 8 * moved, allowance.grain)
+    wider = allowance._replace(observed=allowance.observed + 8 * moved)
     return judge(point.analytic[i][indices], judged.slopes, wider)
 
 
@@ -411,7 +410,8 @@ def _along_direction(
     )
     line = DirectionLine(variables, directions)
     analytic = np.reshape(analytic, (1, -1))
-    allowance = Allowance(np.reshape(allowed, (1, -1)), allowances[0].grain)
+    allowance = Allowance.none(np.reshape(analytic, (1, -1)))
+    allowance = allowance._replace(absolute=np.reshape(allowed, (1, -1)))
     judged = assess(point.function, line, analytic, allowance)
     report.tensors.append(
         TensorReport(
@@ -442,8 +442,6 @@ def _float32_allowances(point: Point) -> list[Allowance]:
     found = []
     for a, m, e in zip(point.analytic, moved, apart, strict=True):
         largest = np.abs(a).max(axis=0, initial=0.0)
-        m[m > 1e-3 * largest] = 0  # a kink, not rounding
-        absolute = 64 * _EPS32 * (np.abs(a) + largest) + 8 * m + _UNDERFLOW32
-        absolute += np.minimum(8 * e, 1e-3 * largest)
-        found.append(Allowance(absolute, 16 * _EPS32))
+        absolute = 64 * _EPS32 * (np.abs(a) + largest) + _UNDERFLOW32
+        found.append(Allowance(absolute, 8 * (m + e), largest))
     return found

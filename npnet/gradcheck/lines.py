@@ -68,10 +68,11 @@ class ElementLines:
         typical = typical_size(variable)
         size = np.abs(self._flat[indices])
         self.size = np.maximum(size, typical) * min(reach, 1.0)
-        self.scale = np.maximum(size, typical) * reach
+        # Powers of two: x + h and x - h are then equally far from x, rounded or not.
+        self.scale = 2.0 ** np.round(np.log2(np.maximum(size, typical) * reach))
         # Around zero there are ever smaller numbers, and the function may need them.
         zero = typical * min(reach, 1.0) * 2.0**-72
-        self.finest = np.where(size > 0, size * 2.0**-42, zero)
+        self.finest = np.where(size > 0, size * 2.0**-50, zero)
 
     def __len__(self) -> int:
         return len(self._positions)

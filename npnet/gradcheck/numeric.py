@@ -254,8 +254,9 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
 
     # Rounding noise of the outputs: assumed from their size, and seen where steps are so small
     # that nothing else bends the function.
-    lowest = usable & (h <= finest[:, None] * _RATIO**4)
-    bend = np.where(lowest[..., None], np.abs(forward * right - backward * left), 0.0)
+    lowest = usable & (h <= finest[:, None] * _RATIO**3)
+    bend = np.abs(forward - backward) * np.minimum(right, left)
+    bend[~lowest] = 0.0
     seen = 2 * bend.max(axis=1, initial=0.0)
     largest = np.where(usable[..., None], np.maximum(np.abs(above), np.abs(below)), 0.0)
     assumed = _ROUNDING * function.eps * np.maximum(largest, np.abs(here)) * depends[:, None]

@@ -14,6 +14,7 @@ from npnet.typing import Array
 UNSURE = 1e-3  # a wider error bar, as a share of the slope, says too little
 _UNSEEN = 1e-9  # and as a share of the outputs themselves
 _UNDERFLOW = 1e-300
+LIMIT = 1e-3
 _ENOUGH = 256  # suspects examined before the others are believed to be wrong as well
 
 
@@ -23,16 +24,31 @@ class Allowance(NamedTuple):
     Attributes
     ----------
     absolute : ndarray, shape (m, k)
-    grain : float
-        A share of `Slopes.grain`.
+    observed : ndarray, shape (m, k)
+        Errors seen nearby; believed up to `LIMIT` of the gradient's largest element (of which
+        `largest` is a row of k) and of `Slopes.grain`.
+    largest : ndarray, shape (k,)
     """
 
     absolute: Array
-    grain: float = 0.0
+    observed: Array
+    largest: Array
+
+    @classmethod
+    def none(cls, analytic: Array) -> Allowance:
+        """Allow nothing."""
+        zero = np.zeros_like(analytic)
+        return cls(zero, zero, np.abs(analytic).max(axis=0, initial=0.0))
 
     def only(self, chosen: Array) -> Allowance:
         """Return that of some elements."""
-        return Allowance(self.absolute[chosen], self.grain)
+        return Allowance(self.absolute[chosen], self.observed[chosen], self.largest)
+
+    def total(self, slopes: Slopes) -> Array:
+        """Sum up; shape (m, k)."""
+        return np.asarray(
+            self.absolute + np.minimum(self.observed, LIMIT * (self.largest + slopes.grain))
+        )
 
 
 class Judged(NamedTuple):
@@ -71,7 +87,7 @@ def judge(analytic: Array, slopes: Slopes, allowance: Allowance) -> Judged:
     error = np.where(kinked, (slopes.upper - slopes.lower) / 2, slopes.error)
     size = np.maximum(np.maximum(slopes.size, np.abs(value)), np.abs(analytic))
     vague = (error > UNSURE * size) & (error > _UNSEEN * slopes.grain) & ~kinked
-    error = error + allowance.absolute + allowance.grain * slopes.grain
+    error = error + allowance.total(slopes)
     error += 16 * EPS * np.abs(analytic) + _UNDERFLOW
     off = np.abs(analytic - value)
     verdicts = np.where(kinked, Verdict.KINK, np.where(vague, Verdict.NOISE, Verdict.OK))

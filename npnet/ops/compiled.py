@@ -150,62 +150,61 @@ def _amsgrad(x, g, m, v, peak, beta1, beta2, rate, eps, keep, decay, sign):  # t
 # --- the twins
 
 
-def _twin(run: Any) -> Any:
-    """Call `run`; if its loop was not compiled for these arrays, compile it or ask NumPy."""
-    name = run.__name__
-
-    def twin(array: Array, /, *args: Any, **kwargs: Any) -> Any:
-        try:
-            return run(array, *args, **kwargs)
-        except TypeError:
-            dtype = array.dtype
-            if dtype.char not in "fd" or dtype.char in _ready:
-                return reference[name](array, *args, **kwargs)
-        prepare(dtype)
-        return twin(array, *args, **kwargs)
-
-    return twin
+def _other(name: str, array: Array, *args: Any, **kwargs: Any) -> Any:
+    """Go on where a loop was not compiled for its arguments: compile it, or let NumPy do it."""
+    if array.dtype.char not in "fd" or array.dtype.char in _ready:
+        return reference[name](array, *args, **kwargs)
+    prepare(array.dtype)
+    return globals()[name](array, *args, **kwargs)
 
 
-@_twin
 def relu(x: Array, out: Array) -> Array:
-    if not out.flags.c_contiguous:
-        raise TypeError
-    _relu(x.reshape(-1), out.reshape(-1))
-    return out
+    if out.flags.c_contiguous:
+        try:
+            _relu(x.reshape(-1), out.reshape(-1))
+            return out
+        except TypeError:
+            pass
+    return _other("relu", x, out)
 
 
-@_twin
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
-    if not out.flags.c_contiguous:
-        raise TypeError
-    _relu_grad(grad.reshape(-1), y.reshape(-1), out.reshape(-1))
-    return out
+    if out.flags.c_contiguous:
+        try:
+            _relu_grad(grad.reshape(-1), y.reshape(-1), out.reshape(-1))
+            return out
+        except TypeError:
+            pass
+    return _other("relu_grad", grad, y, out)
 
 
-@_twin
 def add_bias(y: Array, bias: Array) -> None:
-    _add_bias(y, bias)
+    try:
+        _add_bias(y, bias)
+    except TypeError:
+        _other("add_bias", y, bias)
 
 
-@_twin
 def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array:
-    if not (out.flags.c_contiguous and noise.flags.c_contiguous):
-        raise TypeError
-    t = x.dtype.type
-    _dropout(x.reshape(-1), noise.reshape(-1), out.reshape(-1), t(p), t(scale))
-    return out
+    if out.flags.c_contiguous and noise.flags.c_contiguous:
+        t = x.dtype.type
+        try:
+            _dropout(x.reshape(-1), noise.reshape(-1), out.reshape(-1), t(p), t(scale))
+            return out
+        except TypeError:
+            pass
+    return _other("dropout", x, noise, p, scale, out)
 
 
-@_twin
 def cross_entropy(
     x: Array, labels: Array, values: Array, grad: Array, scale: float
 ) -> tuple[bool, float]:
-    found: tuple[bool, float] = _cross_entropy(x, labels, values, grad, x.dtype.type(scale))
-    return found
+    try:
+        return _cross_entropy(x, labels, values, grad, x.dtype.type(scale))
+    except TypeError:
+        return _other("cross_entropy", x, labels, values, grad, scale)
 
 
-@_twin
 def sgd(
     data: Array,
     grad: Array,
@@ -220,13 +219,18 @@ def sgd(
     first: bool,
 ) -> None:
     t = data.dtype.type
+    v = data[:0] if velocity is None else velocity
     gain = t(1) if first else t(1 - dampening)
     sign = t(-1) if maximize else t(1)
-    velocity = data[:0] if velocity is None else velocity
-    _sgd(data, grad, velocity, t(lr), t(momentum), gain, nesterov, t(weight_decay), sign)
+    try:
+        _sgd(data, grad, v, t(lr), t(momentum), gain, bool(nesterov), t(weight_decay), sign)
+    except TypeError:
+        _other(
+            "sgd", data, grad, velocity, lr=lr, momentum=momentum, dampening=dampening,
+            nesterov=nesterov, weight_decay=weight_decay, maximize=maximize, first=first,
+        )  # fmt: skip
 
 
-@_twin
 def adam(
     data: Array,
     grad: Array,
@@ -249,10 +253,16 @@ def adam(
     decay = t(0) if decoupled else t(weight_decay)
     sign = t(-1) if maximize else t(1)
     rates = t(1 - beta1), t(1 - beta2), t(lr * root / (1 - beta1**step)), t(eps * root)
-    if peak is None:
-        _adam(data, grad, mean, square, *rates, keep, decay, sign)
-    else:
-        _amsgrad(data, grad, mean, square, peak, *rates, keep, decay, sign)
+    try:
+        if peak is None:
+            _adam(data, grad, mean, square, *rates, keep, decay, sign)
+        else:
+            _amsgrad(data, grad, mean, square, peak, *rates, keep, decay, sign)
+    except TypeError:
+        _other(
+            "adam", data, grad, mean, square, peak, lr=lr, betas=betas, eps=eps,
+            weight_decay=weight_decay, decoupled=decoupled, maximize=maximize, step=step,
+        )  # fmt: skip
 
 
 def twins() -> dict[str, Callable[..., Any]]:

@@ -16,6 +16,7 @@ from npnet.gradcheck.contract.resolve import as_inputs, as_loss_arguments, made
 from npnet.gradcheck.contract.specimen import Fault, Specimen, describe, name_of
 from npnet.gradcheck.report import Report, subject_of
 from npnet.losses.loss import Loss
+from npnet.typing import DtypeLike
 
 _MANY = 2000  # elements, above which gradients are checked along a direction
 
@@ -63,6 +64,7 @@ def check_layer(
     skip: Collection[str] = (),
     only: Collection[str] | None = None,
     mode: str = "auto",
+    dtype: DtypeLike = np.float64,
     seed: int = 0,
     raises: bool = True,
 ) -> Report:
@@ -92,6 +94,9 @@ def check_layer(
     mode : {"auto", "full", "sample", "directional"}
         How gradients are checked, see `check_gradients`. ``"auto"`` looks at every element if
         there are at most 2,000, and along a direction otherwise.
+    dtype : dtype
+        In which gradients are computed: float64 checks the formulas, float32 what the layer
+        makes of them in float32. The other rules look at both.
     seed : int
         Of everything random in the check.
     raises : bool
@@ -159,12 +164,31 @@ def check_layer(
                 if name in chosen:
                     _apply(name, rule, specimen, report)
             if "gradients" in chosen:
-                _add_gradients(report, specimen, given, mode, seed, chosen)
+                _add_gradients(report, specimen, given, mode, dtype, seed, chosen)
             if isinstance(specimen, Specimen):
                 report.notes += _notes(specimen, chosen)
     if raises:
         report.raise_if_failed()
     return report
+
+
+def rule_names(layer_or_factory: Any, skip: Collection[str] = ()) -> list[str]:
+    """List the rules that `check_layer` tries.
+
+    Parameters
+    ----------
+    layer_or_factory : Layer, Loss, or callable
+    skip : collection of str
+        Names to leave out.
+
+    Returns
+    -------
+    list of str
+    """
+    rules = LOSS_RULES if isinstance(made(layer_or_factory)[0], Loss) else LAYER_RULES
+    names = ["gradients", *rules]
+    chosen = _chosen(names, skip, None)
+    return [name for name in names if name in chosen]
 
 
 def basic_calls(specimen: Specimen) -> Iterator[str]:
@@ -214,23 +238,32 @@ def _apply(
 
 
 def _add_gradients(
-    report: Report, specimen: Any, given: Any, mode: str, seed: int, chosen: set[str]
+    report: Report,
+    specimen: Any,
+    given: Any,
+    mode: str,
+    dtype: DtypeLike,
+    seed: int,
+    chosen: set[str],
 ) -> None:
     """Check gradients in training mode and, where it differs, in evaluation mode."""
     if mode == "auto":
         mode = "full" if _size(specimen) <= _MANY else "directional"
     if isinstance(specimen, LossSpecimen):
-        found = check_gradients(specimen.loss, *given, mode=mode, rng=seed, raises=False)
+        found = check_gradients(
+            specimen.loss, *given, mode=mode, dtype=dtype, rng=seed, raises=False
+        )
         _adopt(report, found, LOSS_RULES, chosen)
         return
     if not specimen.copies:
         report.notes.append("gradients were not checked: the check runs on a copy")
         return
-    found = check_gradients(specimen.layer, *given, mode=mode, rng=seed, raises=False)
+    layer = specimen.layer
+    found = check_gradients(layer, *given, mode=mode, dtype=dtype, rng=seed, raises=False)
     _adopt(report, found, LAYER_RULES, chosen)
     if specimen.is_random:
         still = check_gradients(
-            specimen.layer, *given, mode=mode, rng=seed, training=False, raises=False
+            layer, *given, mode=mode, dtype=dtype, rng=seed, training=False, raises=False
         )
         for tensor in still.failing:
             worst = tensor.worst(1)[0]

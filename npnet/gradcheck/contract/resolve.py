@@ -59,6 +59,13 @@ def made(layer_or_factory: Any) -> tuple[Layer | Loss, Callable[[], Any] | None]
 
 
 def _missing_arguments(function: Callable[..., Any]) -> list[str]:
+    """List the arguments without which a class or function cannot be called."""
+    if isinstance(function, type):
+        return _required(function.__init__)[1:]  # type: ignore[misc]
+    return _required(function)
+
+
+def _required(function: Callable[..., Any]) -> list[str]:
     import inspect
 
     try:
@@ -67,6 +74,24 @@ def _missing_arguments(function: Callable[..., Any]) -> list[str]:
         return []
     ordinary = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return [p.name for p in parameters if p.default is p.empty and p.kind not in ordinary]
+
+
+def _check_count(layer: Layer, inputs: tuple[Any, ...]) -> None:
+    """Refuse another number of inputs than `forward` takes."""
+    import inspect
+
+    try:
+        signature = inspect.signature(layer.forward)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None, *inputs)
+    except TypeError:
+        names = ", ".join(list(signature.parameters)[1:]) or "no inputs"
+        raise ArgumentError(
+            f"forward of {type(layer).__name__} takes {names}; got {len(inputs)} input(s). Pass "
+            "an array or a shape for each: check_layer(layer, (5, 4))"
+        ) from None
 
 
 def as_inputs(layer: Layer, inputs: tuple[Any, ...], seed: int) -> list[Array]:
@@ -86,8 +111,9 @@ def as_inputs(layer: Layer, inputs: tuple[Any, ...], seed: int) -> list[Array]:
     Raises
     ------
     ArgumentError, DtypeError, ShapeError
-        If something cannot be an input.
+        If something cannot be an input, or there are too few or too many.
     """
+    _check_count(layer, inputs)
     rng = np.random.default_rng((seed, 3))
     arrays = []
     for i, value in enumerate(inputs):
