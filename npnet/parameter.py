@@ -6,16 +6,13 @@ views into the store's vectors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from npnet.convert import owned_floats, real_array
 from npnet.errors import ShapeError
 from npnet.typing import Array, ArrayLike, DtypeLike
-
-if TYPE_CHECKING:
-    from npnet.store import FlatStore
 
 
 class Parameter:
@@ -57,7 +54,7 @@ class Parameter:
         self._data: Array = owned_floats(data, dtype)
         self._grad: Array | None = None
         self._grad_slice: Array | None = None  # where the store wants the gradient
-        self._store: FlatStore | None = None
+        self._store: Any = None  # the store that holds it
 
     @property
     def data(self) -> Array:

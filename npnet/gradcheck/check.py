@@ -351,13 +351,18 @@ def _look_again(
     point: Point, i: int, indices: Array, judged: Judged, allowance: Allowance
 ) -> Judged:
     """Widen the bars by the analytic values' own rounding, where only that can explain a miss."""
+    wrong = judged.verdicts == Verdict.WRONG
+    if not wrong.any():
+        return judged
+    analytic = point.analytic[i][indices]
+    unit = 16 * EPS * point.unsaturated(i)[indices]
+    wider = allowance._replace(absolute=allowance.absolute + unit)
     off = np.abs(judged.analytic - judged.numeric)
     close = off <= 1e-5 * (np.abs(judged.analytic) + judged.slopes.size.max(axis=1))
-    if not ((judged.verdicts == Verdict.WRONG) & close).any():
-        return judged
-    moved = point.wobble(EPS)[i][indices]
-    wider = allowance._replace(observed=allowance.observed + 8 * moved)
-    return judge(point.analytic[i][indices], judged.slopes, wider)
+    if (wrong & close).any():
+        moved = 8 * point.wobble(EPS)[i][indices]
+        wider = wider._replace(observed=allowance.observed + moved)
+    return judge(analytic, judged.slopes, wider)
 
 
 def _confirm(

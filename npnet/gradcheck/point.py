@@ -121,6 +121,40 @@ class Point:
             v[...] = k
         return moved
 
+    def unsaturated(self, i: int) -> Array:
+        """Measure how large a gradient is when its own variable shrinks towards zero.
+
+        Where a function saturates, softmax of (0, 1000) for example, its gradient is the tiny
+        difference of terms whose size shows only there, and rounding is relative to those.
+
+        Parameters
+        ----------
+        i : int
+            Number of the variable.
+
+        Returns
+        -------
+        ndarray, shape (size, k)
+            The largest size met; zero where it grows without bound.
+        """
+        subject, variable = self.reference, self.reference.variables[i]
+        kept, sizes = variable.copy(), []
+        for power in (3, 6, 10, 15, 20, 25, 30, 35):
+            variable[...] = kept * 2.0**-power
+            try:
+                gradients = [
+                    subject.gradients(subject.split(r)) for r in self.function.upstream
+                ]
+            except Exception as error:  # outside the domain
+                subject.refusals[:] = [error]
+                break
+            sizes.append(np.abs(self.stack(gradients)[i]))
+        variable[...] = kept
+        if len(sizes) < 2:
+            return np.zeros_like(self.analytic[i])
+        largest = np.nan_to_num(np.max(sizes, axis=0), nan=0.0, posinf=0.0)
+        return np.where(sizes[-1] > 30 * sizes[-2], 0.0, largest)
+
     def float32_errors(self) -> list[Array]:
         """Measure how far float32 and float64 gradients are apart at points nearby.
 

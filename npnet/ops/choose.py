@@ -13,13 +13,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from npnet.errors import ArgumentError
+from npnet.ops.tell import say_once
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 reference: dict[str, Callable[..., Any]] = {}
 """The NumPy kernels by name."""
 
-_said: set[str] = set()
 _active: str | None = None  # chosen when the first kernel is called, or by `use`
 
 
@@ -81,7 +81,7 @@ def use(name: str) -> None:
         try:
             from npnet.ops import compiled
 
-            chosen, twins = "numba", compiled.twins()
+            chosen, twins = "numba", compiled.twins(reference)
         except Exception as error:  # whatever is wrong with Numba, NumPy works
             if name == "numba" or not isinstance(error, ModuleNotFoundError):
                 say_once(
@@ -119,10 +119,3 @@ def prepare(dtype: Any) -> None:
         from npnet.ops import compiled
 
         compiled.prepare(dtype)
-
-
-def say_once(message: str) -> None:
-    """Tell the user something that is no error, on the standard error stream, but not again."""
-    if message not in _said:
-        _said.add(message)
-        print(f"npnet: {message}", file=sys.stderr, flush=True)

@@ -14,11 +14,12 @@ from typing import Any
 import numba
 import numpy as np
 
-from npnet.ops.choose import reference, say_once
+from npnet.ops.tell import say_once
 from npnet.typing import Array
 
 _loops: list[Any] = []  # every compiled loop
 _samples: list[Callable[[Any], tuple[Any, ...]]] = []  # arguments to compile each for a dtype
+_numpy: dict[str, Callable[..., Any]] = {}  # the reference kernels, see `twins`
 _ready: set[str] = set()  # dtypes that all loops are compiled for
 
 
@@ -153,7 +154,7 @@ def _amsgrad(x, g, m, v, peak, beta1, beta2, rate, eps, keep, decay, sign):  # t
 def _other(name: str, array: Array, *args: Any, **kwargs: Any) -> Any:
     """Go on where a loop was not compiled for its arguments: compile it, or let NumPy do it."""
     if array.dtype.char not in "fd" or array.dtype.char in _ready:
-        return reference[name](array, *args, **kwargs)
+        return _numpy[name](array, *args, **kwargs)
     prepare(array.dtype)
     return globals()[name](array, *args, **kwargs)
 
@@ -265,12 +266,18 @@ def adam(
         )  # fmt: skip
 
 
-def twins() -> dict[str, Callable[..., Any]]:
+def twins(reference: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
     """Return the compiled kernels by name, ready for float32.
+
+    Parameters
+    ----------
+    reference : dict of str to callable
+        The NumPy kernels, which take what the loops were not compiled for.
 
     Returns
     -------
     dict of str to callable
     """
+    _numpy.update(reference)
     prepare(np.float32)
     return {name: globals()[name] for name in reference}

@@ -22,7 +22,7 @@ def test_no_false_alarm(name):
 
 
 @pytest.mark.parametrize("name", HONEST)
-def test_no_false_alarm_about_an_instance_in_float32(name):
+def test_no_false_alarm_about_an_instance(name):
     case = HONEST[name]
     report = check_layer(case.make(), *case.inputs, skip=["gradients"], seed=1, **case.options)
     assert report.ok

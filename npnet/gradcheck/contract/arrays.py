@@ -59,7 +59,7 @@ def precision(specimen: Specimen) -> Iterator[str]:
     float64 numbers never do, and a gradient with respect to a generic upstream is generic.
     """
     try:
-        one, other = (_pass_nearby(specimen, step) for step in (1e-10, 1e-3))
+        one, other = (_pass_nearby(specimen, step) for step in (1e-4, 1e-3))
     except Fault:  # the inputs lie at the border of what the layer takes
         return
     for name, array in one.named().items():

@@ -238,7 +238,7 @@ def precision(specimen: LossSpecimen) -> Iterator[str]:
     """A float64 prediction's loss is computed in float64 all the way."""
     rng = np.random.default_rng(17)
     pred, *others = specimen.arrays()
-    pred *= 1 + 1e-10 * rng.uniform(1, 2, pred.shape)
+    pred += 1e-4 * np.abs(pred).max(initial=0.0) * rng.uniform(1, 2, pred.shape)
     here = specimen.call(specimen.fresh("none"), pred, *others)
     nearby = specimen.call(specimen.fresh("none"), pred * (1 + 1e-3), *others)
     for name, one, other in zip(("terms", "gradients"), here, nearby, strict=True):

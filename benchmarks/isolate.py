@@ -1,0 +1,170 @@
+"""Contenders in processes of their own, which take their turns when they are told to."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from benchmarks import machine
+from benchmarks.contenders import Contender, Skip, contender
+from benchmarks.timing import Run, reason
+
+TIMEOUT = 300.0
+"""Seconds that an answer may take; compilers are slow."""
+
+
+class ChildError(Exception):
+    """What went wrong in a child, by its own words."""
+
+
+class Child:
+    """A fresh process that holds one contender.
+
+    Parameters
+    ----------
+    name : str
+        The contender.
+    """
+
+    def __init__(self, name: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._connection, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, name), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def ask(self, function: Callable[..., Any], *args: Any) -> Any:
+        """Let the child compute ``function(contender, *args)``.
+
+        Parameters
+        ----------
+        function : callable
+            At the top of a module.
+        *args : picklable
+
+        Returns
+        -------
+        picklable
+
+        Raises
+        ------
+        Skip
+            If the contender does not offer it.
+        ChildError
+            If it fails, ends or takes longer than `TIMEOUT`.
+        """
+        try:
+            self._connection.send((function, args))
+            if not self._connection.poll(TIMEOUT):
+                raise ChildError(f"no answer in {TIMEOUT:g} s")
+            kind, value = self._connection.recv()
+        except (EOFError, OSError) as error:
+            self._process.join(5)
+            code = self._process.exitcode
+            raise ChildError(f"its process ended with code {code}") from error
+        if kind != "value":
+            raise (Skip if kind == "skip" else ChildError)(value)
+        return value
+
+    def close(self) -> None:
+        """End the process."""
+        self._connection.close()
+        self._process.join(5)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+class RemoteRun(Run):
+    """A run whose turns are taken and timed in a child.
+
+    Parameters
+    ----------
+    child : Child
+    kind : str
+        The contender's method that prepares it.
+    *args
+        That method's arguments.
+    """
+
+    def __init__(self, child: Child, kind: str, *args: Any) -> None:
+        self._child = child
+        note, has_result = child.ask(_build, kind, *args)
+        result = (lambda: child.ask(_result)) if has_result else None
+        super().__init__(lambda: self.turn(1), result=result, note=note)
+
+    def turn(self, calls: int, settle: float = 0.0) -> float:
+        """Time `calls` calls in the child."""
+        seconds: float = self._child.ask(_turn, calls, settle)
+        return seconds
+
+
+class Children:
+    """The children of a race, made when first asked for, ended together."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+
+    def build(self, who: Contender, kind: str, *args: Any) -> Run:
+        """Prepare a run, here or in a child, as the contender wants it."""
+        if not who.isolated:
+            return who.build(kind, *args)
+        self._children.append(Child(who.name))
+        return RemoteRun(self._children[-1], kind, *args)
+
+    def __enter__(self) -> Children:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for child in self._children:
+            child.close()
+
+
+# --- in the child
+
+_current: Run | None = None
+
+
+def _serve(connection: Connection, name: str) -> None:
+    if machine.threads() < machine.usable_cpus() and hasattr(os, "sched_setaffinity"):
+        # Some libraries size their pools by the processors that they may use.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: machine.threads()])
+    who = contender(name)
+    while True:
+        try:
+            function, args = connection.recv()
+        except EOFError:
+            return
+        try:
+            connection.send(("value", function(who, *args)))
+        except Skip as skip:
+            connection.send(("skip", str(skip)))
+        except Exception as error:  # the parent reports it
+            connection.send(("error", reason(error)))
+
+
+def _build(who: Contender, kind: str, *args: Any) -> tuple[str, bool]:
+    global _current
+    _current = who.build(kind, *args)
+    return _current.note, _current.result is not None
+
+
+def _running() -> Run:
+    if _current is None:
+        raise RuntimeError("nothing was built")
+    return _current
+
+
+def _turn(_who: Contender, calls: int, settle: float) -> float:
+    return _running().turn(calls, settle)
+
+
+def _result(_who: Contender) -> Any:
+    run = _running()
+    if run.result is None:
+        raise RuntimeError("it has no result")
+    with run.around():
+        return run.result()

@@ -1,0 +1,112 @@
+"""The machine, the versions and the thread settings that a table was taken with."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+
+def usable_cpus() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def set_threads(count: int) -> None:
+    """Give every thread pool the same size; it counts for libraries that are loaded later."""
+    for name in _VARIABLES:
+        os.environ[name] = str(count)
+
+
+def threads() -> int:
+    """Return the size that `set_threads` gave."""
+    return int(os.environ.get("OMP_NUM_THREADS") or usable_cpus())
+
+
+def describe() -> dict[str, Any]:
+    """Return what is known about the machine and NumPy, for the report.
+
+    Returns
+    -------
+    dict
+        Plain values, so that it can be stored as JSON.
+    """
+    import numpy as np
+
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
+    return {
+        "processor": _processor(),
+        "cpus": usable_cpus(),
+        "memory_gib": _memory(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "blas": f"{blas.get('name')} {blas.get('version', '')}".strip(),
+        "threads": threads(),
+        "variables": {name: os.environ.get(name) for name in _VARIABLES},
+        "thread_pools": _thread_pools(),
+        "load": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "npnet": _npnet_config(),
+    }
+
+
+def _processor() -> str:
+    info = Path("/proc/cpuinfo")
+    if not info.exists():
+        return platform.processor() or platform.machine()
+    fields = dict(
+        (part.strip() for part in line.split(":", 1))
+        for line in info.read_text().splitlines()
+        if ":" in line
+    )
+    flags = set(fields.get("flags", fields.get("Features", "")).split())
+    simd = next((name for name in ("avx512f", "avx2", "avx", "asimd") if name in flags), "")
+    return " ".join(filter(None, [fields.get("model name", platform.machine()), simd]))
+
+
+def _memory() -> float | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, ValueError, OSError):  # not known here
+        return None
+
+
+def _thread_pools() -> list[str] | None:
+    """Return the sizes that the loaded libraries themselves report, if threadpoolctl is there."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return None
+    return [
+        " ".join(
+            str(pool[key])
+            for key in ("internal_api", "version", "architecture", "num_threads")
+            if pool.get(key) is not None
+        )
+        for pool in threadpool_info()
+    ]
+
+
+def _npnet_config() -> str | None:
+    """Return what `npnet.show_config` says, if there is one."""
+    npnet = sys.modules.get("npnet")
+    show = getattr(npnet, "show_config", None)
+    if show is None:
+        return None
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        returned = show()
+    return printed.getvalue().strip() or (None if returned is None else str(returned))
