@@ -59,20 +59,25 @@ class Child:
         try:
             self._connection.send((function, args))
             if not self._connection.poll(TIMEOUT):
+                self.close()
                 raise ChildError(f"no answer in {TIMEOUT:g} s")
             kind, value = self._connection.recv()
         except (EOFError, OSError) as error:
-            self._process.join(5)
-            code = self._process.exitcode
-            raise ChildError(f"its process ended with code {code}") from error
+            self.close()
+            raise ChildError(f"its process ended with code {self._process.exitcode}") from error
         if kind != "value":
             raise (Skip if kind == "skip" else ChildError)(value)
         return value
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still answers."""
+        return not self._connection.closed
+
     def close(self) -> None:
-        """End the process."""
+        """End the process, if need be by force."""
         self._connection.close()
-        self._process.join(5)
+        self._process.join(2)
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
@@ -103,23 +108,25 @@ class RemoteRun(Run):
 
 
 class Children:
-    """The children of a race, made when first asked for, ended together."""
+    """One child for each isolated contender, started when first asked for, ended together."""
 
     def __init__(self) -> None:
-        self._children: list[Child] = []
+        self._children: dict[str, Child] = {}
 
     def build(self, who: Contender, kind: str, *args: Any) -> Run:
-        """Prepare a run, here or in a child, as the contender wants it."""
+        """Prepare a run, here or in the contender's child, where it replaces the last one."""
         if not who.isolated:
             return who.build(kind, *args)
-        self._children.append(Child(who.name))
-        return RemoteRun(self._children[-1], kind, *args)
+        child = self._children.get(who.name)
+        if child is None or not child.alive:
+            child = self._children[who.name] = Child(who.name)
+        return RemoteRun(child, kind, *args)
 
     def __enter__(self) -> Children:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for child in self._children:
+        for child in self._children.values():
             child.close()
 
 

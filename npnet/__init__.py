@@ -15,6 +15,7 @@ from npnet import (
     training,
 )
 from npnet._version import __version__
+from npnet.config import show_config
 from npnet.containers import Sequential
 from npnet.context import Context, Tape
 from npnet.errors import NpnetError
@@ -47,6 +48,7 @@ from npnet.losses import (
 )
 from npnet.members import Buffer
 from npnet.parameter import Parameter
+from npnet.profiling import profile
 from npnet.random import manual_seed
 from npnet.training import History, Trainer
 
@@ -93,8 +95,10 @@ __all__ = [
     "ops",
     "optim",
     "plot",
+    "profile",
     "random",
     "save_weights",
     "schedules",
+    "show_config",
     "training",
 ]

@@ -88,6 +88,21 @@ class Layer(Members):
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward(self, ctx, grad)")
 
+    def products(self, *shapes: tuple[int, ...]) -> list[tuple[int, int, int]]:
+        """Tell the matrix products of a forward pass, for `summary` and `profile`.
+
+        Parameters
+        ----------
+        *shapes : tuple of int
+            Of the inputs.
+
+        Returns
+        -------
+        list of (int, int, int)
+            (m, k, n) for a product of an m-by-k with a k-by-n matrix.
+        """
+        return []
+
     def __call__(self, *inputs: ArrayLike) -> Any:
         """Compute the output in evaluation mode and keep nothing.
 

@@ -26,7 +26,7 @@ FLOORS = [
     {"datasets"},
     {"plot"},
     {"io"},
-    {"training", "gradcheck"},
+    {"training", "gradcheck", "config", "profiling"},
     {"__init__"},
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}

@@ -344,13 +344,18 @@ def test_summary():
         npnet.Flatten(), npnet.Linear(12, 5), npnet.Sequential(npnet.ReLU(), npnet.Linear(5, 2))
     )
     summary = model.summary((3, 4))
-    assert [(r.name, r.kind, r.output_shape, r.parameters) for r in summary.rows] == [
-        ("0", "Flatten", (1, 12), 0),
-        ("1", "Linear", (1, 5), 65),
-        ("2.0", "ReLU", (1, 5), 0),
-        ("2.1", "Linear", (1, 2), 12),
+    assert summary.rows == [
+        ("0", "Flatten", (1, 12), 0, 0),
+        ("1", "Linear", (1, 5), 65, 120),
+        ("2.0", "ReLU", (1, 5), 0, 0),
+        ("2.1", "Linear", (1, 2), 12, 20),
     ]
     assert summary.total == 77
+    assert summary.flops == 140
+    # kept for a batch of 10: Linear's input (12) and ReLU's output (5), which the last layer shares
+    ten = model.summary((3, 4), batch_size=10)
+    assert ten.kept == 10 * (12 + 5) * 4
+    assert ten.training_bytes == 4 * 77 * 4 + ten.kept
     assert "77 parameters" in str(summary)
     with pytest.raises(ShapeError, match="layer '1'"):
         model.summary((5,))

@@ -33,11 +33,14 @@ class Contender:
         What is installed; versions and sizes are asked of it.
     isolated : bool
         Whether it computes in a process of its own, since its threads would disturb the others.
+    slow : bool
+        Whether it takes long to get ready, too long for ``--quick``.
     """
 
     module = "numpy"
     distribution = "numpy"
     isolated = False
+    slow = False
 
     def __init__(self, name: str) -> None:
         self.name = name

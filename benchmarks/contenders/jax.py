@@ -142,9 +142,7 @@ def _update(method: str, lr: float, params: Any, moments: Any, grads: Any) -> An
     v = each(lambda v, g: 0.999 * v + 0.001 * g * g, v, grads)
     keep = 1 - lr * 1e-2 if method == "adamw" else 1
     c, d = 1 - 0.9**t, 1 - 0.999**t
-    params = each(
-        lambda p, m, v: keep * p - lr * (m / c) / (jnp.sqrt(v / d) + 1e-8), params, m, v
-    )
+    params = each(lambda p, m, v: keep * p - lr * (m / c) / (jnp.sqrt(v / d) + 1e-8), params, m, v)
     return params, (t, m, v)
 
 

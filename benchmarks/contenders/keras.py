@@ -20,7 +20,7 @@ class Keras(Contender):
     """The back end is ``KERAS_BACKEND`` or the first that is installed."""
 
     module = distribution = "keras"
-    isolated = True
+    isolated = slow = True
 
     @property
     def backend(self) -> str | None:

@@ -57,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         factory = _found(options.layer)
         if options.rules:
-            print("\n".join(rule_names(factory)))
+            rules = rule_names(factory)
+            width = max(map(len, rules))
+            print("\n".join(f"{name:{width}}  {says}" for name, says in rules.items()))
             return 0
         rng = np.random.default_rng(options.seed)
         is_loss = isinstance(made(factory)[0], Loss)
@@ -145,7 +147,11 @@ def _input(text: str, rng: np.random.Generator, *, is_target: bool) -> Any:
     sizes = sizes.strip().removeprefix("(").removesuffix(")")
     parts = [part.strip() for part in sizes.split(",") if part.strip()]
     valid = all(part.isdecimal() for part in parts) and ",," not in sizes
-    if not valid or (colon and not (count.isdecimal() and int(count))) or not (parts or "(" in text):
+    if (
+        not valid
+        or (colon and not (count.isdecimal() and int(count)))
+        or not (parts or "(" in text)
+    ):
         raise ArgumentError(
             f"expected a shape such as 5,4, or 5,4:10 for whole numbers below 10, got {text!r}"
         )

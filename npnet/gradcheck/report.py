@@ -140,8 +140,6 @@ class TensorReport:
         For each: what backward returned, what forward's differences say, and the error bar.
     verdicts : ndarray of int, shape (m,)
         Values of `Verdict`.
-    exact : int
-        How many were confirmed by the complex step as well.
     """
 
     name: str
@@ -151,7 +149,6 @@ class TensorReport:
     numeric: Array
     error: Array
     verdicts: Array
-    exact: int = 0
 
     def count(self, verdict: Verdict) -> int:
         """Count the elements with this verdict.

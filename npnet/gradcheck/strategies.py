@@ -16,7 +16,7 @@ from npnet.gradcheck.contract.arrays import LAYOUTS
 from npnet.typing import Array, DtypeLike
 
 if TYPE_CHECKING:
-    from hypothesis.strategies import DrawFn, SearchStrategy
+    from hypothesis.strategies import SearchStrategy
 
 Size: TypeAlias = int | tuple[int, int]
 """A length, or the smallest and the largest one."""
@@ -87,7 +87,7 @@ def together(
         if not 0 <= first <= last:
             raise ArgumentError(f"axis {letter} expects lengths from 0 up, got {size!r}")
         lengths[letter] = st.integers(first, last)
-    drawn = st.fixed_dictionaries(lengths)
+    drawn: SearchStrategy[dict[str, int]] = st.fixed_dictionaries(lengths)
     return drawn.map(lambda n: tuple(tuple(n[letter] for letter in one) for one in axes))
 
 
@@ -138,19 +138,17 @@ def arrays(
     st = _strategies()
     pieces = _allowed(low, high, avoid, distance)
     elements = st.one_of([st.floats(a, b, allow_subnormal=False) for a, b in pieces])
-    shape_strategy = st.just(shape) if isinstance(shape, tuple) else shape
 
-    @st.composite
-    def draw_array(draw: DrawFn) -> Array:
-        size = draw(shape_strategy)
+    def of_shape(size: tuple[int, ...]) -> SearchStrategy[Array]:
         count = math.prod(size)
         if distinct:
-            values = _spread(draw(st.permutations(range(count))), avoid, distance)
+            values = st.permutations(range(count)).map(lambda p: _spread(p, avoid, distance))
         else:
-            values = draw(st.lists(elements, min_size=count, max_size=count))
-        return np.array(values, dtype).reshape(size)
+            values = st.lists(elements, min_size=count, max_size=count)
+        found: SearchStrategy[Array] = values.map(lambda v: np.array(v, dtype).reshape(size))
+        return found
 
-    return draw_array()
+    return of_shape(shape) if isinstance(shape, tuple) else shape.flatmap(of_shape)
 
 
 def inputs(
@@ -194,9 +192,14 @@ def inputs(
         "low": low, "high": high, "avoid": avoid, "distance": distance, "distinct": distinct,
         "dtype": dtype,
     }  # fmt: skip
-    return together(axes, sizes).flatmap(
-        lambda found: st.tuples(*(arrays(shape, **options) for shape in found))
-    )
+
+    def of_shapes(found: tuple[tuple[int, ...], ...]) -> SearchStrategy[tuple[Array, ...]]:
+        several: SearchStrategy[tuple[Array, ...]] = st.tuples(
+            *(arrays(shape, **options) for shape in found)
+        )
+        return several
+
+    return together(axes, sizes).flatmap(of_shapes)
 
 
 def indices(
@@ -216,16 +219,14 @@ def indices(
     st = _strategies()
     if count < 1:
         raise ArgumentError(f"indices expects a positive count, got {count!r}")
-    shape_strategy = st.just(shape) if isinstance(shape, tuple) else shape
 
-    @st.composite
-    def draw_indices(draw: DrawFn) -> Array:
-        size = draw(shape_strategy)
+    def of_shape(size: tuple[int, ...]) -> SearchStrategy[Array]:
         n = math.prod(size)
-        values = draw(st.lists(st.integers(0, count - 1), min_size=n, max_size=n))
-        return np.array(values, np.intp).reshape(size)
+        values = st.lists(st.integers(0, count - 1), min_size=n, max_size=n)
+        found: SearchStrategy[Array] = values.map(lambda v: np.array(v, np.intp).reshape(size))
+        return found
 
-    return draw_indices()
+    return of_shape(shape) if isinstance(shape, tuple) else shape.flatmap(of_shape)
 
 
 def layouts(array: Array) -> SearchStrategy[Array]:
@@ -241,7 +242,8 @@ def layouts(array: Array) -> SearchStrategy[Array]:
     """
     st = _strategies()
     arrangements = [lambda x: x, *LAYOUTS.values()]
-    return st.sampled_from(arrangements).map(lambda arrange: arrange(array.copy()))
+    chosen: SearchStrategy[Any] = st.sampled_from(arrangements)
+    return chosen.map(lambda arrange: arrange(array.copy()))
 
 
 def _allowed(

@@ -56,7 +56,7 @@ def layer_tests(
             'layer_tests needs pytest: pip install "npnet-framework[test]"'
         ) from error
 
-    @pytest.mark.parametrize("rule", rule_names(layer_or_factory, skip))
+    @pytest.mark.parametrize("rule", list(rule_names(layer_or_factory, skip)))
     def test(rule: str) -> None:
         check_layer(
             layer_or_factory,

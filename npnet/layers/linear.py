@@ -104,6 +104,10 @@ class Linear(Layer):
         dx: Array = grad.dot(self.weight.data)
         return dx if x.ndim == 2 else dx.reshape(x.shape)
 
+    def products(self, *shapes: tuple[int, ...]) -> list[tuple[int, int, int]]:
+        """Return the one product of a forward pass."""
+        return [(math.prod(shapes[0][:-1]), self.in_features, self.out_features)]
+
     def extra_repr(self) -> str:
         """Return the sizes."""
         sizes = f"in_features={self.in_features}, out_features={self.out_features}"

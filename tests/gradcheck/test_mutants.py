@@ -4,11 +4,11 @@
 """
 
 import pytest
+from zoo import activations, chains, linear, loss_mutants, random_and_rows
+from zoo.mutants import MUTANTS
 
 import npnet
 from npnet.gradcheck.contract import check_layer
-from zoo import activations, chains, linear, loss_mutants, random_and_rows
-from zoo.mutants import MUTANTS
 
 FILES = (activations, chains, linear, loss_mutants, random_and_rows)
 

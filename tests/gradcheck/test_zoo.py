@@ -7,10 +7,10 @@ import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-
-from npnet.gradcheck.contract import check_layer
 from zoo.anything import anything
 from zoo.honest import HONEST
+
+from npnet.gradcheck.contract import check_layer
 
 SLOW = os.environ.get("NPNET_SLOW", "") not in ("", "0")
 

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from npnet.gradcheck.contract.calls import Fault, Pass, name_of
 from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.specimen import Fault, Pass, Specimen, name_of
+from npnet.gradcheck.contract.specimen import Specimen
 from npnet.typing import Array
 
 _ROWS = 8  # how many samples are run alone
@@ -52,12 +53,12 @@ def _has_batches(specimen: Specimen) -> bool:
 
 
 def batch_of_one(specimen: Specimen) -> Iterator[str]:
-    """A batch of one sample gives outputs and gradients for one sample."""
+    """Check that a batch of one sample gives outputs and gradients for one sample."""
     yield from _batch_of(specimen, 1)
 
 
 def empty_batch(specimen: Specimen) -> Iterator[str]:
-    """A batch without samples gives empty outputs and zero gradients."""
+    """Check that a batch without samples gives empty outputs and zero gradients."""
     yield from _batch_of(specimen, 0)
 
 
@@ -98,7 +99,7 @@ def _batch_of(specimen: Specimen, n: int) -> Iterator[str]:
 
 
 def batch_independence(specimen: Specimen) -> Iterator[str]:
-    """A sample's output and gradients do not depend on the other samples."""
+    """Check that a sample's output and gradients do not depend on the other samples."""
     if not has_batches(specimen) or not specimen.batch_independence:
         return
     axis = specimen.batch_axis or 0
@@ -138,7 +139,7 @@ def batch_independence(specimen: Specimen) -> Iterator[str]:
 
 
 def batches_of_other_sizes(specimen: Specimen) -> Iterator[str]:
-    """After a batch of one size, a batch of another works the same."""
+    """Check that after a batch of one size, a batch of another works the same."""
     if not has_batches(specimen):
         return
     axis = specimen.batch_axis or 0
@@ -168,7 +169,7 @@ def batches_of_other_sizes(specimen: Specimen) -> Iterator[str]:
 
 def _rows(x: Array, axis: int, rows: slice) -> Array:
     part: tuple[Any, ...] = (slice(None),) * axis + (rows,)
-    return x[part].copy()
+    return np.array(x[part])
 
 
 def _with_length(y: Array, axis: int, n: int) -> tuple[int, ...]:

@@ -11,14 +11,19 @@ import numpy as np
 from npnet.errors import ArgumentError
 from npnet.gradcheck.check import check_gradients
 from npnet.gradcheck.contract import arrays, batch, ownership, passes, state
-from npnet.gradcheck.contract.losses import LOSS_RULES, LossSpecimen, basic_call
+from npnet.gradcheck.contract.calls import Fault, describe, name_of
+from npnet.gradcheck.contract.loss_specimen import LossSpecimen
+from npnet.gradcheck.contract.losses import LOSS_RULES, basic_call
 from npnet.gradcheck.contract.resolve import as_inputs, as_loss_arguments, made
-from npnet.gradcheck.contract.specimen import Fault, Specimen, describe, name_of
+from npnet.gradcheck.contract.specimen import Specimen
 from npnet.gradcheck.report import Report, subject_of
 from npnet.losses.loss import Loss
 from npnet.typing import DtypeLike
 
 _MANY = 2000  # elements, above which gradients are checked along a direction
+
+# Rules of check_gradients that have another name here.
+_SAME = {"gradient": "shapes and dtypes", "dtype": "precision"}
 
 LAYER_RULES: dict[str, Callable[[Specimen], Iterator[str]]] = {
     "input unchanged": ownership.inputs_unchanged,
@@ -172,8 +177,8 @@ def check_layer(
     return report
 
 
-def rule_names(layer_or_factory: Any, skip: Collection[str] = ()) -> list[str]:
-    """List the rules that `check_layer` tries.
+def rule_names(layer_or_factory: Any, skip: Collection[str] = ()) -> dict[str, str]:
+    """List the rules that `check_layer` tries, with what each says.
 
     Parameters
     ----------
@@ -183,16 +188,19 @@ def rule_names(layer_or_factory: Any, skip: Collection[str] = ()) -> list[str]:
 
     Returns
     -------
-    list of str
+    dict of str to str
     """
     rules = LOSS_RULES if isinstance(made(layer_or_factory)[0], Loss) else LAYER_RULES
-    names = ["gradients", *rules]
-    chosen = _chosen(names, skip, None)
-    return [name for name in names if name in chosen]
+    chosen = _chosen(["gradients", *rules], skip, None)
+    says = {"gradients": "The gradients are those of the function."}
+    for name, rule in rules.items():
+        text = (rule.__doc__ or "").strip().split("\n")[0].removeprefix("Check that ")
+        says[name] = text[:1].upper() + text[1:]
+    return {name: text for name, text in says.items() if name in chosen}
 
 
 def basic_calls(specimen: Specimen) -> Iterator[str]:
-    """A call and a backward pass work and give finite real arrays."""
+    """Check that a call and a backward pass work and give finite real arrays."""
     layer = specimen.fresh()
     outputs = specimen.infer(layer)
     again = specimen.infer(layer)
@@ -222,9 +230,7 @@ def _first_odd(array: Any) -> str:
     return f"{array[tuple(index)]}" + (f" at {index}" if index else "")
 
 
-def _apply(
-    name: str, rule: Callable[[Any], Iterator[str]], specimen: Any, report: Report
-) -> None:
+def _apply(name: str, rule: Callable[[Any], Iterator[str]], specimen: Any, report: Report) -> None:
     try:
         for message in rule(specimen):
             report.violate(name, message)
@@ -284,6 +290,7 @@ def _size(specimen: Any) -> int:
 def _adopt(report: Report, found: Report, rules: Collection[str], chosen: set[str]) -> None:
     """Take over what check_gradients found, apart from what a rule here says better."""
     broken = {v.rule for v in report.violations}
+    broken |= {other for other, rule in _SAME.items() if rule in broken}
     skipped = {v.message for v in found.violations if v.rule in rules and v.rule not in chosen}
     report.tensors = found.tensors
     report.violations[:0] = [

@@ -9,9 +9,7 @@ import numpy as np
 from npnet.typing import Array
 
 
-def mismatch(
-    got: Array, want: Array, tolerance: float = 1e-9, slack: Array | float = 0.0
-) -> str:
+def mismatch(got: Array, want: Array, tolerance: float = 1e-9, slack: Array | float = 0.0) -> str:
     """Say how `got` differs from `want`; the empty string if it does not.
 
     Parameters

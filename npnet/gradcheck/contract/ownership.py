@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from npnet.gradcheck.contract.calls import compare, name_of, parameter_grads
 from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.specimen import Specimen, compare, name_of, parameter_grads
+from npnet.gradcheck.contract.specimen import Specimen
 from npnet.gradcheck.contract.watch import changes
 from npnet.layer import Layer
 from npnet.parameter import Parameter
@@ -18,42 +19,42 @@ from npnet.typing import Array
 
 
 def inputs_unchanged(specimen: Specimen) -> Iterator[str]:
-    """Forward and backward leave the inputs as they are."""
+    """Check that forward and backward leave the inputs as they are."""
     for text in changes(specimen, ["input"]):
         yield f"{text}; an input belongs to the caller, copy it before writing into it"
 
 
 def upstream_unchanged(specimen: Specimen) -> Iterator[str]:
-    """Backward leaves the gradient that it is given as it is."""
+    """Check that backward leaves the gradient that it is given as it is."""
     for text in changes(specimen, ["upstream gradient"]):
         yield f"{text}; others may still need it, write into a new array"
 
 
 def outputs_unchanged(specimen: Specimen) -> Iterator[str]:
-    """Backward leaves the output that forward returned as it is."""
+    """Check that backward leaves the output that forward returned as it is."""
     for text in changes(specimen, ["output"]):
         yield f"{text}; it was handed out, copy it before writing into it"
 
 
 def parameters_unchanged(specimen: Specimen) -> Iterator[str]:
-    """Only an optimizer changes parameters."""
+    """Check that only an optimizer changes parameters."""
     yield from changes(specimen, ["parameter"])
 
 
 def buffers_unchanged(specimen: Specimen) -> Iterator[str]:
-    """Buffers move in a recorded pass in training mode only."""
+    """Check that buffers move in a recorded pass in training mode only."""
     for text in changes(specimen, ["buffer"]):
         yield f"{text}; update buffers only if ctx.recording and ctx.training"
 
 
 def children_unchanged(specimen: Specimen) -> Iterator[str]:
-    """A container leaves what its children returned as it is, and so do the children."""
+    """Check that a container leaves what its children returned as it is, and so do the children."""
     for text in changes(specimen, ["child"]):
         yield f"{text}; a child may have kept it, add into an array of your own"
 
 
 def no_state_on_self(specimen: Specimen) -> Iterator[str]:
-    """A call leaves the layer's attributes as they are."""
+    """Check that a call leaves the layer's attributes as they are."""
     layer = specimen.fresh()
     specimen.infer(layer)
     for recording in (False, True):
@@ -76,7 +77,7 @@ def no_state_on_self(specimen: Specimen) -> Iterator[str]:
 
 
 def nothing_kept_alive(specimen: Specimen) -> Iterator[str]:
-    """After inference, and after a backward pass, no array of the call is alive."""
+    """Check that after inference, and after a backward pass, no array of the call is alive."""
     for recording in (False, True):
         layer = specimen.fresh()
         alive = _run_and_forget(specimen, layer, recording)
@@ -89,38 +90,33 @@ def nothing_kept_alive(specimen: Specimen) -> Iterator[str]:
 
 
 def outputs_not_reused(specimen: Specimen) -> Iterator[str]:
-    """A later call does not write into what an earlier one returned."""
+    """Check that a later call does not write into what an earlier one returned."""
     layer = specimen.fresh()
     first = specimen.infer(layer)
     kept = [y.copy() for y in first]
     specimen.infer(layer, specimen.others())
-    for i, (y, copy) in enumerate(zip(first, kept, strict=True)):
-        if mismatch(y, copy, 0.0):
+    for i, (y, before) in enumerate(zip(first, kept, strict=True)):
+        if mismatch(y, before, 0.0):
             yield (
                 f"a second inference overwrote the {name_of('output', i, first)} of the first; "
                 "make a new array in each call"
             )
-    passes, results, copies = [], [], []
-    for inputs in (specimen.arrays(), specimen.others()):
-        passes.append(specimen.record(layer, inputs))
-        results.append([*passes[-1].outputs])
-        copies.append([y.copy() for y in passes[-1].outputs])
-    for one, result, copy in zip(passes, results, copies, strict=True):
+    handed: list[tuple[str, Array, Array]] = []
+    recordings = [specimen.record(layer, x) for x in (specimen.arrays(), specimen.others())]
+    for one in recordings:
+        handed += [("an output", y, y.copy()) for y in one.outputs]
+    for one in recordings:
         dx = one.backward(specimen.upstream(one.outputs))
-        result += [g for g in dx if g is not None]
-        copy += [g.copy() for g in dx if g is not None]
-    layer.zero_grad()
+        handed += [("an input's gradient", g, g.copy()) for g in dx if g is not None]
     specimen.run(layer, specimen.others())
-    for result, copy in zip(results, copies, strict=True):
-        for i, (a, b) in enumerate(zip(result, copy, strict=True)):
-            if mismatch(a, b, 0.0):
-                what = "an output" if i < len(passes[0].outputs) else "an input's gradient"
-                yield f"a later pass overwrote {what} of an earlier one; make a new array each time"
-                return
+    for what, array, before in handed:
+        if mismatch(array, before, 0.0):
+            yield f"a later pass overwrote {what} of an earlier one; make a new array each time"
+            return
 
 
 def outputs_writable(specimen: Specimen) -> Iterator[str]:
-    """Writing into the output between forward and backward does not change the gradients."""
+    """Check that writing into the output between forward and backward does not change the gradients."""
     layer = specimen.fresh()
     inputs = specimen.arrays()
     output, tape = layer.record(*inputs, rng=specimen.generator())
@@ -148,7 +144,7 @@ def outputs_writable(specimen: Specimen) -> Iterator[str]:
 
 
 def gradients_not_shared(specimen: Specimen) -> Iterator[str]:
-    """A parameter's gradient is an array of its own."""
+    """Check that a parameter's gradient is an array of its own."""
     layer = specimen.fresh()
     recording = specimen.record(layer)
     grads = specimen.upstream(recording.outputs)
@@ -185,9 +181,7 @@ def _run_and_forget(specimen: Specimen, layer: Layer, recording: bool) -> dict[s
         one = specimen.record(layer, inputs)
         outputs = one.outputs
         grads = specimen.upstream(outputs)
-        arrays |= {
-            name_of("upstream gradient", i, grads): g for i, g in enumerate(grads)
-        }
+        arrays |= {name_of("upstream gradient", i, grads): g for i, g in enumerate(grads)}
         one.backward(grads)
     else:
         outputs = specimen.infer(layer, inputs)

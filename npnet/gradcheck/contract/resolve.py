@@ -182,8 +182,8 @@ def as_loss_arguments(
         if is_shape(first)
         else _as_real(name, first, "the prediction").astype(np.float64)
     )
-    target, weight = (*(np.array(a) for a in others), None)[:2]
-    return pred, target, weight
+    target, *weights = (np.array(a) for a in others)
+    return pred, target, weights[0] if weights else None
 
 
 def _short(value: Any) -> str:

@@ -1,62 +1,27 @@
-"""Specimen, the layer under examination: fresh copies of it, its inputs, and passes through it.
-
-Passes are run on the raw `forward` and `backward` with a context, below the conversions that
-`Layer.record` and `Tape` make, so that what the layer itself returned can be looked at.
-"""
+"""Specimen, the layer under examination: fresh copies of it, its inputs, and passes through it."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.contract.compare import mismatch, where_it_happened
+from npnet.gradcheck.contract.calls import (
+    Fault,
+    Pass,
+    Recording,
+    buffers,
+    call_forward,
+    describe,
+    parameter_grads,
+)
+from npnet.gradcheck.contract.compare import mismatch
 from npnet.layer import Layer
 from npnet.typing import Array, DtypeLike
-
-
-class Fault(Exception):
-    """A call of the layer failed or returned something else than arrays; the text says what."""
-
-
-class Pass(NamedTuple):
-    """What one recorded pass gave: None stands for the gradient of an integer input."""
-
-    outputs: tuple[Array, ...]
-    input_grads: tuple[Array | None, ...]
-    parameter_grads: dict[str, Array]
-
-    def named(self) -> dict[str, Array]:
-        """Return every array under a name that a sentence can use."""
-        found = {name_of("output", i, self.outputs): y for i, y in enumerate(self.outputs)}
-        for i, grad in enumerate(self.input_grads):
-            if grad is not None:
-                found["gradient of " + name_of("input", i, self.input_grads)] = grad
-        for name, grad in self.parameter_grads.items():
-            found[f"gradient of {name}"] = grad
-        return found
-
-
-class Recording(NamedTuple):
-    """A recorded forward pass that waits for its backward pass."""
-
-    layer: Layer
-    ctx: Context
-    inputs: Sequence[Array]
-    outputs: tuple[Array, ...]
-
-    def backward(self, grads: Sequence[Array], needs_input_grad: bool = True) -> Any:
-        """Run the raw backward pass; return one gradient for each input."""
-        self.ctx.needs_input_grad = needs_input_grad
-        try:
-            result = self.ctx.backward(*grads, needs_input_grad=needs_input_grad)
-        except Exception as error:
-            raise Fault(f"backward raised {describe(error)}") from error
-        return _checked_grads(result, self.inputs) if needs_input_grad else None
 
 
 class Specimen:
@@ -296,100 +261,8 @@ def _by_parameter(one: Pass) -> set[str]:
     return {f"gradient of {name}" for name in one.parameter_grads}
 
 
-def compare(got: Pass, want: Pass) -> Iterator[str]:
-    """Yield a phrase for every result of `got` that is not that of `want`."""
-    wanted = want.named()
-    for name, array in got.named().items():
-        found = mismatch(array, wanted[name])
-        if found:
-            yield f"the {name} {found}"
-
-
-def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[Array, ...]:
-    """Run `forward` and return its outputs as a tuple of arrays, or raise a `Fault`."""
-    try:
-        output = layer.forward(ctx, *inputs)
-    except Exception as error:
-        shapes = ", ".join(str(x.shape) for x in inputs)
-        raise Fault(f"forward raised {describe(error)}, with inputs of shape {shapes}") from error
-    outputs = output if isinstance(output, tuple) else (output,)
-    if not outputs:
-        raise Fault("forward returned an empty tuple; it must return at least one array")
-    for i, y in enumerate(outputs):
-        what = name_of("output", i, outputs)
-        if y is None:
-            raise Fault(
-                f"forward returned None as {what}; does it lack a return statement?"
-                if len(outputs) > 1
-                else "forward returned None; does it lack a return statement?"
-            )
-        if not isinstance(y, np.ndarray | np.generic | float):
-            raise Fault(
-                f"forward returned a {type(y).__name__} as {what}; "
-                "it must return an array or a tuple of arrays"
-            )
-        dtype = np.asarray(y).dtype
-        if dtype.kind not in "fiub":
-            raise Fault(f"forward returned an array of dtype {dtype} as {what}, not real numbers")
-    return tuple(np.asarray(y) for y in outputs)
-
-
-def _checked_grads(result: Any, inputs: Sequence[Array]) -> tuple[Array | None, ...]:
-    grads = result if isinstance(result, tuple) else (result,)
-    if len(grads) != len(inputs):
-        raise Fault(
-            f"backward returned {len(grads)} gradient(s) for {len(inputs)} input(s); "
-            "it must return one for each, None for an integer one"
-        )
-    found: list[Array | None] = []
-    for i, (grad, x) in enumerate(zip(grads, inputs, strict=True)):
-        what = name_of("input", i, inputs)
-        if x.dtype.kind != "f":
-            found.append(None)
-            continue
-        if grad is None:
-            raise Fault(f"backward returned None as the gradient of {what}, which is floating")
-        if not isinstance(grad, np.ndarray | np.generic | float | int):
-            raise Fault(f"backward returned a {type(grad).__name__} as the gradient of {what}")
-        if np.asarray(grad).dtype.kind not in "fiub":
-            raise Fault(
-                f"backward returned dtype {np.asarray(grad).dtype} as the gradient of {what}, "
-                "not real numbers"
-            )
-        found.append(np.asarray(grad))
-    return tuple(found)
-
-
-def parameter_grads(layer: Layer) -> dict[str, Array]:
-    """Copy the parameters' gradients; one that was never filled is zero."""
-    return {
-        name: np.zeros_like(p.data) if p.grad is None else p.grad.copy()
-        for name, p in layer.named_parameters()
-    }
-
-
-def buffers(layer: Layer) -> dict[str, Array]:
-    """Copy every buffer under its dotted name."""
-    return {
-        f"{prefix}.{name}" if prefix else name: value.copy()
-        for prefix, part in layer.named_layers()
-        for name, value in part._buffers.items()
-    }
-
-
-def name_of(kind: str, index: int, group: Sequence[Any]) -> str:
-    """Return ``"input"``, or ``"input 1"`` where there are several."""
-    return kind if len(group) == 1 else f"{kind} {index}"
-
-
-def describe(error: Exception) -> str:
-    """Put an exception into one line, with the place in the layer's code."""
-    text = str(error.args[0]) if error.args else ""
-    text = " ".join(text.split())
-    return f"{type(error).__name__}: {text} ({where_it_happened(error)})"
-
-
 def mixed(x: Array) -> Array:
+    """Mix each sample, or element of a vector, with the one before it; shift whole numbers."""
     if x.size == 0:
         return x.copy()
     rolled = np.roll(x, 1, axis=0) if x.ndim > 1 and len(x) > 1 else np.roll(x, 1)

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from npnet.gradcheck.contract.calls import compare, describe, name_of
 from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.specimen import Specimen, compare, describe, name_of
+from npnet.gradcheck.contract.specimen import Specimen
 from npnet.layer import Layer
 from npnet.random import default_generator
 from npnet.typing import Array
 
 
 def state_dict(specimen: Specimen) -> Iterator[str]:
-    """A layer that loads another's state dictionary computes the same."""
+    """Check that a layer that loads another's state dictionary computes the same."""
     layer = specimen.fresh()
     want = [y.copy() for y in specimen.infer(layer)]
     try:
@@ -52,7 +53,7 @@ def state_dict(specimen: Specimen) -> Iterator[str]:
 
 
 def deep_copy(specimen: Specimen) -> Iterator[str]:
-    """copy.deepcopy gives an independent layer that computes the same."""
+    """Check that copy.deepcopy gives an independent layer that computes the same."""
     layer = specimen.fresh()
     want = [y.copy() for y in specimen.infer(layer)]
     try:
@@ -77,7 +78,7 @@ def deep_copy(specimen: Specimen) -> Iterator[str]:
 
 
 def randomness(specimen: Specimen) -> Iterator[str]:
-    """Random numbers come from ctx.rng, and inference draws none."""
+    """Check that random numbers come from ctx.rng, and inference draws none."""
     layer = specimen.fresh()
     sources = random_states()
     specimen.run(layer)

@@ -8,16 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.context import Context
+from npnet.gradcheck.contract.calls import Recording, buffers, call_forward, name_of
 from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.specimen import (
-    Recording,
-    Specimen,
-    buffers,
-    call_forward,
-    name_of,
-)
+from npnet.gradcheck.contract.specimen import Specimen
 from npnet.layer import Layer
-from npnet.typing import Array
+from npnet.typing import Array, DtypeLike
 
 
 class Change(NamedTuple):
@@ -117,11 +112,13 @@ class WatchingContext(Context):
         return result
 
 
-def watch(specimen: Specimen, *, recording: bool, training: bool) -> list[Change]:
+def watch(
+    specimen: Specimen, *, recording: bool, training: bool, dtype: DtypeLike = np.float64
+) -> list[Change]:
     """Run one pass and return the changes that it made to arrays of others."""
-    layer = specimen.fresh()
+    layer = specimen.fresh(dtype)
     journal = Journal(layer)
-    inputs = specimen.arrays()
+    inputs = specimen.arrays(dtype)
     for i, x in enumerate(inputs):
         journal.track("input", f"its {name_of('input', i, inputs)}", x)
     for name, p in layer.named_parameters():
@@ -154,15 +151,17 @@ def _moved(before: dict[str, Array], after: dict[str, Array], mode: str) -> Iter
 
 
 def changes(specimen: Specimen, kinds: Sequence[str]) -> Iterator[str]:
-    """Yield each change of these kinds once, over inference and both recorded modes."""
+    """Yield each change of these kinds once, over all modes and both dtypes."""
+    if "changes" not in specimen.cache:
+        specimen.cache["changes"] = [
+            change
+            for dtype in (np.float64, np.float32)
+            for recording, training in ((False, False), (True, True), (True, False))
+            for change in watch(specimen, recording=recording, training=training, dtype=dtype)
+        ]
     seen = set()
-    modes = [(False, False), (True, True)] + ([(True, False)] if specimen.is_random else [])
-    for recording, training in modes:
-        key = f"watched {recording} {training}"
-        if key not in specimen.cache:
-            specimen.cache[key] = watch(specimen, recording=recording, training=training)
-        for change in specimen.cache[key]:
-            if change.kind in kinds and change.text not in seen:
-                seen.add(change.text)
-                yield change.text
-
+    for change in specimen.cache["changes"]:
+        who = change.text.partition(":")[0]
+        if change.kind in kinds and who not in seen:
+            seen.add(who)
+            yield change.text

@@ -348,7 +348,10 @@ class FlattenStaysFlat(npnet.Flatten):
         return grad
 
 
-@planted((2, 3, 4), says=("stale state", "no state on self", "batch sizes", "calls do not disturb each other"))
+@planted(
+    (2, 3, 4),
+    says=("stale state", "no state on self", "batch sizes", "calls do not disturb each other"),
+)
 class FlattenShapeOnSelf(npnet.Flatten):
     """The shape of the first call is kept on self."""
 

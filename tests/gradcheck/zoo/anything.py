@@ -11,18 +11,42 @@ import npnet
 from zoo import honest
 from zoo.honest import Honest, elementwise
 
-_ANY_SCALE = [npnet.ReLU, npnet.LeakyReLU, npnet.ELU, npnet.Sigmoid, npnet.Tanh, npnet.Softsign,
-              npnet.SiLU, npnet.GELU, npnet.Softplus, npnet.Identity, npnet.Flatten,
-              lambda: npnet.GELU("tanh"), lambda: npnet.LeakyReLU(-0.5), lambda: npnet.ELU(3.0),
-              lambda: npnet.Softplus(5.0), elementwise(np.abs, np.sign), honest.Norm1,
-              elementwise(lambda x: x * x, lambda x: 2 * x), honest.Maxout, honest.Product]  # fmt: skip
-_MODERATE = [elementwise(np.sin, np.cos), elementwise(np.exp, np.exp), honest.SinCos, honest.Mean,
-             elementwise(lambda x: np.sin(50 * x), lambda x: 50 * np.cos(50 * x)),
-             elementwise(lambda x: x**7, lambda x: 7 * x**6),
-             elementwise(lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
-             elementwise(lambda x: np.clip(x, -1, 1), lambda x: (np.abs(x) < 1) * 1.0),
-             honest.LogSumExp, honest.Noise, lambda: npnet.Dropout(0.3),
-             honest.Quadratic]  # fmt: skip
+_ANY_SCALE = [
+    npnet.ReLU,
+    npnet.LeakyReLU,
+    npnet.ELU,
+    npnet.Sigmoid,
+    npnet.Tanh,
+    npnet.Softsign,
+    npnet.SiLU,
+    npnet.GELU,
+    npnet.Softplus,
+    npnet.Identity,
+    npnet.Flatten,
+    lambda: npnet.GELU("tanh"),
+    lambda: npnet.LeakyReLU(-0.5),
+    lambda: npnet.ELU(3.0),
+    lambda: npnet.Softplus(5.0),
+    elementwise(np.abs, np.sign),
+    honest.Norm1,
+    elementwise(lambda x: x * x, lambda x: 2 * x),
+    honest.Maxout,
+    honest.Product,
+]
+_MODERATE = [
+    elementwise(np.sin, np.cos),
+    elementwise(np.exp, np.exp),
+    honest.SinCos,
+    honest.Mean,
+    elementwise(lambda x: np.sin(50 * x), lambda x: 50 * np.cos(50 * x)),
+    elementwise(lambda x: x**7, lambda x: 7 * x**6),
+    elementwise(lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2),
+    elementwise(lambda x: np.clip(x, -1, 1), lambda x: (np.abs(x) < 1) * 1.0),
+    honest.LogSumExp,
+    honest.Noise,
+    lambda: npnet.Dropout(0.3),
+    honest.Quadratic,
+]
 _ROWS = [honest.RowMax, honest.SharedMax, honest.Sort, npnet.Softmax, npnet.LogSoftmax]
 _SMOOTH = [npnet.Tanh, npnet.Sigmoid, npnet.SiLU, npnet.ReLU, npnet.Softsign, npnet.Identity]
 _TWO_INPUTS = (honest.Maxout, honest.Product)
@@ -97,8 +121,13 @@ def linear(draw):
 @st.composite
 def networks(draw):
     n, width = draw(st.integers(1, 4)), draw(st.integers(1, 4))
-    kinds = draw(st.lists(st.sampled_from(["linear", "activation", "residual", "branches", "gate"]),
-                          min_size=1, max_size=4))  # fmt: skip
+    kinds = draw(
+        st.lists(
+            st.sampled_from(["linear", "activation", "residual", "branches", "gate"]),
+            min_size=1,
+            max_size=4,
+        )
+    )
     chosen = [draw(st.sampled_from(_SMOOTH)) for _ in range(3)]
     seed = draw(st.integers(0, 1000))
 
@@ -127,8 +156,9 @@ def losses(draw):
     scale = draw(st.sampled_from([1e-6, 1.0, 30.0]))
     reduction = draw(st.sampled_from(["mean", "sum", "none"]))
     pred = draw(values((n, c), scale))
-    kind = draw(st.sampled_from(["MSELoss", "L1Loss", "CrossEntropyLoss", "NLLLoss",
-                                 "BCEWithLogitsLoss"]))  # fmt: skip
+    kind = draw(
+        st.sampled_from(["MSELoss", "L1Loss", "CrossEntropyLoss", "NLLLoss", "BCEWithLogitsLoss"])
+    )
     if kind in ("CrossEntropyLoss", "NLLLoss"):
         target = np.array(draw(st.lists(st.integers(0, c - 1), min_size=n, max_size=n)))
     elif kind == "BCEWithLogitsLoss":
@@ -138,6 +168,4 @@ def losses(draw):
     return Honest(lambda: getattr(npnet, kind)(reduction=reduction), (pred, target))
 
 
-anything = st.one_of(
-    of_elements(), moderate(), steep(), of_rows(), linear(), networks(), losses()
-)
+anything = st.one_of(of_elements(), moderate(), steep(), of_rows(), linear(), networks(), losses())

@@ -15,7 +15,7 @@ from npnet.ops.softmax import softmax, softmax_grad
 class Honest(NamedTuple):
     make: Callable[[], Any]
     inputs: tuple[Any, ...]
-    options: dict[str, Any] = {}  # noqa: RUF012
+    options: dict[str, Any] = {}
 
 
 class Elementwise(npnet.Layer):
@@ -740,11 +740,15 @@ HONEST: dict[str, Honest] = {
         lambda: npnet.Sequential(npnet.Linear(4, 3, bias=False, rng=1), npnet.ReLU()), (_KINKS,)
     ),
     # steep, flat and rough functions
-    "steep exponential": Honest(elementwise(lambda x: np.exp(30 * x), lambda x: 30 * np.exp(30 * x)), (_x(3, 4),)),
+    "steep exponential": Honest(
+        elementwise(lambda x: np.exp(30 * x), lambda x: 30 * np.exp(30 * x)), (_x(3, 4),)
+    ),
     "steep sigmoid": Honest(
         lambda: npnet.Sequential(Scale(1e4), npnet.Sigmoid()), (_x(3, 4, scale=1e-4),)
     ),
-    "steep tanh": Honest(lambda: npnet.Sequential(Scale(1e6), npnet.Tanh()), (_x(3, 4, scale=1e-6),)),
+    "steep tanh": Honest(
+        lambda: npnet.Sequential(Scale(1e6), npnet.Tanh()), (_x(3, 4, scale=1e-6),)
+    ),
     "saturated sigmoid": Honest(npnet.Sigmoid, (_x(3, 4, scale=30.0),)),
     "saturated tanh": Honest(npnet.Tanh, (_x(3, 4, scale=15.0),)),
     "saturated softmax": Honest(npnet.Softmax, (_x(3, 4, scale=30.0),)),
@@ -777,7 +781,9 @@ HONEST: dict[str, Honest] = {
     "weights of 1e-9": Honest(lambda: _linear(1e-9), (_x(4, 3),)),
     "weights of 1e9, inputs of 1e-9": Honest(lambda: _linear(1e9), (_x(4, 3, scale=1e-9),)),
     "square of 1e9": Honest(elementwise(lambda x: x * x, lambda x: 2 * x), (_x(3, 4, scale=1e9),)),
-    "square of 1e-9": Honest(elementwise(lambda x: x * x, lambda x: 2 * x), (_x(3, 4, scale=1e-9),)),
+    "square of 1e-9": Honest(
+        elementwise(lambda x: x * x, lambda x: 2 * x), (_x(3, 4, scale=1e-9),)
+    ),
     "sine of 1e-9": Honest(elementwise(np.sin, np.cos), (_x(3, 4, scale=1e-9),)),
     "tanh of a small factor": Honest(
         lambda: npnet.Sequential(Scale(1e-9), npnet.Tanh()), (_x(3, 4, scale=1e9),)
@@ -912,4 +918,4 @@ HONEST: dict[str, Honest] = {
     ),
     "terms": Honest(lambda: npnet.MSELoss("none"), (_x(4, 3), _x(4, 3) + 1)),
     "sum of absolutes": Honest(lambda: npnet.L1Loss("sum"), (_x(4, 3), _x(4, 3) + 1)),
-}  # fmt: skip
+}

@@ -336,6 +336,38 @@ class StepsBySelf(Base):
         return dx
 
 
+@planted(_X, says="buffers unchanged")
+class CountsInference(Base):
+    """A running mean moves in inference as well."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = npnet.Buffer(np.zeros(4))
+
+    def forward(self, ctx, x):
+        self.mean = 0.9 * self.mean + 0.1 * x.sum(0)
+        return super().forward(ctx, x)
+
+
+@planted(_X, says="gradients not shared")
+class AdoptsUpstream(npnet.Identity):
+    """The upstream gradient itself becomes the parameter's."""
+
+    def __init__(self):
+        super().__init__()
+        self.shift = npnet.Parameter(np.zeros(_X))
+
+    def forward(self, ctx, x):
+        return x + self.shift.data
+
+    def backward(self, ctx, grad):
+        if self.shift.grad is None:
+            self.shift._grad = grad
+        else:
+            ctx.add_grad(self.shift, grad)
+        return grad
+
+
 @planted(_X, says=("float32", "precision"))
 class BackwardInFloat32(Base):
     """Backward computes the weight's gradient in float32."""

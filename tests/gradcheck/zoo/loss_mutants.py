@@ -83,7 +83,7 @@ class MSEAlwaysFloat64(_MSE):
         return grad.astype(np.float64)
 
 
-@planted(*_REAL, says=("arguments unchanged", "mutation"))
+@planted(*_REAL, says=("input unchanged", "mutation"))
 class MSEWritesPrediction(npnet.MSELoss):
     """The error is computed in the prediction."""
 
@@ -92,7 +92,7 @@ class MSEWritesPrediction(npnet.MSELoss):
         return Terms(pred * pred, None, 2 * pred if with_grad else None)
 
 
-@planted(*_REAL, says=("arguments unchanged", "gradient not shared", "mutation"))
+@planted(*_REAL, says=("input unchanged", "gradient not shared", "mutation"))
 class MSEWritesTarget(npnet.MSELoss):
     """The gradient is computed in the target."""
 
@@ -178,7 +178,7 @@ class MSENoisy(npnet.MSELoss):
     def terms(self, pred, target, with_grad):
         values, weights, grad, axes = super().terms(pred, target, with_grad)
         if grad is not None:
-            grad = grad + 1e-4 * np.random.randn(*grad.shape).astype(grad.dtype)  # noqa: NPY002
+            grad = grad + 1e-4 * np.random.randn(*grad.shape).astype(grad.dtype)
         return Terms(values, weights, grad, axes)
 
 
@@ -194,6 +194,14 @@ class MSERunningMean(npnet.MSELoss):
         found = super().terms(pred, target, with_grad)
         self.mean = 0.9 * self.mean + 0.1 * float(found.values.sum())
         return found
+
+
+@planted(*_REAL, says=("deep copy",))
+class MSECopiesAsSum(npnet.MSELoss):
+    """A copy forgets the reduction."""
+
+    def __deepcopy__(self, memo):
+        return npnet.MSELoss("sum")
 
 
 _seen = []

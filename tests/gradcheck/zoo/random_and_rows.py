@@ -139,7 +139,7 @@ class DropGlobal(Drop):
     """The mask comes from NumPy's global generator."""
 
     def draw(self, ctx, shape):
-        return np.random.rand(*shape)  # noqa: NPY002
+        return np.random.rand(*shape)
 
 
 @planted(_X, says=("randomness", "non-deterministic", "repeatable"))

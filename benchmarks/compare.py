@@ -1,0 +1,107 @@
+"""Two reports side by side: where npnet became slower or larger, beyond the spread.
+
+A machine is not equally fast on two days. So a time is taken relative to a rival that both reports
+have in the same rounds, best the bare products; only without any does the plain time count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.case import OURS, Outcome
+from benchmarks.report import Report, table
+from benchmarks.timing import ratio
+
+TOLERANCE = 0.05
+ANCHORS = ("bare", "torch-fused", "torch", "numpy")
+
+
+@dataclass(frozen=True)
+class Change:
+    """What became of one contender at one case.
+
+    ``verdict`` is "regression", "improvement" or "within the spread"; ``measure`` says what was
+    compared, ``old`` and ``new`` how it came out.
+    """
+
+    label: str
+    verdict: str
+    measure: str
+    old: str
+    new: str
+
+
+def compare(old: Report, new: Report, tolerance: float = TOLERANCE) -> list[Change]:
+    """Compare npnet's results in the cases that both reports have.
+
+    Parameters
+    ----------
+    old, new : Report
+    tolerance : float
+        The share by which the median must have changed at least; besides, the quartiles of the one
+        must lie clear of the other's.
+
+    Returns
+    -------
+    list of Change
+    """
+    before = {(outcome.group, outcome.name): outcome for outcome in old.outcomes}
+    return [
+        _change(before[outcome.group, outcome.name], outcome, name, tolerance)
+        for outcome in new.outcomes
+        if (outcome.group, outcome.name) in before
+        for name in OURS
+        if _took_part(before[outcome.group, outcome.name], name) and name in outcome.results
+    ]
+
+
+def differences(old: Report, new: Report) -> list[str]:
+    """Return what else differs between two reports: machine, threads, versions."""
+    keys = ("processor", "cpus", "python", "numpy", "blas", "threads")
+    pairs = [(key, old.machine.get(key), new.machine.get(key)) for key in keys]
+    pairs += [
+        (name, old.contenders[name], version)
+        for name, version in new.contenders.items()
+        if name in old.contenders
+    ]
+    return [f"{key}: {was} -> {now}" for key, was, now in pairs if was != now]
+
+
+def describe(changes: list[Change]) -> str:
+    """Return the changes beyond the spread as Markdown, and the count of the others."""
+    shown = [change for change in changes if change.verdict != "within the spread"]
+    shown.sort(key=lambda change: change.verdict, reverse=True)
+    rows = [(c.label, c.verdict, c.measure, c.old, c.new) for c in shown]
+    text = f"{len(changes) - len(shown)} of {len(changes)} results within the spread."
+    head = ["result", "verdict", "measure", "old (quartiles)", "new (quartiles)"]
+    return f"{text}\n\n{table(head, rows)}" if rows else text
+
+
+def _took_part(outcome: Outcome, name: str) -> bool:
+    return name in outcome.results and outcome.results[name].status == "ok"
+
+
+def _change(old: Outcome, new: Outcome, name: str, tolerance: float) -> Change:
+    label = f"{new.group}/{new.name}/{name}"
+    if not _took_part(new, name):
+        result = new.results[name]
+        # What is not installed any more, or was left out, did not become slower.
+        verdict = "regression" if result.status == "failed" else "within the spread"
+        return Change(label, verdict, "status", "ok", f"{result.status}: {result.reason}")
+    anchors = [a for a in ANCHORS if _took_part(old, a) and _took_part(new, a)]
+    anchor = anchors[0] if anchors and new.unit == "s" else None
+    (low0, was, high0), (low, now, high) = (
+        ratio(o.results[name].samples, o.results[anchor].samples if anchor else [1.0])
+        for o in (old, new)
+    )
+    verdict = "within the spread"
+    if low > high0 and now > was * (1 + tolerance):
+        verdict = "regression"
+    elif high < low0 and now < was * (1 - tolerance):
+        verdict = "improvement"
+    measure = f"time / {anchor}" if anchor else {"s": "seconds", "B": "bytes"}[new.unit]
+    return Change(label, verdict, measure, _spread(low0, was, high0), _spread(low, now, high))
+
+
+def _spread(low: float, value: float, high: float) -> str:
+    return f"{value:.4g} ({low:.4g} to {high:.4g})"

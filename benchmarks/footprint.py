@@ -1,0 +1,184 @@
+"""What a contender costs besides time: its import, its files on disk, its memory at work."""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import tracemalloc
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks import problem
+from benchmarks.contenders import Contender, Skip
+from benchmarks.problem import MLP
+
+ROOT = Path(__file__).resolve().parent.parent
+WARM = MLP((784, 64, 10), 128)
+STEPS = 4
+
+_IMPORT = """
+import time
+start = time.perf_counter()
+import numpy
+middle = time.perf_counter()
+import {module}
+print(middle - start, time.perf_counter() - middle)
+"""
+
+
+def import_seconds(module: str, backend: str | None = None) -> tuple[float, float]:
+    """Import NumPy, then `module`, in a fresh process.
+
+    Parameters
+    ----------
+    module : str
+    backend : str, optional
+        Keras's.
+
+    Returns
+    -------
+    tuple of float
+        Seconds of the first and of the second.
+
+    Raises
+    ------
+    RuntimeError
+        If it cannot be imported.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"KERAS_BACKEND": backend} if backend else {}
+    run = subprocess.run(
+        [sys.executable, "-c", _IMPORT.format(module=module)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=environment,
+    )
+    if run.returncode:
+        raise RuntimeError(run.stderr.strip().splitlines()[-1])
+    # The framework may print something of its own before.
+    numpy, over = map(float, run.stdout.split()[-2:])
+    return numpy, over
+
+
+def installed_bytes(distributions: Iterable[str], package: str | None = None) -> int:
+    """Add up the files of distributions and of all that they require.
+
+    Parameters
+    ----------
+    distributions : iterable of str
+    package : str, optional
+        An importable package to count besides, whose distribution may not be installed.
+
+    Returns
+    -------
+    int
+        Compiled bytecode is left out: not every installer writes it.
+    """
+    folder = [] if package is None else _package_files(package)
+    files = [file for name in _closure(distributions) for file in _files(name)]
+    return sum(file.stat().st_size for file in {*folder, *files} if file.is_file())
+
+
+def requirements_of_npnet(extra: str | None = None) -> list[str]:
+    """Read what npnet requires, and what its extra adds, from its metadata or pyproject.toml."""
+    try:
+        lines = metadata.requires("npnet-framework") or []
+        wanted = [line for line in lines if "extra ==" not in line]
+        wanted += [line for line in lines if extra and re.search(f"extra == .{extra}.", line)]
+    except metadata.PackageNotFoundError:
+        import tomllib
+
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        wanted = list(project["dependencies"])
+        wanted += project["optional-dependencies"][extra] if extra else []
+    return [_name(line) for line in wanted]
+
+
+def peak_rss(who: Contender, mlp: MLP) -> int:
+    """Return by how many bytes the process grows at most while it builds and trains `mlp`.
+
+    To be called in a fresh process. The data and the initial values are there before, as is
+    everything that a smaller network loads.
+
+    Raises
+    ------
+    Skip
+        Where the system does not tell.
+    """
+    status = Path("/proc/self/status")
+    if not status.exists():
+        raise Skip("the peak of a process's memory is only read on Linux")
+
+    def read(field: str) -> int:
+        return int(re.search(rf"{field}:\s+(\d+)", status.read_text())[1]) * 1024
+
+    _prepare(who, mlp)
+    before = read("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    who.build("step", mlp).turn(STEPS)
+    return read("VmHWM") - before
+
+
+def peak_traced(who: Contender, mlp: MLP) -> int:
+    """Return how many bytes `tracemalloc` sees at most, otherwise like `peak_rss`."""
+    if who.distribution not in ("npnet-framework", "scikit-learn"):
+        raise Skip("its arrays are not Python's memory")
+    _prepare(who, mlp)
+    tracemalloc.start()
+    try:
+        who.build("step", mlp).turn(STEPS)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def _prepare(who: Contender, mlp: MLP) -> None:
+    who.build("step", WARM).turn(STEPS)
+    problem.initial(mlp)
+    problem.batches(mlp)
+    gc.collect()
+
+
+def _closure(distributions: Iterable[str]) -> set[str]:
+    """Return the distributions and what they require, as far as it is installed."""
+    found: set[str] = set()
+    todo = list(distributions)
+    while todo:
+        name = _name(todo.pop())
+        if name in found:
+            continue
+        try:
+            lines = metadata.requires(name) or []
+        except metadata.PackageNotFoundError:  # required on another system only
+            continue
+        found.add(name)
+        todo += [line for line in lines if "extra ==" not in line]
+    return found
+
+
+def _name(requirement: str) -> str:
+    name = re.match(r"[\w.-]+", requirement)
+    return re.sub(r"[-_.]+", "-", name[0] if name else requirement).lower()
+
+
+def _files(distribution: str) -> list[Path]:
+    files = metadata.files(distribution) or []
+    return [Path(str(file.locate())).resolve() for file in files if file.suffix != ".pyc"]
+
+
+def _package_files(package: str) -> list[Path]:
+    spec = importlib.util.find_spec(package)
+    folders = spec.submodule_search_locations if spec else None
+    return [
+        file.resolve()
+        for folder in folders or []
+        for file in Path(folder).rglob("*")
+        if "__pycache__" not in file.parts
+    ]

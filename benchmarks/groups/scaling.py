@@ -1,0 +1,39 @@
+"""Curves: the time of a training step over width, depth and batch size, beside the limit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.case import Case, Options
+from benchmarks.groups.steps import step_case
+from benchmarks.problem import MLP
+
+CONTENDERS = ("npnet", "npnet-fast", "bare", "torch-fused")
+WIDTHS = (16, 64, 256, 1024)
+DEPTHS = (1, 4, 16)
+BATCHES = (1, 16, 128, 1024)
+MORE_WIDTHS = (32, 128, 512)
+MORE_DEPTHS = (2, 8)
+MORE_BATCHES = (4, 32, 64, 256, 512)
+
+
+def cases(options: Options) -> Iterator[Case]:
+    """Yield a case for each point; fewer points in a hurry.
+
+    The width and the depth are those of 256-...-10 networks at batch 128; the batch size is that
+    of 784-256-128-10, or of the networks that were asked for.
+    """
+    full = not options.quick
+    for width in sorted(WIDTHS + MORE_WIDTHS * full):
+        yield _case("width", width, MLP((256, width, width, 10), 128))
+    for depth in sorted(DEPTHS + MORE_DEPTHS * full):
+        yield _case("depth", depth, MLP((256, *[128] * depth, 10), 128))
+    for mlp in options.mlps or [MLP((784, 256, 128, 10), 128)]:
+        for batch in sorted(BATCHES + MORE_BATCHES * full):
+            yield _case("batch", batch, MLP(mlp.sizes, batch))
+
+
+def _case(curve: str, value: int, mlp: MLP) -> Case:
+    """Return one point; its name is curve, network and value, as `pictures` reads it."""
+    network = {"width": "256-width-width-10", "depth": "256-128...-10"}.get(curve, mlp.network)
+    return step_case("scaling", f"{curve}:{network}:{value}", mlp, CONTENDERS, targets=False)

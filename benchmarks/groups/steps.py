@@ -1,0 +1,59 @@
+"""Training steps: forward, softmax cross-entropy, backward, Adam, in float32."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.case import Case, Options, timed
+from benchmarks.check import check_steps
+from benchmarks.contenders import NAMES
+from benchmarks.problem import MLP
+
+PAIRS = ("npnet/torch-fused", "npnet-fast/torch-fused", "npnet/bare", "npnet-fast/bare")
+
+TARGETS = {
+    "2-16-16-2@32": (0.18, 0.07, None),
+    "64-64-10@64": (0.20, 0.10, None),
+    "784-128-10@128": (0.85, 0.45, 1.25),
+    "784-256-128-10@128": (0.95, 0.55, 1.25),
+    "100-200-100-10@500": (0.85, 0.50, 1.25),
+    "784-512-512-10@256": (1.15, 0.85, 1.15),
+    "784-1024-1024-1024-10@512": (1.15, 0.95, 1.10),
+}
+"""At most: npnet over torch-fused, npnet-fast over torch-fused, npnet-fast over bare."""
+
+
+def cases(options: Options) -> Iterator[Case]:
+    """Yield a case for each network."""
+    usual = [MLP.parse(*_split(name)) for name in TARGETS]
+    for mlp in options.mlps or usual:
+        yield step_case("steps", str(mlp), mlp, NAMES)
+
+
+def step_case(
+    group: str, name: str, mlp: MLP, contenders: tuple[str, ...], targets: bool = True
+) -> Case:
+    """Return the case of one network's training step.
+
+    Parameters
+    ----------
+    group, name : str
+    mlp : MLP
+    contenders : tuple of str
+    targets : bool
+        Whether the network's targets, if it has any, are reported with it.
+
+    Returns
+    -------
+    Case
+    """
+    numpy, fast, limit = TARGETS.get(str(mlp), (None, None, None))
+    wanted = {PAIRS[0]: numpy, PAIRS[1]: fast, PAIRS[3]: limit}
+    held = {pair: most for pair, most in wanted.items() if most is not None and targets}
+    measure = timed("step", mlp, check=lambda run: check_steps(run, mlp))
+    return Case(group, name, contenders, measure, PAIRS, held)
+
+
+def _split(name: str) -> tuple[str, int]:
+    network, batch = name.split("@")
+    return network, int(batch)

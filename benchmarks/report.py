@@ -1,0 +1,203 @@
+"""The report: everything as JSON, and for people as Markdown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.case import Figure, Outcome
+
+FORMAT = 1
+_MANY = 5  # more figures than this stand in rows
+
+
+@dataclass
+class Report:
+    """What was measured, with what, on what.
+
+    Attributes
+    ----------
+    settings : dict
+        The command, the date and the pace.
+    machine : dict
+        As `machine.describe` returns it.
+    contenders : dict of str to str
+        Versions, or why one is missing.
+    outcomes : list of Outcome
+    """
+
+    settings: dict[str, Any]
+    machine: dict[str, Any]
+    contenders: dict[str, str]
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write JSON."""
+        plain = {
+            "format": FORMAT,
+            "settings": self.settings,
+            "machine": self.machine,
+            "contenders": self.contenders,
+            "outcomes": [outcome.to_dict() for outcome in self.outcomes],
+        }
+        path.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Report:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If it is no such file.
+        """
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+            raise ValueError(f"{path} is no report of this version of benchmarks")
+        outcomes = [Outcome.from_dict(entry) for entry in plain["outcomes"]]
+        return cls(plain["settings"], plain["machine"], plain["contenders"], outcomes)
+
+    def markdown(self) -> str:
+        """Return the report as Markdown: targets first, then a table for each group."""
+        groups: dict[str, list[Outcome]] = {}
+        for outcome in self.outcomes:
+            groups.setdefault(outcome.group, []).append(outcome)
+        parts = ["# Benchmarks", *self._head(), *_targets(self.outcomes)]
+        for name, outcomes in groups.items():
+            parts += [f"## {name}", _medians(outcomes), *_ratios(outcomes)]
+        return "\n\n".join([*parts, *_remarks(self.outcomes)]) + "\n"
+
+    def _head(self) -> list[str]:
+        machine, settings = self.machine, self.settings
+        numpy = f"NumPy {machine['numpy']} with {machine['blas']}"
+        lines = [
+            f"Taken {settings['taken']} by `{settings['command']}`: {settings['rounds']} rounds, "
+            f"{machine['threads']} threads each, load average {machine['load']} in the end.",
+            f"{machine['processor']}, {machine['cpus']} processors, {machine['memory_gib']} GiB; "
+            f"{machine['system']}; Python {machine['python']}, {numpy}.",
+        ]
+        pools = machine.get("thread_pools")
+        lines += [f"Thread pools here: {'; '.join(pools)}."] if pools else []
+        return [*lines, table(["contender", "version"], self.contenders.items())]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table whose first column is text and the others numbers.
+
+    Parameters
+    ----------
+    head : sequence of str
+    rows : iterable of sequence of str
+
+    Returns
+    -------
+    str
+    """
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
+
+
+def quantity(value: float, unit: str) -> str:
+    """Return a value with three digits and its unit: ``"1.18 ms"``, ``"52.3 MB"``."""
+    scales = {
+        "s": ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")),
+        "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")),
+    }[unit]
+    scale, name = next((pair for pair in scales if abs(value) >= 0.9995 * pair[0]), scales[-1])
+    return f"{_digits(value / scale)} {name}"
+
+
+def figure_text(figure: Figure, unit: str) -> str:
+    """Return a figure with its quartiles: ``"0.92 (0.90 to 0.95)"``."""
+    if "/" not in figure.name:
+        low, value, high = (quantity(v, unit) for v in (figure.low, figure.value, figure.high))
+    else:
+        low, value, high = (_digits(v) for v in (figure.low, figure.value, figure.high))
+    return value if low == high else f"{value} ({low} to {high})"
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
+
+
+def _targets(outcomes: list[Outcome]) -> list[str]:
+    rows = [
+        (
+            f"{outcome.group}/{outcome.name}",
+            figure.name,
+            figure_text(figure, outcome.unit),
+            str(figure.target) if "/" in figure.name else quantity(figure.target, outcome.unit),
+            figure.verdict,
+        )
+        for outcome in outcomes
+        for figure in outcome.figures
+        if figure.target is not None
+    ]
+    if not rows:
+        return []
+    return [
+        "## Targets",
+        "A ratio is that of the medians, the quartiles over the rounds beside it; `?` where the "
+        "target lies between the quartiles.",
+        table(["case", "figure", "measured", "at most", "verdict"], rows),
+    ]
+
+
+def _medians(outcomes: list[Outcome]) -> str:
+    names = list(dict.fromkeys(name for outcome in outcomes for name in outcome.results))
+    rows = []
+    for outcome in outcomes:
+        cells = []
+        for name in names:
+            result = outcome.results.get(name)
+            if result is None:
+                cells.append("")
+            elif result.status == "ok":
+                cells.append(quantity(result.median, outcome.unit))
+            else:
+                cells.append(result.status)
+        rows.append((outcome.name, *cells))
+    return table(["median", *names], rows)
+
+
+def _ratios(outcomes: list[Outcome]) -> list[str]:
+    texts = {
+        outcome.name: {f.name: figure_text(f, outcome.unit) for f in outcome.figures}
+        for outcome in outcomes
+    }
+    names = list(dict.fromkeys(name for found in texts.values() for name in found))
+    if not names:
+        return []
+    if len(names) > _MANY:
+        head = ["ratio (quartiles)", *texts]
+        rows = [(name, *(found.get(name, "") for found in texts.values())) for name in names]
+    else:
+        head = ["ratio (quartiles)", *names]
+        rows = [(case, *(found.get(name, "") for name in names)) for case, found in texts.items()]
+    return [table(head, rows)]
+
+
+def _remarks(outcomes: list[Outcome]) -> list[str]:
+    """List who did not take part and why, and what to know of those who did."""
+    where: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        for name, result in outcome.results.items():
+            if result.status != "ok":
+                text = f"{name} {result.status}: {result.reason}"
+            elif result.note and not result.note.startswith("test accuracy"):
+                text = f"{name}: {result.note}"
+            elif result.note:
+                text = f"{name}: {result.note} ({outcome.group}/{outcome.name})"
+            else:
+                continue
+            where.setdefault(text, []).append(f"{outcome.group}/{outcome.name}")
+    if not where:
+        return []
+    lines = [
+        f"- {text}" + (f" ({', '.join(cases)})" if len(cases) <= 3 else f" ({len(cases)} cases)")
+        for text, cases in where.items()
+    ]
+    return ["## Remarks", "\n".join(lines)]
