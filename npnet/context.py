@@ -142,10 +142,14 @@ class Context:
     def retains(self, array: Array) -> bool:
         """Tell whether this call or one below it saved `array` or a view of the same memory."""
         owner = array if array.base is None else array.base
-        for kept in self.saved:
-            if kept is owner or getattr(kept, "base", None) is owner:
-                return True
-        return any(child.retains(array) for child in self.calls) if self.calls else False
+        pending = [self]
+        while pending:
+            ctx = pending.pop()
+            for kept in ctx.saved:
+                if kept is owner or getattr(kept, "base", None) is owner:
+                    return True
+            pending += ctx.calls
+        return False
 
 
 class Tape:

@@ -1,6 +1,7 @@
 """Gradient checking: is the backward pass right, and if not, what is wrong with it?"""
 
 from npnet.gradcheck.check import check_gradients
+from npnet.gradcheck.contract import check_layer
 from npnet.gradcheck.report import Diagnosis, Element, Report, TensorReport, Verdict, Violation
 
 __all__ = [
@@ -10,5 +11,5 @@ __all__ = [
     "TensorReport",
     "Verdict",
     "Violation",
-    "check_gradients",
+    "check_gradients", "check_layer",
 ]

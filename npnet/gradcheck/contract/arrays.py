@@ -14,7 +14,7 @@ from npnet.typing import Array
 
 
 def shapes_and_dtypes(specimen: Specimen) -> Iterator[str]:
-    """Check that outputs and gradients have the dtype of the inputs, gradients their tensors' shapes."""
+    """Check that results have the inputs' dtype, and gradients their tensors' shapes."""
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
         layer = specimen.fresh(dtype)
         inputs = specimen.arrays(dtype)
@@ -101,7 +101,7 @@ def only_float32(array: Array, where: Array) -> bool:
 
 
 def memory_layout(specimen: Specimen) -> Iterator[str]:
-    """Check that strides, Fortran order and read-only flags of inputs and upstream make no difference."""
+    """Check that strides, Fortran order and read-only flags make no difference."""
     want = specimen.reference
     for name, arrange in LAYOUTS.items():
         for what in ("inputs", "upstream gradient"):

@@ -69,7 +69,7 @@ def reductions_agree(specimen: LossSpecimen) -> Iterator[str]:
 
 
 def sample_weights(specimen: LossSpecimen) -> Iterator[str]:
-    """Check that a weight of 2 equals the sample given twice, a weight of 0 equals leaving it out."""
+    """Check that a weight of 2 equals the sample given twice, and 0 leaving it out."""
     n = specimen.samples
     if not n or specimen.weight is not None:
         return

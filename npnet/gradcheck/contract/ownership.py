@@ -116,7 +116,7 @@ def outputs_not_reused(specimen: Specimen) -> Iterator[str]:
 
 
 def outputs_writable(specimen: Specimen) -> Iterator[str]:
-    """Check that writing into the output between forward and backward does not change the gradients."""
+    """Check that the caller may write into the output before backward runs."""
     layer = specimen.fresh()
     inputs = specimen.arrays()
     output, tape = layer.record(*inputs, rng=specimen.generator())

@@ -38,7 +38,7 @@ def inference_repeats(specimen: Specimen) -> Iterator[str]:
 
 
 def recording_repeats(specimen: Specimen) -> Iterator[str]:
-    """Check that the same input and random numbers give the same pass, on fresh tapes of one layer."""
+    """Check that the same input and random numbers give the same pass on a fresh tape."""
     layer = specimen.fresh()
     specimen.run(layer)
     specimen.run(layer, specimen.others())
@@ -96,7 +96,7 @@ def linear_backward(specimen: Specimen) -> Iterator[str]:
 
 
 def two_calls(specimen: Specimen) -> Iterator[str]:
-    """Check that two calls of one layer and then both backward passes, in either order, do not mix."""
+    """Check that two calls and then both backward passes, in either order, do not mix."""
     both = (specimen.arrays(), specimen.others())
     layer = specimen.fresh()
     alone = [_one_of_two(specimen, specimen.fresh(), both[i], i).run() for i in (0, 1)]
@@ -207,7 +207,7 @@ def used_twice(specimen: Specimen) -> Iterator[str]:
 
 
 def flat_store(specimen: Specimen) -> Iterator[str]:
-    """Check that with parameters gathered by an optimizer, the gradients land in its flat vector."""
+    """Check that gradients land in the flat vector of an optimizer."""
     layer = specimen.fresh()
     parameters = list(layer.parameters())
     if not parameters:

@@ -53,7 +53,7 @@ def state_dict(specimen: Specimen) -> Iterator[str]:
 
 
 def deep_copy(specimen: Specimen) -> Iterator[str]:
-    """Check that copy.deepcopy gives an independent layer that computes the same."""
+    """Check that a deep copy is an independent layer that computes the same."""
     layer = specimen.fresh()
     want = [y.copy() for y in specimen.infer(layer)]
     try:

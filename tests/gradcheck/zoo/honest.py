@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,7 @@ from npnet.ops.softmax import softmax, softmax_grad
 class Honest(NamedTuple):
     make: Callable[[], Any]
     inputs: tuple[Any, ...]
-    options: dict[str, Any] = {}
+    options: Mapping[str, Any] = MappingProxyType({})
 
 
 class Elementwise(npnet.Layer):
