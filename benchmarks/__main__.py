@@ -82,7 +82,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (OSError, ValueError) as error:
         parser.error(str(error))
     rounds = args.rounds or (5 if args.quick else Pace.rounds)
-    pace = Pace(rounds, 0.02, 0.02, 0.05) if args.quick else Pace(rounds)
+    pace = Pace(rounds)
+    if args.quick:
+        pace = Pace(rounds, turn=0.02, settle=0.02, warm=0.05, limit=2.0)
     options = Options(pace, args.quick, mlps)
 
     def wanted(case: Case) -> list[str]:
@@ -110,12 +112,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name, who in everyone.items()
     }
     settings = {
-        "command": shlex.join(["python", "-m", "benchmarks", *(argv or sys.argv[1:])]),
+        "command": shlex.join(
+            ["python", "-m", "benchmarks", *(sys.argv[1:] if argv is None else argv)]
+        ),
         "taken": datetime.datetime.now().astimezone().isoformat(timespec="minutes"),
         "rounds": rounds,
         "quick": args.quick,
     }
-    report = Report(settings, {}, versions)
+    report = Report(settings, {"load_before": machine.load()}, versions)
     interrupted = False
     with Children() as children:
         try:
@@ -126,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             interrupted = True
             print("interrupted; what was measured so far is reported", file=sys.stderr)
-    report.machine = machine.describe()
+    report.machine |= machine.describe()
 
     args.out.mkdir(parents=True, exist_ok=True)
     report.save(args.out / "report.json")

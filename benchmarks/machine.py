@@ -37,6 +37,11 @@ def threads() -> int:
     return int(os.environ.get("OMP_NUM_THREADS") or usable_cpus())
 
 
+def load() -> float | None:
+    """Return the load average of the last minute, where the system tells."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
 def describe() -> dict[str, Any]:
     """Return what is known about the machine and NumPy, for the report.
 
@@ -59,7 +64,7 @@ def describe() -> dict[str, Any]:
         "threads": threads(),
         "variables": {name: os.environ.get(name) for name in _VARIABLES},
         "thread_pools": _thread_pools(),
-        "load": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else None,
+        "load": load(),
         "npnet": _npnet_config(),
     }
 

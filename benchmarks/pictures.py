@@ -35,14 +35,15 @@ def draw(outcomes: list[Outcome], folder: Path) -> list[Path]:
         mine = [o for o in outcomes if o.group == group and _reference(o)]
         if mine:
             figures[group] = _dots(group, mine)
-    curves: dict[str, list[tuple[int, Outcome]]] = {}
+    curves: dict[tuple[str, str], list[tuple[int, Outcome]]] = {}
     for outcome in outcomes:
         if outcome.group == "scaling":
-            curve, network, value = outcome.name.split(":")
-            curves.setdefault(f"{curve}:{network}", []).append((int(value), outcome))
-    for name, points in curves.items():
-        curve, network = name.split(":")
-        figures[f"scaling-{curve}-{network.replace('...', '')}"] = _curve(curve, network, points)
+            point, network = outcome.name.split(":")
+            curve, value = point.split("=")
+            curves.setdefault((curve, network), []).append((int(value), outcome))
+    for (curve, network), points in curves.items():
+        name = f"scaling-{curve}" if curve != "batch" else f"scaling-batch-{network}"
+        figures[name] = _curve(curve, network, points)
     paths = []
     for name, figure in figures.items():
         paths.append(folder / f"{name}.png")

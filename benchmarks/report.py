@@ -11,6 +11,8 @@ from typing import Any
 from benchmarks.case import Figure, Outcome
 
 FORMAT = 1
+BUSY = 0.5
+"""Load average from which on a report warns."""
 _MANY = 5  # more figures than this stand in rows
 
 
@@ -75,10 +77,15 @@ class Report:
         numpy = f"NumPy {machine['numpy']} with {machine['blas']}"
         lines = [
             f"Taken {settings['taken']} by `{settings['command']}`: {settings['rounds']} rounds, "
-            f"{machine['threads']} threads each, load average {machine['load']} in the end.",
+            f"{machine['threads']} threads each.",
             f"{machine['processor']}, {machine['cpus']} processors, {machine['memory_gib']} GiB; "
             f"{machine['system']}; Python {machine['python']}, {numpy}.",
         ]
+        if (machine.get("load_before") or 0) > BUSY:
+            lines.append(
+                f"**The machine was busy**: its load average was {machine['load_before']} before "
+                "the start. Do not trust these numbers; repeat on a quiet machine."
+            )
         pools = machine.get("thread_pools")
         lines += [f"Thread pools here: {'; '.join(pools)}."] if pools else []
         return [*lines, table(["contender", "version"], self.contenders.items())]
@@ -140,8 +147,8 @@ def _targets(outcomes: list[Outcome]) -> list[str]:
         return []
     return [
         "## Targets",
-        "A ratio is that of the medians, the quartiles over the rounds beside it; `?` where the "
-        "target lies between the quartiles.",
+        "The median of the rounds, with the quartiles beside it; `?` where the target lies between "
+        "these.",
         table(["case", "figure", "measured", "at most", "verdict"], rows),
     ]
 
@@ -172,10 +179,10 @@ def _ratios(outcomes: list[Outcome]) -> list[str]:
     if not names:
         return []
     if len(names) > _MANY:
-        head = ["ratio (quartiles)", *texts]
+        head = ["figure (quartiles)", *texts]
         rows = [(name, *(found.get(name, "") for found in texts.values())) for name in names]
     else:
-        head = ["ratio (quartiles)", *names]
+        head = ["figure (quartiles)", *names]
         rows = [(case, *(found.get(name, "") for name in names)) for case, found in texts.items()]
     return [table(head, rows)]
 
@@ -187,10 +194,8 @@ def _remarks(outcomes: list[Outcome]) -> list[str]:
         for name, result in outcome.results.items():
             if result.status != "ok":
                 text = f"{name} {result.status}: {result.reason}"
-            elif result.note and not result.note.startswith("test accuracy"):
-                text = f"{name}: {result.note}"
             elif result.note:
-                text = f"{name}: {result.note} ({outcome.group}/{outcome.name})"
+                text = f"{name}: {result.note}"
             else:
                 continue
             where.setdefault(text, []).append(f"{outcome.group}/{outcome.name}")

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+CHUNKS = 7
+
 
 def nothing() -> None:
     """Do nothing."""
@@ -45,11 +47,12 @@ class Run:
     note: str = ""
 
     def turn(self, calls: int, settle: float = 0.0) -> float:
-        """Time `calls` calls.
+        """Time `calls` calls, in some chunks of equal length.
 
         Parameters
         ----------
         calls : int
+            Rounded down to full chunks.
         settle : float
             Seconds of calls before the clock starts, at least one call: the caches fill, and the
             predecessor's idle threads stop spinning. 0 for none.
@@ -57,9 +60,12 @@ class Run:
         Returns
         -------
         float
-            Seconds per call.
+            Seconds per call: the median of the chunks, so that a short interruption by something
+            else on the machine does not count, but what recurs does, like garbage collection.
         """
         call = self.call
+        chunks = min(CHUNKS, calls)
+        means = []
         with self.around():
             if settle:
                 until = time.perf_counter() + settle
@@ -67,11 +73,13 @@ class Run:
                 while time.perf_counter() < until:
                     call()
                 self.finish()
-            start = time.perf_counter()
-            for _ in range(calls):
-                call()
-            self.finish()
-            return (time.perf_counter() - start) / calls
+            for _ in range(chunks):
+                start = time.perf_counter()
+                for _ in range(calls // chunks):
+                    call()
+                self.finish()
+                means.append((time.perf_counter() - start) / (calls // chunks))
+        return statistics.median(means)
 
 
 @dataclass(frozen=True)
@@ -88,12 +96,15 @@ class Pace:
         Seconds of calls before each turn, not timed.
     warm : float
         Seconds of calls before the first round.
+    limit : float
+        Seconds after which no further round begins, once there are three.
     """
 
     rounds: int = 15
     turn: float = 0.05
     settle: float = 0.03
     warm: float = 0.3
+    limit: float = 60.0
 
 
 def race(
@@ -137,7 +148,10 @@ def race(
                 calls[name] = max(1, round(pace.turn / max(once, 1e-9)))
                 seconds[name] = []
         order = random.Random(seed)
-        for _ in range(pace.rounds):
+        late = time.perf_counter() + pace.limit
+        for round_ in range(pace.rounds):
+            if round_ >= 3 and time.perf_counter() > late:
+                break
             for name in order.sample(list(seconds), len(seconds)):
                 taken = attempt(name, calls[name], pace.settle)
                 if name in seconds:
@@ -166,7 +180,9 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def ratio(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """Return a / b: the lower quartile over the rounds, the ratio of medians, the upper quartile.
+    """Return the quartiles of a / b, round by round.
+
+    What slows a whole round down cancels, unlike in a ratio of medians.
 
     Parameters
     ----------
@@ -176,10 +192,10 @@ def ratio(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
     Returns
     -------
     tuple of float
+        Lower quartile, median, upper quartile.
     """
     pairs = zip(a, b if len(b) > 1 else [b[0]] * len(a), strict=True)
-    low, _, high = quartiles([x / y for x, y in pairs])
-    return low, statistics.median(a) / statistics.median(b), high
+    return quartiles([x / y for x, y in pairs])
 
 
 def reason(error: BaseException) -> str:

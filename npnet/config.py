@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -56,6 +55,8 @@ def show_config() -> None:
 
 
 def _version(distribution: str) -> str:
+    from importlib import metadata  # loads much
+
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npnet.convert import as_gradient
-from npnet.errors import NpnetError, TapeError
+from npnet.errors import NpnetError, ShapeError, TapeError
 from npnet.parameter import Parameter
 from npnet.random import default_generator
 from npnet.typing import Array, ArrayLike
@@ -107,6 +107,8 @@ class Context:
         """
         child = Context(layer, self.recording, self.training, self._rng)
         output = layer.forward(child, *inputs)
+        if output is None:
+            raise ShapeError("forward returned None; it must return an array", layer)
         if self.recording:
             self.calls.append(child)
         return output

@@ -30,7 +30,7 @@ def floating_dtype(value: ArrayLike) -> np.dtype[Any]:
     """
     dtype = getattr(value, "dtype", None)
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
-        return dtype
+        return dtype.newbyteorder("=")
     return np.dtype(np.float32)
 
 
@@ -72,7 +72,7 @@ def real_array(value: ArrayLike, what: str, layer: Any = None) -> Array:
 
 def owned_floats(value: ArrayLike, dtype: DtypeLike | None = None) -> Array:
     """Copy `value` into a contiguous floating array."""
-    dtype = np.dtype(dtype or floating_dtype(value))
+    dtype = np.dtype(dtype or floating_dtype(value)).newbyteorder("=")
     if dtype.kind != "f":
         raise DtypeError(f"a parameter holds floating-point numbers, not {dtype}")
     return np.array(real_array(value, "parameter"), dtype=dtype, order="C")

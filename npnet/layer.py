@@ -13,7 +13,7 @@ import numpy as np
 
 from npnet.context import Context, Tape
 from npnet.convert import as_input, as_output
-from npnet.errors import NpnetError
+from npnet.errors import ArgumentError, NpnetError
 from npnet.members import Members
 from npnet.parameter import Parameter
 from npnet.random import as_generator
@@ -232,4 +232,8 @@ class Layer(Members):
         Summary
             Prints as a table.
         """
+        if not isinstance(input_shape, tuple | list):
+            raise ArgumentError(
+                f"summary expects the shape of one sample, such as (784,), got {input_shape!r}"
+            )
         return summarize(self, (batch_size, *input_shape))

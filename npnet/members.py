@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from npnet.errors import ArgumentError, NameTypoError
+from npnet.errors import ArgumentError
 from npnet.parameter import Parameter
+from npnet.sealed import Sealed
 from npnet.typing import Array, ArrayLike
 
 if TYPE_CHECKING:
@@ -31,40 +32,25 @@ class Buffer:
         self.data: Array = np.array(data)
 
 
-class _Sealing(type):
-    """Close an object's set of attributes when its constructor returns, so that typos raise."""
-
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-        layer = super().__call__(*args, **kwargs)
-        object.__setattr__(layer, "_sealed", True)
-        return layer
-
-
-class Members(metaclass=_Sealing):
+class Members(Sealed):
     """Parameters, buffers and layers, registered by assignment to attributes."""
 
     _parameters: dict[str, Parameter]
     _buffers: dict[str, Array]
     _layers: dict[str, Layer]
-    _sealed: bool
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Make the registries, so that a constructor can assign at once."""
         layer = super().__new__(cls)
         for name in ("_parameters", "_buffers", "_layers"):
             object.__setattr__(layer, name, {})
-        object.__setattr__(layer, "_sealed", False)
         return layer
 
-    def __setattr__(self, name: str, value: Any) -> None:
-        if self._sealed and not hasattr(self, name):
-            from difflib import get_close_matches
+    def __init__(self) -> None:
+        """Take no arguments; a subclass's constructor names its own."""
 
-            close = get_close_matches(name, vars(self), 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise NameTypoError(
-                f"has no attribute {name!r}{hint} (new attributes are made in __init__ only)", self
-            )
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)  # refuses typos
         self._register(name, value)
 
     def _register(self, name: str, value: Any) -> None:

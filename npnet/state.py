@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -34,7 +34,9 @@ def named_state(layer: Members) -> dict[str, Parameter | Array]:
 def load_state(layer: Members, state: Mapping[str, ArrayLike], strict: bool) -> LoadResult:
     """Copy `state` into a layer after checking all of it; see `Layer.load_state_dict`."""
     own = named_state(layer)
-    arrays = {name: np.asarray(value) for name, value in state.items()}
+    if not isinstance(state, Mapping):
+        raise StateError(f"expected a mapping of names to arrays, got {type(state).__name__}")
+    arrays = {name: _as_array(name, value) for name, value in state.items()}
     missing = [name for name in own if name not in arrays]
     unexpected = [name for name in arrays if name not in own]
     problems = []
@@ -54,6 +56,15 @@ def load_state(layer: Members, state: Mapping[str, ArrayLike], strict: bool) -> 
         target = mine.data if isinstance(mine, Parameter) else mine
         target[...] = array
     return LoadResult(missing, unexpected)
+
+
+def _as_array(name: str, value: Any) -> Array:
+    if hasattr(value, "detach"):  # a PyTorch parameter
+        value = value.detach()
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise StateError(f"{name} cannot be read as an array: {error}") from error
 
 
 def convert_state(layer: Members, dtype: DtypeLike) -> None:

@@ -123,13 +123,22 @@ def unique(parameters: Iterable[Parameter]) -> list[Parameter]:
     ArgumentError
         If something else than a Parameter is among them.
     """
-    if isinstance(parameters, Parameter):
-        parameters = [parameters]
-    found = list(parameters)
+    found = [parameters] if isinstance(parameters, Parameter) else as_list(parameters)
     for p in found:
         if not isinstance(p, Parameter):
             raise ArgumentError(f"expected npnet.Parameter objects, got {type(p).__name__}")
     return list(dict.fromkeys(found))
+
+
+def as_list(parameters: Any) -> list[Any]:
+    """List what an argument ``parameters`` holds, with a hint for frequent mistakes."""
+    if isinstance(parameters, Iterable):
+        return list(parameters)
+    hint = ""
+    if callable(parameters):
+        holder = hasattr(parameters, "parameters")
+        hint = "; pass model.parameters()" if holder else "; call it: model.parameters()"
+    raise ArgumentError(f"expected parameters, got {type(parameters).__name__}{hint}")
 
 
 def flat_grads(parameters: Iterable[Parameter]) -> list[Array]:

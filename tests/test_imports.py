@@ -15,7 +15,7 @@ ROOT = Path(npnet.__file__).parent
 # A module may import from its own floor's package and from those below. (Design, section 5.)
 FLOORS = [
     {"errors", "typing", "_version"},
-    {"random", "schedules", "ops", "convert"},
+    {"random", "schedules", "ops", "convert", "arguments", "sealed"},
     {"parameter", "init"},
     {"members", "context", "store"},
     {"state", "summary"},
@@ -30,7 +30,8 @@ FLOORS = [
     {"__init__"},
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
-HEAVY = ("scipy", "matplotlib", "tqdm", "numba", "torch", "hypothesis", "pytest", "urllib.request")
+HEAVY = [*"scipy matplotlib tqdm numba torch hypothesis pytest".split(), "urllib.request",
+         "importlib.metadata", "email", "socket"]  # fmt: skip
 
 
 def package_of(path):
@@ -83,7 +84,17 @@ def test_layer_files_do_not_import_each_other():
 def test_optimizers_see_only_parameters():
     for path in (ROOT / "optim").glob("*.py"):
         seen = {m.split(".")[1] for m in imported(path) if m.startswith("npnet.")}
-        assert seen <= {"optim", "parameter", "store", "ops", "errors", "typing", "schedules"}, path
+        assert seen <= {
+            "optim",
+            "parameter",
+            "store",
+            "ops",
+            "errors",
+            "typing",
+            "schedules",
+            "arguments",
+            "sealed",
+        }, path
 
 
 def run(code, **env):

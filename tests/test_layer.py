@@ -303,6 +303,69 @@ def test_forward_that_returns_nothing():
         npnet.Layer()(np.ones(2))
 
 
+def test_layers_without_arguments_take_none():
+    for kind in (npnet.ReLU, npnet.Tanh, npnet.Identity):
+        with pytest.raises(TypeError):
+            kind(inplace=True)
+        with pytest.raises(TypeError):
+            kind("junk")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda: npnet.Dropout("a"), lambda: npnet.LeakyReLU("a"), lambda: npnet.Softplus(np.nan),
+     lambda: npnet.Softplus(0), lambda: npnet.Softmax(None), lambda: npnet.Flatten(1.5),
+     lambda: npnet.ELU(None), lambda: npnet.GELU("fast"), lambda: npnet.ReLU().summary(2)],
+)  # fmt: skip
+def test_bad_constructor_arguments(make):
+    with pytest.raises(ArgumentError):
+        make()
+
+
+@pytest.mark.parametrize("activation", [npnet.ReLU, npnet.LeakyReLU, npnet.Tanh, npnet.Softmax])
+def test_a_layer_of_another_dtype_next_to_an_activation(activation, rng):
+    model = npnet.Sequential(
+        npnet.Linear(3, 4), activation(), npnet.Linear(4, 2, dtype=np.float64), activation()
+    )
+    y, tape = model.record(rng.normal(size=(5, 3)))
+    assert y.dtype == np.float64
+    dx = tape.backward(np.ones((5, 2)), input_grad=True)
+    assert dx.dtype == np.float32
+
+
+def test_big_endian_input(rng):
+    x = rng.normal(size=20)
+    for dtype in (">f4", ">f8"):
+        y, tape = npnet.ReLU().record(x.astype(dtype))
+        dx = tape.backward(np.ones(20), input_grad=True)
+        np.testing.assert_array_equal(dx, (x > 0).astype(float))
+        assert npnet.Parameter(x.astype(dtype)).dtype.isnative
+
+
+def test_a_child_that_forgets_to_return():
+    class NoOutput(npnet.ReLU):
+        def forward(self, ctx, x):
+            super().forward(ctx, x)
+
+    class NoGradient(npnet.ReLU):
+        def backward(self, ctx, grad):
+            super().backward(ctx, grad)
+
+    with pytest.raises(ShapeError, match=r"NoOutput.*'1'.*forward returned None"):
+        npnet.Sequential(npnet.Linear(2, 2), NoOutput(), npnet.ReLU())(np.ones((1, 2)))
+    _, tape = npnet.Sequential(npnet.Linear(2, 2), NoGradient()).record(np.ones((1, 2)))
+    with pytest.raises(ShapeError, match=r"NoGradient.*'1'.*no gradient"):
+        tape.backward(np.ones((1, 2)))
+
+
+def test_state_that_cannot_be_read():
+    layer = npnet.Linear(1, 1)
+    with pytest.raises(StateError, match="mapping"):
+        layer.load_state_dict(None)
+    with pytest.raises(StateError, match="bias cannot be read"):
+        layer.load_state_dict({"weight": [[1.0]], "bias": [[1.0], [1.0, 2.0]]})
+
+
 def test_scalar_output():
     class Total(npnet.Layer):
         def forward(self, ctx, x):

@@ -77,14 +77,14 @@ class _Training:
         import jax
 
         def step(params: Any, moments: Any, x: Any, y: Any) -> Any:
-            grads = jax.grad(_loss)(params, x, y)
-            return _update("adam", lr, params, moments, grads)
+            loss, grads = jax.value_and_grad(_loss)(params, x, y)
+            return _update("adam", lr, params, moments, grads), loss
 
         self.state = _state(_params(mlp))
         self._step = jax.jit(step, donate_argnums=(0, 1))
 
     def step(self, x: Any, y: Any) -> None:
-        self.state = self._step(*self.state, x, y)
+        self.state, self.loss = self._step(*self.state, x, y)
 
     def run(self, call: Any) -> Run:
         import jax

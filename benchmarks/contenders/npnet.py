@@ -85,11 +85,12 @@ class Npnet(Contender):
     def _kernels(self) -> Iterator[None]:
         from npnet import ops
 
+        before = ops.active()
         ops.use("numba" if self.fast else "numpy")
         try:
             yield
         finally:
-            ops.use("auto")
+            ops.use(before)
 
 
 def _model(mlp: MLP) -> Any:

@@ -34,6 +34,6 @@ def cases(options: Options) -> Iterator[Case]:
 
 
 def _case(curve: str, value: int, mlp: MLP) -> Case:
-    """Return one point; its name is curve, network and value, as `pictures` reads it."""
-    network = {"width": "256-width-width-10", "depth": "256-128...-10"}.get(curve, mlp.network)
-    return step_case("scaling", f"{curve}:{network}:{value}", mlp, CONTENDERS, targets=False)
+    """Return one point; its name is curve=value:network, as `pictures` reads it."""
+    network = {"width": "256-w-w-10", "depth": "256-128*d-10"}.get(curve, mlp.network)
+    return step_case("scaling", f"{curve}={value}:{network}", mlp, CONTENDERS, targets=False)

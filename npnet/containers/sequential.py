@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from npnet.context import Context
-from npnet.errors import ArgumentError
+from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
 
 
@@ -82,8 +82,12 @@ class Sequential(Layer):
         calls, wanted = ctx.calls, ctx.needs_input_grad
         learning = (i for i, call in enumerate(calls) if call.layer.dtype is not None)
         stop = 0 if wanted else next(learning, len(calls))
+        behind: Layer = self
         while len(calls) > stop:
             call = calls.pop()
+            if grad is None:
+                raise ShapeError("backward gave no gradient to the layer before it", behind)
+            behind = call.layer
             grad = call.backward(grad, needs_input_grad=wanted or len(calls) > stop)
         return grad if wanted else None
 
@@ -91,6 +95,11 @@ class Sequential(Layer):
     def takes_integers(self) -> bool:  # type: ignore[override]
         """Whether the first layer takes indices."""
         return any(layer.takes_integers for layer in list(self)[:1])
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Tell type checkers that named layers are attributes."""
 
     def __len__(self) -> int:
         return len(self._layers)

@@ -11,5 +11,6 @@ __all__ = [
     "TensorReport",
     "Verdict",
     "Violation",
-    "check_gradients", "check_layer",
+    "check_gradients",
+    "check_layer",
 ]

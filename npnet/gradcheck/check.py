@@ -31,6 +31,7 @@ from npnet.typing import Array, ArrayLike, DtypeLike, Rng
 MODES = ("full", "sample", "directional")
 _EPS32 = float(np.finfo(np.float32).eps)
 _UNDERFLOW32 = 1e-36
+_CHANGING = ("stale state", "non-deterministic")
 _CONFIRMED = 16  # elements of each tensor on which the complex step is tried
 
 
@@ -344,7 +345,8 @@ def _by_elements(
     if confirmed:
         report.notes.append(f"complex steps confirm {confirmed} of {tried} elements tried")
     if report.failing:
-        report.diagnosis += diagnose(point, evidence)
+        known = {d.tensor for d in report.diagnosis if d.kind in _CHANGING}
+        report.diagnosis += diagnose(point, evidence, known)
 
 
 def _look_again(

@@ -252,15 +252,15 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
     central = (forward * right + backward * left) / (right + left)
     depends = (usable[..., None] & ((above != here) | (below != here))).any(axis=1)
 
-    # Rounding noise of the outputs: assumed from their size, and seen where steps are so small
-    # that nothing else bends the function.
-    lowest = usable & (h <= finest[:, None] * _RATIO**3)
-    bend = np.abs(forward - backward) * np.minimum(right, left)
-    bend[~lowest] = 0.0
-    seen = 2 * bend.max(axis=1, initial=0.0)
+    # Rounding noise of the outputs: assumed from their size, and seen at the smallest steps.
     largest = np.where(usable[..., None], np.maximum(np.abs(above), np.abs(below)), 0.0)
     assumed = _ROUNDING * function.eps * np.maximum(largest, np.abs(here)) * depends[:, None]
-    noise = (np.maximum(assumed, seen[:, None]) @ weights) / h[..., None]
+    bends = np.abs(forward - backward) * np.minimum(right, left)
+    bends[~usable] = 0.0
+    seen = _seen_noise(bends @ weights, h >= finest[:, None])
+    grains = _grains(np.abs(above - here), np.abs(below - here), usable, largest) @ weights
+    noise = assumed @ weights + np.maximum(seen, grains)[:, None]
+    noise /= h[..., None]
     noise[~usable] = np.inf
 
     slope, size = central @ r, np.abs(central) @ weights  # axes (line, level, upstream)
@@ -277,6 +277,41 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
         value, error + 16 * EPS * size, size, outputs / lines.size[first:last, None],
         lower, upper, jumps, np.ones(len(scale), bool),
     )  # fmt: skip
+
+
+def _seen_noise(bends: Array, useful: Array) -> Array:
+    """Return how far the function strays from a line at the smallest steps.
+
+    Noise is the same at every step; a kink grows with the step and curvature with its square. So
+    all steps count, from the smallest up, until the bends have begun to grow. Axes of `bends`:
+    (line, level, upstream).
+    """
+    noise = np.zeros((bends.shape[0], bends.shape[2]))
+    counts = np.zeros(bends.shape[0], int)
+    going = np.ones(noise.shape, bool)
+    for i in range(bends.shape[1] - 1, -1, -1):
+        here = useful[:, i]
+        going &= ~here[:, None] | (counts < 3)[:, None] | (bends[:, i] <= 4 * noise)
+        noise = np.where(going & here[:, None], np.maximum(noise, bends[:, i]), noise)
+        counts += here
+    return 2 * noise
+
+
+def _grains(above: Array, below: Array, usable: Array, largest: Array) -> Array:
+    """Return the steps in which outputs move that are differences of larger, rounded numbers.
+
+    1 - cos(x) moves in steps of 1e-16 however small x is. Such steps are powers of two, both
+    sides move, and they are tiny beside what the output can become: other staircases are real.
+    Axes of the arguments: (line, level, output).
+    """
+    moves = np.concatenate([above, below], axis=1)
+    moves[~np.concatenate([usable, usable], axis=1)] = 0.0
+    smallest = np.where(moves > 0, moves, np.inf).min(axis=1)
+    still = (usable[..., None] & (above == 0) & (below == 0)).any(axis=1)
+    sides = ((above == smallest[:, None]) & (below > 0)) | ((below == smallest[:, None]) & (above > 0))
+    rounded = np.isfinite(smallest) & (np.frexp(smallest)[0] == 0.5) & sides.any(axis=1) & still
+    rounded &= smallest <= 2.0**-26 * largest.max(axis=1)
+    return np.where(rounded, smallest, 0.0)
 
 
 def _vote(slope: Array, noise: Array) -> tuple[Array, Array, Array]:

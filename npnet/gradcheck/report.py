@@ -88,6 +88,7 @@ KINDS = (
     "not summed",  # a parameter's gradient holds one sample instead of the sum over the batch
     "missing term",  # analytic and numerical differ by a recognisable term
     "missing factor",  # they differ by a recognisable factor that varies from element to element
+    "nonlinear",  # wrong for large upstream gradients only
     "upstream ignored",  # backward does not use the gradient that it is given
     "swapped",  # the gradient of one tensor is stored as that of another
     "zero",  # zero, or never set, where it should not be
@@ -101,7 +102,8 @@ KINDS = (
     "float32",  # computed in float32 on the way
     "non-deterministic",  # two identical calls differ
     "raised",  # forward or backward raises, or returns what is no array of the right shape
-    "unknown",  # wrong, and no pattern fits
+    "formula",  # wrong throughout, in no known pattern
+    "unknown",  # partly wrong, in no known pattern
 )
 
 
@@ -247,6 +249,7 @@ class Report:
     check_gradients: Tanh() passed
     tensor  shape  ok  wrong  kink  noise
     input   (4,)    4      0     0      0
+    note: complex steps confirm 4 of 4 elements tried
     """
 
     subject: str

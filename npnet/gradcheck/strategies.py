@@ -250,6 +250,7 @@ def _allowed(
     low: float, high: float, avoid: Sequence[float], distance: float
 ) -> list[tuple[float, float]]:
     """Return the closed intervals that are left of low to high."""
+    distance *= 1 + 1e-6  # rounding, to float32 as well, must not come nearer
     pieces, start = [], low
     for kink in sorted(avoid):
         end = min(kink - distance, high)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
+from npnet.arguments import real_number
 from npnet.context import Context
 from npnet.errors import ArgumentError
 from npnet.layer import Layer
@@ -36,7 +35,7 @@ class ReLU(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad * dy/dx."""
         (y,) = ctx.saved
-        return ops.relu_grad(grad, y, np.empty_like(grad))
+        return ops.relu_grad(grad, y, np.empty_like(y))
 
 
 class LeakyReLU(Layer):
@@ -61,7 +60,7 @@ class LeakyReLU(Layer):
 
     def __init__(self, negative_slope: float = 0.01) -> None:
         super().__init__()
-        self.negative_slope = _finite("LeakyReLU", "negative_slope", negative_slope)
+        self.negative_slope = real_number(self, "negative_slope", negative_slope)
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute y; keep x."""
@@ -71,7 +70,7 @@ class LeakyReLU(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad * dy/dx."""
         (x,) = ctx.saved
-        return ops.leaky_relu_grad(grad, x, self.negative_slope, np.empty_like(grad))
+        return ops.leaky_relu_grad(grad, x, self.negative_slope, np.empty_like(x))
 
     def extra_repr(self) -> str:
         """Return the slope."""
@@ -99,7 +98,7 @@ class ELU(Layer):
 
     def __init__(self, alpha: float = 1.0) -> None:
         super().__init__()
-        self.alpha = _finite("ELU", "alpha", alpha)
+        self.alpha = real_number(self, "alpha", alpha)
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute y; keep x."""
@@ -109,7 +108,7 @@ class ELU(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad * dy/dx."""
         (x,) = ctx.saved
-        return ops.elu_grad(grad, x, self.alpha, np.empty_like(grad))
+        return ops.elu_grad(grad, x, self.alpha, np.empty_like(x))
 
     def extra_repr(self) -> str:
         """Return alpha."""
@@ -156,7 +155,7 @@ class GELU(Layer):
         """Return grad * dy/dx."""
         (x,) = ctx.saved
         derivative = ops.gelu_grad if self.approximate == "none" else ops.gelu_tanh_grad
-        return derivative(grad, x, np.empty_like(grad))
+        return derivative(grad, x, np.empty_like(x))
 
     def extra_repr(self) -> str:
         """Return the kind of approximation."""
@@ -186,7 +185,7 @@ class SiLU(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad * dy/dx."""
         (x,) = ctx.saved
-        return ops.silu_grad(grad, x, np.empty_like(grad))
+        return ops.silu_grad(grad, x, np.empty_like(x))
 
 
 class Sigmoid(Layer):
@@ -212,7 +211,7 @@ class Sigmoid(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad * dy/dx."""
         (y,) = ctx.saved
-        return ops.sigmoid_grad(grad, y, np.empty_like(grad))
+        return ops.sigmoid_grad(grad, y, np.empty_like(y))
 
 
 class Tanh(Layer):
@@ -238,7 +237,7 @@ class Tanh(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad * dy/dx."""
         (y,) = ctx.saved
-        return ops.tanh_grad(grad, y, np.empty_like(grad))
+        return ops.tanh_grad(grad, y, np.empty_like(y))
 
 
 class Softplus(Layer):
@@ -269,10 +268,10 @@ class Softplus(Layer):
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
-        if not beta > 0:
-            raise ArgumentError(f"Softplus expects a positive beta, got {beta!r}")
-        self.beta = _finite("Softplus", "beta", beta)
-        self.threshold = threshold
+        self.beta = real_number(self, "beta", beta, 0)
+        if self.beta == 0:
+            raise ArgumentError("Softplus expects a positive beta, got 0")
+        self.threshold = real_number(self, "threshold", threshold)
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute y; keep x."""
@@ -282,7 +281,7 @@ class Softplus(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad * dy/dx."""
         (x,) = ctx.saved
-        return ops.softplus_grad(grad, x, self.beta, self.threshold, np.empty_like(grad))
+        return ops.softplus_grad(grad, x, self.beta, self.threshold, np.empty_like(x))
 
     def extra_repr(self) -> str:
         """Return beta and threshold."""
@@ -312,10 +311,4 @@ class Softsign(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad * dy/dx."""
         (x,) = ctx.saved
-        return ops.softsign_grad(grad, x, np.empty_like(grad))
-
-
-def _finite(layer: str, name: str, value: float) -> float:
-    if not math.isfinite(value):
-        raise ArgumentError(f"{layer} expects a finite {name}, got {value!r}")
-    return value
+        return ops.softsign_grad(grad, x, np.empty_like(x))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from npnet.arguments import real_number
 from npnet.context import Context
-from npnet.errors import ArgumentError
 from npnet.layer import Layer
 from npnet.ops import elementwise as ops
 from npnet.typing import Array
@@ -41,9 +41,7 @@ class Dropout(Layer):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ArgumentError(f"Dropout expects a probability p from 0 to 1, got {p!r}")
-        self.p = p
+        self.p = real_number(self, "p", p, 0, 1)
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Multiply by a mask of zeros and 1 / (1 - p); keep the mask."""
@@ -61,7 +59,7 @@ class Dropout(Layer):
         if not ctx.saved:
             return grad
         (mask,) = ctx.saved
-        dx: Array = np.multiply(grad, mask, out=np.empty_like(grad))
+        dx: Array = np.multiply(grad, mask, out=np.empty_like(mask))
         return dx
 
     def extra_repr(self) -> str:

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
+from npnet.arguments import whole_number
 from npnet.context import Context
-from npnet.errors import ArgumentError, shape_error
+from npnet.errors import shape_error
 from npnet.init import uniform
 from npnet.layer import Layer
 from npnet.ops import elementwise as ops
@@ -65,11 +66,8 @@ class Linear(Layer):
         rng: Rng = None,
     ) -> None:
         super().__init__()
-        for name, size in (("in_features", in_features), ("out_features", out_features)):
-            if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1:
-                raise ArgumentError(f"Linear expects {name} to be a positive integer, got {size!r}")
-        self.in_features = int(in_features)
-        self.out_features = int(out_features)
+        self.in_features = whole_number(self, "in_features", in_features, 1)
+        self.out_features = whole_number(self, "out_features", out_features, 1)
         k = 1 / math.sqrt(in_features)
         rng = as_generator(rng)
         shape = (self.out_features, self.in_features)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from npnet.arguments import whole_number
 from npnet.context import Context
 from npnet.errors import shape_error
 from npnet.layer import Layer
@@ -60,8 +61,8 @@ class Flatten(Layer):
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1) -> None:
         super().__init__()
-        self.start_dim = start_dim
-        self.end_dim = end_dim
+        self.start_dim = whole_number(self, "start_dim", start_dim)
+        self.end_dim = whole_number(self, "end_dim", end_dim)
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Return a view of x where the memory order allows it; keep the shape."""

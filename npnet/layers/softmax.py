@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from npnet.arguments import whole_number
 from npnet.context import Context
 from npnet.errors import ShapeError
 from npnet.layer import Layer
@@ -16,10 +17,11 @@ class _AlongAxis(Layer):
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim = whole_number(self, "dim", dim)
 
     def _check(self, x: Array) -> None:
-        if not -x.ndim <= self.dim < x.ndim:
+        axes = max(x.ndim, 1)  # a scalar is a distribution over one class
+        if not -axes <= self.dim < axes:
             raise ShapeError(f"axis {self.dim} does not exist in an input of shape {x.shape}", self)
 
     def extra_repr(self) -> str:
@@ -63,7 +65,7 @@ class Softmax(_AlongAxis):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return y * (grad - sum(grad * y))."""
         (y,) = ctx.saved
-        return ops.softmax_grad(grad, y, self.dim, np.empty_like(grad))
+        return ops.softmax_grad(grad, y, self.dim, np.empty_like(y))
 
 
 class LogSoftmax(_AlongAxis):
@@ -100,4 +102,4 @@ class LogSoftmax(_AlongAxis):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad - exp(y) * sum(grad)."""
         (y,) = ctx.saved
-        return ops.log_softmax_grad(grad, y, self.dim, np.empty_like(grad))
+        return ops.log_softmax_grad(grad, y, self.dim, np.empty_like(y))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.errors import ArgumentError, DtypeError, TargetError, shape_error
+from npnet.arguments import real_number, whole_number
+from npnet.errors import ShapeError, TargetError, shape_error
 from npnet.losses.loss import Loss, LossValue, Terms
 from npnet.losses.weights import as_weight
 from npnet.ops import softmax as ops
@@ -22,8 +23,9 @@ class _ClassLoss(Loss):
         super().__init__(reduction)
         self.weight = None if weight is None else as_weight(self, weight, "weight")
         if self.weight is not None and self.weight.ndim != 1:
-            raise shape_error(self, "(num_classes,)", self.weight.shape, what="weight")
-        self.ignore_index = ignore_index
+            shape = self.weight.shape
+            raise ShapeError(f"expected class weights of shape (num_classes,), got {shape}")
+        self.ignore_index = whole_number(self, "ignore_index", ignore_index)
 
     def _class_axis(self, pred: Array) -> int:
         axis = min(1, pred.ndim - 1)
@@ -38,11 +40,6 @@ class _ClassLoss(Loss):
         """Return labels of shape (m,), all in range, and which count (None: all of them)."""
         classes = pred.shape[axis]
         expected = pred.shape[:axis] + pred.shape[axis + 1 :]
-        if target.dtype.kind not in "fiub":
-            raise DtypeError(
-                f"expected integer labels, got dtype {target.dtype}; number the classes from 0",
-                self,
-            )
         if target.shape != expected:
             hint = "labels are class numbers, one for each row of logits"
             raise shape_error(self, str(expected), target.shape, hint, what="target")
@@ -52,6 +49,8 @@ class _ClassLoss(Loss):
                 fractional = ~(np.floor(labels) == labels) | np.isinf(labels)
             if fractional.any():
                 raise TargetError(f"expected whole labels, got {labels[fractional][0]}", self)
+        if labels.dtype == np.uint64:  # would wrap around to negative numbers
+            labels = np.minimum(labels, np.uint64(classes))
         labels = labels.astype(np.intp, copy=False)
         wrong = (labels < 0) | (labels >= classes)
         if not wrong.any() and self.ignore_index < 0:
@@ -125,14 +124,7 @@ class CrossEntropyLoss(_ClassLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, ignore_index, reduction)
-        if not 0 <= label_smoothing <= 1:
-            raise ArgumentError(
-                f"CrossEntropyLoss expects label_smoothing from 0 to 1, got {label_smoothing!r}"
-            )
-        self.label_smoothing = label_smoothing
-        self._is_plain = (
-            self.weight is None and ignore_index < 0 and not label_smoothing and reduction == "mean"
-        )
+        self.label_smoothing = real_number(self, "label_smoothing", label_smoothing, 0, 1)
 
     def evaluate(
         self,
@@ -144,8 +136,10 @@ class CrossEntropyLoss(_ClassLoss):
         """Compute value, gradient and the weight of the mean in one go."""
         # The case of almost every training step, without the general one's detours.
         if (
-            self._is_plain
-            and sample_weight is None
+            self.weight is sample_weight is None
+            and self.ignore_index < 0
+            and self.reduction == "mean"
+            and not self.label_smoothing
             and type(pred) is type(target) is np.ndarray
             and pred.ndim == 2
             and pred.dtype.char in "fd"

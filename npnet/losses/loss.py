@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.convert import real_array
+from npnet.convert import floating_dtype, real_array
 from npnet.errors import ArgumentError, ShapeError, shape_error
 from npnet.losses.weights import as_factor
+from npnet.sealed import Sealed
 from npnet.typing import Array, ArrayLike
 
 
@@ -40,7 +41,7 @@ class LossValue(NamedTuple):
     weight: float
 
 
-class Loss:
+class Loss(Sealed):
     """Base of all losses.
 
     A subclass writes ``terms(pred, target, with_grad)``.
@@ -122,8 +123,10 @@ class Loss:
         -------
         LossValue
         """
-        pred = self._as_floats(pred)
-        values, weights, grad, axes = self.terms(pred, np.asarray(target), with_grad)
+        pred = real_array(pred, "prediction", self).astype(floating_dtype(pred), copy=False)
+        values, weights, grad, axes = self.terms(
+            pred, real_array(target, "target", self), with_grad
+        )
         if sample_weight is not None:
             factor = as_factor(self, sample_weight, values)
             values = values * factor
@@ -141,7 +144,9 @@ class Loss:
         total = float(np.add.reduce(values, axis=None, dtype=np.float64))
         if self.reduction == "sum":
             return LossValue(total, grad, weight)
-        if weight == 0:  # as PyTorch: nothing counts, so the mean is undefined
+        if weight == 0:  # as in PyTorch: nothing counts, so the mean is undefined
+            if grad is not None:
+                grad[grad != 0] = np.nan
             return LossValue(float("nan"), grad, weight)
         if grad is not None:
             grad *= 1 / weight
@@ -165,13 +170,8 @@ class Loss:
         """
         raise NotImplementedError(f"{type(self).__name__} has no terms(self, pred, ...)")
 
-    def _as_floats(self, pred: ArrayLike) -> Array:
-        array = real_array(pred, "prediction", self)
-        return array if array.dtype.kind == "f" else array.astype(np.float32)
-
     def _same_shape(self, pred: Array, target: Array) -> Array:
         """Check a target that must look like the prediction; never broadcast."""
-        target = real_array(target, "target", self)
         if target.shape != pred.shape:
             hint = "targets are never broadcast"
             if target.size == pred.size:

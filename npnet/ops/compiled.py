@@ -129,21 +129,21 @@ def _sgd(x, g, v, lr, momentum, gain, nesterov, decay, sign):  # type: ignore[no
         x[i] -= lr * d
 
 
-@_jit(lambda t: (*np.ones((4, 2), t), *np.ones(7, t)))
-def _adam(x, g, m, v, beta1, beta2, rate, eps, keep, decay, sign):  # type: ignore[no-untyped-def]
+@_jit(lambda t: (*np.ones((4, 2), t), *np.ones(9, t)))
+def _adam(x, g, m, v, b1, b2, c1, c2, rate, eps, keep, decay, sign):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         d = sign * g[i] + decay * x[i]
-        m[i] += (d - m[i]) * beta1
-        v[i] += (d * d - v[i]) * beta2
+        m[i] = m[i] * b1 + d * c1
+        v[i] = v[i] * b2 + d * d * c2
         x[i] = keep * x[i] - rate * (m[i] / (np.sqrt(v[i]) + eps))
 
 
-@_jit(lambda t: (*np.ones((5, 2), t), *np.ones(7, t)))
-def _amsgrad(x, g, m, v, peak, beta1, beta2, rate, eps, keep, decay, sign):  # type: ignore[no-untyped-def]
+@_jit(lambda t: (*np.ones((5, 2), t), *np.ones(9, t)))
+def _amsgrad(x, g, m, v, peak, b1, b2, c1, c2, rate, eps, keep, decay, sign):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         d = sign * g[i] + decay * x[i]
-        m[i] += (d - m[i]) * beta1
-        v[i] += (d * d - v[i]) * beta2
+        m[i] = m[i] * b1 + d * c1
+        v[i] = v[i] * b2 + d * d * c2
         peak[i] = max(peak[i], v[i])
         x[i] = keep * x[i] - rate * (m[i] / (np.sqrt(peak[i]) + eps))
 
@@ -253,7 +253,10 @@ def adam(
     keep = t(1 - lr * weight_decay) if decoupled else t(1)
     decay = t(0) if decoupled else t(weight_decay)
     sign = t(-1) if maximize else t(1)
-    rates = t(1 - beta1), t(1 - beta2), t(lr * root / (1 - beta1**step)), t(eps * root)
+    rates = (
+        t(beta1), t(beta2), t(1 - beta1), t(1 - beta2),
+        t(lr * root / (1 - beta1**step)), t(eps * root),
+    )  # fmt: skip
     try:
         if peak is None:
             _adam(data, grad, mean, square, *rates, keep, decay, sign)

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from npnet.errors import MissingDependency
 from npnet.ops.choose import kernel
 from npnet.typing import Array
 
-_INTEGERS = {2: np.int16, 4: np.int32, 8: np.int64}
+_WORDS: dict[str, np.dtype[Any]] = {"f": np.dtype(np.uint32), "d": np.dtype(np.uint64)}
 _flat: dict[tuple[float, str], Array] = {}
 _cut: dict[tuple[float, tuple[int, ...], str], Array] = {}
 
@@ -60,16 +61,16 @@ def relu(x: Array, out: Array) -> Array:
 @kernel
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
     """Write grad where y > 0, else 0."""
-    integer = _INTEGERS.get(y.itemsize)
-    if integer is None:
-        out[...] = np.where(y > 0, grad, 0)
+    word = _WORDS.get(y.dtype.char)
+    if word is None or not y.dtype == grad.dtype == out.dtype:
+        out[...] = np.where(y <= 0, 0, grad)
         return out
-    # y is never negative, so the sign bit of -y, drawn over the word, selects where y > 0:
-    # several times faster than a boolean mask, and 0 * inf cannot arise.
-    bits = out.view(integer)
-    np.negative(y.view(integer), out=bits)
-    np.right_shift(bits, 8 * y.itemsize - 1, out=bits)
-    np.bitwise_and(bits, grad.view(integer), out=bits)
+    # y is 0, positive or NaN; -min(word, 1) has all bits set unless the word of y is 0. Faster
+    # than a boolean mask, and 0 * inf cannot arise.
+    bits = out.view(word)
+    np.minimum(y.view(word), constant(1, y.shape, word), out=bits)
+    np.negative(bits, out=bits)
+    np.bitwise_and(bits, grad.view(word), out=bits)
     return out
 
 
@@ -205,25 +206,29 @@ def softsign_grad(grad: Array, x: Array, out: Array) -> Array:
     return np.divide(grad, out, out=out)
 
 
+def _ndtr() -> Any:
+    try:
+        from scipy.special import ndtr
+    except ImportError as error:
+        raise MissingDependency("GELU needs SciPy: pip install scipy") from error
+    return ndtr
+
+
 def gelu(x: Array, out: Array) -> Array:
     """Write x * Phi(x), where Phi is the normal distribution function."""
-    from scipy.special import ndtr
-
-    ndtr(x, out=out)
+    _ndtr()(x, out=out)
     out *= x
     return out
 
 
 def gelu_grad(grad: Array, x: Array, out: Array) -> Array:
     """Write grad * (Phi(x) + x * phi(x))."""
-    from scipy.special import ndtr
-
     np.multiply(x, x, out=out)
     out *= -0.5
     np.exp(out, out=out)
     out *= 1 / math.sqrt(2 * math.pi)
     out *= x
-    out += ndtr(x)
+    out += _ndtr()(x)
     out *= grad
     return out
 

@@ -88,11 +88,11 @@ def adam(
         elif weight_decay:
             np.multiply(x, weight_decay, out=t)
             g = np.add(t, g, out=u)
-        np.subtract(g, m, out=t)
-        t *= 1 - beta1
+        m *= beta1
+        np.multiply(g, 1 - beta1, out=t)
         m += t
+        v *= beta2
         np.multiply(g, g, out=t)
-        t -= v
         t *= 1 - beta2
         v += t
         if peak is not None:

@@ -16,7 +16,8 @@ from npnet.errors import ArgumentError, TapeError
 from npnet.optim.state import Group, Stretch, load_state, read_state
 from npnet.parameter import Parameter
 from npnet.schedules import Schedule
-from npnet.store import FlatStore, unique
+from npnet.sealed import Sealed
+from npnet.store import FlatStore, as_list, unique
 
 Params = Iterable[Parameter] | Iterable[dict[str, Any]]
 """What an optimizer is made for: parameters, or parameter groups."""
@@ -25,7 +26,7 @@ Rate = float | Schedule
 """A learning rate: a number, or a schedule, which is any function of the step."""
 
 
-class Optimizer:
+class Optimizer(Sealed):
     """Base of all optimizers.
 
     Parameters
@@ -54,7 +55,7 @@ class Optimizer:
         self.defaults = dict(defaults)
         self.groups: list[Group] = []
         self.step_count = 0
-        given: list[Any] = [params] if isinstance(params, Parameter) else list(params)
+        given: list[Any] = [params] if isinstance(params, Parameter) else as_list(params)
         if not given:
             raise ArgumentError(f"{type(self).__name__} got no parameters")
         for options in given if isinstance(given[0], dict) else [{"params": given}]:
@@ -193,10 +194,11 @@ class Optimizer:
         StateError
             If groups, options, names or shapes do not fit; nothing is changed then.
         """
+        names = []
         for options in state_dict.get("param_groups", []):
-            if set(options) == {*self.defaults, "params"}:
+            if set(options) == {*self.defaults, "params"}:  # else `load_state` will say so
                 self._validate(options)
-        names = [self.state_names(group.options) for group in self.groups]
+                names.append(self.state_names(options))
         self.step_count = load_state(type(self).__name__, self.groups, names, state_dict)
 
     def rate(self, options: Mapping[str, Any]) -> float:

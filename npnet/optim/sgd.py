@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from npnet.arguments import real_number
 from npnet.errors import ArgumentError
 from npnet.ops import update
 from npnet.optim.optimizer import Optimizer, Params, Rate, in_range
@@ -72,6 +73,7 @@ class SGD(Optimizer):
         """Check the ranges."""
         for name in ("momentum", "weight_decay"):
             in_range(self, name, options[name])
+        real_number(self, "dampening", options["dampening"])
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ArgumentError(
                 "SGD expects a momentum and no dampening with nesterov=True, got "

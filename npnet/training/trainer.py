@@ -173,7 +173,7 @@ class Trainer:
         """
         epochs = positive_integer("epochs", epochs)
         generator = as_generator(rng)
-        watchers = as_callbacks(callbacks)
+        watchers = as_callbacks(() if callbacks is None else callbacks)
         feed, validation = training_feeds(
             x,
             y,

@@ -8,7 +8,7 @@ from zoo import activations, chains, linear, loss_mutants, random_and_rows
 from zoo.mutants import MUTANTS
 
 import npnet
-from npnet.gradcheck.contract import check_layer
+from npnet.gradcheck.contract import LAYER_RULES, LOSS_RULES, check_layer
 
 FILES = (activations, chains, linear, loss_mutants, random_and_rows)
 
@@ -37,6 +37,15 @@ def test_there_are_enough_and_of_every_class():
         kind = getattr(npnet, name)
         if isinstance(kind, type) and issubclass(kind, npnet.Layer | npnet.Loss):
             assert kind in bases, f"no bug is planted in {name}"
+
+
+def test_every_rule_finds_some_bug(reports):
+    found = {"layer": set(), "loss": set()}
+    for name, report in reports.items():
+        kind = "loss" if isinstance(MUTANTS[name].make(), npnet.Loss) else "layer"
+        found[kind] |= {v.rule for v in report.violations}
+    assert set(LAYER_RULES) <= found["layer"]
+    assert set(LOSS_RULES) <= found["loss"]
 
 
 def test_table_of_diagnoses(reports):

@@ -148,6 +148,43 @@ def test_bad_arguments():
         npnet.MSELoss()(np.ones(2), np.ones(2), sample_weight=[1, -1])
 
 
+def test_changed_attributes_count_and_typos_raise():
+    pred, target = np.array([[1.0, 2.0, 0.0]]), np.array([0])
+    loss = npnet.CrossEntropyLoss()
+    loss.label_smoothing = 0.2
+    assert loss(pred, target) == npnet.CrossEntropyLoss(label_smoothing=0.2)(pred, target)
+    with pytest.raises(npnet.errors.NameTypoError, match="did you mean 'reduction'"):
+        loss.reducton = "sum"
+
+
+def test_odd_targets_and_arguments():
+    with pytest.raises(ShapeError, match="ragged"):
+        npnet.MSELoss()([[1.0, 2.0]], [[1.0], [2.0, 3.0]])
+    with pytest.raises(DtypeError, match="mask"):
+        npnet.MSELoss()([1.0, 2.0], np.ma.masked_array([1.0, 2.0], [True, False]))
+    with pytest.raises(TargetError):
+        npnet.CrossEntropyLoss()(np.zeros((1, 3)), np.array([2**64 - 100], np.uint64))
+    with pytest.raises(ShapeError, match="class weights"):
+        npnet.CrossEntropyLoss(weight=1.0)
+    for options in ({"ignore_index": "a"}, {"label_smoothing": "a"}):
+        with pytest.raises(ArgumentError, match=next(iter(options))):
+            npnet.CrossEntropyLoss(**options)
+    value, grad = npnet.CrossEntropyLoss([0, 1, 1], label_smoothing=0.1).value_and_grad(
+        [[1.0, 2.0, 3.0]], [0]
+    )
+    assert np.isnan(value)
+    assert np.isnan(grad).all()
+
+
+def test_big_endian_arrays(rng):
+    pred, target = rng.normal(size=(4, 3)), rng.normal(size=(4, 3))
+    swapped = npnet.MSELoss().value_and_grad(pred.astype(">f8"), target.astype(">f8"))
+    value, grad = npnet.MSELoss().value_and_grad(pred, target)
+    assert swapped[0] == value
+    np.testing.assert_array_equal(swapped[1], grad)
+    assert npnet.CrossEntropyLoss()(pred, np.array([0, 1, 2, 0], ">i4")) > 0
+
+
 def test_sum_over_an_empty_batch_is_zero():
     loss = npnet.CrossEntropyLoss(reduction="sum")
     value, grad = loss.value_and_grad(np.zeros((0, 3)), np.zeros(0, int))

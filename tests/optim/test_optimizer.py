@@ -183,6 +183,44 @@ def test_state_that_does_not_fit_changes_nothing():
         optimizer.load_state_dict({})
 
 
+def test_a_loaded_state_brings_its_options():
+    (p,) = params(3)
+    optimizer = npnet.optim.SGD([p], lr=0.1, momentum=0.9)
+    p.grad = np.ones(3)
+    optimizer.step()
+    (q,) = params(3)
+    q.data = p.data
+    other = npnet.optim.SGD([q])
+    other.load_state_dict(optimizer.state_dict())
+    for parameter, stepped in ((p, optimizer), (q, other)):
+        parameter.grad = np.full(3, 0.5)
+        stepped.step()
+    np.testing.assert_array_equal(p.data, q.data)
+
+
+def test_frequent_mistakes_with_parameters():
+    layer = npnet.Linear(2, 2)
+    with pytest.raises(ArgumentError, match=r"pass model\.parameters\(\)"):
+        npnet.optim.SGD(layer)
+    with pytest.raises(ArgumentError, match=r"call it: model\.parameters\(\)"):
+        npnet.optim.Adam(layer.parameters)
+    with pytest.raises(ArgumentError, match="expected parameters, got int"):
+        npnet.optim.clip_grad_norm(3, 1.0)
+    with pytest.raises(npnet.errors.NameTypoError, match="learning_rate"):
+        npnet.optim.SGD(layer.parameters()).learning_rate = 0.1
+
+
+def test_moments_of_shrinking_gradients_keep_their_precision():
+    (p,) = params(1)
+    optimizer = npnet.optim.Adam([p], lr=0.1, betas=(0.0, 0.0), eps=0.0)
+    for g in (1e8, 1e-8):
+        p.grad = np.array([g])
+        optimizer.step()
+    state = optimizer.state_dict()["state"][0]
+    assert state["exp_avg"] == pytest.approx(1e-8, rel=1e-12)
+    assert state["exp_avg_sq"] == pytest.approx(1e-16, rel=1e-12)
+
+
 def test_a_loaded_state_keeps_the_schedule():
     schedule = npnet.schedules.ExponentialLR(1.0, gamma=0.5)
     (p,) = params(1)

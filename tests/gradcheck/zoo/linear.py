@@ -439,6 +439,48 @@ class ShiftAndScaleSwapped(Square):
         return grad @ self.weight.data
 
 
+@planted(_X)
+class ForgetsGainOfOne(Square):
+    """A gain that starts at one is forgotten in the input's gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.gain = npnet.Parameter(np.ones(4))
+
+    def forward(self, ctx, x):
+        y = super().forward(ctx, x)
+        ctx.save(x, y)
+        return y * self.gain.data
+
+    def backward(self, ctx, grad):
+        x, y = ctx.saved
+        ctx.add_grad(self.gain, (grad * y).sum(0))
+        ctx.add_grad(self.weight, (grad * self.gain.data).T @ x)
+        ctx.add_grad(self.bias, (grad * self.gain.data).sum(0))
+        return self.dx(grad)
+
+
+@planted(_X, says="swapped")
+class TwinsSwapped(npnet.Identity):
+    """The gradients of two parameters that start alike are exchanged."""
+
+    def __init__(self):
+        super().__init__()
+        self.a = npnet.Parameter(np.ones(4))
+        self.b = npnet.Parameter(np.ones(4))
+
+    def forward(self, ctx, x):
+        ctx.save(x)
+        return np.tanh(self.a.data * x) + self.b.data * x
+
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        slope = 1 - np.tanh(self.a.data * x) ** 2
+        ctx.add_grad(self.b, (grad * slope * x).sum(0))
+        ctx.add_grad(self.a, (grad * x).sum(0))
+        return grad * (slope * self.a.data + self.b.data)
+
+
 @planted(_X, says="recorded equals inference")
 class InferenceDiffers(Base):
     """Inference leaves the bias out."""

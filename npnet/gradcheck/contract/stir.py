@@ -1,0 +1,43 @@
+"""Moving parameters away from the values behind which bugs hide.
+
+Who forgets a gain of one or a bias of zero, or exchanges two parameters that start alike, gets
+right gradients at the start of training and wrong ones ever after.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npnet.layer import Layer
+from npnet.typing import Array
+
+
+def stir(layer: Layer) -> None:
+    """Replace what is constant in parameters and buffers by random numbers near it, in place.
+
+    Parameters
+    ----------
+    layer : Layer
+        In float64. Parameters with different elements, and single numbers other than -1, 0 and 1,
+        stay as they are; so do scalar buffers, which count.
+    """
+    rng = np.random.default_rng(5)
+    for p in layer.parameters():
+        if _is_telling_nothing(p.data):
+            p.data = _near(p.data, rng, rng.choice([-1.0, 1.0], p.shape))
+    for _, part in layer.named_layers():
+        for name, value in list(part._buffers.items()):
+            if value.dtype.kind == "f" and value.ndim and _is_telling_nothing(value):
+                setattr(part, name, _near(value, rng, 1.0))
+
+
+def _is_telling_nothing(values: Array) -> bool:
+    if values.size == 0:
+        return False
+    first = values.flat[0]
+    return bool((values == first).all() and (values.size > 1 or first in (-1, 0, 1)))
+
+
+def _near(values: Array, rng: np.random.Generator, sign: Array | float) -> Array:
+    factor, shift = rng.uniform(0.7, 1.3, values.shape), rng.uniform(0.1, 0.5, values.shape)
+    return np.asarray(np.where(values == 0, sign * shift, values * factor), values.dtype)

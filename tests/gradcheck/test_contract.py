@@ -1,0 +1,397 @@
+"""check_layer: npnet's own layers, what may be passed, what is said, and what is left alone."""
+
+import copy
+
+import numpy as np
+import pytest
+from zoo import honest
+from zoo.bugs import MUTANTS
+
+import npnet
+from cases import LAYERS, LOSSES
+from npnet.errors import ArgumentError, DtypeError, GradientMismatch
+from npnet.gradcheck import check_layer
+
+LAYER_CASES = [
+    pytest.param(case, shape, id=f"{case.id}-{'x'.join(map(str, shape))}")
+    for case in LAYERS
+    for shape in case.shapes
+]
+LOSS_CASES = [
+    pytest.param(case, shape, id=f"{case.id}-{'x'.join(map(str, shape))}")
+    for case in LOSSES
+    for shape in case.shapes
+]
+
+
+@pytest.mark.parametrize(("case", "shape"), LAYER_CASES)
+def test_every_public_layer_keeps_the_contract(case, shape):
+    assert check_layer(case.make, shape).ok
+
+
+@pytest.mark.parametrize(("case", "shape"), LAYER_CASES)
+def test_every_public_layer_computes_right_gradients_in_float32(case, shape):
+    assert check_layer(case.make, shape, dtype=np.float32, only=["gradients"]).ok
+
+
+@pytest.mark.parametrize(("case", "shape"), LOSS_CASES)
+def test_every_public_loss_computes_right_gradients_in_float32(case, shape, rng):
+    arguments = shape, case.target(rng, shape)
+    assert check_layer(
+        case.make(reduction="mean"), *arguments, dtype=np.float32, only=["gradients"]
+    ).ok
+
+
+@pytest.mark.parametrize(("case", "shape"), LOSS_CASES)
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_every_public_loss_keeps_the_contract(case, shape, reduction, rng):
+    assert check_layer(case.make(reduction=reduction), shape, case.target(rng, shape)).ok
+
+
+# --- what may be passed
+
+
+@pytest.mark.parametrize(
+    "layer", [npnet.Tanh, npnet.Tanh(), lambda: npnet.Tanh()], ids=["class", "instance", "function"]
+)
+@pytest.mark.parametrize(
+    "x",
+    [(3, 4), np.ones((3, 4)), np.ones((3, 4), np.float32), [[0.5, 1.0]], (), np.array(0.5)],
+    ids=["shape", "float64", "float32", "list", "scalar shape", "scalar"],
+)
+def test_forms_of_layers_and_inputs(layer, x):
+    assert check_layer(layer, x).ok
+
+
+def test_indices_are_drawn_for_a_layer_that_takes_them():
+    assert check_layer(honest.Embedding, (4, 2)).ok
+
+
+def test_sample_weights_of_a_loss():
+    pred, target = np.ones((3, 2)), np.zeros((3, 2))
+    assert check_layer(npnet.MSELoss, pred, target, [1.0, 0.0, 2.5]).ok
+
+
+def test_the_report_says_what_was_checked():
+    report = check_layer(npnet.Linear(3, 2, rng=0), (4, 3))
+    assert report.check == "check_layer"
+    assert [t.name for t in report.tensors] == ["input", "weight", "bias"]
+    assert str(report).startswith("check_layer: Linear(in_features=3, out_features=2, bias=True)")
+
+
+def test_only_and_skip():
+    class Wrong(npnet.Tanh):
+        def forward(self, ctx, x):
+            x += 1
+            return super().forward(ctx, x)
+
+    assert check_layer(Wrong, (3, 4), only=["zero gradient"]).ok
+    report = check_layer(Wrong, (3, 4), skip=["input unchanged", "memory layout"], raises=False)
+    assert not {"input unchanged", "memory layout"} & {v.rule for v in report.violations}
+    report = check_layer(Wrong, (3, 4), raises=False)
+    assert {"input unchanged", "memory layout"} <= {v.rule for v in report.violations}
+
+
+def test_every_violation_is_reported_once_and_on_one_line():
+    for name in ("InputOnSelf", "StepsBySelf", "InputDoubled", "FlattenStaysFlat"):
+        mutant = MUTANTS[name]
+        report = check_layer(mutant.make, *mutant.inputs, raises=False)
+        assert len(report.violations) > 1
+        assert len(set(report.violations)) == len(report.violations)
+        assert not any("\n" in str(v) for v in report.violations)
+        for violation in report.violations:
+            assert f"- {violation.rule}: {violation.message}" in str(report)
+
+
+def test_large_layers_are_checked_along_a_direction():
+    model = npnet.Sequential(npnet.Linear(60, 30), npnet.ReLU(), npnet.Linear(30, 10))
+    report = check_layer(model, (8, 60))
+    assert report.ok
+    assert [t.shape for t in report.tensors] == [()]
+    full = check_layer(npnet.Linear(3, 2), (4, 3), only=["gradients"], mode="sample")
+    assert full.ok
+
+
+# --- what would hide a bug
+
+
+def test_constant_parameters_are_moved_in_the_copy():
+    seen = []
+
+    class Spy(npnet.Identity):
+        def __init__(self):
+            super().__init__()
+            self.gain = npnet.Parameter(np.ones(4))
+            self.bias = npnet.Parameter(np.zeros(4))
+            self.factor = npnet.Parameter(2.0)
+            self.weight = npnet.Parameter([1.0, 2.0, 3.0, 4.0])
+            self.mean = npnet.Buffer(np.zeros(4))
+            self.count = npnet.Buffer(0.0)
+
+        def forward(self, ctx, x):
+            seen.append(self.state_dict())
+            return x
+
+    layer = Spy()
+    check_layer(layer, (3, 4), only=["zero gradient"])
+    state = seen[-1]
+    assert len(set(state["gain"])) == 4
+    assert ((state["gain"] >= 0.7) & (state["gain"] <= 1.3)).all()
+    assert (np.abs(state["bias"]) >= 0.1).all()
+    assert (state["mean"] >= 0.1).all()
+    assert state["factor"] == 2
+    assert state["count"] == 0
+    np.testing.assert_array_equal(state["weight"], [1, 2, 3, 4])
+    assert (layer.gain.data == 1).all()
+    assert (layer.mean == 0).all()
+
+
+def test_a_layer_that_takes_nothing_else_keeps_its_parameters():
+    class Strict(npnet.Identity):
+        def __init__(self):
+            super().__init__()
+            self.gain = npnet.Parameter(np.ones(4))
+
+        def forward(self, ctx, x):
+            if (self.gain.data != 1).any():
+                raise ValueError("a gain of one, please")
+            return x
+
+    assert check_layer(Strict, (3, 4), only=["zero gradient", "repeatable"]).ok
+
+
+# --- batches
+
+
+def test_coupled_samples_must_be_declared():
+    with pytest.raises(GradientMismatch, match="pass batch_independence=False"):
+        check_layer(honest.Center, (5, 4))
+    assert check_layer(honest.Center, (5, 4), batch_independence=False).ok
+    assert check_layer(honest.Center, (5, 4), batch_axis=None).ok
+
+    class Declared(honest.Center):
+        batch_independent = False
+
+    assert check_layer(Declared, (5, 4)).ok
+    assert check_layer(lambda: npnet.Sequential(npnet.Linear(3, 4), Declared()), (5, 3)).ok
+
+
+def test_the_batch_axis_is_the_first_unless_it_is_given():
+    with pytest.raises(GradientMismatch, match="sample 0 alone"):
+        check_layer(lambda: npnet.Softmax(1), (3, 4), batch_axis=1)
+    assert check_layer(lambda: npnet.Softmax(0), (3, 4), batch_axis=1).ok
+
+
+def test_a_note_says_that_there_is_no_batch():
+    (note,) = (n for n in check_layer(npnet.Tanh, (5,)).notes if "batch" in n)
+    assert "no common batch axis" in note
+    assert not any("batch" in n for n in check_layer(npnet.Tanh, (5, 2)).notes)
+
+
+# --- what is left alone
+
+
+def test_nothing_that_is_passed_is_changed():
+    layer = npnet.Sequential(honest.BatchNorm(4), npnet.Linear(4, 3, rng=0), npnet.Dropout(0.5))
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    y, tape = layer.record(x)
+    tape.backward(np.ones_like(y))
+    grads = [p.grad for p in layer.parameters()]
+    before = x.copy(), layer.state_dict(), [g.copy() for g in grads]
+    dtypes = [p.dtype for p in layer.parameters()]
+    npnet.manual_seed(5)
+    states = [copy.deepcopy(npnet.random.default_generator().bit_generator.state),
+              str(np.random.get_state())]  # fmt: skip
+    check_layer(layer, x)
+    np.testing.assert_array_equal(x, before[0])
+    for name, value in layer.state_dict().items():
+        np.testing.assert_array_equal(value, before[1][name])
+    for p, grad, value in zip(layer.parameters(), grads, before[2], strict=True):
+        assert p.grad is grad
+        np.testing.assert_array_equal(grad, value)
+    assert [p.dtype for p in layer.parameters()] == dtypes
+    assert npnet.random.default_generator().bit_generator.state == states[0]
+    assert str(np.random.get_state()) == states[1]
+
+
+def test_a_layer_whose_copies_share_parameters_is_left_alone():
+    class Shares(npnet.Linear):
+        def __init__(self):
+            super().__init__(4, 3)
+
+        def __deepcopy__(self, memo):
+            return copy.copy(self)
+
+    layer = Shares()
+    before = layer.weight.data.copy()
+    report = check_layer(layer, (5, 4), raises=False)
+    assert "shares parameters with the original" in str(report)
+    assert layer.weight.dtype == np.float32
+    np.testing.assert_array_equal(layer.weight.data, before)
+    assert "deep copy" in {v.rule for v in check_layer(Shares, (5, 4), raises=False).violations}
+
+
+def test_a_check_repeats_itself():
+    texts = {str(check_layer(npnet.Linear(3, 2, rng=0), (4, 3), seed=s)) for s in (0, 0)}
+    assert len(texts) == 1
+
+
+# --- bad layers: violations, each a sentence
+
+
+class _Bad(npnet.Layer):
+    def __init__(self, result):
+        super().__init__()
+        self.result = result
+        self.calls = 0
+
+    def forward(self, ctx, x):
+        self.calls += 1
+        return self.result(x, self.calls)
+
+    def backward(self, ctx, grad):
+        return grad
+
+
+def _raise(x, n):
+    raise RuntimeError("no way")
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        (_raise, r"forward raised RuntimeError: no way \(test_contract.py, line \d+\), with inp"),
+        (lambda x, n: None, "forward returned None; does it lack a return statement"),
+        (lambda x, n: (x, None), "forward returned None as output 1"),
+        (lambda x, n: (), "forward returned an empty tuple"),
+        (lambda x, n: [x], "forward returned a list as output"),
+        (lambda x, n: "text", "forward returned a str"),
+        (lambda x, n: x.astype(object), "forward returned an array of dtype object"),
+        (lambda x, n: x + 1j, "forward returned an array of dtype complex128"),
+        (lambda x, n: x * np.nan, r"inference returned nan at \[0, 0\] in output"),
+        (lambda x, n: x / 0, "inference returned -?inf"),
+        (lambda x, n: np.repeat(x, n, 0), r"shape \(3, 4\) in a first call and \(6, 4\) in a sec"),
+    ],
+)
+def test_bad_forward(result, sentence):
+    with pytest.raises(GradientMismatch, match=sentence):
+        check_layer(lambda: _Bad(result), (3, 4))
+    with pytest.raises(GradientMismatch, match="no other rule was checked"):
+        check_layer(_Bad(result), (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        (lambda g: 1 / 0, "backward raised ZeroDivisionError"),
+        (lambda g: None, "backward returned None as the gradient of input"),
+        (lambda g: (g, g), r"backward returned 2 gradient\(s\) for 1 input"),
+        (lambda g: (g,), "backward returned a tuple for the one input"),
+        (lambda g: "text", "backward returned a str as the gradient of input"),
+        (lambda g: g + 1j, "backward returned dtype complex128"),
+        (lambda g: g * np.inf, "gradient of input is -?inf"),
+        (lambda g: g[0], r"backward returned a gradient of shape \(4,\)"),
+    ],
+)
+def test_bad_backward(result, sentence):
+    class Bad(npnet.Identity):
+        def backward(self, ctx, grad):
+            return result(grad)
+
+    with pytest.raises(GradientMismatch, match=sentence):
+        check_layer(Bad, (3, 4))
+
+
+def test_unfinished_layers():
+    class Empty(npnet.Layer):
+        pass
+
+    class Half(npnet.Layer):
+        def forward(self, ctx, x):
+            return x * 2
+
+    with pytest.raises(GradientMismatch, match="Empty has no forward"):
+        check_layer(Empty, (3, 4))
+    with pytest.raises(GradientMismatch, match="Half has no backward"):
+        check_layer(Half, (3, 4))
+
+
+def test_a_parameter_gradient_of_the_wrong_shape():
+    class Bad(npnet.Linear):
+        def __init__(self):
+            super().__init__(4, 3)
+
+        def backward(self, ctx, grad):
+            ctx.add_grad(self.bias, grad)
+
+    with pytest.raises(GradientMismatch, match=r"gradient of shape \(3,\), got \(5, 3\)"):
+        check_layer(Bad, (5, 4))
+
+
+def test_the_cause_is_kept():
+    with pytest.raises(GradientMismatch) as caught:
+        check_layer(_Bad(_raise), (3, 4))
+    assert isinstance(caught.value.__cause__, RuntimeError)
+
+
+class _BadLoss(npnet.MSELoss):
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def terms(self, pred, target, with_grad):
+        return self.change(super().terms(pred, target, with_grad))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda t: 1 / 0, "the call raised ZeroDivisionError"),
+        (lambda t: t._replace(grad=None), "value_and_grad raised ArgumentError"),
+        (lambda t: t._replace(values=t.values * np.nan), "the value is nan"),
+        (lambda t: t._replace(grad=t.values * np.inf), "the gradient is not finite"),
+        (lambda t: t._replace(grad=t.values[0]), r"gradient .*\(3,\)"),
+    ],
+)
+def test_bad_losses(change, sentence):
+    with pytest.raises(GradientMismatch, match=sentence):
+        check_layer(_BadLoss(change), (4, 3), np.ones((4, 3)))
+
+
+# --- mistakes in the call of check_layer
+
+
+def _broken():
+    raise OSError("no disk")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "sentence"),
+    [
+        ((npnet.Linear, (4, 3)), ArgumentError, r"Linear needs arguments \(in_features, out_fea"),
+        ((lambda n: npnet.ReLU(), (4, 3)), ArgumentError, r"<lambda> needs arguments \(n\)"),
+        ((lambda: None, (4, 3)), ArgumentError, r"returned None, not a layer or a loss"),
+        ((_broken, (4, 3)), ArgumentError, r"_broken\(\) raised OSError: no disk"),
+        ((3, (4, 3)), ArgumentError, "expected a layer, a loss, .* got 3"),
+        ((npnet.ReLU,), ArgumentError, "forward of ReLU takes x; got 0 input"),
+        ((npnet.ReLU, (2,), (2,)), ArgumentError, "takes x; got 2 input"),
+        ((npnet.ReLU, 3), ArgumentError, r"is the number 3; pass a tuple for a shape, \(3,\)"),
+        ((npnet.ReLU, np.arange(3)), DtypeError, "input 0 holds integers"),
+        ((npnet.ReLU, np.array(["a"])), DtypeError, "input 0 must be an array of real numbers"),
+        ((npnet.ReLU, np.ones(3, complex)), DtypeError, "real numbers, got dtype complex128"),
+        ((npnet.ReLU, [[1.0], [2.0, 3.0]]), npnet.errors.ShapeError, "ragged"),
+        ((npnet.ReLU, np.array([1.0, np.nan])), ArgumentError, r"holds nan at \[1\]"),
+        ((npnet.MSELoss, (4, 3)), ArgumentError, r"prediction, a target .* got 1 argument"),
+        ((npnet.MSELoss, np.arange(3), np.ones(3)), DtypeError, "prediction holds integers"),
+    ],
+)
+def test_mistakes_are_named(arguments, error, sentence):
+    with pytest.raises(error, match=sentence):
+        check_layer(*arguments)
+
+
+def test_unknown_rules():
+    with pytest.raises(ArgumentError, match="no rule is named 'inputs'; there are gradients, inp"):
+        check_layer(npnet.ReLU, (3,), skip=["inputs"])
+    with pytest.raises(ArgumentError, match="only expects a list of rule names, got 'gradients'"):
+        check_layer(npnet.ReLU, (3,), only="gradients")

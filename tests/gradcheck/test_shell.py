@@ -1,0 +1,178 @@
+"""``python -m npnet.gradcheck``: reports, exit codes, and one sentence for each mistake."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from npnet.gradcheck.__main__ import main
+
+MODULE = """
+import npnet
+
+def make():
+    return npnet.Linear(4, 3)
+
+class Wrong(npnet.Tanh):
+    def backward(self, ctx, grad):
+        return 2 * super().backward(ctx, grad)
+
+class Outer:
+    Inner = npnet.ReLU
+
+class Table(npnet.Layer):
+    takes_integers = True
+    def __init__(self):
+        super().__init__()
+        self.weight = npnet.Parameter([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    def forward(self, ctx, index):
+        ctx.save(index)
+        return self.weight.data[index]
+    def backward(self, ctx, grad):
+        import numpy as np
+        (index,) = ctx.saved
+        table = np.zeros_like(self.weight.data)
+        np.add.at(table, index, grad)
+        ctx.add_grad(self.weight, table)
+
+class Center(npnet.Layer):
+    def forward(self, ctx, x):
+        return x - x.mean(0)
+    def backward(self, ctx, grad):
+        return grad - grad.mean(0)
+
+class Couples(Center):
+    batch_independent = False
+
+instance = npnet.ReLU()
+number = 3
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    (tmp_path / "shelllayers.py").write_text(MODULE)
+    (tmp_path / "shellbroken.py").write_text("import there_is_no_such_module")
+    (tmp_path / "shellraising.py").write_text("1 / 0")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield
+    for name in ("shelllayers", "shellbroken", "shellraising"):
+        sys.modules.pop(name, None)
+
+
+def run(capsys, *arguments):
+    """Return exit code, standard output and standard error."""
+    try:
+        code = main(arguments)
+    except SystemExit as ended:
+        code = ended.code
+    return (code, *capsys.readouterr())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["npnet:ReLU", "--input", "5,4"],
+        ["npnet:ReLU", "--input", "(5, 4)", "--seed", "3", "--mode", "directional"],
+        ["npnet:ReLU", "--input", "()"],
+        ["npnet:Tanh", "--input", "5,4", "--dtype", "float32"],
+        ["shelllayers:make", "--input", "5,4"],
+        ["shelllayers:Outer.Inner", "--input", "5"],
+        ["shelllayers:instance", "--input", "5,4"],
+        ["shelllayers:Table", "--input", "4,2:3"],
+        ["shelllayers:Table", "--input", "4,2"],
+        ["shelllayers:Couples", "--input", "4,2"],
+        ["shelllayers:Center", "--input", "4,2", "--coupled"],
+        ["shelllayers:Center", "--input", "4,2", "--no-batch"],
+        ["shelllayers:Center", "--input", "4,2", "--skip", "batch independence"],
+        ["shelllayers:Wrong", "--input", "4,2", "--only", "zero gradient"],
+        ["npnet:MSELoss", "--input", "5,4", "--input", "5,4"],
+        ["npnet:BCEWithLogitsLoss", "--input", "5", "--input", "5"],
+        ["npnet:NLLLoss", "--input", "5,4", "--input", "5:4"],
+    ],
+    ids=" ".join,
+)
+def test_a_right_layer_passes(module, capsys, arguments):
+    code, out, _ = run(capsys, *arguments)
+    assert code == 0, out
+    assert " passed" in out.replace("\n", " ")
+
+
+def test_a_wrong_layer_fails(module, capsys):
+    code, out, _ = run(capsys, "shelllayers:Wrong", "--input", "5,4")
+    assert code == 1
+    assert "check_layer: Wrong() FAILED" in out
+    assert "worst elements of input" in out
+
+
+def test_coupled_samples_are_found(module, capsys):
+    code, out, _ = run(capsys, "shelllayers:Center", "--input", "5,4")
+    assert code == 1
+    assert "batch independence: for sample 0 alone" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nowhere:X"], "there is no module 'nowhere'"),
+        (["npnet.nowhere:X"], "there is no module 'npnet.nowhere'"),
+        (["shellbroken:X"], "importing shellbroken failed: No module named 'there_is_no"),
+        (["shellraising:X"], "importing shellraising raised ZeroDivisionError"),
+        (["npnet:Nope"], "npnet has no attribute 'Nope'"),
+        (["npnet"], "expected module:name"),
+        (["npnet:"], "expected module:name"),
+        (["shelllayers:number", "--input", "3"], "expected a layer, a loss, .* got 3"),
+        (["npnet:Linear", "--input", "5,4"], "Linear needs arguments .in_features, out_features."),
+        (["npnet:ReLU"], "forward of ReLU takes x; got 0 input"),
+        (["npnet:ReLU", "--input", "5", "--input", "5"], "takes x; got 2 input"),
+        (["npnet:ReLU", "--input", "5x4"], "expected a shape such as 5,4, .* got '5x4'"),
+        (["npnet:ReLU", "--input", "-5,4"], "expected"),
+        (["npnet:ReLU", "--input", ""], "expected a shape"),
+        (["npnet:ReLU", "--input", "5,,4"], "expected a shape"),
+        (["npnet:ReLU", "--input", "5,4:0"], "expected a shape"),
+        (["npnet:ReLU", "--input", "5,4:3"], "integers"),
+        (["npnet:MSELoss", "--input", "5,4"], "prediction, a target"),
+        (["npnet:ReLU", "--input", "5", "--only", "nope"], "no rule is named 'nope'"),
+        (["npnet:ReLU", "--input", "5", "--mode", "fast"], "invalid choice: 'fast'"),
+        (["npnet:ReLU", "--input", "5", "--seed", "x"], "expected a number from 0 up, got 'x'"),
+        (["npnet:ReLU", "--inp", "5"], "unrecognized arguments"),
+        ([], "required: layer"),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_one_sentence(module, capsys, arguments, sentence):
+    code, out, err = run(capsys, *arguments)
+    assert code == 2
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("python -m npnet.gradcheck: ")
+    assert re.search(sentence, err), err
+
+
+def test_rules_are_listed(capsys):
+    code, out, _ = run(capsys, "npnet:ReLU", "--rules")
+    assert code == 0
+    assert "input unchanged" in out
+    assert "A zero upstream gradient gives zero gradients." in out
+
+
+def test_it_runs_as_a_module():
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-W",
+            "error",
+            "-m",
+            "npnet.gradcheck",
+            "npnet:Softsign",
+            "--input",
+            "2,3",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("check_layer: Softsign() passed")

@@ -1,0 +1,90 @@
+"""The code in the pages under docs/ runs, and prints what the page says.
+
+Blocks of ``python`` run in order, in one namespace for each page; one whose first line is
+``# name.py`` is also written to that file. Blocks of ``sh`` run in a folder that holds those files.
+A block of ``text`` right after one of them shows what it prints; numbers may differ. After a change
+
+    NPNET_WRITE_DOCS=1 python -m pytest tests/test_docs.py
+
+writes the new output into the pages.
+"""
+
+import contextlib
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "docs").glob("**/*.md"))
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+REWRITE = bool(os.environ.get("NPNET_WRITE_DOCS"))
+
+
+def run_python(code, names, folder):
+    first = re.match(r"# (\w+\.py)\n", code)
+    if first:
+        with (folder / first[1]).open("a", encoding="utf-8") as file:
+            file.write(code)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(compile(code, first[1] if first else "<page>", "exec"), names)
+    return printed.getvalue()
+
+
+def run_shell(code, folder):
+    place = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": place, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+    # What a command returns is up to the page: a check that fails is what it may want to show.
+    done = subprocess.run(
+        ["bash", "-c", code], cwd=folder, env=env, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout
+
+
+def same(got, said):
+    """Compare apart from numbers and spaces."""
+    number = r"-?\d+(\.\d*)?(e[-+]?\d+)?"
+    return re.sub(number, "#", got).split() == re.sub(number, "#", said).split()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_page(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    before = set(sys.modules)
+    text = page.read_text(encoding="utf-8")
+    names, printed, end, changes = {"__name__": page.stem}, "", -1, []
+    for block in BLOCK.finditer(text):
+        kind, code = block.groups()
+        line = text.count("\n", 0, block.start()) + 1
+        if kind == "python":
+            try:
+                printed = run_python(code, names, tmp_path)
+            except Exception as error:
+                raise AssertionError(f"{page.name}, line {line}: {error!r}") from error
+        elif kind == "sh":
+            printed = run_shell(code, tmp_path)
+        elif kind == "text" and text[end : block.start()].strip() == "":
+            if REWRITE:
+                changes.append((block.start(2), block.end(2), printed))
+            else:
+                assert same(printed, code), f"{page.name}, line {line} should be:\n{printed}"
+            printed = ""
+        end = block.end()
+    for start, stop, new in reversed(changes):
+        text = text[:start] + new.rstrip("\n") + "\n" + text[stop:]
+    if changes:
+        page.write_text(text, encoding="utf-8")
+    for name in set(sys.modules) - before:
+        if (tmp_path / f"{name}.py").exists():
+            del sys.modules[name]
+
+
+def test_there_are_pages():
+    assert (ROOT / "docs" / "write-your-own-layer.md") in PAGES
