@@ -64,7 +64,7 @@ class FlatStore:
     def of(cls, parameters: Iterable[Parameter]) -> FlatStore:
         """Return the store that holds exactly these parameters, making it if there is none."""
         parameters = unique(parameters)
-        store = parameters[0]._store if parameters else None
+        store: FlatStore | None = parameters[0]._store if parameters else None
         if store is not None and store.parameters == parameters and store.is_current():
             return store
         return cls(parameters)

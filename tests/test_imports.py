@@ -30,8 +30,10 @@ FLOORS = [
     {"__init__"},
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
-HEAVY = [*"scipy matplotlib tqdm numba torch hypothesis pytest".split(), "urllib.request",
-         "importlib.metadata", "email", "socket"]  # fmt: skip
+HEAVY = [
+    "scipy", "matplotlib", "tqdm", "numba", "torch", "hypothesis", "pytest", "urllib.request",
+    "importlib.metadata", "email", "socket",
+]  # fmt: skip
 
 
 def package_of(path):

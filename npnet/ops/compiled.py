@@ -166,7 +166,8 @@ def relu(x: Array, out: Array) -> Array:
             return out
         except TypeError:
             pass
-    return _other("relu", x, out)
+    _other("relu", x, out)
+    return out
 
 
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
@@ -176,7 +177,8 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
             return out
         except TypeError:
             pass
-    return _other("relu_grad", grad, y, out)
+    _other("relu_grad", grad, y, out)
+    return out
 
 
 def add_bias(y: Array, bias: Array) -> None:
@@ -194,16 +196,18 @@ def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array
             return out
         except TypeError:
             pass
-    return _other("dropout", x, noise, p, scale, out)
+    _other("dropout", x, noise, p, scale, out)
+    return out
 
 
 def cross_entropy(
     x: Array, labels: Array, values: Array, grad: Array, scale: float
 ) -> tuple[bool, float]:
     try:
-        return _cross_entropy(x, labels, values, grad, x.dtype.type(scale))
+        found = _cross_entropy(x, labels, values, grad, x.dtype.type(scale))
     except TypeError:
-        return _other("cross_entropy", x, labels, values, grad, scale)
+        found = _other("cross_entropy", x, labels, values, grad, scale)
+    return found[0], found[1]
 
 
 def sgd(

@@ -46,8 +46,6 @@ def test_reductions_agree(case, shape):
 @pytest.mark.parametrize(("case", "shape"), [c for c in CASES if len(c.values[1]) > 1])
 def test_whole_sample_weights_repeat_samples(case, shape):
     loss = case.make(reduction="mean")
-    if getattr(loss, "weight", None) is not None and isinstance(loss, npnet.BCEWithLogitsLoss):
-        pytest.skip("this weight broadcasts over the elements, not over samples")
     pred, target = draw(case, shape)
     times = np.arange(len(pred)) % 3 + 1
     weighted, grad = loss.value_and_grad(pred, target, sample_weight=times)
