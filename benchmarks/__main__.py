@@ -84,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rounds = args.rounds or (5 if args.quick else Pace.rounds)
     pace = Pace(rounds)
     if args.quick:
-        pace = Pace(rounds, turn=0.02, settle=0.02, warm=0.05, limit=2.0)
+        pace = Pace(rounds, turn=0.015, settle=0.015, warm=0.03, limit=1.5)
     options = Options(pace, args.quick, mlps)
 
     def wanted(case: Case) -> list[str]:

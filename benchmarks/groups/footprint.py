@@ -20,7 +20,7 @@ MODULES = {
     "jax": "jax",
     "keras": "keras",
 }
-IMPORT_ROUNDS, QUICK_ROUNDS = 7, 3
+IMPORT_ROUNDS, QUICK_ROUNDS = 7, 2
 IMPORT_TARGET = 0.030
 MEMORY_TARGET = 1.3
 

@@ -9,12 +9,9 @@ from benchmarks.groups.steps import step_case
 from benchmarks.problem import MLP
 
 CONTENDERS = ("npnet", "npnet-fast", "bare", "torch-fused")
-WIDTHS = (16, 64, 256, 1024)
-DEPTHS = (1, 4, 16)
-BATCHES = (1, 16, 128, 1024)
-MORE_WIDTHS = (32, 128, 512)
-MORE_DEPTHS = (2, 8)
-MORE_BATCHES = (4, 32, 64, 256, 512)
+WIDTHS, MORE_WIDTHS = (16, 128, 1024), (32, 64, 256, 512)
+DEPTHS, MORE_DEPTHS = (1, 4, 16), (2, 8)
+BATCHES, MORE_BATCHES = (1, 32, 1024), (4, 16, 64, 128, 256, 512)
 
 
 def cases(options: Options) -> Iterator[Case]:

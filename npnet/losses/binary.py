@@ -7,7 +7,7 @@ import numpy as np
 from npnet.errors import TargetError, shape_error
 from npnet.losses.loss import Loss, Terms
 from npnet.losses.weights import as_weight
-from npnet.ops.elementwise import constant, sigmoid
+from npnet.ops.elementwise import sigmoid, zeros
 from npnet.typing import Array, ArrayLike
 
 
@@ -66,10 +66,10 @@ class BCEWithLogitsLoss(Loss):
             positive = target * self._stretched(self.pos_weight, "pos_weight", pred)
         # -log(1 - s) = max(x, 0) + tail and -log s = max(-x, 0) + tail: no term cancels another
         tail = np.log1p(np.exp(-np.abs(pred)))
-        zeros = constant(0.0, pred.shape, pred.dtype)
+        zero = zeros(pred)
         values = (negative + positive) * tail
-        values += negative * np.maximum(pred, zeros)
-        values -= positive * np.minimum(pred, zeros)
+        values += negative * np.maximum(pred, zero)
+        values -= positive * np.minimum(pred, zero)
         grad = None
         if with_grad:
             grad = negative * sigmoid(pred, np.empty_like(pred))

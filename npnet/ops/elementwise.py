@@ -8,6 +8,7 @@ returned and may not overlap the other arguments. Stable for any finite input.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from npnet.ops.choose import kernel
 from npnet.typing import Array
 
 _WORDS: dict[str, np.dtype[Any]] = {"f": np.dtype(np.uint32), "d": np.dtype(np.uint64)}
+BLOCK = 32768
+"""Elements that one pass works on; smaller blocks pay for calls, larger ones leave the cache."""
+
 _flat: dict[tuple[float, str], Array] = {}
 _cut: dict[tuple[float, tuple[int, ...], str], Array] = {}
 
@@ -52,10 +56,31 @@ def constant(value: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Arra
     return found
 
 
+def zeros(x: Array) -> Array | float:
+    """Return what to compare `x` with: an array of zeros, or 0 where that would be a large one."""
+    return constant(0.0, x.shape, x.dtype) if x.size <= BLOCK else 0.0
+
+
+def _blocks(*arrays: Array) -> Iterable[tuple[Array, ...]]:
+    """Cut large arrays of one shape into vectors that stay in the cache; the last one is written.
+
+    Small arrays, and all if the one to be written is not contiguous, come whole.
+    """
+    size = arrays[0].size
+    if size <= BLOCK or not arrays[-1].flags.c_contiguous:
+        return (arrays,)
+    flat = [array.reshape(-1) for array in arrays]
+    return (
+        tuple(vector[start : start + BLOCK] for vector in flat) for start in range(0, size, BLOCK)
+    )
+
+
 @kernel
 def relu(x: Array, out: Array) -> Array:
     """Write max(x, 0)."""
-    return np.maximum(x, constant(0.0, x.shape, x.dtype), out=out)
+    for a, b in _blocks(x, out):
+        np.maximum(a, zeros(a), out=b)
+    return out
 
 
 @kernel
@@ -67,10 +92,10 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
         return out
     # y is 0, positive or NaN; -min(word, 1) has all bits set unless the word of y is 0. Faster
     # than a boolean mask, and 0 * inf cannot arise.
-    bits = out.view(word)
-    np.minimum(y.view(word), constant(1, y.shape, word), out=bits)
-    np.negative(bits, out=bits)
-    np.bitwise_and(bits, grad.view(word), out=bits)
+    for g, kept, bits in _blocks(grad.view(word), y.view(word), out.view(word)):
+        np.minimum(kept, constant(1, kept.shape, word), out=bits)
+        np.negative(bits, out=bits)
+        np.bitwise_and(bits, g, out=bits)
     return out
 
 
@@ -104,7 +129,7 @@ def leaky_relu_grad(grad: Array, x: Array, slope: float, out: Array) -> Array:
 
 def elu(x: Array, alpha: float, out: Array) -> Array:
     """Write x where x > 0, else alpha * (exp(x) - 1)."""
-    np.minimum(x, constant(0.0, x.shape, x.dtype), out=out)
+    np.minimum(x, zeros(x), out=out)
     np.expm1(out, out=out)
     out *= alpha
     np.copyto(out, x, where=x > 0)
@@ -113,7 +138,7 @@ def elu(x: Array, alpha: float, out: Array) -> Array:
 
 def elu_grad(grad: Array, x: Array, alpha: float, out: Array) -> Array:
     """Write grad where x > 0, else grad * alpha * exp(x)."""
-    np.minimum(x, constant(0.0, x.shape, x.dtype), out=out)
+    np.minimum(x, zeros(x), out=out)
     np.exp(out, out=out)
     out *= alpha
     out *= grad
@@ -176,7 +201,7 @@ def softplus(x: Array, beta: float, threshold: float, out: Array) -> Array:
     np.negative(out, out=out)
     np.exp(out, out=out)
     np.log1p(out, out=out)
-    out += np.maximum(scaled, constant(0.0, x.shape, x.dtype))
+    out += np.maximum(scaled, zeros(x))
     out /= beta
     np.copyto(out, x, where=scaled > threshold)
     return out

@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from npnet.ops.choose import kernel
+from npnet.ops.elementwise import BLOCK
 from npnet.typing import Array
-
-BLOCK = 32768  # elements; smaller blocks pay for calls, larger ones leave the cache
 
 
 def _blocks(size: int) -> Iterator[slice]:
@@ -35,10 +34,12 @@ def sgd(
     first: bool,
 ) -> None:
     """Do one step of gradient descent, see `npnet.optim.SGD` for the formula."""
-    scratch = np.empty((2, min(BLOCK, data.size)), data.dtype)
+    changed = maximize or weight_decay
+    first_scratch = np.empty(min(BLOCK, data.size), data.dtype)
+    second_scratch = np.empty_like(first_scratch) if changed else first_scratch
     for block in _blocks(data.size):
         x, g = data[block], grad[block]
-        t, u = scratch[:, : x.size]
+        t, u = first_scratch[: x.size], second_scratch[: x.size]
         if maximize:
             g = np.negative(g, out=u)
         if weight_decay:
@@ -77,10 +78,12 @@ def adam(
     root = math.sqrt(1 - beta2**step)
     rate = lr * root / (1 - beta1**step)
     eps = eps * root
-    scratch = np.empty((2, min(BLOCK, data.size)), data.dtype)
+    changed = maximize or (weight_decay and not decoupled)
+    first_scratch = np.empty(min(BLOCK, data.size), data.dtype)
+    second_scratch = np.empty_like(first_scratch) if changed else first_scratch
     for block in _blocks(data.size):
         x, g, m, v = data[block], grad[block], mean[block], square[block]
-        t, u = scratch[:, : x.size]
+        t, u = first_scratch[: x.size], second_scratch[: x.size]
         if maximize:
             g = np.negative(g, out=u)
         if weight_decay and decoupled:

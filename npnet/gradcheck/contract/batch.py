@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.contract.calls import Fault, Pass, name_of
+from npnet.gradcheck.contract.calls import Fault, Pass, compare, name_of
 from npnet.gradcheck.contract.compare import mismatch
 from npnet.gradcheck.contract.specimen import Specimen
 from npnet.typing import Array
@@ -139,18 +139,21 @@ def batch_independence(specimen: Specimen) -> Iterator[str]:
 
 
 def batches_of_other_sizes(specimen: Specimen) -> Iterator[str]:
-    """Check that after a batch of one size, a batch of another works the same."""
+    """Check that after a batch of one size, or during it, a batch of another works the same."""
     if not has_batches(specimen):
         return
     axis = specimen.batch_axis or 0
     layer = specimen.fresh()
     double = [np.concatenate([x, x], axis) for x in specimen.arrays()]
     try:
+        longer = specimen.run(None, double)
         specimen.run(layer, double)
         specimen.infer(layer, double)
         specimen.restore_buffers(layer)
         got = specimen.infer(layer)
-        again = specimen.run(layer)
+        after = specimen.run(layer)
+        pending = [specimen.record(layer), specimen.record(layer, double)]
+        grads = [one.backward(specimen.upstream(one.outputs)) for one in pending]
     except Fault as fault:
         yield f"with a batch of another size than before, {fault}"
         return
@@ -162,9 +165,15 @@ def batches_of_other_sizes(specimen: Specimen) -> Iterator[str]:
                 f"after a batch twice as long the {name_of('output', i, got)} {found}, "
                 "which a new layer gives"
             )
-    for found in specimen.differences(again, specimen.reference):
-        yield f"in a pass after a batch twice as long {found}, which a new layer gives"
-        return
+    short = Pass(pending[0].outputs, grads[0], {})
+    for when, one, other in (
+        ("after", after, specimen.reference),
+        ("beside", short, specimen.reference),
+        ("beside", Pass(pending[1].outputs, grads[1], {}), longer),
+    ):
+        for found in compare(one, other):
+            yield f"in a pass {when} one of another batch size {found}, which a new layer gives"
+            return
 
 
 def _rows(x: Array, axis: int, rows: slice) -> Array:

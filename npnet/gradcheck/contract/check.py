@@ -268,11 +268,15 @@ def _add_gradients(
     options: dict[str, Any] = {"dtype": dtype, "rng": seed, "raises": False}
     layer = specimen.plain()
     found = check_gradients(layer, *given, mode=mode, **options)
+    repeated = specimen.repeated()
     if found.ok and specimen.has_moved:  # once more, where ones and zeros hide nothing
         moved = check_gradients(specimen.fresh(), *given, mode="directional", **options)
+        moved.notes.append("constant parameters were moved; with them as they are, all is well")
         found = found if moved.ok else moved
-        if not moved.ok:
-            found.notes.append("constant parameters were moved; with them as they are, all is well")
+    if found.ok and repeated is not None:
+        twice = check_gradients(layer, *repeated, mode=mode, **options)
+        twice.notes.append("indices were repeated; where each occurs once, all is well")
+        found = found if twice.ok else twice
     _adopt(report, found, LAYER_RULES, chosen)
     if specimen.is_random:
         still = check_gradients(layer, *given, mode=mode, training=False, **options)

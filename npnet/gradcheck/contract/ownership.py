@@ -61,7 +61,8 @@ def no_state_on_self(specimen: Specimen) -> Iterator[str]:
         specimen.run(layer)  # what is made once for a shape may be kept
         before = _attributes(layer)
         if recording:
-            specimen.run(layer, specimen.others())
+            grads = specimen.upstream(specimen.reference.outputs, 2)
+            specimen.run(layer, specimen.others(), grads)
         else:
             specimen.infer(layer, specimen.others())
         mode = "a recorded pass" if recording else "inference"

@@ -24,6 +24,8 @@ from npnet.gradcheck.contract.stir import stir
 from npnet.layer import Layer
 from npnet.typing import Array, DtypeLike
 
+_ROUNDING = 4e-16
+
 
 class Specimen:
     """One layer under examination.
@@ -150,6 +152,21 @@ class Specimen:
             return self.inputs
         return found if all(np.isfinite(y).all() for y in outputs) else self.inputs
 
+    def repeated(self) -> list[Array] | None:
+        """Return the inputs with indices that occur twice, if none of them does."""
+        chosen = [x for x in self.inputs if x.dtype.kind != "f" and x.size > 1]
+        if not chosen or any(np.unique(x).size < x.size for x in chosen):
+            return None
+        found = self.arrays()
+        for x in found:
+            if x.dtype.kind != "f":
+                x.reshape(-1)[x.size // 2 :] = x.reshape(-1)[: x.size - x.size // 2]
+        try:
+            outputs = self.infer(self.fresh(), found)
+        except Fault:
+            return None
+        return found if all(np.isfinite(y).all() for y in outputs) else None
+
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
         """Draw a gradient for each output; zeros for an integer one."""
         rng = np.random.default_rng((self.seed, variant))
@@ -257,20 +274,26 @@ class Specimen:
 
     @cached_property
     def noise(self) -> dict[str, Array]:
-        """How far rounding errors in everything that goes in move each result of a pass."""
+        """How far rounding errors in everything that goes in move each result of a pass.
+
+        Errors as small as rounding show what jumps; larger ones, scaled down, show what is steep
+        or what cancels, which small ones may leave by chance as it is.
+        """
         rng = np.random.default_rng((self.seed, 11))
         worst = {name: np.zeros(a.shape) for name, a in self.reference.named().items()}
-        for still, training in ((self.reference, True), (self.steady, not self.is_random)):
-            for _ in range(2):
+        modes = [(self.reference, True), (self.steady, not self.is_random)]
+        for still, training in modes[: 1 + self.is_random]:
+            for size in (_ROUNDING, _ROUNDING, 1e-10, 1e-10):
                 layer, inputs = self.fresh(), self.arrays()
                 grads = self.upstream(still.outputs)
                 for array in (*inputs, *grads, *(p.data for p in layer.parameters())):
                     if array.dtype.kind == "f":
-                        array *= 1 + rng.choice([-1, 1], array.shape) * 4e-16
+                        array *= 1 + rng.choice([-1, 1], array.shape) * size
                 moved = self.run(layer, inputs, grads, training=training).named()
                 for name, a in still.named().items():
                     if moved[name].shape == worst[name].shape:
-                        np.maximum(worst[name], np.abs(moved[name] - a), out=worst[name])
+                        change = np.abs(moved[name] - a) * (_ROUNDING / size)
+                        np.maximum(worst[name], change, out=worst[name])
         return worst
 
     def differences(self, got: Pass, want: Pass, part: Any = ...) -> Iterator[str]:
@@ -284,10 +307,17 @@ class Specimen:
             if mismatch(array, wanted[name]):
                 noise = self.noise[name]
                 noise = noise if name in _by_parameter(want) else noise[part]
-                slack = 1000 * noise if noise.shape == array.shape else 0.0
-                found = mismatch(array, wanted[name], slack=slack)
+                slack = noise if noise.shape == array.shape else 0.0
+                found = mismatch(array, wanted[name], slack=1000 * (slack + self._floor(name)))
                 if found:
                     yield f"the {name} {found}"
+
+    def _floor(self, name: str) -> float:
+        """Return what cancelling numbers inside of the layer may leave, which `noise` misses."""
+        largest = max((np.abs(x).max(initial=0.0) for x in self.inputs), default=0.0)
+        if not name.startswith("gradient of"):
+            return float(_ROUNDING * largest)
+        return float(_ROUNDING * (1.0 if name.startswith("gradient of input") else largest))
 
 
 def _by_parameter(one: Pass) -> set[str]:

@@ -113,7 +113,12 @@ class WatchingContext(Context):
 
 
 def watch(
-    specimen: Specimen, *, recording: bool, training: bool, dtype: DtypeLike = np.float64
+    specimen: Specimen,
+    *,
+    recording: bool,
+    training: bool,
+    dtype: DtypeLike = np.float64,
+    needs_input_grad: bool = True,
 ) -> list[Change]:
     """Run one pass and return the changes that it made to arrays of others."""
     layer = specimen.fresh(dtype)
@@ -139,7 +144,7 @@ def watch(
     grads = specimen.upstream(outputs)
     for i, grad in enumerate(grads):
         journal.track("upstream gradient", f"its {name_of('upstream gradient', i, grads)}", grad)
-    Recording(layer, ctx, inputs, outputs).backward(grads)
+    Recording(layer, ctx, inputs, outputs).backward(grads, needs_input_grad)
     return journal.changes
 
 
@@ -151,13 +156,14 @@ def _moved(before: dict[str, Array], after: dict[str, Array], mode: str) -> Iter
 
 
 def changes(specimen: Specimen, kinds: Sequence[str]) -> Iterator[str]:
-    """Yield each change of these kinds once, over all modes, and over both dtypes."""
+    """Yield each change of these kinds once, over all modes and both dtypes."""
     if "changes" not in specimen.cache:
         specimen.cache["changes"] = [
             *watch(specimen, recording=False, training=False),
             *watch(specimen, recording=True, training=True),
             *watch(specimen, recording=True, training=False),
             *watch(specimen, recording=True, training=True, dtype=np.float32),
+            *watch(specimen, recording=True, training=True, needs_input_grad=False),
         ]
     seen = set()
     for change in specimen.cache["changes"]:

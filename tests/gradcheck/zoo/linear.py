@@ -715,3 +715,90 @@ class TwoGradients(Base):
 
     def dx(self, grad):
         return grad @ self.weight.data, grad
+
+
+class Table(npnet.Layer):
+    """Rows of a matrix."""
+
+    takes_integers = True
+
+    def __init__(self):
+        super().__init__()
+        self.weight = npnet.Parameter(normal(6, 3))
+
+    def forward(self, ctx, index):
+        ctx.save(index)
+        return self.weight.data[index]
+
+    def backward(self, ctx, grad):
+        (index,) = ctx.saved
+        table = np.zeros_like(self.weight.data)
+        self.add(table, index, grad)
+        ctx.add_grad(self.weight, table)
+
+    def add(self, table, index, grad):
+        np.add.at(table, index, grad)
+
+
+@planted(np.array([0, 5, 2, 3]))
+class TableForgetsRepeats(Table):
+    """Of an index that occurs twice, one gradient is lost."""
+
+    def add(self, table, index, grad):
+        table[index] += grad
+
+
+@planted(_X, says=("batch sizes", "stale state"))
+class LastShapeOnSelf(Base):
+    """The shape of the last call is kept on self."""
+
+    def __init__(self):
+        super().__init__()
+        self.shape = None
+
+    def forward(self, ctx, x):
+        self.shape = x.shape
+        return super().forward(ctx, x)
+
+    def backward(self, ctx, grad):
+        return super().backward(ctx, grad.reshape(self.shape[0], 3))
+
+
+@planted(_X, says=("upstream gradient unchanged",))
+class ClearsUpstreamInTraining(Base):
+    """Where nobody wants the input's gradient, the upstream gradient is cleared."""
+
+    def backward(self, ctx, grad):
+        dx = super().backward(ctx, grad)
+        if not ctx.needs_input_grad:
+            grad[...] = 0
+        return dx
+
+
+@planted(_X, says=("no state on self",))
+class GradientStatistics(Base):
+    """Backward keeps the mean of the gradient on self."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = 0.0
+
+    def backward(self, ctx, grad):
+        self.seen = float(grad.mean())
+        return super().backward(ctx, grad)
+
+
+@planted(_X, says=("stale state", "calls do not disturb each other"))
+class RemembersByShape(Base):
+    """The output is computed once for each shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.known = {}
+
+    def forward(self, ctx, x):
+        key = x.shape, x.dtype
+        if key not in self.known:
+            self.known[key] = super().forward(ctx, x)
+        ctx.save(x)
+        return self.known[key].copy()

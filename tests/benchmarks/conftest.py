@@ -1,0 +1,24 @@
+import pytest
+
+from benchmarks import machine
+from benchmarks.case import Options
+from benchmarks.problem import MLP
+from benchmarks.timing import Pace
+
+
+@pytest.fixture
+def tiny():
+    return MLP((6, 5, 4, 3), 7)
+
+
+@pytest.fixture
+def hasty(tiny):
+    """Two rounds of one call each, on a tiny network."""
+    return Options(Pace(rounds=2, turn=0, settle=0, warm=0), quick=True, mlps=(tiny,))
+
+
+@pytest.fixture
+def threads_put_back(monkeypatch):
+    """The command sets environment variables; put them back in the end."""
+    for name in machine._VARIABLES:
+        monkeypatch.setenv(name, "2")

@@ -1,0 +1,217 @@
+"""Every contender computes what it should; the check that says so notices if not."""
+
+import importlib
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import npnet
+from benchmarks import problem
+from benchmarks.check import (
+    WrongResult,
+    accuracy,
+    check_outputs,
+    check_steps,
+    check_updates,
+)
+from benchmarks.contenders import NAMES, Contender, Skip, contender
+from benchmarks.groups.optimizers import METHODS
+from benchmarks.isolate import Child, ChildError, Children, RemoteRun
+from benchmarks.problem import MLP
+
+HERE = [name for name in NAMES if name != "torch-compile"]  # its compiler takes half a minute
+
+
+def installed(name):
+    who = contender(name)
+    if who.missing():
+        pytest.skip(who.missing())
+    return who
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_steps(name, tiny):
+    run = installed(name).build("step", tiny)
+    assert (run.result is None) == (name == "bare")
+    check_steps(run, tiny)
+    assert run.turn(3) > 0
+
+
+def test_two_classes_are_another_network_to_scikit_learn():
+    mlp = MLP((2, 5, 2), 4)
+    run = installed("sklearn").build("step", mlp)
+    assert "logistic" in run.note
+    check_steps(run, mlp)
+    assert run.turn(2) > 0
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_outputs(name, tiny):
+    if name == "torch-fused":
+        pytest.skip("it is torch's")
+    run = installed(name).build("predict", tiny)
+    check_outputs(run, tiny)
+    assert run.turn(3) > 0
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("name", ["npnet", "npnet-fast", "torch", "torch-fused", "jax"])
+def test_updates(name, method, tiny):
+    run = installed(name).build("optimize", method, tiny)
+    check_updates(run, method, tiny)
+    assert run.turn(3) > 0
+
+
+def test_what_is_not_offered_is_skipped(tiny):
+    with pytest.raises(Skip):
+        contender("bare").build("optimize", "adam", tiny)
+
+
+@pytest.mark.parametrize("name", HERE)
+def test_epochs_learn(name, monkeypatch):
+    who = installed(name)
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 600)
+    x = rng.standard_normal((600, 5), np.float32) + 3 * np.eye(3, 5, dtype=np.float32)[y]
+    monkeypatch.setattr(problem, "mnist", lambda images: ((x[:500], y[:500]), (x[500:], y[500:])))
+    run = who.build("epoch", MLP((5, 16, 3), 8), None)
+    before = accuracy(problem.initial(MLP((5, 16, 3), 8)), x[500:], y[500:])
+    run.turn(5)
+    if run.result is not None:
+        assert accuracy(run.result(), x[500:], y[500:]) > max(0.8, before)
+
+
+@pytest.mark.parametrize("what", ["lr", "loss", "frozen"])
+def test_a_contender_that_computes_something_else_is_found_out(what, tiny, monkeypatch):
+    def wrong_lr(params, lr):
+        return right(params, lr=lr * 2)
+
+    def other_loss(self, logits, y):
+        value, grad = mean(self, logits, y)
+        return value, -grad
+
+    right, mean = npnet.optim.Adam, npnet.CrossEntropyLoss.value_and_grad
+    if what == "lr":
+        monkeypatch.setattr(npnet.optim, "Adam", wrong_lr)
+    elif what == "loss":
+        monkeypatch.setattr(npnet.CrossEntropyLoss, "value_and_grad", other_loss)
+    else:
+        monkeypatch.setattr(npnet.optim.Adam, "step", lambda self: None)
+    with pytest.raises(WrongResult, match="off by"):
+        check_steps(contender("npnet").build("step", tiny), tiny)
+
+
+def test_wrong_outputs_are_found_out(tiny, monkeypatch):
+    monkeypatch.setattr(npnet.ReLU, "forward", lambda self, ctx, x: abs(x))
+    with pytest.raises(WrongResult, match="outputs"):
+        check_outputs(contender("npnet").build("predict", tiny), tiny)
+
+
+def test_the_kernels_are_put_back(tiny):
+    before = npnet.ops.active()
+    contender("npnet").build("step", tiny).turn(1)
+    assert npnet.ops.active() == before
+
+
+def test_nothing_heavy_is_imported_before_something_is_built():
+    code = (
+        "import sys\n"
+        "from benchmarks.contenders import NAMES, contender\n"
+        "from benchmarks import groups\n"
+        "for name in NAMES: contender(name).missing()\n"
+        "heavy = {'torch', 'sklearn', 'jax', 'keras', 'numba', 'matplotlib', 'scipy'}\n"
+        "print(heavy & set(sys.modules))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout == "set()\n", run.stderr
+
+
+# --- contenders in processes of their own
+
+
+def die(who):
+    os._exit(3)
+
+
+def blow_up(who, text):
+    raise ValueError(text)
+
+
+def add(who, a, b):
+    return who.name, a + b
+
+
+def test_a_child_answers_fails_and_dies(tiny):
+    child = Child("npnet")
+    try:
+        assert child.ask(add, 1, 2) == ("npnet", 3)
+        with pytest.raises(ChildError, match="ValueError: pardon"):
+            child.ask(blow_up, "pardon")
+        run = RemoteRun(child, "step", tiny)
+        check_steps(run, tiny)
+        assert run.turn(2) > 0
+    finally:
+        child.close()
+
+
+def test_a_child_skips_what_its_contender_does_not_offer(tiny):
+    child = Child("bare")
+    try:
+        with pytest.raises(Skip, match="does not run alone"):
+            RemoteRun(child, "optimize", "adam", tiny)
+    finally:
+        child.close()
+
+
+def test_a_child_that_ends_is_replaced(tiny):
+    who = contender("bare")
+    who.isolated = True
+    with Children() as children:
+        run = children.build(who, "step", tiny)
+        assert run.turn(1) > 0
+        with pytest.raises(ChildError, match="code 3"):
+            run._child.ask(die)
+        assert children.build(who, "step", tiny).turn(1) > 0
+
+
+def test_missing_contenders_say_so(monkeypatch):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name in ("numba", "torch") else find(name)
+    )
+    assert contender("torch").missing() == "torch is not installed"
+    assert contender("npnet-fast").missing() == "numba is not installed"
+    assert contender("npnet").missing() is None
+    assert isinstance(contender("bare"), Contender)
+
+
+# --- the problem
+
+
+def test_mlp():
+    mlp = MLP.parse("784-256-128-10", 128)
+    assert (str(mlp), mlp.parameters) == ("784-256-128-10@128", 235_146)
+    assert mlp.needed == 4 * (4 * 235_146 + 128 * (256 + 128 + 10))
+    for text in ("784", "784--10", "0-3", "a-b", ""):
+        with pytest.raises(ValueError):  # noqa: PT011
+            MLP.parse(text, 128)
+    with pytest.raises(ValueError, match="rows"):
+        MLP.parse("3-2", 0)
+
+
+def test_everyone_gets_the_same_data(tiny):
+    assert problem.batches(tiny) is problem.batches(tiny)
+    assert len({y.tobytes() for _, y in problem.batches(tiny)}) > 1
+    x, y = problem.batches(tiny)[0]
+    assert (x.dtype, x.shape, y.shape) == (np.float32, (7, 6), (7,))
+    assert all(w.dtype == b.dtype == np.float32 for w, b in problem.initial(tiny))
+
+
+def test_mnist_needs_data(monkeypatch):
+    monkeypatch.delenv("NPNET_DATA", raising=False)
+    problem.mnist.cache_clear()
+    with pytest.raises(FileNotFoundError, match="NPNET_DATA"):
+        problem.mnist(3)
