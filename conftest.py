@@ -1,7 +1,8 @@
-"""Which modules the doctests leave out: those whose optional libraries are not installed."""
+"""Which files pytest does not look into for doctests."""
 
 from importlib.util import find_spec
 
+collect_ignore_glob = ["*conftest.py"]
 collect_ignore = []
 if find_spec("numba") is None:
     collect_ignore.append("npnet/ops/compiled.py")

@@ -109,8 +109,8 @@ def gradients(mlp: MLP) -> Arrays:
     """Return normal gradients for each layer's weight and bias."""
     rng = np.random.default_rng(3)
     return [
-        (1e-2 * rng.standard_normal(w.shape, np.float32), 1e-2 * rng.standard_normal(b.shape, "f"))
-        for w, b in initial(mlp)
+        (rng.standard_normal(weight.shape, np.float32), rng.standard_normal(bias.shape, np.float32))
+        for weight, bias in initial(mlp)
     ]
 
 

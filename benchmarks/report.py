@@ -77,7 +77,7 @@ class Report:
         numpy = f"NumPy {machine['numpy']} with {machine['blas']}"
         lines = [
             f"Taken {settings['taken']} by `{settings['command']}`: {settings['rounds']} rounds, "
-            f"{machine['threads']} threads each.",
+            f"{machine['threads']} threads in each pool.",
             f"{machine['processor']}, {machine['cpus']} processors, {machine['memory_gib']} GiB; "
             f"{machine['system']}; Python {machine['python']}, {numpy}.",
         ]

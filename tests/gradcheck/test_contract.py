@@ -92,6 +92,12 @@ def test_only_and_skip():
     assert {"input unchanged", "memory layout"} <= {v.rule for v in report.violations}
 
 
+def test_gradients_that_cannot_be_checked_do_not_pass():
+    mutant = MUTANTS["DropFreshGenerator"]
+    with pytest.raises(GradientMismatch, match="gradients: not checked, because two recorded"):
+        check_layer(mutant.make, *mutant.inputs, only=["gradients"])
+
+
 def test_every_violation_is_reported_once_and_on_one_line():
     for name in ("InputOnSelf", "StepsBySelf", "InputDoubled", "FlattenStaysFlat"):
         mutant = MUTANTS[name]
@@ -391,6 +397,8 @@ def test_mistakes_are_named(arguments, error, sentence):
 
 
 def test_unknown_rules():
+    with pytest.raises(ArgumentError, match="mode to be one of .*auto.* got 'fast'"):
+        check_layer(npnet.ReLU, (3,), mode="fast", only=["zero gradient"])
     with pytest.raises(ArgumentError, match="no rule is named 'inputs'; there are gradients, inp"):
         check_layer(npnet.ReLU, (3,), skip=["inputs"])
     with pytest.raises(ArgumentError, match="only expects a list of rule names, got 'gradients'"):

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from npnet.errors import ArgumentError
-from npnet.gradcheck.check import check_gradients
 from npnet.gradcheck.contract import arrays, batch, ownership, passes, state
 from npnet.gradcheck.contract.calls import Fault, describe, name_of
+from npnet.gradcheck.contract.gradients import add_gradients
 from npnet.gradcheck.contract.loss_specimen import LossSpecimen
 from npnet.gradcheck.contract.losses import LOSS_RULES, basic_call
 from npnet.gradcheck.contract.resolve import as_inputs, as_loss_arguments, made
@@ -20,10 +20,7 @@ from npnet.gradcheck.report import Report, subject_of
 from npnet.losses.loss import Loss
 from npnet.typing import DtypeLike
 
-_MANY = 2000  # elements, above which gradients are checked along a direction
-
-# Rules of check_gradients that have another name here.
-_SAME = {"gradient": "shapes and dtypes", "dtype": "precision"}
+_MODES = ("auto", "full", "sample", "directional")
 
 LAYER_RULES: dict[str, Callable[[Specimen], Iterator[str]]] = {
     "input unchanged": ownership.inputs_unchanged,
@@ -142,6 +139,8 @@ def check_layer(
     checked, make = made(layer_or_factory)
     rules = LOSS_RULES if isinstance(checked, Loss) else LAYER_RULES
     chosen = _chosen(["gradients", *rules], skip, only)
+    if mode not in _MODES:
+        raise ArgumentError(f"check_layer expects mode to be one of {_MODES}, got {mode!r}")
     report = Report(subject_of(checked), check="check_layer")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
@@ -170,7 +169,8 @@ def check_layer(
                 if name in chosen:
                     _apply(name, rule, specimen, report)
             if "gradients" in chosen:
-                _add_gradients(report, specimen, given, mode, dtype, seed, chosen)
+                options = {"dtype": dtype, "rng": seed, "raises": False}
+                add_gradients(report, specimen, given, mode, options, set(rules) - chosen)
             if isinstance(specimen, Specimen):
                 report.notes += _notes(specimen, chosen)
     if raises:
@@ -242,73 +242,6 @@ def _apply(name: str, rule: Callable[[Any], Iterator[str]], specimen: Any, repor
     except Exception as error:  # whatever a layer's code raises where no rule expects it
         report.violate(name, f"the check stopped at {describe(error)}")
         report.cause = report.cause or error
-
-
-def _add_gradients(
-    report: Report,
-    specimen: Any,
-    given: Any,
-    mode: str,
-    dtype: DtypeLike,
-    seed: int,
-    chosen: set[str],
-) -> None:
-    """Check gradients in training mode and, where it differs, in evaluation mode."""
-    if mode == "auto":
-        mode = "full" if _size(specimen) <= _MANY else "directional"
-    if isinstance(specimen, LossSpecimen):
-        found = check_gradients(
-            specimen.loss, *given, mode=mode, dtype=dtype, rng=seed, raises=False
-        )
-        _adopt(report, found, LOSS_RULES, chosen)
-        return
-    if not specimen.copies:
-        report.notes.append("gradients were not checked: the check runs on a copy")
-        return
-    options: dict[str, Any] = {"dtype": dtype, "rng": seed, "raises": False}
-    layer = specimen.plain()
-    found = check_gradients(layer, *given, mode=mode, **options)
-    repeated = specimen.repeated()
-    if found.ok and specimen.has_moved:  # once more, where ones and zeros hide nothing
-        moved = check_gradients(specimen.fresh(), *given, mode="directional", **options)
-        moved.notes.append("constant parameters were moved; with them as they are, all is well")
-        found = found if moved.ok else moved
-    if found.ok and repeated is not None:
-        twice = check_gradients(layer, *repeated, mode=mode, **options)
-        twice.notes.append("indices were repeated; where each occurs once, all is well")
-        found = found if twice.ok else twice
-    _adopt(report, found, LAYER_RULES, chosen)
-    if specimen.is_random:
-        still = check_gradients(layer, *given, mode=mode, training=False, **options)
-        for tensor in still.failing:
-            worst = tensor.worst(1)[0]
-            report.violate(
-                "gradients in evaluation mode",
-                f"the gradient of {tensor.name} is {worst.analytic:.6g} instead of "
-                f"{worst.numeric:.6g} at {list(worst.index)}",
-            )
-
-
-def _size(specimen: Any) -> int:
-    if isinstance(specimen, LossSpecimen):
-        return specimen.pred.size
-    sizes = [x.size for x in specimen.inputs] + [p.size for p in specimen.layer.parameters()]
-    return sum(sizes)
-
-
-def _adopt(report: Report, found: Report, rules: Collection[str], chosen: set[str]) -> None:
-    """Take over what check_gradients found, apart from what a rule here says better."""
-    broken = {v.rule for v in report.violations}
-    broken |= {other for other, rule in _SAME.items() if rule in broken}
-    skipped = {v.message for v in found.violations if v.rule in rules and v.rule not in chosen}
-    report.tensors = found.tensors
-    report.violations[:0] = [
-        v for v in found.violations if v.rule not in broken and v.message not in skipped
-    ]
-    report.diagnosis += [d for d in found.diagnosis if d.message not in skipped]
-    report.notes += found.notes
-    report.allow_kinks, report.max_noise = found.allow_kinks, found.max_noise
-    report.cause = report.cause or found.cause
 
 
 def _notes(specimen: Specimen, chosen: Collection[str]) -> Iterator[str]:
