@@ -6,10 +6,10 @@ have in the same rounds, best the bare products; only without any does the plain
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.case import OURS, Outcome
-from benchmarks.report import Report, table
+from benchmarks.report import BUSY, Report, table
 from benchmarks.timing import ratio
 
 TOLERANCE = 0.05
@@ -22,8 +22,8 @@ ANCHORS = ("bare", "torch-fused", "torch", "numpy")
 class Change:
     """What became of one contender at one case.
 
-    ``verdict`` is "regression", "improvement" or "within the spread"; ``measure`` says what was
-    compared, ``old`` and ``new`` how it came out.
+    ``verdict`` is "regression", "improvement", "within the spread" or "not confirmed"; ``measure``
+    says what was compared, ``old`` and ``new`` how it came out.
     """
 
     label: str
@@ -57,8 +57,33 @@ def compare(old: Report, new: Report, tolerance: float = TOLERANCE) -> list[Chan
     ]
 
 
+def confirm(changes: list[Change], again: list[Change]) -> list[Change]:
+    """Take back each regression that a second measurement does not show.
+
+    Within a run all rounds are close in time: their spread does not hold what differs between two
+    hours on a machine.
+
+    Parameters
+    ----------
+    changes : list of Change
+    again : list of Change
+        From measuring the regressed cases once more.
+
+    Returns
+    -------
+    list of Change
+    """
+    still = {change.label for change in again if change.verdict == "regression"}
+    return [
+        replace(change, verdict="not confirmed")
+        if change.verdict == "regression" and change.label not in still
+        else change
+        for change in changes
+    ]
+
+
 def differences(old: Report, new: Report) -> list[str]:
-    """Return what else differs between two reports: machine, threads, versions."""
+    """Return what else bears on a comparison: another machine or version, or a busy machine."""
     keys = ("processor", "cpus", "python", "numpy", "blas", "threads")
     pairs = [(key, old.machine.get(key), new.machine.get(key)) for key in keys]
     pairs += [
@@ -66,7 +91,14 @@ def differences(old: Report, new: Report) -> list[str]:
         for name, version in new.contenders.items()
         if name in old.contenders
     ]
-    return [f"{key}: {was} -> {now}" for key, was, now in pairs if was != now]
+    texts = [f"{key}: {was} -> {now}" for key, was, now in pairs if was != now]
+    loads = {"old": old.machine.get("load_before"), "new": new.machine.get("load_before")}
+    texts += [
+        f"the machine was busy before the {name} run: load average {load}"
+        for name, load in loads.items()
+        if (load or 0) > BUSY
+    ]
+    return texts
 
 
 def describe(changes: list[Change]) -> str:
@@ -75,6 +107,8 @@ def describe(changes: list[Change]) -> str:
     shown.sort(key=lambda change: change.verdict, reverse=True)
     rows = [(c.label, c.verdict, c.measure, c.old, c.new) for c in shown]
     text = f"{len(changes) - len(shown)} of {len(changes)} results within the spread."
+    if any(change.verdict == "not confirmed" for change in shown):
+        text += " What is not confirmed looked slower once, but not when measured again."
     head = ["result", "verdict", "measure", "old (quartiles)", "new (quartiles)"]
     return f"{text}\n\n{table(head, rows)}" if rows else text
 

@@ -85,6 +85,7 @@ def _dots(group: str, outcomes: list[Outcome]) -> Any:
                 axes.plot(target.target, row, "|", color=_color(mine), markersize=18)
     names = sorted({str(_reference(outcome)) for outcome in outcomes})
     axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(f"time relative to {' or '.join(names)} (a bar is the target of its colour)")
     axes.axvline(1, color="0.7", zorder=0)
     axes.grid(axis="y", color="0.9")
@@ -126,6 +127,7 @@ def _curve(curve: str, network: str, points: list[tuple[int, Outcome]]) -> Any:
     ratios.axhline(1, color="0.7", zorder=0)
     for axes in (times, ratios):
         axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter("{x:g}")
         axes.set_xlabel(curve)
         axes.grid(color="0.9")
     figure.suptitle(network)

@@ -14,6 +14,7 @@ FORMAT = 1
 BUSY = 0.5
 """Load average from which on a report warns."""
 _MANY = 5  # more figures than this stand in rows
+_FEW = 3  # so many cases are named
 
 
 @dataclass
@@ -189,20 +190,17 @@ def _ratios(outcomes: list[Outcome]) -> list[str]:
 
 def _remarks(outcomes: list[Outcome]) -> list[str]:
     """List who did not take part and why, and what to know of those who did."""
-    where: dict[str, list[str]] = {}
+    where: dict[tuple[str, str], list[str]] = {}  # (name, what) -> cases
     for outcome in outcomes:
         for name, result in outcome.results.items():
-            if result.status != "ok":
-                text = f"{name} {result.status}: {result.reason}"
-            elif result.note:
-                text = f"{name}: {result.note}"
-            else:
-                continue
-            where.setdefault(text, []).append(f"{outcome.group}/{outcome.name}")
-    if not where:
-        return []
-    lines = [
-        f"- {text}" + (f" ({', '.join(cases)})" if len(cases) <= 3 else f" ({len(cases)} cases)")
-        for text, cases in where.items()
-    ]
-    return ["## Remarks", "\n".join(lines)]
+            what = f" {result.status}: {result.reason}"
+            if result.status == "ok":
+                what = f": {result.note}" if result.note else ""
+            if what:
+                where.setdefault((name, what), []).append(f"{outcome.group}/{outcome.name}")
+    who: dict[tuple[str, str], list[str]] = {}  # (what, cases) -> names
+    for (name, what), cases in where.items():
+        few = ", ".join(cases) if len(cases) <= _FEW else f"{len(cases)} cases"
+        who.setdefault((what, few), []).append(name)
+    lines = [f"- {', '.join(names)}{what} ({cases})" for (what, cases), names in who.items()]
+    return ["## Remarks", "\n".join(lines)] if lines else []

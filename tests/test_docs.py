@@ -1,8 +1,9 @@
 """The code in the pages under docs/ runs, and prints what the page says.
 
 Blocks of ``python`` run in order, in one namespace for each page; one whose first line is
-``# name.py`` is also written to that file. Blocks of ``sh`` run in a folder that holds those files.
-A block of ``text`` right after one of them shows what it prints; numbers may differ. After a change
+``# name.py`` is also written to that file. A block of ``text`` right after one shows what it
+prints; numbers may differ. Blocks of ``sh`` run, in a folder that holds those files, if such a
+block of ``text`` follows; what others start may take long. After a change
 
     NPNET_WRITE_DOCS=1 python -m pytest tests/test_docs.py
 
@@ -22,6 +23,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").glob("**/*.md"))
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHOWN = re.compile(r"\s*^```text$", re.MULTILINE)
 REWRITE = bool(os.environ.get("NPNET_WRITE_DOCS"))
 
 
@@ -68,7 +70,7 @@ def test_page(page, tmp_path, monkeypatch):
                 printed = run_python(code, names, tmp_path)
             except Exception as error:
                 raise AssertionError(f"{page.name}, line {line}: {error!r}") from error
-        elif kind == "sh":
+        elif kind == "sh" and SHOWN.match(text, block.end()):
             printed = run_shell(code, tmp_path)
         elif kind == "text" and text[end : block.start()].strip() == "":
             if REWRITE:

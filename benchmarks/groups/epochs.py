@@ -14,7 +14,7 @@ from benchmarks.problem import MLP
 from benchmarks.timing import Run, reason
 
 PAIRS = ("npnet/torch-fused", "npnet-fast/torch-fused", "npnet/bare", "npnet-fast/bare")
-ROUNDS = 7
+ROUNDS, QUICK_ROUNDS = 7, 3
 """At most so many: an epoch is long, and already an average over hundreds of steps."""
 
 
@@ -41,7 +41,7 @@ def _measure(mlp: MLP, images: int | None) -> Measure:
                 return ""
             return f"test accuracy {accuracy(run.result(), *test):.3f} in the end"
 
-        rounds = min(options.pace.rounds, ROUNDS)
+        rounds = min(options.pace.rounds, QUICK_ROUNDS if options.quick else ROUNDS)
         pace = dataclasses.replace(options.pace, rounds=rounds, settle=0, warm=0)
         race = timed("epoch", mlp, images, after=learned)
         return race(case, ready, dataclasses.replace(options, pace=pace), children)

@@ -61,15 +61,14 @@ class ElementLines:
     def __init__(self, variable: Array, indices: Array, reach: float = 1.0) -> None:
         self._variable = variable
         self._flat = variable.reshape(-1)
-        self._indices = indices
+        self.indices = indices
         self._reach = reach
         self._positions: list[int] = indices.tolist()
         self._start: list[float] = self._flat[indices].tolist()
         typical = typical_size(variable)
         size = np.abs(self._flat[indices])
         self.size = np.maximum(size, typical) * min(reach, 1.0)
-        # Powers of two: x + h and x - h are then equally far from x, rounded or not.
-        self.scale = 2.0 ** np.round(np.log2(np.maximum(size, typical) * reach))
+        self.scale = np.maximum(size, typical) * reach
         # Around zero there are ever smaller numbers, and the function may need them.
         zero = typical * min(reach, 1.0) * 2.0**-72
         self.finest = np.where(size > 0, size * 2.0**-50, zero)
@@ -90,11 +89,11 @@ class ElementLines:
 
     def only(self, chosen: Array) -> ElementLines:
         """Return the lines of some of the elements."""
-        return ElementLines(self._variable, self._indices[chosen], self._reach)
+        return ElementLines(self._variable, self.indices[chosen], self._reach)
 
     def closer(self, factor: float) -> ElementLines:
         """Return the lines with a smaller scale."""
-        return ElementLines(self._variable, self._indices, self._reach * factor)
+        return ElementLines(self._variable, self.indices, self._reach * factor)
 
 
 class DirectionLine:

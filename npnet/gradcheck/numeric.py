@@ -140,7 +140,7 @@ def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> f
         change = float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
         if not change < 4:
             reach /= min(max(8.0, change), 1e12) if math.isfinite(change) else 8.0
-        elif 0 < change < 1 / 8 and reach >= 1:
+        elif 1e-13 < change < 1 / 8 and reach >= 1:
             larger = reach * min(1 / change, 1e12)
             rows, _ = function.rows(line, 0, 1, np.array([[larger]]))
             after = float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
@@ -240,8 +240,10 @@ def thorough(function: Function, lines: Lines) -> Slopes:
 def _thorough(function: Function, lines: Lines, first: int, last: int, levels: int) -> Slopes:
     here, r, weights = function.here, function.upstream.T, function.weights.T
     scale, finest = lines.scale[first:last], lines.finest[first:last]
-    h = 2 * scale[:, None] * _RATIO ** -np.arange(levels)
-    y, t = function.rows(lines, first, last, np.concatenate([h, -h], axis=1))
+    # Steps that are no multiples of each other: rounding errors that repeat would look like none.
+    uneven = np.random.default_rng(0).uniform(0.8, 1.2, levels)
+    h = 2 * scale[:, None] * _RATIO ** -np.arange(levels) * uneven
+    y, t = function.rows(lines, first, last, np.concatenate([h, -0.97 * h], axis=1))
     above, below = y[:, :levels], y[:, levels:]
     right, left = t[:, :levels, None], -t[:, levels:, None]
     usable = np.isfinite(above).all(2) & np.isfinite(below).all(2)
@@ -249,7 +251,7 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
     # One-sided slopes, output by output: axes (line, level, output).
     forward = np.where(usable[..., None], (above - here) / right, 0.0)
     backward = np.where(usable[..., None], (here - below) / left, 0.0)
-    central = (forward * right + backward * left) / (right + left)
+    central = (forward * left + backward * right) / (right + left)  # exact for a parabola
     depends = (usable[..., None] & ((above != here) | (below != here))).any(axis=1)
 
     # Rounding noise of the outputs: assumed from their size, and seen at the smallest steps.
@@ -265,7 +267,7 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
 
     slope, size = central @ r, np.abs(central) @ weights  # axes (line, level, upstream)
     slope[~usable] = np.nan
-    value, error, best = _vote(slope, noise)
+    value, error, best = _vote(slope, noise, right * left)
     gap = np.abs(forward - backward) @ weights
     gap[~usable] = np.nan
     middle = (forward + backward) / 2 @ r
@@ -304,21 +306,22 @@ def _grains(above: Array, below: Array, usable: Array, largest: Array) -> Array:
     sides move, and they are tiny beside what the output can become: other staircases are real.
     Axes of the arguments: (line, level, output).
     """
-    moves = np.concatenate([above, below], axis=1)
-    moves[~np.concatenate([usable, usable], axis=1)] = 0.0
-    smallest = np.where(moves > 0, moves, np.inf).min(axis=1)
-    still = (usable[..., None] & (above == 0) & (below == 0)).any(axis=1)
-    sides = ((above == smallest[:, None]) & (below > 0)) | ((below == smallest[:, None]) & (above > 0))
-    rounded = np.isfinite(smallest) & (np.frexp(smallest)[0] == 0.5) & sides.any(axis=1) & still
+    used = usable[..., None]
+    up = np.where(used & (above > 0), above, np.inf).min(axis=1)
+    down = np.where(used & (below > 0), below, np.inf).min(axis=1)
+    smallest = np.minimum(up, down)
+    rounded = np.isfinite(smallest) & (np.frexp(smallest)[0] == 0.5)
+    rounded &= np.maximum(up, down) <= _RATIO**2 * smallest
     rounded &= smallest <= 2.0**-26 * largest.max(axis=1)
+    rounded &= (used & (above == 0) & (below == 0)).any(axis=1)
     return np.where(rounded, smallest, 0.0)
 
 
-def _vote(slope: Array, noise: Array) -> tuple[Array, Array, Array]:
-    """Choose the best step: axes (line, level, upstream), steps falling with the level."""
+def _vote(slope: Array, noise: Array, square: Array) -> tuple[Array, Array, Array]:
+    """Choose the best step: axes (line, level, upstream); the squared steps fall with the level."""
     levels = slope.shape[1]
-    square = _RATIO**2
-    better = slope[:, 1:] + (slope[:, 1:] - slope[:, :-1]) / (square - 1)
+    ratio = square[:, :-1] / square[:, 1:]
+    better = slope[:, 1:] + (slope[:, 1:] - slope[:, :-1]) / (ratio - 1)
     moves = np.empty_like(better)
     moves[:, :-1] = np.abs(np.diff(better, axis=1))
     moves[:, -1] = np.abs(slope[:, -1] - slope[:, -2])

@@ -86,7 +86,8 @@ def judge(analytic: Array, slopes: Slopes, allowance: Allowance) -> Judged:
     value = np.where(kinked, (slopes.lower + slopes.upper) / 2, slopes.value)
     error = np.where(kinked, (slopes.upper - slopes.lower) / 2, slopes.error)
     size = np.maximum(np.maximum(slopes.size, np.abs(value)), np.abs(analytic))
-    vague = (error > UNSURE * size) & (error > _UNSEEN * slopes.grain) & ~kinked
+    limit = np.maximum(np.maximum(UNSURE * size, _UNSEEN * slopes.grain), _UNDERFLOW)
+    vague = (error > limit) & ~kinked
     error = error + allowance.total(slopes)
     error += 16 * EPS * np.abs(analytic) + _UNDERFLOW
     off = np.abs(analytic - value)
@@ -134,6 +135,12 @@ def assess(function: Function, lines: Lines, analytic: Array, allowance: Allowan
         now, suspects = suspects[:_ENOUGH], suspects[_ENOUGH:]
         found = thorough(function, lines.only(now))
         _replace(slopes, now, found, np.arange(now.size))
+        # 1 - cos(x) near zero does not move at all before the step is far larger than x.
+        still = np.flatnonzero(~found.size.any(axis=1) & analytic[now].any(axis=1))
+        if still.size:
+            far = thorough(function, lines.only(now[still]).closer(2.0**30))
+            _replace(slopes, now[still], far, np.arange(still.size))
+            _replace(found, still, far, np.arange(still.size))
         verdicts = judge(analytic[now], found, allowance.only(now)).verdicts
         if now.size == _ENOUGH and (verdicts == Verdict.WRONG).all():
             break

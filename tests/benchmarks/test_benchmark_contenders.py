@@ -22,6 +22,9 @@ from benchmarks.groups.optimizers import METHODS
 from benchmarks.isolate import Child, ChildError, Children, RemoteRun
 from benchmarks.problem import MLP
 
+# Keras's own.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
 HERE = [name for name in NAMES if name != "torch-compile"]  # its compiler takes half a minute
 
 

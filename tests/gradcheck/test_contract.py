@@ -93,9 +93,13 @@ def test_only_and_skip():
 
 
 def test_gradients_that_cannot_be_checked_do_not_pass():
-    mutant = MUTANTS["DropFreshGenerator"]
-    with pytest.raises(GradientMismatch, match="gradients: not checked, because two recorded"):
-        check_layer(mutant.make, *mutant.inputs, only=["gradients"])
+    for name, sentence in (
+        ("DropFreshGenerator", "deterministic: two recorded passes"),
+        ("StepsBySelf", "gradients: not checked, because a pass changed a parameter"),
+    ):
+        mutant = MUTANTS[name]
+        with pytest.raises(GradientMismatch, match=sentence):
+            check_layer(mutant.make, *mutant.inputs, only=["gradients"])
 
 
 def test_every_violation_is_reported_once_and_on_one_line():

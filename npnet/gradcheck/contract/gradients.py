@@ -13,7 +13,11 @@ from npnet.gradcheck.report import Report
 _MANY = 2000  # elements, above which gradients are checked along a direction
 
 # Rules of check_gradients that have another name here.
-_SAME = {"gradient": "shapes and dtypes", "dtype": "precision"}
+_SAME = {
+    "gradient": "shapes and dtypes",
+    "dtype": "precision",
+    "deterministic": "repeatable",
+}
 
 
 def add_gradients(

@@ -1,0 +1,85 @@
+"""Kinks inside a model that its outputs do not show.
+
+relu(x) - relu(-x) is x, smooth at 0, and yet every framework returns 0 for its derivative there:
+each ReLU takes the subgradient 0. A zero row before a layer without bias puts a whole model at
+such a point. Its backward pass is right everywhere around it, which is what is asked here.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from npnet.gradcheck.lines import ElementLines, random_direction
+from npnet.gradcheck.numeric import Function
+from npnet.gradcheck.point import Point
+from npnet.gradcheck.report import Verdict
+from npnet.gradcheck.subject import LayerSubject
+from npnet.gradcheck.verdict import Allowance, Judged, assess
+from npnet.typing import Array
+
+_AWAY = 2.0**-16  # how far to go, relative to the variables
+_TRIES = 3
+_ENOUGH = 64
+_JUMP = 1e-2  # by how much gradients must differ around a kink; smooth ones differ by _AWAY
+
+
+def excuse_hidden_kinks(point: Point, variable: int, lines: ElementLines, judged: Judged) -> Judged:
+    """Call wrong elements kinks if a model's gradient is right all around but jumps.
+
+    Only models are excused: a layer without children shows its kinks.
+
+    Parameters
+    ----------
+    point : Point
+    variable : int
+    lines : ElementLines
+        Of the elements judged.
+    judged : Judged
+
+    Returns
+    -------
+    Judged
+    """
+    subject = point.reference
+    wrong = np.flatnonzero(judged.verdicts == Verdict.WRONG)
+    if wrong.size == 0 or not isinstance(subject, LayerSubject) or not subject.checked._layers:
+        return judged
+    looked_at = wrong[:_ENOUGH]
+    kept = [v.copy() for v in subject.variables]
+    gradients: list[list[Array]] = []
+    right = np.ones(looked_at.size, bool)
+    rng = np.random.default_rng(3)
+    try:
+        for _ in range(_TRIES):
+            for v, k in zip(subject.variables, kept, strict=True):
+                v[...] = k + _AWAY * random_direction(k, 1.0, rng)
+            function = Function(subject, point.function.upstream, point.function.eps)
+            analytic = point.stack(
+                [subject.gradients(subject.split(r)) for r in function.upstream]
+            )
+            gradients.append(analytic)
+            nearby = lines.only(looked_at)
+            here = analytic[variable][nearby.indices]
+            found = assess(function, nearby, here, Allowance.none(here))
+            right &= (found.verdicts == Verdict.OK) | (found.verdicts == Verdict.KINK)
+            if not right.any():
+                break
+    finally:
+        for v, k in zip(subject.variables, kept, strict=True):
+            v[...] = k
+    if not right.any() or not _jumps(gradients):
+        return judged
+    excused = wrong if right.all() else looked_at[right]
+    verdicts, error = judged.verdicts.copy(), judged.error.copy()
+    verdicts[excused] = Verdict.KINK
+    error[excused] = np.abs(judged.analytic - judged.numeric)[excused]
+    return judged._replace(verdicts=verdicts, error=error)
+
+
+def _jumps(gradients: list[list[Array]]) -> bool:
+    for several in zip(*gradients, strict=True):
+        values = np.array(several)
+        largest = np.abs(values).max(initial=0.0)
+        if np.ptp(values, axis=0).max(initial=0.0) > _JUMP * largest > 0:
+            return True
+    return False
