@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     rounds = args.rounds or (5 if args.quick else Pace.rounds)
     pace = Pace(rounds)
     if args.quick:
-        pace = Pace(rounds, turn=0.015, settle=0.015, warm=0.03, limit=1.5)
+        pace = Pace(rounds, turn=0.012, settle=0.012, warm=0.03, limit=1.2)
     options = Options(pace, args.quick, mlps)
 
     def wanted(case: Case) -> list[str]:
@@ -120,7 +120,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "rounds": rounds,
         "quick": args.quick,
     }
-    report = Report(settings, {"load_before": machine.load()}, versions)
+    report = Report(settings, {}, versions)
+    watch = machine.Watch()
     interrupted = False
     with Children() as children:
         try:
@@ -138,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             for case in cases
             if slower.intersection(case.label(name) for name in wanted(case))
         ]
-    report.machine |= machine.describe()
+    report.machine = machine.describe() | watch.stop()
 
     args.out.mkdir(parents=True, exist_ok=True)
     report.save(args.out / "report.json")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from benchmarks.case import OURS, Outcome
-from benchmarks.report import BUSY, Report, table
+from benchmarks.machine import busy
+from benchmarks.report import Report, table
 from benchmarks.timing import ratio
 
 TOLERANCE = 0.05
@@ -92,11 +93,10 @@ def differences(old: Report, new: Report) -> list[str]:
         if name in old.contenders
     ]
     texts = [f"{key}: {was} -> {now}" for key, was, now in pairs if was != now]
-    loads = {"old": old.machine.get("load_before"), "new": new.machine.get("load_before")}
     texts += [
-        f"the machine was busy before the {name} run: load average {load}"
-        for name, load in loads.items()
-        if (load or 0) > BUSY
+        f"the machine was busy in the {name} run: {busy(run.machine)}"
+        for name, run in (("old", old), ("new", new))
+        if busy(run.machine)
     ]
     return texts
 

@@ -7,6 +7,7 @@ import io
 import os
 import platform
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ _VARIABLES = (
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
+
+BUSY_BEFORE, BUSY_MEANWHILE = 0.5, 0.2
+"""Load average, and processors used by others, from which on a report warns."""
 
 
 def usable_cpus() -> int:
@@ -42,6 +46,51 @@ def load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
+class Watch:
+    """How much the rest of the machine computes meanwhile; it starts when it is made."""
+
+    def __init__(self) -> None:
+        self._load = load()
+        self._start = time.perf_counter()
+        self._others = _others_seconds()
+
+    def stop(self) -> dict[str, float | None]:
+        """Return the load average before, and how many processors others used since, if known."""
+        elapsed = time.perf_counter() - self._start
+        now = _others_seconds()
+        used = None
+        if now is not None and self._others is not None and elapsed > 1:
+            used = round(max(0.0, now - self._others) / elapsed, 2)
+        return {"load_before": self._load, "used_by_others": used}
+
+
+def busy(described: dict[str, Any]) -> str:
+    """Return what was wrong if the machine was too busy to measure, or an empty text.
+
+    Parameters
+    ----------
+    described : dict
+        With the entries of `Watch.stop`.
+    """
+    before, others = described.get("load_before"), described.get("used_by_others")
+    texts = []
+    if before is not None and before > BUSY_BEFORE:
+        texts.append(f"its load average was {before} before the start")
+    if others is not None and others > BUSY_MEANWHILE:
+        texts.append(f"others used {others} of its processors meanwhile")
+    return " and ".join(texts)
+
+
+def _others_seconds() -> float | None:
+    """Return the processor time of everything but this process and its ended children."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _idle, _wait, *rest = map(int, stat.read_text().split()[1:9])
+    everyone = (user + nice + system + sum(rest)) / os.sysconf("SC_CLK_TCK")
+    return everyone - sum(os.times()[:4])
+
+
 def describe() -> dict[str, Any]:
     """Return what is known about the machine and NumPy, for the report.
 
@@ -64,7 +113,6 @@ def describe() -> dict[str, Any]:
         "threads": threads(),
         "variables": {name: os.environ.get(name) for name in _VARIABLES},
         "thread_pools": _thread_pools(),
-        "load": load(),
         "npnet": _npnet_config(),
     }
 

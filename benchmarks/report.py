@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.case import Figure, Outcome
+from benchmarks.machine import busy
 
 FORMAT = 1
-BUSY = 0.5
-"""Load average from which on a report warns."""
 _MANY = 5  # more figures than this stand in rows
 _FEW = 3  # so many cases are named
 
@@ -82,10 +81,10 @@ class Report:
             f"{machine['processor']}, {machine['cpus']} processors, {machine['memory_gib']} GiB; "
             f"{machine['system']}; Python {machine['python']}, {numpy}.",
         ]
-        if (machine.get("load_before") or 0) > BUSY:
+        if busy(machine):
             lines.append(
-                f"**The machine was busy**: its load average was {machine['load_before']} before "
-                "the start. Do not trust these numbers; repeat on a quiet machine."
+                f"**The machine was busy**: {busy(machine)}. Do not trust these numbers; repeat on "
+                "a quiet machine."
             )
         pools = machine.get("thread_pools")
         lines += [f"Thread pools here: {'; '.join(pools)}."] if pools else []

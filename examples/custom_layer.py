@@ -1,6 +1,6 @@
 """A layer of one's own: written, checked, trained; and one with a bug, found by its report.
 
-    python examples/custom_layer.py
+python examples/custom_layer.py
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Gradient checking: is the backward pass right, and if not, what is wrong with it?"""
+"""Gradient checking: is the backward pass right, and if not, what is wrong with it."""
 
 from npnet.gradcheck.check import check_gradients
 from npnet.gradcheck.contract import check_layer

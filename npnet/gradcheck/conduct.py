@@ -131,18 +131,15 @@ def computes_in_float32(subject: Subject, here: list[Array]) -> bool:
     -------
     bool
     """
-    kept = [v.copy() for v in subject.variables]
     rng = np.random.default_rng(2)
     moved: list[Array] = []
-    try:
+    with subject.restored():
         for v in subject.variables:
             v[...] = nudged(v, 2.0**-10, rng)
-        moved = subject.outputs()
-    except Exception as error:  # outside the domain; says nothing
-        subject.refusals[:] = [error]
-    finally:
-        for v, k in zip(subject.variables, kept, strict=True):
-            v[...] = k
+        try:
+            moved = subject.outputs()
+        except Exception as error:  # outside the domain; says nothing
+            subject.refusals[:] = [error]
     values = np.concatenate([m[m != y] for m, y in zip(moved, here, strict=False)] or [[]])
     values = values[np.isfinite(values) & (values != 0)]
     return values.size > 2 and bool((values == values.astype(np.float32)).all())

@@ -11,25 +11,39 @@ from npnet.gradcheck.case import Case
 from npnet.gradcheck.point import Evidence, Point
 from npnet.gradcheck.report import Diagnosis
 
+
+def _not_linear(case: Case) -> Diagnosis | None:
+    """A factor or term that does not belong is a better name than what it does."""
+    found = experiments.not_linear(case)
+    if found is None or case.only_loud:
+        return found
+    return patterns.missing_factor(case) or patterns.missing_term(case) or found
+
+
 # From the most to the least specific; the first that fits is the diagnosis of a tensor.
 _ORDER: tuple[Callable[[Case], Diagnosis | None], ...] = (
     patterns.non_finite,
     experiments.forward_in_float32,
     patterns.zero,
     patterns.upstream_ignored,
-    patterns.not_linear,
+    _not_linear,
     patterns.single_precision,
     patterns.factor,
     patterns.transposed,
+    patterns.permuted,
     experiments.flat,
     experiments.wrong_axis,
+    patterns.inverted,
     patterns.region,
     patterns.rows,
     patterns.scattered,
+    patterns.partly_zero,
     experiments.other_transposed,
     experiments.one_sample,
     experiments.coupling,
+    experiments.child_left_out,
     patterns.missing_factor,
+    patterns.product_rule,
     patterns.missing_term,
     patterns.statistics,
 )
@@ -63,7 +77,11 @@ def diagnose(
 
 def _first(case: Case) -> Diagnosis:
     for pattern in _ORDER:
-        diagnosis = pattern(case)
+        try:
+            diagnosis = pattern(case)
+        except Exception as error:  # of the layer, in an experiment; the report notes it
+            case.point.reference.refusals[:] = [error]
+            continue
         if diagnosis is not None:
             return diagnosis
     count, size = int(case.wrong.sum()), case.wrong.size

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 
+from npnet.containers.sequential import Sequential
 from npnet.gradcheck.case import Case
+from npnet.gradcheck.conduct import same
 from npnet.gradcheck.report import Diagnosis
 from npnet.gradcheck.subject import LayerSubject
 
@@ -17,14 +21,13 @@ def forward_in_float32(case: Case) -> Diagnosis | None:
     if not isinstance(subject, LayerSubject) or subject.dtype != np.float64:
         return None
     variable = case.variable
-    kept = variable.copy()
-    centre = kept.astype(np.float32).astype(np.float64)
+    centre = variable.astype(np.float32).astype(np.float64)
     cell = np.spacing(np.abs(centre).astype(np.float32)).astype(np.float64)
     rows = np.empty((4, function.here.size))
-    for row, shift in zip(rows, (0.0, 0.49, 0.51, 1.0), strict=True):
-        variable[...] = centre + shift * cell
-        subject.write_outputs(row)
-    variable[...] = kept
+    with subject.restored():
+        for row, shift in zip(rows, (0.0, 0.49, 0.51, 1.0), strict=True):
+            variable[...] = centre + shift * cell
+            subject.write_outputs(row)
     same_cell, crossed = (rows[0] == rows[1]).all(), rows[1] != rows[2]
     if not (same_cell and (rows[2] == rows[3]).all() and crossed.mean() > 0.5):
         return None
@@ -33,6 +36,51 @@ def forward_in_float32(case: Case) -> Diagnosis | None:
         "keep the dtype of the input"
     )
     return Diagnosis("float32", case.name, text)
+
+
+def not_linear(case: Case) -> Diagnosis | None:
+    """Twice the upstream gradient does not give twice the gradient."""
+    subject = case.point.subject
+    if case.is_loss:
+        return None
+    i, k = case.evidence.variable, case.which
+    once = case.point.gradients[k][i]
+    twice = subject.gradients([2 * r for r in subject.split(case.point.function.upstream[k])])[i]
+    if not case.only_loud and (once is None or twice is None or same(twice, 2 * once)):
+        return None
+    more = (
+        ": right for upstream gradients around 1, wrong for larger ones" if case.only_loud else ""
+    )
+    text = (
+        f"the gradient of {case.name} is not proportional to the upstream gradient{more}; "
+        "backward must be linear in it: is it clipped or normalised?"
+    )
+    return Diagnosis("nonlinear", case.name, text)
+
+
+def child_left_out(case: Case) -> Diagnosis | None:
+    """A chain of children whose backward pass leaves one of them out."""
+    subject = case.point.reference
+    if not isinstance(subject, LayerSubject) or case.point.subject is not subject:
+        return None
+    children = dict(subject.checked._layers)
+    if len(children) < 2 or len(subject.inputs) != 1 or not case.is_input:
+        return None
+    for name, child in children.items():
+        chain = Sequential(copy.deepcopy(children))
+        object.__setattr__(chain._layers[name], "backward", lambda ctx, grad: grad)
+        try:
+            output, tape = chain.record(*subject.inputs, training=subject.training)
+            if not np.array_equal(output, case.outputs[0]):
+                return None  # not a plain chain
+            found = tape.backward(*case.upstream, input_grad=True)
+            fits = case.close(case.analytic, np.reshape(found, -1)[case.indices])
+        except Exception:  # that child changes the shape, so it was not left out
+            continue
+        if fits:
+            text = f"backward leaves out layer {name!r}, {type(child).__name__}"
+            return Diagnosis("missing factor", case.name, text)
+    return None
 
 
 def flat(case: Case) -> Diagnosis | None:
@@ -53,17 +101,15 @@ def other_transposed(case: Case) -> Diagnosis | None:
     if not isinstance(subject, LayerSubject) or case.point.subject is not subject:
         return None
     for name, p in subject.parameters.items():
-        kept = p.data.copy()
-        if kept.ndim != 2 or kept.shape[0] != kept.shape[1] or np.array_equal(kept, kept.T):
+        turned = p.data.T.copy()
+        if turned.shape != p.shape or turned.ndim != 2 or np.array_equal(turned, p.data):
             continue
-        try:
+        with subject.restored():
             subject.checked.zero_grad()
             _, backward = subject.record(*[x.copy() for x in subject.inputs])
-            p.data[...] = kept.T
+            p.data[...] = turned
             found = subject.collect(backward([r.copy() for r in case.upstream]))
-        finally:
-            p.data[...] = kept
-            subject.checked.zero_grad()
+        subject.checked.zero_grad()
         other = found[case.evidence.variable]
         if other is not None and case.close(other.reshape(-1)[case.indices], case.numeric):
             text = (

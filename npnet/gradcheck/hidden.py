@@ -45,29 +45,25 @@ def excuse_hidden_kinks(point: Point, variable: int, lines: ElementLines, judged
     if wrong.size == 0 or not isinstance(subject, LayerSubject) or not subject.checked._layers:
         return judged
     looked_at = wrong[:_ENOUGH]
-    kept = [v.copy() for v in subject.variables]
     gradients: list[list[Array]] = []
     right = np.ones(looked_at.size, bool)
     rng = np.random.default_rng(3)
-    try:
+    with subject.restored() as kept:
         for _ in range(_TRIES):
             for v, k in zip(subject.variables, kept, strict=True):
                 v[...] = k + _AWAY * random_direction(k, 1.0, rng)
-            function = Function(subject, point.function.upstream, point.function.eps)
-            analytic = point.stack(
-                [subject.gradients(subject.split(r)) for r in function.upstream]
-            )
+            analytic = point.here()
+            if analytic is None:
+                return judged
             gradients.append(analytic)
+            function = Function(subject, point.upstream, point.function.eps)
             nearby = lines.only(looked_at)
             here = analytic[variable][nearby.indices]
             found = assess(function, nearby, here, Allowance.none(here))
             right &= (found.verdicts == Verdict.OK) | (found.verdicts == Verdict.KINK)
             if not right.any():
-                break
-    finally:
-        for v, k in zip(subject.variables, kept, strict=True):
-            v[...] = k
-    if not right.any() or not _jumps(gradients):
+                return judged
+    if not _jumps(gradients):
         return judged
     excused = wrong if right.all() else looked_at[right]
     verdicts, error = judged.verdicts.copy(), judged.error.copy()

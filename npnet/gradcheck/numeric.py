@@ -170,7 +170,7 @@ def quick(function: Function, lines: Lines) -> Slopes:
 
 
 def _quick(function: Function, lines: Lines, first: int, last: int) -> Slopes:
-    r, weights, here = function.upstream.T, function.weights.T, function.here
+    weights, here = function.weights.T, function.here
     h = lines.scale[first:last, None] * 2.0**-6
     y, t = function.rows(lines, first, last, h * np.array([1.0, -1.0, 0.5, -0.5]))
     wide, size, rough_wide, outputs = _central(function, y[:, 0], y[:, 1], t[:, 0] - t[:, 1])
@@ -231,8 +231,7 @@ def thorough(function: Function, lines: Lines) -> Slopes:
     levels = int(min(60, math.ceil(float(depth.max(initial=1.0))) + 1))
     chunk = max(1, 2 * _CHUNK // (2 * levels * outputs + 1))
     parts = [
-        _thorough(function, lines, i, min(i + chunk, count), levels)
-        for i in range(0, count, chunk)
+        _thorough(function, lines, i, min(i + chunk, count), levels) for i in range(0, count, chunk)
     ]
     return _join(parts, count, len(function.upstream))
 
@@ -377,5 +376,6 @@ def _kinks(lower: Array, upper: Array, gap: Array, noise: Array) -> tuple[Array,
 def _join(parts: list[Slopes], count: int, k: int) -> Slopes:
     if not parts:
         empty = np.zeros((0, k))
-        return Slopes(*[empty] * 6, np.zeros((0, k), bool), np.zeros(0, bool))
-    return Slopes(*(np.concatenate(fields) for fields in zip(*parts, strict=True)))
+        no = np.zeros((0, k), bool)
+        return Slopes(empty, empty, empty, empty, empty, empty, no, np.zeros(0, bool))
+    return Slopes._make(np.concatenate(fields) for fields in zip(*parts, strict=True))

@@ -14,6 +14,7 @@ import numpy as np
 
 from npnet.gradcheck.case import Case
 from npnet.gradcheck.report import Diagnosis
+from npnet.gradcheck.subject import LossSubject
 from npnet.typing import Array
 
 
@@ -70,17 +71,33 @@ def transposed(case: Case) -> Diagnosis | None:
     return None
 
 
+def permuted(case: Case) -> Diagnosis | None:
+    """The right numbers in another order."""
+    if not case.complete or case.analytic.size < 3 or not case.usable.all():
+        return None
+    order, other = np.argsort(case.analytic), np.argsort(case.numeric)
+    back = np.empty_like(case.analytic)
+    back[other] = case.analytic[order]
+    distinct = np.abs(np.diff(case.numeric[other])).min() > 1e-9 * np.abs(case.numeric).max()
+    if not distinct or not case.close(back, case.numeric):
+        return None
+    text = (
+        f"the gradient of {case.name} holds the right numbers in the wrong order: is it reshaped "
+        "or transposed otherwise than in forward?"
+    )
+    return Diagnosis("transposed", case.name, text)
+
+
 def single_precision(case: Case) -> Diagnosis | None:
     """Right to seven digits only."""
-    at = case.usable & (case.numeric != 0)
+    at = case.usable & case.wrong
     if not at.any() or case.point.subject.dtype != np.float64:
         return None
     off = np.abs(case.analytic[at] - case.numeric[at])
-    relative = off / np.maximum(np.abs(case.numeric[at]), 1e-3 * np.abs(case.numeric[at]).max())
-    values = case.analytic[at]
+    relative = off / np.maximum(np.abs(case.numeric[at]), 1e-3 * np.abs(case.numeric).max())
+    values = case.analytic[case.usable]
     exactly = (values == values.astype(np.float32)).all()
-    limit = 1e-3 if exactly else 3e-6
-    if not (relative.max() < limit and (exactly or np.median(relative) > 1e-10)):
+    if not (relative.max() < (1e-3 if exactly else 3e-6) and np.median(relative) > 1e-10):
         return None
     return Diagnosis(
         "float32",
@@ -100,17 +117,6 @@ def upstream_ignored(case: Case) -> Diagnosis | None:
         "multiply by the gradient that backward is given"
     )
     return Diagnosis("upstream ignored", case.name, text)
-
-
-def not_linear(case: Case) -> Diagnosis | None:
-    """Right for one upstream gradient, wrong for a larger one."""
-    if not case.only_loud:
-        return None
-    text = (
-        f"the gradient of {case.name} is right for upstream gradients around 1 and wrong for "
-        "larger ones: backward must be linear in the upstream gradient; is it clipped?"
-    )
-    return Diagnosis("nonlinear", case.name, text)
 
 
 def rows(case: Case) -> Diagnosis | None:
@@ -164,6 +170,18 @@ def region(case: Case) -> Diagnosis | None:
     return None
 
 
+def inverted(case: Case) -> Diagnosis | None:
+    """Zero exactly where it should not be, and not where it should be."""
+    a, n = case.analytic[case.usable] != 0, case.numeric[case.usable] != 0
+    if not a.any() or not n.any() or not np.array_equal(a, ~n):
+        return None
+    text = (
+        f"the gradient of {case.name} is zero exactly where it should not be, and not zero where "
+        "it should be: a condition is inverted"
+    )
+    return Diagnosis("region", case.name, text)
+
+
 def scattered(case: Case) -> Diagnosis | None:
     """A few elements."""
     count = int(case.wrong.sum())
@@ -175,6 +193,17 @@ def scattered(case: Case) -> Diagnosis | None:
         f"{'is' if count == 1 else 'are'} wrong, at {where}{_inside(case, case.wrong)}"
     )
     return Diagnosis("elements", case.name, text)
+
+
+def partly_zero(case: Case) -> Diagnosis | None:
+    """Every wrong element is zero."""
+    if not case.wrong.any() or case.analytic[case.wrong].any():
+        return None
+    text = (
+        f"{int(case.wrong.sum())} of {case.wrong.size} elements of the gradient of {case.name} "
+        "are zero and should not be"
+    )
+    return Diagnosis("zero", case.name, text)
 
 
 def missing_factor(case: Case) -> Diagnosis | None:
@@ -192,10 +221,36 @@ def missing_factor(case: Case) -> Diagnosis | None:
             c = _fit(case, guess, at)
             if c is None:
                 continue
-            times = "" if abs(c - 1) < 1e-6 else f", apart from {named(c, case)}"
+            c = 1 / c if lacks else c
+            times = "" if abs(c - 1) < 1e-6 else f"{_number(c)} times "
             verb = "lacks the factor" if lacks else "has one factor too many:"
-            text = f"the gradient of {case.name} {verb} {name}{times}"
+            text = f"the gradient of {case.name} {verb} {times}{name}"
             return Diagnosis("missing factor", case.name, text)
+    return None
+
+
+def product_rule(case: Case) -> Diagnosis | None:
+    """Only one of the two terms of (x g)' = g + x g', for an output x g(x)."""
+    for r, y in zip(case.upstream, case.outputs, strict=True):
+        if case.is_loss or not case.is_input or y.shape != case.variable.shape:
+            continue
+        x = case.variable.reshape(-1)[case.indices]
+        first = r.reshape(-1)[case.indices] * y.reshape(-1)[case.indices] / np.where(x, x, np.nan)
+        if not np.isfinite(first[case.usable]).all():
+            continue
+        second = case.numeric - first
+        for guess, words in (
+            (first, "takes g for a constant in output = input * g(input): the term with the "
+                    "derivative of g is missing"),
+            (second, "has only the term with the derivative of g in output = input * g(input); "
+                     "the term g itself is missing"),
+            (first + second / np.where(x, x, np.nan),
+             "lacks the factor input in the term with the derivative of g in "
+             "output = input * g(input)"),
+        ):  # fmt: skip
+            if case.close(case.analytic, guess, 1e-7):
+                text = f"the gradient of {case.name} {words}"
+                return Diagnosis("missing term", case.name, text)
     return None
 
 
@@ -245,7 +300,15 @@ def statistics(case: Case) -> Diagnosis | None:
         output = same[0] - same[0].mean(axis=axes, keepdims=True)
         square = (output * output).sum(axis=axes, keepdims=True)
         slope = (centred * output).sum(axis=axes, keepdims=True) / np.where(square, square, 1)
-        if (np.abs(centred) <= allowed).all():
+        own = (difference * same[0]).sum(axis=axes, keepdims=True)
+        total = (same[0] * same[0]).sum(axis=axes, keepdims=True)
+        multiple = own / np.where(total, total, 1) * same[0]
+        if (np.abs(difference - multiple) <= allowed).all():
+            what = (
+                f"a multiple of the output along {along}: a norm or variance depends on every "
+                "element, and that is not differentiated"
+            )
+        elif (np.abs(centred) <= allowed).all():
             what = f"a term that is constant along {along}: a mean or sum is not differentiated"
         elif (np.abs(centred - slope * output) <= allowed).all():
             what = (
@@ -318,8 +381,7 @@ def _size_name(n: int, case: Case) -> str:
     for y in case.outputs:
         if n == y.size:
             return "the number of output elements"
-    arrays = {**case.inputs(), **{"output": y for y in case.outputs}}
-    for name, x in arrays.items():
+    for name, x in [*case.inputs().items(), *(("output", y) for y in case.outputs)]:
         if n == x.size:
             return f"the number of elements of {name}"
         for axis, length in enumerate(x.shape):
@@ -352,6 +414,9 @@ def _inside(case: Case, where: Array) -> str:
 def _constant_ratio(case: Case, chosen: Array) -> float | None:
     """Return c if the analytic values chosen are c times the true ones, c not 1."""
     at = chosen & case.usable
+    size = np.abs(case.numeric[at]).max(initial=0.0)
+    if not size > 100 * case.bar[at].max(initial=0.0):  # nothing but noise to be compared with
+        return None
     c = _fit(case, case.numeric, at)
     return None if c is None or abs(c - 1) < 1e-6 else c
 
@@ -372,7 +437,9 @@ def _same_shape(case: Case, products: bool) -> Iterator[tuple[str, Array]]:
     shape = case.variable.shape
     several = len(case.outputs) > 1
     base: list[tuple[str, Array]] = list(case.inputs().items())
-    if not case.is_loss:
+    if case.is_loss:
+        base += _targets(case)
+    else:
         for i, (r, y) in enumerate(zip(case.upstream, case.outputs, strict=True)):
             base += [(f"output {i}" if several else "the output", y)]
             base += [(f"upstream gradient {i}" if several else "the upstream gradient", r)]
@@ -386,16 +453,35 @@ def _same_shape(case: Case, products: bool) -> Iterator[tuple[str, Array]]:
             yield f"{n} times {m}", (v * w).reshape(-1)[case.indices]
 
 
+def _targets(case: Case) -> list[tuple[str, Array]]:
+    """Name what a loss compares its prediction with."""
+    subject = case.point.reference
+    assert isinstance(subject, LossSubject)
+    pred, target = case.variable, subject.others[0]
+    if not isinstance(target, np.ndarray) or target.dtype.kind not in "fiub":
+        return []
+    if target.shape == pred.shape:
+        return [("the target", target.astype(float)), ("(pred - target)", pred - target)]
+    if target.shape == pred.shape[:1] and pred.ndim == 2 and target.dtype.kind in "iu":
+        return [("the one-hot target", (target[:, None] == np.arange(pred.shape[1])).astype(float))]
+    return []
+
+
 def _factors(case: Case) -> Iterator[tuple[str, Array]]:
     for name, v in _same_shape(case, products=False):
         yield name, v
         yield f"(1 - {name})", 1 - v
+        yield f"(1 + the size of {name})", 1 + np.abs(v)
         yield f"(1 + {name})", 1 + v
         yield f"(1 - {name} squared)", 1 - v * v
         yield f"the square of {name}", v * v
         yield f"{name} * (1 - {name})", v * (1 - v)
         yield f"the size of {name}", np.abs(v)
         yield f"exp({name})", np.exp(v)
+    if case.is_loss:
+        s = 1 / (1 + np.exp(-case.variable.reshape(-1)[case.indices]))
+        yield "sigmoid(pred)", s
+        yield "sigmoid(pred) * (1 - sigmoid(pred))", s * (1 - s)
     for name, p in case.parameters().items():
         picked = case.pick(p)
         if picked is not None and case.is_input:

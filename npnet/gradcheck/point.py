@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -52,6 +53,7 @@ class Point:
 
     Attributes
     ----------
+    upstream : ndarray, shape (k, n)
     analytic : list of ndarray, each (size, k)
         The gradients with respect to each variable, flattened, for k upstream gradients; zero
         where backward set none.
@@ -68,6 +70,7 @@ class Point:
         self.subject = subject
         self.reference = reference
         self.function = function
+        self.upstream = function.upstream
         self.gradients = gradients
         self.rng = rng
         self.analytic = self.stack(gradients)
@@ -91,6 +94,16 @@ class Point:
             found.append(np.stack(flat, axis=1).astype(np.float64))
         return found
 
+    def here(self) -> list[Array] | None:
+        """Compute the analytic gradients at the reference's present values.
+
+        Returns
+        -------
+        list of ndarray, each (size, k), or None
+            None if the layer raises there.
+        """
+        return self._at(self.reference)
+
     def wobble(self, share: float) -> list[Array]:
         """Measure how far the analytic gradients move when everything is jittered.
 
@@ -105,21 +118,28 @@ class Point:
             The largest change seen.
         """
         rng = np.random.default_rng(0)
-        subject, upstream = self.reference, self.function.upstream
-        still = self.stack([subject.gradients(subject.split(r)) for r in upstream])
-        moved = [np.zeros_like(a) for a in still]
-        kept = [v.copy() for v in subject.variables]
-        for _ in range(_TRIES):
-            for v, k in zip(subject.variables, kept, strict=True):
-                v[...] = nudged(k, share, rng)
-            jittered = self.stack(
-                [subject.gradients(subject.split(nudged(r, share, rng))) for r in upstream]
-            )
-            for m, s, j in zip(moved, still, jittered, strict=True):
-                np.maximum(m, np.nan_to_num(np.abs(j - s), nan=np.inf), out=m)
-        for v, k in zip(subject.variables, kept, strict=True):
-            v[...] = k
+        moved = [np.zeros_like(a) for a in self.analytic]
+        with self.reference.restored() as kept:
+            still = self._at(self.reference)
+            for _ in range(_TRIES):
+                for v, k in zip(self.reference.variables, kept, strict=True):
+                    v[...] = nudged(k, share, rng)
+                jittered = self._at(self.reference, lambda r: nudged(r, share, rng))
+                if still is None or jittered is None:
+                    break
+                _widen(moved, still, jittered)
         return moved
+
+    def _at(
+        self, subject: Subject, change: Callable[[Array], Array] = lambda r: r
+    ) -> list[Array] | None:
+        """Return the analytic gradients at the variables' present values, None if it raises."""
+        try:
+            gradients = [subject.gradients(subject.split(change(r))) for r in self.upstream]
+        except Exception as error:  # outside the layer's domain
+            self.reference.refusals[:] = [error]
+            return None
+        return self.stack(gradients)
 
     def unsaturated(self, i: int) -> Array:
         """Measure how large a gradient is when its own variable shrinks towards zero.
@@ -137,19 +157,14 @@ class Point:
         ndarray, shape (size, k)
             The largest size met; zero where it grows without bound.
         """
-        subject, variable = self.reference, self.reference.variables[i]
-        kept, sizes = variable.copy(), []
-        for power in (3, 6, 10, 15, 20, 25, 30, 35):
-            variable[...] = kept * 2.0**-power
-            try:
-                gradients = [
-                    subject.gradients(subject.split(r)) for r in self.function.upstream
-                ]
-            except Exception as error:  # outside the domain
-                subject.refusals[:] = [error]
-                break
-            sizes.append(np.abs(self.stack(gradients)[i]))
-        variable[...] = kept
+        sizes = []
+        with self.reference.restored() as kept:
+            for power in (3, 6, 10, 15, 20, 25, 30, 35):
+                self.reference.variables[i][...] = kept[i] * 2.0**-power
+                found = self._at(self.reference)
+                if found is None:
+                    break
+                sizes.append(np.abs(found[i]))
         if len(sizes) < 2:
             return np.zeros_like(self.analytic[i])
         largest = np.nan_to_num(np.max(sizes, axis=0), nan=0.0, posinf=0.0)
@@ -164,17 +179,20 @@ class Point:
             The largest distance seen.
         """
         rng = np.random.default_rng(0)
-        single, double, upstream = self.subject, self.reference, self.function.upstream
+        single, double = self.subject, self.reference
         apart = [np.zeros_like(a) for a in self.analytic]
-        kept = [v.copy() for v in single.variables]
-        for _ in range(_TRIES):
-            for v, w, k in zip(single.variables, double.variables, kept, strict=True):
-                v[...] = nudged(k, 1e-2, rng)
-                w[...] = v
-            a = self.stack([single.gradients(single.split(r)) for r in upstream])
-            b = self.stack([double.gradients(double.split(r)) for r in upstream])
-            for found, x, y in zip(apart, a, b, strict=True):
-                np.maximum(found, np.nan_to_num(np.abs(x - y), nan=np.inf), out=found)
-        for v, w, k in zip(single.variables, double.variables, kept, strict=True):
-            v[...] = w[...] = k
+        with single.restored() as kept, double.restored():
+            for _ in range(_TRIES):
+                for v, w, k in zip(single.variables, double.variables, kept, strict=True):
+                    v[...] = nudged(k, 1e-2, rng)
+                    w[...] = v
+                a, b = self._at(single), self._at(double)
+                if a is None or b is None:
+                    break
+                _widen(apart, a, b)
         return apart
+
+
+def _widen(largest: list[Array], a: list[Array], b: list[Array]) -> None:
+    for found, x, y in zip(largest, a, b, strict=True):
+        np.maximum(found, np.nan_to_num(np.abs(x - y), nan=np.inf), out=found)

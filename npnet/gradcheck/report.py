@@ -120,7 +120,7 @@ class Element(NamedTuple):
     verdict : Verdict
     """
 
-    index: tuple[int, ...]
+    index: tuple[int, ...]  # type: ignore[assignment]  # hides tuple.index
     analytic: float
     numeric: float
     error: float
@@ -339,12 +339,18 @@ class Report:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        subject = self.subject if "\n" not in self.subject else self.subject + "\n"
-        yield f"{self.check}: {subject} {'passed' if self.ok else 'FAILED'}"
+        outcome = "passed" if self.ok else "FAILED"
+        if "\n" in self.subject:
+            yield f"{self.check}: {outcome}"
+            yield self.subject
+        else:
+            yield f"{self.check}: {self.subject} {outcome}"
+        said = {found.message for found in self.diagnosis}
         for found in self.diagnosis:
             yield f"=> {found}"
         for violation in self.violations:
-            yield f"- {violation}"
+            if violation.message not in said:
+                yield f"- {violation}"
         if self.tensors:
             yield from _table(self.tensors)
         for tensor in self.failing:
@@ -354,7 +360,7 @@ class Report:
 
 
 def _table(tensors: list[TensorReport]) -> Iterator[str]:
-    rows = [("tensor", "shape", "ok", "wrong", "kink", "noise")]
+    rows: list[tuple[str, ...]] = [("tensor", "shape", "ok", "wrong", "kink", "noise")]
     rows += [
         (t.name, str(tuple(t.shape)), *(str(t.count(v)) for v in Verdict)) for t in tensors
     ]  # fmt: skip

@@ -6,7 +6,9 @@ writes into them and calls `write_outputs` sees the output at the new point.
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -94,6 +96,22 @@ class Subject:
         """
         raise NotImplementedError
 
+    @contextlib.contextmanager
+    def restored(self) -> Iterator[list[Array]]:
+        """Put the variables back at the end of the block.
+
+        Yields
+        ------
+        list of ndarray
+            Copies of the variables.
+        """
+        kept = [v.copy() for v in self.variables]
+        try:
+            yield kept
+        finally:
+            for v, k in zip(self.variables, kept, strict=True):
+                v[...] = k
+
     def in_float64(self) -> Subject:
         """Return a subject of the same numbers that computes in float64."""
         raise NotImplementedError
@@ -164,8 +182,7 @@ class Subject:
         ends = np.cumsum([int(np.prod(shape)) for shape in self.output_shapes])
         parts = np.split(flat, ends[:-1])
         return [
-            p.reshape(s).astype(self.dtype)
-            for p, s in zip(parts, self.output_shapes, strict=True)
+            p.reshape(s).astype(self.dtype) for p, s in zip(parts, self.output_shapes, strict=True)
         ]
 
 
@@ -198,7 +215,8 @@ class LayerSubject(Subject):
         self.checked.astype(self.dtype)
         self.checked.zero_grad()
         self.training = training
-        arrays = [_as_input(self.checked, x, i) for i, x in enumerate(inputs)]
+        words = ["the input"] if len(inputs) == 1 else [f"input {i}" for i in range(len(inputs))]
+        arrays = [_as_input(self.checked, x, w) for x, w in zip(inputs, words, strict=True)]
         self.inputs = tuple(
             x.astype(self.dtype, order="C") if x.dtype.kind == "f" else x.copy() for x in arrays
         )
@@ -221,9 +239,7 @@ class LayerSubject(Subject):
 
     def in_float64(self) -> LayerSubject:
         """Return a subject of the same numbers, and the same random draws, in float64."""
-        twin = LayerSubject(
-            self.checked, self.inputs, np.float64, self.training, _float32_draws()
-        )
+        twin = LayerSubject(self.checked, self.inputs, np.float64, self.training, _float32_draws())
         twin.copies_inputs = self.copies_inputs
         twin.look()
         return twin
@@ -350,7 +366,8 @@ class LossSubject(Subject):
         pred = _as_real(type(loss).__name__, inputs[0], "the prediction")
         self.names = ["pred"]
         self.variables = [pred.astype(self.dtype, order="C")]
-        self.others = tuple(copy.deepcopy(x) for x in inputs[1:])
+        others = [np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs[1:]]
+        self.others = tuple(copy.deepcopy(others))
         self.inputs = (self.variables[0],)
 
     def in_float64(self) -> LossSubject:
@@ -403,12 +420,12 @@ def _as_real(owner: str, value: ArrayLike, what: str) -> Array:
     raise DtypeError(f"{owner}: {what} must be an array of real numbers, got dtype {x.dtype}")
 
 
-def _as_input(layer: Layer, value: ArrayLike, i: int) -> Array:
+def _as_input(layer: Layer, value: ArrayLike, what: str) -> Array:
     if layer.takes_integers:
         x = np.asarray(value)
         if x.dtype.kind in "iub":
             return x
-    return _as_real(type(layer).__name__, value, f"input {i}")
+    return _as_real(type(layer).__name__, value, what)
 
 
 def _as_gradient(grad: Any, x: Array, name: str) -> Array:

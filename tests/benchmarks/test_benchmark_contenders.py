@@ -114,6 +114,7 @@ def test_wrong_outputs_are_found_out(tiny, monkeypatch):
 
 
 def test_the_kernels_are_put_back(tiny):
+    npnet.ops.use("auto")
     before = npnet.ops.active()
     contender("npnet").build("step", tiny).turn(1)
     assert npnet.ops.active() == before
