@@ -41,11 +41,11 @@ _ORDER: tuple[Callable[[Case], Diagnosis | None], ...] = (
     experiments.other_transposed,
     experiments.one_sample,
     experiments.coupling,
+    patterns.statistics,
     experiments.child_left_out,
     patterns.missing_factor,
     patterns.product_rule,
     patterns.missing_term,
-    patterns.statistics,
 )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from fractions import Fraction
 
 import numpy as np
 
@@ -305,8 +304,8 @@ def statistics(case: Case) -> Diagnosis | None:
         multiple = own / np.where(total, total, 1) * same[0]
         if (np.abs(difference - multiple) <= allowed).all():
             what = (
-                f"a multiple of the output along {along}: a norm or variance depends on every "
-                "element, and that is not differentiated"
+                f"a multiple of the output along {along}: a mean, norm or variance "
+                "depends on every element, and that is not differentiated"
             )
         elif (np.abs(centred) <= allowed).all():
             what = f"a term that is constant along {along}: a mean or sum is not differentiated"
@@ -368,6 +367,8 @@ def named(c: float, case: Case) -> str:
             why = "a division is missing" if more else "a mean instead of a sum"
             text += f" ({n} is {word}: {why}?)"
         return text
+    from fractions import Fraction  # slow to load
+
     ratio = Fraction(c).limit_denominator(24)
     if abs(float(ratio) - c) < 1e-8 * abs(c):
         sign = "minus " if ratio < 0 else ""

@@ -345,12 +345,12 @@ class Report:
             yield self.subject
         else:
             yield f"{self.check}: {self.subject} {outcome}"
-        said = {found.message for found in self.diagnosis}
+        ruled = {violation.message for violation in self.violations}
         for found in self.diagnosis:
-            yield f"=> {found}"
+            if found.message not in ruled:
+                yield f"=> {found}"
         for violation in self.violations:
-            if violation.message not in said:
-                yield f"- {violation}"
+            yield f"- {violation}"
         if self.tensors:
             yield from _table(self.tensors)
         for tensor in self.failing:

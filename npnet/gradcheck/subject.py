@@ -215,8 +215,7 @@ class LayerSubject(Subject):
         self.checked.astype(self.dtype)
         self.checked.zero_grad()
         self.training = training
-        words = ["the input"] if len(inputs) == 1 else [f"input {i}" for i in range(len(inputs))]
-        arrays = [_as_input(self.checked, x, w) for x, w in zip(inputs, words, strict=True)]
+        arrays = [_as_input(self.checked, x, i) for i, x in enumerate(inputs)]
         self.inputs = tuple(
             x.astype(self.dtype, order="C") if x.dtype.kind == "f" else x.copy() for x in arrays
         )
@@ -420,12 +419,12 @@ def _as_real(owner: str, value: ArrayLike, what: str) -> Array:
     raise DtypeError(f"{owner}: {what} must be an array of real numbers, got dtype {x.dtype}")
 
 
-def _as_input(layer: Layer, value: ArrayLike, what: str) -> Array:
+def _as_input(layer: Layer, value: ArrayLike, i: int) -> Array:
     if layer.takes_integers:
         x = np.asarray(value)
         if x.dtype.kind in "iub":
             return x
-    return _as_real(type(layer).__name__, value, what)
+    return _as_real(type(layer).__name__, value, f"input {i}")
 
 
 def _as_gradient(grad: Any, x: Array, name: str) -> Array:
