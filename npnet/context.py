@@ -67,6 +67,9 @@ class Context:
         self.calls: list[Context] = []
         self._rng = rng
 
+    fuses = True
+    """Whether chains may run neighbours as one; a context that watches each layer says no."""
+
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:

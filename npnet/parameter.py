@@ -131,13 +131,13 @@ class Parameter:
             self.add_grad(a @ b)
             return
         grad = self._fresh_grad()
-        if a.shape[:-1] + b.shape[1:] != grad.shape:
-            raise ShapeError(
-                f"expected a gradient of shape {self.shape}, got {a.shape} @ {b.shape}"
-            )
-        if a.dtype == b.dtype == grad.dtype:
-            np.dot(a, b, out=grad)
-        else:
+        try:
+            a.dot(b, out=grad)
+        except ValueError:  # another shape, or another dtype
+            if a.shape[:-1] + b.shape[1:] != grad.shape:
+                raise ShapeError(
+                    f"expected a gradient of shape {self.shape}, got {a.shape} @ {b.shape}"
+                ) from None
             np.matmul(a, b, out=grad)
         self._grad = grad
 

@@ -79,6 +79,7 @@ class _Stopwatch(Context):
     """A context that times the passes of each layer called through it."""
 
     __slots__ = ("record", "seconds", "shapes", "watch")
+    fuses = False
 
     def __init__(self, layer: Layer, record: list[_Stopwatch]) -> None:
         super().__init__(layer, recording=True, training=True)

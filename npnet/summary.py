@@ -78,6 +78,7 @@ class _Observer(Context):
     """A context that notes what every child called through it returns and keeps."""
 
     __slots__ = ("names", "rows", "seen")
+    fuses = False
 
     def __init__(
         self, layer: Layer, names: dict[int, str], rows: list[Row], seen: dict[int, Array]

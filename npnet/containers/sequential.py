@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+from npnet.containers.fused import fused
 from npnet.context import Context
 from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
@@ -37,6 +38,8 @@ class Sequential(Layer):
     8
     """
 
+    _chain: Sequence[Layer] = ()  # as it runs
+
     def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
         super().__init__()
         first = layers[0] if len(layers) == 1 else None
@@ -52,6 +55,14 @@ class Sequential(Layer):
         if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
             raise ArgumentError(f"Sequential cannot name a layer {name!r}")
         self._register(name, layer)
+
+    def _register(self, name: str, value: Any) -> None:
+        super()._register(name, value)
+        object.__setattr__(self, "_chain", fused(self._layers.values()))
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        object.__setattr__(self, "_chain", fused(self._layers.values()))
 
     def append(self, layer: Layer) -> Self:
         """Add a layer at the end.
@@ -72,8 +83,8 @@ class Sequential(Layer):
         return self
 
     def forward(self, ctx: Context, x: Any) -> Any:
-        """Run the layers in order."""
-        for layer in self._layers.values():
+        """Run the layers in order, some neighbours as one."""
+        for layer in self._chain if ctx.fuses else self._layers.values():
             x = ctx.call(layer, x)
         return x
 

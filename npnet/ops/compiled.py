@@ -64,14 +64,16 @@ def prepare(dtype: Any) -> None:
         say_once(f"prepared {len(_loops)} compiled kernels for {dtype} in {seconds:.1f} s")
 
 
-@_jit(lambda t: (np.ones(2, t), np.ones(2, t)))
+@_jit(lambda t: (*np.ones((2, 1, 2), t),))
 def _relu(x, out):  # type: ignore[no-untyped-def]
+    x, out = x.ravel(), out.ravel()
     for i in range(x.size):
         out[i] = x[i] if x[i] > 0 or x[i] != x[i] else 0
 
 
-@_jit(lambda t: (np.ones(2, t), np.ones(2, t), np.ones(2, t)))
+@_jit(lambda t: (*np.ones((3, 1, 2), t),))
 def _relu_grad(grad, y, out):  # type: ignore[no-untyped-def]
+    grad, y, out = grad.ravel(), y.ravel(), out.ravel()
     for i in range(y.size):
         out[i] = 0 if y[i] <= 0 else grad[i]
 
@@ -83,8 +85,19 @@ def _add_bias(y, bias):  # type: ignore[no-untyped-def]
             y[i, j] += bias[j]
 
 
-@_jit(lambda t: (*np.ones((3, 2), t), *np.ones(2, t)))
+@_jit(lambda t: (np.ones((1, 2), t), np.ones(2, t)))
+def _add_bias_relu(y, bias):  # type: ignore[no-untyped-def]
+    for i in range(y.shape[0]):
+        for j in range(y.shape[1]):
+            z = y[i, j] + bias[j]
+            y[i, j] = z if z > 0 or z != z else 0
+
+
+@_jit(lambda t: (*np.ones((3, 1, 2), t), 0.5, 2.0))
 def _dropout(x, noise, out, p, scale):  # type: ignore[no-untyped-def]
+    t = x.dtype.type
+    p, scale = t(p), t(scale)
+    x, noise, out = x.ravel(), noise.ravel(), out.ravel()
     for i in range(x.size):
         noise[i] = scale if noise[i] >= p else 0
         out[i] = x[i] * noise[i]
@@ -92,11 +105,12 @@ def _dropout(x, noise, out, p, scale):  # type: ignore[no-untyped-def]
 
 @_jit(
     lambda t: (
-        np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t), t(1)
+        np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t), 1.0
     )
 )  # fmt: skip
 def _cross_entropy(x, labels, values, grad, scale):  # type: ignore[no-untyped-def]
     rows, classes = x.shape
+    scale = x.dtype.type(scale)
     total = 0.0
     for i in range(rows):
         label = labels[i]
@@ -119,8 +133,11 @@ def _cross_entropy(x, labels, values, grad, scale):  # type: ignore[no-untyped-d
     return True, total
 
 
-@_jit(lambda t: (*np.ones((3, 2), t), *np.ones(3, t), True, *np.ones(2, t)))
-def _sgd(x, g, v, lr, momentum, gain, nesterov, decay, sign):  # type: ignore[no-untyped-def]
+@_jit(lambda t: (*np.ones((3, 2), t), 0.1, 0.9, 0.0, True, 0.0, False))
+def _sgd(x, g, v, lr, momentum, dampening, nesterov, weight_decay, maximize):  # type: ignore[no-untyped-def]
+    t = x.dtype.type
+    lr, momentum, gain, decay = t(lr), t(momentum), t(1 - dampening), t(weight_decay)
+    sign = t(-1) if maximize else t(1)
     for i in range(x.size):
         d = sign * g[i] + decay * x[i]
         if v.size:
@@ -129,8 +146,24 @@ def _sgd(x, g, v, lr, momentum, gain, nesterov, decay, sign):  # type: ignore[no
         x[i] -= lr * d
 
 
-@_jit(lambda t: (*np.ones((4, 2), t), *np.ones(9, t)))
-def _adam(x, g, m, v, b1, b2, c1, c2, rate, eps, keep, decay, sign):  # type: ignore[no-untyped-def]
+@_jit(lambda t: (np.ones(2, t), 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, 1))
+def _adam_factors(x, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step):  # type: ignore[no-untyped-def]
+    t = x.dtype.type
+    root = math.sqrt(1 - beta2**step)
+    keep = t(1 - lr * weight_decay) if decoupled else t(1)
+    decay = t(0) if decoupled else t(weight_decay)
+    return (
+        t(beta1), t(beta2), t(1 - beta1), t(1 - beta2),
+        t(lr * root / (1 - beta1**step)), t(eps * root),
+        keep, decay, t(-1) if maximize else t(1),
+    )  # fmt: skip
+
+
+@_jit(lambda t: (*np.ones((4, 2), t), 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, 1))
+def _adam(x, g, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step):  # type: ignore[no-untyped-def]
+    b1, b2, c1, c2, rate, eps, keep, decay, sign = _adam_factors(
+        x, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step
+    )
     for i in range(x.size):
         d = sign * g[i] + decay * x[i]
         m[i] = m[i] * b1 + d * c1
@@ -138,8 +171,11 @@ def _adam(x, g, m, v, b1, b2, c1, c2, rate, eps, keep, decay, sign):  # type: ig
         x[i] = keep * x[i] - rate * (m[i] / (np.sqrt(v[i]) + eps))
 
 
-@_jit(lambda t: (*np.ones((5, 2), t), *np.ones(9, t)))
-def _amsgrad(x, g, m, v, peak, b1, b2, c1, c2, rate, eps, keep, decay, sign):  # type: ignore[no-untyped-def]
+@_jit(lambda t: (*np.ones((5, 2), t), 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, 1))
+def _amsgrad(x, g, m, v, peak, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step):  # type: ignore[no-untyped-def]
+    b1, b2, c1, c2, rate, eps, keep, decay, sign = _adam_factors(
+        x, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step
+    )
     for i in range(x.size):
         d = sign * g[i] + decay * x[i]
         m[i] = m[i] * b1 + d * c1
@@ -159,10 +195,15 @@ def _other(name: str, array: Array, *args: Any, **kwargs: Any) -> Any:
     return globals()[name](array, *args, **kwargs)
 
 
+def _rows(array: Array) -> Array:
+    """Give an array the two axes that the elementwise loops were compiled for."""
+    return array if array.ndim == 2 else array.reshape(1, -1)
+
+
 def relu(x: Array, out: Array) -> Array:
     if out.flags.c_contiguous:
         try:
-            _relu(x.reshape(-1), out.reshape(-1))
+            _relu(_rows(x), _rows(out))
             return out
         except TypeError:
             pass
@@ -173,7 +214,7 @@ def relu(x: Array, out: Array) -> Array:
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
     if out.flags.c_contiguous:
         try:
-            _relu_grad(grad.reshape(-1), y.reshape(-1), out.reshape(-1))
+            _relu_grad(_rows(grad), _rows(y), _rows(out))
             return out
         except TypeError:
             pass
@@ -188,11 +229,17 @@ def add_bias(y: Array, bias: Array) -> None:
         _other("add_bias", y, bias)
 
 
+def add_bias_relu(y: Array, bias: Array) -> None:
+    try:
+        _add_bias_relu(y, bias)
+    except TypeError:
+        _other("add_bias_relu", y, bias)
+
+
 def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array:
     if out.flags.c_contiguous and noise.flags.c_contiguous:
-        t = x.dtype.type
         try:
-            _dropout(x.reshape(-1), noise.reshape(-1), out.reshape(-1), t(p), t(scale))
+            _dropout(_rows(x), _rows(noise), _rows(out), float(p), float(scale))
             return out
         except TypeError:
             pass
@@ -204,7 +251,7 @@ def cross_entropy(
     x: Array, labels: Array, values: Array, grad: Array, scale: float
 ) -> tuple[bool, float]:
     try:
-        found = _cross_entropy(x, labels, values, grad, x.dtype.type(scale))
+        found = _cross_entropy(x, labels, values, grad, float(scale))
     except TypeError:
         found = _other("cross_entropy", x, labels, values, grad, scale)
     return found[0], found[1]
@@ -223,12 +270,13 @@ def sgd(
     maximize: bool,
     first: bool,
 ) -> None:
-    t = data.dtype.type
     v = data[:0] if velocity is None else velocity
-    gain = t(1) if first else t(1 - dampening)
-    sign = t(-1) if maximize else t(1)
+    dampening = 0.0 if first else dampening
     try:
-        _sgd(data, grad, v, t(lr), t(momentum), gain, bool(nesterov), t(weight_decay), sign)
+        _sgd(
+            data, grad, v, float(lr), float(momentum), float(dampening), bool(nesterov),
+            float(weight_decay), bool(maximize),
+        )  # fmt: skip
     except TypeError:
         _other(
             "sgd", data, grad, velocity, lr=lr, momentum=momentum, dampening=dampening,
@@ -251,21 +299,15 @@ def adam(
     maximize: bool,
     step: int,
 ) -> None:
-    t = data.dtype.type
-    beta1, beta2 = betas
-    root = math.sqrt(1 - beta2**step)
-    keep = t(1 - lr * weight_decay) if decoupled else t(1)
-    decay = t(0) if decoupled else t(weight_decay)
-    sign = t(-1) if maximize else t(1)
-    rates = (
-        t(beta1), t(beta2), t(1 - beta1), t(1 - beta2),
-        t(lr * root / (1 - beta1**step)), t(eps * root),
+    options = (
+        float(lr), float(betas[0]), float(betas[1]), float(eps), float(weight_decay),
+        bool(decoupled), bool(maximize), int(step),
     )  # fmt: skip
     try:
         if peak is None:
-            _adam(data, grad, mean, square, *rates, keep, decay, sign)
+            _adam(data, grad, mean, square, *options)
         else:
-            _amsgrad(data, grad, mean, square, peak, *rates, keep, decay, sign)
+            _amsgrad(data, grad, mean, square, peak, *options)
     except TypeError:
         _other(
             "adam", data, grad, mean, square, peak, lr=lr, betas=betas, eps=eps,

@@ -106,6 +106,14 @@ def add_bias(y: Array, bias: Array) -> None:
 
 
 @kernel
+def add_bias_relu(y: Array, bias: Array) -> None:
+    """Write max(y + bias, 0) over y."""
+    y += bias
+    for (block,) in _blocks(y):
+        np.maximum(block, zeros(block), out=block)
+
+
+@kernel
 def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array:
     """Turn uniform noise into the mask (scale where noise >= p, else 0); write x * mask."""
     noise[...] = noise >= p

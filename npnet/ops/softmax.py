@@ -53,7 +53,7 @@ def cross_entropy(
     Parameters
     ----------
     x : ndarray, shape (m, num_classes)
-    labels : ndarray of intp, shape (m,)
+    labels : ndarray of intp, shape (m,), m > 0
     values : ndarray, shape (m,)
         Receives the values.
     grad : ndarray, shape (m, num_classes), contiguous
@@ -68,18 +68,21 @@ def cross_entropy(
         The sum of the values, added up in float64.
     """
     rows, classes = x.shape
-    # As unsigned numbers negative labels are huge: one comparison finds all wrong ones.
-    if np.logical_or.reduce(labels.view(np.uintp) >= classes):
+    # As unsigned numbers negative labels are huge: the largest one tells of all wrong ones.
+    if np.maximum.reduce(labels.view(np.uintp)) >= classes:
         return False, 0.0
     # Over a short axis a reduction is slow; over its copy's first axis it is not.
-    peak = np.maximum.reduce(np.ascontiguousarray(x.T), axis=0)
+    short = classes < 64
+    tall = np.ascontiguousarray(x.T) if short else x
+    peak = np.maximum.reduce(tall, axis=0 if short else 1)
     np.subtract(x, peak[:, np.newaxis], out=grad)
     flat = grad.reshape(-1)
     at = np.arange(0, rows * classes, classes)
     at += labels
-    picked = flat[at]
+    picked = flat.take(at)
     np.exp(grad, out=grad)
-    total = grad.dot(constant(1.0, (classes,), x.dtype))
+    ones = constant(1.0, (classes,), x.dtype)
+    total = grad.dot(ones) if short else np.add.reduce(grad, axis=1)
     np.log(total, out=values)
     values -= picked
     total /= scale

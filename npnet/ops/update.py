@@ -6,7 +6,7 @@ All arguments are 1-D and contiguous; `data` and the state vectors change in pla
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -15,8 +15,13 @@ from npnet.ops.elementwise import BLOCK
 from npnet.typing import Array
 
 
-def _blocks(size: int) -> Iterator[slice]:
-    return (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+def _blocks(*vectors: Array) -> Iterable[tuple[Array, ...]]:
+    """Cut vectors of one size into blocks; small ones come whole."""
+    size = vectors[0].size
+    if size <= BLOCK:
+        return (vectors,)
+    cuts = (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
+    return (tuple(vector[cut] for vector in vectors) for cut in cuts)
 
 
 @kernel
@@ -37,16 +42,14 @@ def sgd(
     changed = maximize or weight_decay
     first_scratch = np.empty(min(BLOCK, data.size), data.dtype)
     second_scratch = np.empty_like(first_scratch) if changed else first_scratch
-    for block in _blocks(data.size):
-        x, g = data[block], grad[block]
+    for x, g, *rest in _blocks(data, grad, *([] if velocity is None else [velocity])):
         t, u = first_scratch[: x.size], second_scratch[: x.size]
         if maximize:
             g = np.negative(g, out=u)
         if weight_decay:
             np.multiply(x, weight_decay, out=t)
             g = np.add(t, g, out=u)
-        if velocity is not None:
-            v = velocity[block]
+        for v in rest:  # the velocity, if there is one
             if first:
                 v[...] = g
             else:
@@ -81,8 +84,7 @@ def adam(
     changed = maximize or (weight_decay and not decoupled)
     first_scratch = np.empty(min(BLOCK, data.size), data.dtype)
     second_scratch = np.empty_like(first_scratch) if changed else first_scratch
-    for block in _blocks(data.size):
-        x, g, m, v = data[block], grad[block], mean[block], square[block]
+    for x, g, m, v, *rest in _blocks(data, grad, mean, square, *([] if peak is None else [peak])):
         t, u = first_scratch[: x.size], second_scratch[: x.size]
         if maximize:
             g = np.negative(g, out=u)
@@ -98,8 +100,8 @@ def adam(
         np.multiply(g, g, out=t)
         t *= 1 - beta2
         v += t
-        if peak is not None:
-            v = np.maximum(peak[block], v, out=peak[block])
+        for largest in rest:  # the peak, if there is one
+            v = np.maximum(largest, v, out=largest)
         np.sqrt(v, out=t)
         t += eps
         np.divide(m, t, out=t)

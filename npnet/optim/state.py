@@ -75,7 +75,7 @@ class Group:
             elif vector.dtype != store.data.dtype:
                 self.state[name] = vector.astype(store.data.dtype)
         has_grad = [p.grad is not None for p in self.options["params"]]
-        if all(has_grad) and min(steps) == max(steps):
+        if False not in has_grad and steps.count(steps[0]) == len(steps):
             step = steps[0] + 1
             self.steps = [step] * len(steps)
             return [Stretch(store.data, store.grad, self.state, lr, step)]

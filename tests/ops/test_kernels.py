@@ -79,6 +79,21 @@ def test_elementwise_twins_agree(name, dtype, shape, layout):
 
 
 @needs_numba
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (4, 3), (300, 256)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
+@pytest.mark.parametrize("name", ["add_bias", "add_bias_relu"])
+def test_bias_twins_agree(name, dtype, shape):
+    def make():
+        rng = np.random.default_rng(0)
+        y, bias = rng.normal(size=shape).astype(dtype), rng.normal(size=shape[1]).astype(dtype)
+        if y.size:
+            y[0, 0], y[-1, -1] = np.nan, -bias[-1]
+        return (y, bias), {}
+
+    both(name, make, 0)
+
+
+@needs_numba
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_special_values(dtype):
     values = np.array([np.nan, -np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-38, -1e-38, 1, -1], dtype)

@@ -1,0 +1,103 @@
+"""Linear and ReLU run as one inside a chain; it must not show."""
+
+import copy
+
+import numpy as np
+import pytest
+
+import npnet
+from npnet.containers.fused import LinearReLU
+from npnet.errors import ShapeError
+
+
+def run(model, x, grad):
+    y, tape = model.record(x)
+    dx = tape.backward(grad, input_grad=True)
+    grads = [p.grad.copy() for p in model.parameters()]
+    model.zero_grad()
+    return y, dx, *grads
+
+
+class Apart(npnet.Layer):
+    """The same layers, one after the other."""
+
+    def __init__(self, chain):
+        super().__init__()
+        self.chain = chain
+
+    def forward(self, ctx, x):
+        for layer in self.chain:
+            x = ctx.call(layer, x)
+        return x
+
+    def backward(self, ctx, grad):
+        for call in reversed(ctx.calls):
+            grad = call.backward(grad)
+        return grad
+
+
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(7, 4), (4,), (2, 3, 4), (0, 4), (1, 4)])
+def test_it_computes_what_the_two_layers_compute(shape, dtype, bias, rng):
+    chain = npnet.Sequential(
+        npnet.Linear(4, 5, bias=bias, dtype=dtype), npnet.ReLU(),
+        npnet.Linear(5, 3, bias=bias, dtype=dtype), npnet.ReLU(),
+    )  # fmt: skip
+    assert [type(layer) for layer in chain._chain] == [LinearReLU, LinearReLU]
+    x = rng.normal(size=shape)
+    grad = rng.normal(size=(*shape[:-1], 3)).astype(dtype)
+    for one, two in zip(run(chain, x, grad), run(Apart(chain), x, grad), strict=True):
+        assert one.dtype == two.dtype == dtype
+        np.testing.assert_array_equal(one, two)
+
+
+def test_special_values_pass_as_through_the_two_layers():
+    chain = npnet.Sequential(npnet.Linear(1, 1), npnet.ReLU())
+    chain[0].weight.data, chain[0].bias.data = [[1.0]], [0.0]
+    x = np.array([[np.nan], [np.inf], [-np.inf], [0.0], [-1e-38], [1e-38]], np.float32)
+    expected = [[np.nan], [np.inf], [0.0], [0.0], [0.0], [1e-38]]
+    np.testing.assert_array_equal(chain(x), np.array(expected, np.float32))
+
+
+def test_the_parts_stay_visible():
+    chain = npnet.Sequential(npnet.Linear(4, 5), npnet.ReLU(), npnet.Linear(5, 3))
+    assert [row.kind for row in chain.summary((4,)).rows] == ["Linear", "ReLU", "Linear"]
+    assert list(chain.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    with pytest.raises(ShapeError, match=r"Linear.*'0'|'0'.*Linear|0 \(Linear"):
+        chain(np.ones((2, 3)))
+
+
+def test_changes_of_the_chain_count(rng):
+    x = rng.normal(size=(6, 4))
+    chain = npnet.Sequential({"a": npnet.Linear(4, 4), "b": npnet.ReLU(), "c": npnet.Linear(4, 2)})
+    chain.b = npnet.Tanh()
+    np.testing.assert_array_equal(chain(x), chain.c(np.tanh(chain.a(x))))
+    chain.b = npnet.ReLU()
+    assert type(chain._chain[0]) is LinearReLU
+    del chain.b
+    np.testing.assert_array_equal(chain(x), chain.c(chain.a(x)))
+    chain.append(npnet.ReLU())
+    assert (chain(x) >= 0).all()
+    chain.c.bias = None
+    np.testing.assert_array_equal(chain(x), np.maximum(chain.c(chain.a(x)), 0))
+
+
+def test_a_copy_computes_with_its_own_parameters(rng):
+    chain = npnet.Sequential(npnet.Linear(4, 5), npnet.ReLU())
+    twin = copy.deepcopy(chain)
+    twin[0].weight.data = np.zeros((5, 4))
+    x = rng.normal(size=(6, 4))
+    np.testing.assert_array_equal(twin(x), np.maximum(np.tile(twin[0].bias.data, (6, 1)), 0))
+    assert not np.array_equal(chain(x), twin(x))
+
+
+def test_subclasses_run_as_they_are():
+    class Doubled(npnet.ReLU):
+        def forward(self, ctx, x):
+            return 2 * super().forward(ctx, x)
+
+    chain = npnet.Sequential(npnet.Linear(2, 2), Doubled())
+    plain = npnet.Sequential(chain[0], npnet.ReLU())
+    x = np.ones((3, 2))
+    np.testing.assert_array_equal(chain(x), 2 * plain(x))
