@@ -42,8 +42,10 @@ class LinearReLU(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array | None:
         """Return the gradient with respect to x, None if nobody wants it."""
         x, y = ctx.saved
+        grad = ops.relu_grad(grad, y, np.empty_like(y))
         ctx.saved = (x,)
-        return self.linear.backward(ctx, ops.relu_grad(grad, y, np.empty_like(y)))
+        del y  # memory is needed most here
+        return self.linear.backward(ctx, grad)
 
 
 def fused(layers: Iterable[Layer]) -> list[Layer]:

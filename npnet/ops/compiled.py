@@ -103,34 +103,41 @@ def _dropout(x, noise, out, p, scale):  # type: ignore[no-untyped-def]
         out[i] = x[i] * noise[i]
 
 
-@_jit(
-    lambda t: (
-        np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t), 1.0
-    )
-)  # fmt: skip
-def _cross_entropy(x, labels, values, grad, scale):  # type: ignore[no-untyped-def]
+@_jit(lambda t: (np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t)))
+def _below_peak(x, labels, values, out):  # type: ignore[no-untyped-def]
+    """Write each row minus its largest element, and what that is at the label."""
     rows, classes = x.shape
-    scale = x.dtype.type(scale)
-    total = 0.0
     for i in range(rows):
         label = labels[i]
         if label < 0 or label >= classes:
-            return False, 0.0
+            return False
         peak = x[i, 0]
         for j in range(1, classes):
             # a NaN stays
             peak = x[i, j] if x[i, j] > peak or x[i, j] != x[i, j] else peak
-        rest = peak - peak  # 0 of the right type
+        values[i] = x[i, label] - peak
         for j in range(classes):
-            grad[i, j] = np.exp(x[i, j] - peak)
+            out[i, j] = x[i, j] - peak
+    return True
+
+
+@_jit(lambda t: (np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t), 1.0))
+def _normalize(labels, values, grad, scale):  # type: ignore[no-untyped-def]
+    """Finish the values, sum them up, and turn exponentials into the gradient."""
+    rows, classes = grad.shape
+    scale = grad.dtype.type(scale)
+    total = 0.0
+    for i in range(rows):
+        rest = grad[i, 0]
+        for j in range(1, classes):
             rest += grad[i, j]
-        values[i] = np.log(rest) - (x[i, label] - peak)
+        values[i] = np.log(rest) - values[i]
         total += values[i]
-        rest /= scale
+        factor = scale / rest
         for j in range(classes):
-            grad[i, j] /= rest
-        grad[i, label] -= scale
-    return True, total
+            grad[i, j] *= factor
+        grad[i, labels[i]] -= scale
+    return total
 
 
 @_jit(lambda t: (*np.ones((3, 2), t), 0.1, 0.9, 0.0, True, 0.0, False))
@@ -251,10 +258,12 @@ def cross_entropy(
     x: Array, labels: Array, values: Array, grad: Array, scale: float
 ) -> tuple[bool, float]:
     try:
-        found = _cross_entropy(x, labels, values, grad, float(scale))
+        if not _below_peak(x, labels, values, grad):
+            return False, 0.0
+        np.exp(grad, out=grad)  # NumPy's is vectorised, Numba's is not
+        return True, _normalize(labels, values, grad, float(scale))
     except TypeError:
-        found = _other("cross_entropy", x, labels, values, grad, scale)
-    return found[0], found[1]
+        return _other("cross_entropy", x, labels, values, grad, scale)  # type: ignore[no-any-return]
 
 
 def sgd(

@@ -102,13 +102,15 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
 @kernel
 def add_bias(y: Array, bias: Array) -> None:
     """Add a bias of shape (n,) to each row of y, in place."""
+    if len(y) == 1:  # equal shapes are added in half the time
+        y = y[0]
     y += bias
 
 
 @kernel
 def add_bias_relu(y: Array, bias: Array) -> None:
     """Write max(y + bias, 0) over y."""
-    y += bias
+    add_bias(y, bias)
     for (block,) in _blocks(y):
         np.maximum(block, zeros(block), out=block)
 
