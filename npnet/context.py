@@ -239,12 +239,22 @@ class Tape:
             raise
         if not input_grad:
             return None
-        if len(self._dtypes) == 1 and not isinstance(result, tuple):
-            return _in_dtype(result, self._dtypes[0])
-        return tuple(_in_dtype(g, d) for g, d in zip(result, self._dtypes, strict=True))
+        results = result if isinstance(result, tuple) else (result,)
+        if len(results) != len(self._dtypes):
+            raise TapeError(
+                f"backward must return {len(self._dtypes)} gradient(s), one for each input, "
+                f"it returned {len(results)}",
+                ctx.layer,
+            )
+        found = tuple(
+            _in_dtype(g, d, ctx.layer) for g, d in zip(results, self._dtypes, strict=True)
+        )
+        return found if isinstance(result, tuple) else found[0]
 
 
-def _in_dtype(grad: Array | None, dtype: Any) -> Array | None:
-    if grad is None or dtype.kind != "f" or grad.dtype == dtype:
-        return grad
-    return grad.astype(dtype)
+def _in_dtype(grad: Any, dtype: Any, layer: Layer) -> Array | None:
+    if grad is None or dtype.kind != "f":
+        return None if grad is None else np.asarray(grad)
+    if not isinstance(grad, np.ndarray | np.floating):
+        raise TapeError(f"backward must return arrays, it returned {type(grad).__name__}", layer)
+    return np.asarray(grad, dtype)

@@ -22,7 +22,7 @@ class Sealed(metaclass=_Sealing):
     _sealed: bool = False
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if self._sealed and not hasattr(self, name):
+        if name not in vars(self) and self._sealed and not hasattr(self, name):
             from difflib import get_close_matches
 
             close = get_close_matches(name, vars(self), 1)

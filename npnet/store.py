@@ -82,7 +82,8 @@ class FlatStore:
 
     def is_current(self) -> bool:
         """Tell whether every parameter still lives here."""
-        return all(p._store is self for p in self.parameters)
+        stores = [p._store for p in self.parameters]
+        return stores.count(self) == len(stores)
 
     def runs(self, keys: Sequence[Hashable]) -> Iterator[tuple[slice, Any]]:
         """Yield the longest stretches of neighbouring parameters with an equal key.

@@ -442,3 +442,20 @@ def test_manual_seed_makes_weights_repeat():
 def test_linear_refuses_bad_sizes(sizes):
     with pytest.raises(ArgumentError, match="positive integer"):
         npnet.Linear(*sizes)
+
+
+@pytest.mark.parametrize(
+    ("returned", "message"),
+    [(1.0, "must return arrays, it returned float"), (([1.0], [2.0]), "1 gradient.*returned 2")],
+)
+def test_what_backward_returns_is_checked(returned, message):
+    class Odd(npnet.Layer):
+        def forward(self, ctx, x):
+            return x
+
+        def backward(self, ctx, grad):
+            return returned
+
+    _, tape = Odd().record([1.0, 2.0])
+    with pytest.raises(TapeError, match=message):
+        tape.backward([1.0, 1.0], input_grad=True)

@@ -124,9 +124,13 @@ class Loss(Sealed):
         LossValue
         """
         pred = real_array(pred, "prediction", self).astype(floating_dtype(pred), copy=False)
-        values, weights, grad, axes = self.terms(
-            pred, real_array(target, "target", self), with_grad
-        )
+        terms = self.terms(pred, real_array(target, "target", self), with_grad)
+        if not isinstance(terms, Terms):
+            raise ArgumentError(
+                f"{type(self).__name__}.terms must return npnet.losses.loss.Terms(values, weights, "
+                f"grad, axes), it returned {type(terms).__name__}"
+            )
+        values, weights, grad, axes = terms
         if sample_weight is not None:
             factor = as_factor(self, sample_weight, values)
             values = values * factor

@@ -108,7 +108,8 @@ def test_a_contender_that_computes_something_else_is_found_out(what, tiny, monke
 
 
 def test_wrong_outputs_are_found_out(tiny, monkeypatch):
-    monkeypatch.setattr(npnet.ReLU, "forward", lambda self, ctx, x: abs(x))
+    right = npnet.Sequential.forward
+    monkeypatch.setattr(npnet.Sequential, "forward", lambda *args: abs(right(*args)))
     with pytest.raises(WrongResult, match="outputs"):
         check_outputs(contender("npnet").build("predict", tiny), tiny)
 

@@ -188,3 +188,12 @@ def test_sum_over_an_empty_batch_is_zero():
     value, grad = loss.value_and_grad(np.zeros((0, 3)), np.zeros(0, int))
     assert value == 0
     assert grad.shape == (0, 3)
+
+
+def test_terms_must_be_terms():
+    class Bare(npnet.losses.Loss):
+        def terms(self, pred, target, with_grad):
+            return pred - target
+
+    with pytest.raises(ArgumentError, match="must return .*Terms.*returned ndarray"):
+        Bare()([1.0], [0.0])
