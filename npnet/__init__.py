@@ -50,6 +50,7 @@ from npnet.members import Buffer
 from npnet.parameter import Parameter
 from npnet.profiling import profile
 from npnet.random import manual_seed
+from npnet.threads import limit_threads
 from npnet.training import History, Trainer
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "errors",
     "init",
     "io",
+    "limit_threads",
     "load_weights",
     "losses",
     "manual_seed",

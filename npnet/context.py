@@ -47,10 +47,13 @@ class Context:
     needs_input_grad : bool
         Whether anybody wants the gradient with respect to the input. A layer that computes it
         nevertheless stays correct.
+    owns_grad : bool
+        Whether the upstream gradient was made for this call alone, so that its layer may write
+        into it. A container says so where it knows.
     """
 
-    __slots__ = ("__dict__", "_rng", "calls", "layer", "needs_input_grad", "recording", "saved",
-                 "training")  # fmt: skip
+    __slots__ = ("__dict__", "_rng", "calls", "layer", "needs_input_grad", "owns_grad",
+                 "recording", "saved", "training")  # fmt: skip
 
     def __init__(
         self,
@@ -63,6 +66,7 @@ class Context:
         self.recording = recording
         self.training = training
         self.needs_input_grad = True
+        self.owns_grad = False
         self.saved: tuple[Any, ...] = ()
         self.calls: list[Context] = []
         self._rng = rng

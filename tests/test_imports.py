@@ -27,7 +27,7 @@ FLOORS = [
     {"datasets"},
     {"plot"},
     {"io"},
-    {"training", "gradcheck", "config", "profiling"},
+    {"training", "gradcheck", "config", "profiling", "threads"},
     {"__init__"},
 ]
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}

@@ -42,10 +42,15 @@ class LinearReLU(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array | None:
         """Return the gradient with respect to x, None if nobody wants it."""
         x, y = ctx.saved
-        grad = ops.relu_grad(grad, y, np.empty_like(y))
+        mine = ctx.owns_grad and grad.dtype == y.dtype
+        grad = ops.relu_grad(grad, y, grad if mine else np.empty_like(y))
         ctx.saved = (x,)
         del y  # memory is needed most here
         return self.linear.backward(ctx, grad)
+
+
+MAKE_GRADIENTS = (Linear, LinearReLU)
+"""Layers whose backward returns an array that nobody else holds, a product."""
 
 
 def fused(layers: Iterable[Layer]) -> list[Layer]:

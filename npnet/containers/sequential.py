@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from npnet.containers.fused import fused
+from npnet.containers.fused import MAKE_GRADIENTS, fused
 from npnet.context import Context
 from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
@@ -98,6 +98,7 @@ class Sequential(Layer):
             call = calls.pop()
             if grad is None:
                 raise ShapeError("backward gave no gradient to the layer before it", behind)
+            call.owns_grad = type(behind) in MAKE_GRADIENTS
             behind = call.layer
             grad = call.backward(grad, needs_input_grad=wanted or len(calls) > stop)
         return grad if wanted else None

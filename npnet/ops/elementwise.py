@@ -85,7 +85,7 @@ def relu(x: Array, out: Array) -> Array:
 
 @kernel
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
-    """Write grad where y > 0, else 0."""
+    """Write grad where y > 0, else 0; `out` may be `grad`."""
     word = _WORDS.get(y.dtype.char)
     if word is None or not y.dtype == grad.dtype == out.dtype:
         out[...] = np.where(y <= 0, 0, grad)
@@ -93,9 +93,9 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
     # y is 0, positive or NaN; -min(word, 1) has all bits set unless the word of y is 0. Faster
     # than a boolean mask, and 0 * inf cannot arise.
     for g, kept, bits in _blocks(grad.view(word), y.view(word), out.view(word)):
-        np.minimum(kept, constant(1, kept.shape, word), out=bits)
-        np.negative(bits, out=bits)
-        np.bitwise_and(bits, g, out=bits)
+        mask = np.minimum(kept, constant(1, kept.shape, word), out=np.empty_like(kept))
+        np.negative(mask, out=mask)
+        np.bitwise_and(mask, g, out=bits)
     return out
 
 

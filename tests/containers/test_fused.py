@@ -101,3 +101,29 @@ def test_subclasses_run_as_they_are():
     plain = npnet.Sequential(chain[0], npnet.ReLU())
     x = np.ones((3, 2))
     np.testing.assert_array_equal(chain(x), 2 * plain(x))
+
+
+def test_only_gradients_that_nobody_holds_are_written_to(rng):
+    kept = []
+
+    class Keeps(npnet.Layer):
+        """Identity that holds on to the gradients that pass."""
+
+        def forward(self, ctx, x):
+            return x
+
+        def backward(self, ctx, grad):
+            kept.append(grad)
+            return grad
+
+    chain = npnet.Sequential(
+        npnet.Linear(3, 3), npnet.ReLU(), Keeps(), npnet.Linear(3, 3), npnet.ReLU(),
+        npnet.Sequential(npnet.Linear(3, 3), npnet.ReLU(), npnet.Linear(3, 3), npnet.ReLU()),
+    )  # fmt: skip
+    x, upstream = rng.normal(size=(2, 8, 3)).astype(np.float32)
+    _, tape = chain.record(x)
+    before = upstream.copy()
+    tape.backward(upstream)
+    np.testing.assert_array_equal(upstream, before)
+    _, tape = Apart(npnet.Sequential(*chain[3:])).record(npnet.Sequential(*chain[:3])(x))
+    np.testing.assert_array_equal(kept[0], tape.backward(upstream, input_grad=True))

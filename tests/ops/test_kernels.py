@@ -170,6 +170,18 @@ def test_every_kernel_has_a_twin_with_its_arguments():
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS, indirect=True)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(4, 3), (300, 256)])
+def test_relu_grad_in_place(implementation, shape, dtype, rng):
+    grad, y = rng.normal(size=(2, *shape)).astype(dtype)
+    y = np.maximum(y, 0)
+    expected = np.where(y > 0, grad, 0)
+    assert npnet.ops.elementwise.relu_grad(grad, y, grad) is grad
+    np.testing.assert_array_equal(grad, expected)
+    assert npnet.ops.active() == implementation
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS, indirect=True)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_relu_against_the_formula(implementation, dtype, rng):
     x = rng.normal(size=(5, 4)).astype(dtype)
     y, tape = npnet.ReLU().record(x)
