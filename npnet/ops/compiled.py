@@ -78,6 +78,14 @@ def _relu_grad(grad, y, out):  # type: ignore[no-untyped-def]
         out[i] = 0 if y[i] <= 0 else grad[i]
 
 
+@_jit(lambda t: (*np.ones((2, 1, 2), t),))
+def _relu_grad_in_place(grad, y):  # type: ignore[no-untyped-def]
+    # A loop over overlapping arguments is not vectorised, so this one has no third.
+    grad, y = grad.ravel(), y.ravel()
+    for i in range(y.size):
+        grad[i] = 0 if y[i] <= 0 else grad[i]
+
+
 @_jit(lambda t: (np.ones((1, 2), t), np.ones(2, t)))
 def _add_bias(y, bias):  # type: ignore[no-untyped-def]
     for i in range(y.shape[0]):
@@ -221,7 +229,10 @@ def relu(x: Array, out: Array) -> Array:
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
     if out.flags.c_contiguous:
         try:
-            _relu_grad(_rows(grad), _rows(y), _rows(out))
+            if out is grad:
+                _relu_grad_in_place(_rows(grad), _rows(y))
+            else:
+                _relu_grad(_rows(grad), _rows(y), _rows(out))
             return out
         except TypeError:
             pass
