@@ -13,6 +13,7 @@ import numpy as np
 from npnet.errors import ArgumentError, NpnetError
 from npnet.gradcheck.contract.check import check_layer, rule_names
 from npnet.gradcheck.contract.resolve import made
+from npnet.gradcheck.raised import describe
 from npnet.losses.loss import Loss
 
 _EPILOG = """\
@@ -118,7 +119,7 @@ def _seed(text: str) -> int:
 def _found(place: str) -> Any:
     """Import what ``module:name`` names."""
     module_name, colon, name = place.partition(":")
-    if not colon or not module_name or not name:
+    if not colon or not name or not all(p.isidentifier() for p in module_name.split(".")):
         raise ArgumentError(f"expected module:name, such as npnet:ReLU, got {place!r}")
     if "" not in sys.path:
         sys.path.insert(0, "")  # as for a script in the present directory
@@ -127,17 +128,21 @@ def _found(place: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
             raise ArgumentError(f"importing {module_name} failed: {error}") from error
-        raise ArgumentError(
-            f"there is no module {error.name!r}; run the command where it can be imported"
-        ) from error
-    except Exception as error:  # the user's module may raise anything
-        raise ArgumentError(
-            f"importing {module_name} raised {type(error).__name__}: {error}"
-        ) from error
+        hint = (
+            "give the module's name without .py"
+            if error.name.endswith(".py")
+            else ("run the command where it can be imported")
+        )
+        raise ArgumentError(f"there is no module {error.name!r}; {hint}") from error
+    except (Exception, SystemExit) as error:  # the user's module may raise anything
+        raise ArgumentError(f"importing {module_name} raised {describe(error)}") from error
     for part in name.split("."):
-        if not hasattr(found, part):
-            raise ArgumentError(f"{module_name} has no attribute {name!r}")
-        found = getattr(found, part)
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ArgumentError(f"{module_name} has no attribute {name!r}") from None
+        except Exception as error:
+            raise ArgumentError(f"{module_name}:{name} raised {describe(error)}") from error
     return found
 
 

@@ -7,9 +7,11 @@ such a point. Its backward pass is right everywhere around it, which is what is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
-from npnet.gradcheck.lines import ElementLines, random_direction
+from npnet.gradcheck.lines import Lines, random_direction
 from npnet.gradcheck.numeric import Function
 from npnet.gradcheck.point import Point
 from npnet.gradcheck.report import Verdict
@@ -18,23 +20,26 @@ from npnet.gradcheck.verdict import Allowance, Judged, assess
 from npnet.typing import Array
 
 _AWAY = 2.0**-16  # how far to go, relative to the variables
-_TRIES = 3
+_SIDES = (1.0, -1.0, 1.0, -1.0)  # two directions, each to both sides of a kink
 _ENOUGH = 64
 _JUMP = 1e-2  # by how much gradients must differ around a kink; smooth ones differ by _AWAY
 
 
-def excuse_hidden_kinks(point: Point, variable: int, lines: ElementLines, judged: Judged) -> Judged:
-    """Call wrong elements kinks if a model's gradient is right all around but jumps.
+def excuse_hidden_kinks(
+    point: Point, lines: Lines, judged: Judged, along: Callable[[list[Array]], Array]
+) -> Judged:
+    """Call wrong slopes kinks if a model's gradient is right all around but jumps.
 
     Only models are excused: a layer without children shows its kinks.
 
     Parameters
     ----------
     point : Point
-    variable : int
-    lines : ElementLines
-        Of the elements judged.
+    lines : Lines
+        Those judged.
     judged : Judged
+    along : callable
+        Returns the slopes along all lines, shape (m, k), for the gradients of all variables.
 
     Returns
     -------
@@ -45,20 +50,22 @@ def excuse_hidden_kinks(point: Point, variable: int, lines: ElementLines, judged
     if wrong.size == 0 or not isinstance(subject, LayerSubject) or not subject.checked._layers:
         return judged
     looked_at = wrong[:_ENOUGH]
-    gradients: list[list[Array]] = []
+    gradients = [point.analytic]
     right = np.ones(looked_at.size, bool)
     rng = np.random.default_rng(3)
     with subject.restored() as kept:
-        for _ in range(_TRIES):
-            for v, k in zip(subject.variables, kept, strict=True):
-                v[...] = k + _AWAY * random_direction(k, 1.0, rng)
+        for side in _SIDES:
+            if side > 0:
+                directions = [random_direction(k, 1.0, rng) for k in kept]
+            for v, k, direction in zip(subject.variables, kept, directions, strict=True):
+                v[...] = k + side * _AWAY * direction
             analytic = point.here()
             if analytic is None:
                 return judged
             gradients.append(analytic)
             function = Function(subject, point.upstream, point.function.eps)
             nearby = lines.only(looked_at)
-            here = analytic[variable][nearby.indices]
+            here = along(analytic)[looked_at]
             found = assess(function, nearby, here, Allowance.none(here))
             right &= (found.verdicts == Verdict.OK) | (found.verdicts == Verdict.KINK)
             if not right.any():

@@ -69,9 +69,7 @@ class ElementLines:
         size = np.abs(self._flat[indices])
         self.size = np.maximum(size, typical) * min(reach, 1.0)
         self.scale = np.maximum(size, typical) * reach
-        # Around zero there are ever smaller numbers, and the function may need them.
-        zero = typical * min(reach, 1.0) * 2.0**-72
-        self.finest = np.where(size > 0, size * 2.0**-50, zero)
+        self.finest = np.where(size > 0, size, typical * min(reach, 1.0)) * 2.0**-50
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -112,7 +110,10 @@ class DirectionLine:
         self._start = [x.copy() for x in variables]
         self._directions = directions
         self.scale = np.ones(1)
-        self.finest = np.full(1, 2.0**-42)
+        reach = max(
+            typical_size(v) / typical_size(x) for x, v in zip(variables, directions, strict=True)
+        )
+        self.finest = np.full(1, 2.0**-42 / max(1.0, reach))
         self.size = np.ones(1)
 
     def __len__(self) -> int:
@@ -131,8 +132,8 @@ class DirectionLine:
             x[...] = start
 
     def only(self, chosen: Array) -> DirectionLine:
-        """Return the line itself; there is only one."""
-        return self
+        """Return the line from where the variables are now; there is only one."""
+        return self.closer(1.0)
 
     def closer(self, factor: float) -> DirectionLine:
         """Return the line with a smaller scale."""

@@ -29,6 +29,9 @@ from npnet.typing import Array
 EPS = float(np.finfo(np.float64).eps)
 _ROUNDING = 4.0  # units in the last place by which an output may be off
 _RATIO = 8.0  # between the steps of the sweep
+_BEYOND = 3  # larger steps over which a bend must not grow to be noise
+_COARSE = 3  # how many steps of the sweep are of about the scale
+_BEYOND_ROUNDING = 2.0**60  # by so much, a change shows in any output that depends on it
 _TIGHT = 1e-9  # a quick value is good enough if its bar is below this share of its size
 _CHUNK = 2**18  # floats held at once
 
@@ -45,6 +48,8 @@ class Slopes(NamedTuple):
     grain : ndarray, shape (m, k)
         The slope that would change all outputs concerned by themselves as the point doubles; a
         tiny share of it does not show in their digits.
+    secant : ndarray, shape (m, k)
+        The largest slope over steps of about the line's scale.
     lower, upper : ndarray, shape (m, k)
         At a kink, the range of the subgradients; NaN elsewhere.
     jumps : ndarray of bool, shape (m, k)
@@ -57,6 +62,7 @@ class Slopes(NamedTuple):
     error: Array
     size: Array
     grain: Array
+    secant: Array
     lower: Array
     upper: Array
     jumps: Array
@@ -134,19 +140,22 @@ def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> f
     if variable.size == 0 or here == 0 or not math.isfinite(here):
         return 1.0
     line = DirectionLine([variable], [random_direction(variable, 1.0, rng)])
-    reach = 1.0
-    for _ in range(40):
+
+    def change(reach: float) -> float:
         rows, _ = function.rows(line, 0, 1, np.array([[reach]]))
-        change = float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
-        if not change < 4:
-            reach /= min(max(8.0, change), 1e12) if math.isfinite(change) else 8.0
-        elif 1e-13 < change < 1 / 8 and reach >= 1:
-            larger = reach * min(1 / change, 1e12)
-            rows, _ = function.rows(line, 0, 1, np.array([[larger]]))
-            after = float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
-            return larger if after < 4 else reach
-        else:
+        return float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
+
+    reach, there = 1.0, change(1.0)
+    if 1e-13 < there < 1 / 8:
+        larger = min(1 / there, 1e12)
+        return larger if change(larger) < 4 else reach
+    for _ in range(40):
+        if there < 4:
             break
+        nearer = change(reach / 8)
+        if there <= 100 * nearer:  # large, but no steeper than a parabola
+            break
+        reach, there = reach / 8, nearer
     return reach
 
 
@@ -194,7 +203,7 @@ def _quick(function: Function, lines: Lines, first: int, last: int) -> Slopes:
     settled = (np.isfinite(error) & (error <= _TIGHT * size) & ~kinked).all(axis=1)
     none = np.full_like(value, np.nan)
     return Slopes(
-        value, error, size, outputs / lines.size[first:last, None], none, none.copy(),
+        value, error, size, outputs / lines.size[first:last, None], size.copy(), none, none.copy(),
         np.zeros(value.shape, bool), settled,
     )  # fmt: skip
 
@@ -223,7 +232,7 @@ def thorough(function: Function, lines: Lines) -> Slopes:
     Returns
     -------
     Slopes
-        All settled.
+        Not settled where rounding makes a staircase of an output, which larger steps may cross.
     """
     count, outputs = len(lines), function.here.size
     with np.errstate(all="ignore"):
@@ -242,9 +251,10 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
     # Steps that are no multiples of each other: rounding errors that repeat would look like none.
     uneven = np.random.default_rng(0).uniform(0.8, 1.2, levels)
     h = 2 * scale[:, None] * _RATIO ** -np.arange(levels) * uneven
-    y, t = function.rows(lines, first, last, np.concatenate([h, -0.97 * h], axis=1))
-    above, below = y[:, :levels], y[:, levels:]
-    right, left = t[:, :levels, None], -t[:, levels:, None]
+    far = _BEYOND_ROUNDING * scale[:, None] * np.array([1.0, -1.0])
+    y, t = function.rows(lines, first, last, np.concatenate([h, -0.97 * h, far], axis=1))
+    above, below, beyond = np.split(y, [levels, 2 * levels], axis=1)
+    right, left = t[:, :levels, None], -t[:, levels : 2 * levels, None]
     usable = np.isfinite(above).all(2) & np.isfinite(below).all(2)
     usable &= (right[..., 0] > 0) & (left[..., 0] > 0)
     # One-sided slopes, output by output: axes (line, level, output).
@@ -252,14 +262,20 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
     backward = np.where(usable[..., None], (here - below) / left, 0.0)
     central = (forward * left + backward * right) / (right + left)  # exact for a parabola
     depends = (usable[..., None] & ((above != here) | (below != here))).any(axis=1)
+    # Outputs far larger than their changes may hide a slope: a bias beside 1e18, for example.
+    depends |= (np.isfinite(beyond) & (beyond != here)).any(axis=1)
+    depends |= ~depends.any(axis=1, keepdims=True)
 
     # Rounding noise of the outputs: assumed from their size, and seen at the smallest steps.
     largest = np.where(usable[..., None], np.maximum(np.abs(above), np.abs(below)), 0.0)
     assumed = _ROUNDING * function.eps * np.maximum(largest, np.abs(here)) * depends[:, None]
     bends = np.abs(forward - backward) * np.minimum(right, left)
     bends[~usable] = 0.0
-    seen = _seen_noise(bends @ weights, h >= finest[:, None])
+    bends = bends @ weights
+    seen = _seen_noise(bends, h >= finest[:, None])
+    seen = np.maximum(seen, _plateau(bends, largest.max(axis=1) @ weights))
     grains = _grains(np.abs(above - here), np.abs(below - here), usable, largest) @ weights
+    rounded = np.asarray(grains.any(axis=1))
     noise = assumed @ weights + np.maximum(seen, grains)[:, None]
     noise /= h[..., None]
     noise[~usable] = np.inf
@@ -271,12 +287,13 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
     gap[~usable] = np.nan
     middle = (forward + backward) / 2 @ r
     lower, upper, jumps = _kinks(middle - gap / 2, middle + gap / 2, gap, noise)
+    secant = np.where(usable[..., None], size, 0.0)[:, :_COARSE].max(axis=1)
     size = np.take_along_axis(size, best[:, None], axis=1)[:, 0]
     there = np.take_along_axis(largest, best[:, :1, None], axis=1)[:, 0]
     outputs = (np.maximum(np.abs(here), there) * depends) @ weights
     return Slopes(
-        value, error + 16 * EPS * size, size, outputs / lines.size[first:last, None],
-        lower, upper, jumps, np.ones(len(scale), bool),
+        value, error + 16 * EPS * size, size,
+        outputs / lines.size[first:last, None], secant, lower, upper, jumps, ~rounded,
     )  # fmt: skip
 
 
@@ -298,20 +315,35 @@ def _seen_noise(bends: Array, useful: Array) -> Array:
     return 2 * noise
 
 
+def _plateau(bends: Array, largest: Array) -> Array:
+    """Return the bends, tiny beside the outputs, that hardly grow over several steps.
+
+    Those of a kink or a curve grow with the step. Rounding inside, of 1 + tanh(x) in GELU, may
+    show at medium steps only, since at the smallest ones nothing inside moves.
+    """
+    count = bends.shape[1] - _BEYOND
+    noise = np.zeros_like(largest)
+    if count > 0:
+        beyond = np.stack([bends[:, i : i + count] for i in range(_BEYOND)]).max(axis=0)
+        own = bends[:, _BEYOND:]
+        flat = (beyond <= _RATIO * own) & (own <= 64 * EPS * largest[:, None])
+        noise[...] = np.where(flat, 2 * own, 0.0).max(axis=1)
+    return noise
+
+
 def _grains(above: Array, below: Array, usable: Array, largest: Array) -> Array:
     """Return the steps in which outputs move that are differences of larger, rounded numbers.
 
-    1 - cos(x) moves in steps of 1e-16 however small x is. Such steps are powers of two, both
-    sides move, and they are tiny beside what the output can become: other staircases are real.
+    1 - cos(x) moves in steps of 1e-16 however small x is. Both sides move so, and the steps are
+    tiny beside what the output can become, or beside 1: other staircases are real.
     Axes of the arguments: (line, level, output).
     """
     used = usable[..., None]
     up = np.where(used & (above > 0), above, np.inf).min(axis=1)
     down = np.where(used & (below > 0), below, np.inf).min(axis=1)
     smallest = np.minimum(up, down)
-    rounded = np.isfinite(smallest) & (np.frexp(smallest)[0] == 0.5)
-    rounded &= np.maximum(up, down) <= _RATIO**2 * smallest
-    rounded &= smallest <= 2.0**-26 * largest.max(axis=1)
+    rounded = np.isfinite(smallest) & (np.maximum(up, down) <= _RATIO**2 * smallest)
+    rounded &= smallest <= np.maximum(2.0**-26 * largest.max(axis=1), 8 * EPS)
     rounded &= (used & (above == 0) & (below == 0)).any(axis=1)
     return np.where(rounded, smallest, 0.0)
 
@@ -360,11 +392,12 @@ def _kinks(lower: Array, upper: Array, gap: Array, noise: Array) -> tuple[Array,
     before = np.take_along_axis(gap, at - 1, axis=1)
     closes = (index > at) & (noise <= 0.1 * height) & ~(gap >= 0.5 * height)
     found &= (height >= 0.5 * before)[:, 0] & ~closes.any(axis=1)
-    jumps = found & (height >= 4 * before)[:, 0]
+    after = np.take_along_axis(gap, np.minimum(at + 1, levels - 1), axis=1)
+    jumps = found & (height >= 4 * before)[:, 0] & ~(after < 2 * height)[:, 0]
     moves = np.full(gap.shape, np.inf)
     moves[:, 1:] = np.abs(np.diff(lower, axis=1)) + np.abs(np.diff(upper, axis=1))
     moves += 2 * noise
-    moves[np.isnan(moves) | (index > at)] = np.inf
+    moves[np.isnan(moves) | (index > at) | ~(gap <= 2 * height) | (gap < height / 2)] = np.inf
     best = moves.argmin(axis=1)[:, None]
     margin = np.take_along_axis(moves, best, axis=1)
     low = (np.take_along_axis(lower, best, axis=1) - margin)[:, 0]
@@ -376,6 +409,5 @@ def _kinks(lower: Array, upper: Array, gap: Array, noise: Array) -> tuple[Array,
 def _join(parts: list[Slopes], count: int, k: int) -> Slopes:
     if not parts:
         empty = np.zeros((0, k))
-        no = np.zeros((0, k), bool)
-        return Slopes(empty, empty, empty, empty, empty, empty, no, np.zeros(0, bool))
+        return Slopes._make([*[empty] * 7, empty.astype(bool), np.zeros(0, bool)])
     return Slopes._make(np.concatenate(fields) for fields in zip(*parts, strict=True))

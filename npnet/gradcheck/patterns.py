@@ -60,6 +60,8 @@ def transposed(case: Case) -> Diagnosis | None:
         if axes == tuple(range(len(shape))):
             continue
         turned = numeric.transpose(axes)
+        if np.array_equal(turned.reshape(-1), case.numeric):  # only axes of length 1 are exchanged
+            continue
         how = "transposed" if len(shape) == 2 else f"transposed (axes {list(axes)})"
         if turned.shape != shape:
             how += ", then reshaped"
@@ -78,7 +80,7 @@ def permuted(case: Case) -> Diagnosis | None:
     back = np.empty_like(case.analytic)
     back[other] = case.analytic[order]
     distinct = np.abs(np.diff(case.numeric[other])).min() > 1e-9 * np.abs(case.numeric).max()
-    if not distinct or not case.close(back, case.numeric):
+    if not distinct or not case.close(back, case.numeric) or np.array_equal(order, other):
         return None
     text = (
         f"the gradient of {case.name} holds the right numbers in the wrong order: is it reshaped "
@@ -95,14 +97,18 @@ def single_precision(case: Case) -> Diagnosis | None:
     off = np.abs(case.analytic[at] - case.numeric[at])
     relative = off / np.maximum(np.abs(case.numeric[at]), 1e-3 * np.abs(case.numeric).max())
     values = case.analytic[case.usable]
-    exactly = (values == values.astype(np.float32)).all()
-    if not (relative.max() < (1e-3 if exactly else 3e-6) and np.median(relative) > 1e-10):
+    dtype, digits, limit = "float32", "seven", 3e-6
+    if (values == values.astype(np.float16)).all():
+        dtype, digits, limit = "float16", "three", 1e-2
+    elif (values == values.astype(np.float32)).all():
+        limit = 1e-3
+    if not (relative.max() < limit and np.median(relative) > 1e-10):
         return None
     return Diagnosis(
         "float32",
         case.name,
-        f"the gradient of {case.name} is right to about seven digits only "
-        f"(relative error {relative.max():.1g}): something is computed in float32 on the way",
+        f"the gradient of {case.name} is right to about {digits} digits only "
+        f"(relative error {relative.max():.1g}): something is computed in {dtype} on the way",
     )
 
 

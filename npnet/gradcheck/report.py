@@ -316,6 +316,7 @@ class Report:
         GradientMismatch
             An AssertionError whose text is the report.
         """
+        __tracebackhide__ = True  # pytest then shows the report, not this code
         if not self.ok:
             raise GradientMismatch(str(self)) from self.cause
 

@@ -6,7 +6,7 @@ Hypothesis (the ``test`` extra) is imported when a strategy is made, never befor
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -83,10 +83,10 @@ def together(
     lengths = {}
     for letter in letters:
         size = (sizes or {}).get(letter, (low, high))
-        first, last = (size, size) if isinstance(size, int) else size
-        if not 0 <= first <= last:
+        ends = size if isinstance(size, tuple) else (size, size)
+        if len(ends) != 2 or not all(map(_is_length, ends)) or ends[0] > ends[1]:
             raise ArgumentError(f"axis {letter} expects lengths from 0 up, got {size!r}")
-        lengths[letter] = st.integers(first, last)
+        lengths[letter] = st.integers(*ends)
     drawn: SearchStrategy[dict[str, int]] = st.fixed_dictionaries(lengths)
     return drawn.map(lambda n: tuple(tuple(n[letter] for letter in one) for one in axes))
 
@@ -124,7 +124,7 @@ def arrays(
     Raises
     ------
     ArgumentError
-        If nothing is left between `low` and `high`.
+        If nothing is left between `low` and `high`, or an argument is of the wrong kind.
 
     Examples
     --------
@@ -136,19 +136,22 @@ def arrays(
     >>> test()
     """
     st = _strategies()
+    if np.dtype(dtype).kind != "f":
+        raise ArgumentError(f"arrays expects a floating dtype, got {dtype!r}; see `indices`")
+    if not distance >= 0 or (distinct and distance == 0):
+        raise ArgumentError(f"arrays expects a distance above 0, got {distance!r}")
     pieces = _allowed(low, high, avoid, distance)
-    elements = st.one_of([st.floats(a, b, allow_subnormal=False) for a, b in pieces])
+    # Hypothesis simplifies towards the first: positive numbers.
+    elements = st.one_of([st.floats(a, b, allow_subnormal=False) for a, b in pieces[::-1]])
 
-    def of_shape(size: tuple[int, ...]) -> SearchStrategy[Array]:
-        count = math.prod(size)
+    def values(count: int) -> SearchStrategy[list[float]]:
         if distinct:
-            values = st.permutations(range(count)).map(lambda p: _spread(p, avoid, distance))
-        else:
-            values = st.lists(elements, min_size=count, max_size=count)
-        found: SearchStrategy[Array] = values.map(lambda v: np.array(v, dtype).reshape(size))
+            ranks: SearchStrategy[list[int]] = st.permutations(range(count))
+            return ranks.map(lambda order: _spread(order, avoid, distance))
+        found: SearchStrategy[list[float]] = st.lists(elements, min_size=count, max_size=count)
         return found
 
-    return of_shape(shape) if isinstance(shape, tuple) else shape.flatmap(of_shape)
+    return _shaped(shape, values, dtype)
 
 
 def inputs(
@@ -188,6 +191,8 @@ def inputs(
     >>> test()
     """
     st = _strategies()
+    if not axes:
+        raise ArgumentError('inputs expects the axes of each input: inputs("NC")')
     options: dict[str, Any] = {
         "low": low, "high": high, "avoid": avoid, "distance": distance, "distinct": distinct,
         "dtype": dtype,
@@ -217,16 +222,10 @@ def indices(
     SearchStrategy of ndarray of int
     """
     st = _strategies()
-    if count < 1:
+    if not _is_length(count) or count == 0:
         raise ArgumentError(f"indices expects a positive count, got {count!r}")
-
-    def of_shape(size: tuple[int, ...]) -> SearchStrategy[Array]:
-        n = math.prod(size)
-        values = st.lists(st.integers(0, count - 1), min_size=n, max_size=n)
-        found: SearchStrategy[Array] = values.map(lambda v: np.array(v, np.intp).reshape(size))
-        return found
-
-    return of_shape(shape) if isinstance(shape, tuple) else shape.flatmap(of_shape)
+    numbers = st.integers(0, count - 1)
+    return _shaped(shape, lambda n: st.lists(numbers, min_size=n, max_size=n), np.intp)
 
 
 def layouts(array: Array) -> SearchStrategy[Array]:
@@ -243,7 +242,28 @@ def layouts(array: Array) -> SearchStrategy[Array]:
     st = _strategies()
     arrangements = [lambda x: x, *LAYOUTS.values()]
     chosen: SearchStrategy[Any] = st.sampled_from(arrangements)
-    return chosen.map(lambda arrange: arrange(array.copy()))
+    return chosen.map(lambda arrange: arrange(np.array(array)))
+
+
+def _shaped(
+    shape: tuple[int, ...] | SearchStrategy[tuple[int, ...]],
+    values: Callable[[int], SearchStrategy[Any]],
+    dtype: DtypeLike,
+) -> SearchStrategy[Array]:
+    """Draw as many values as a shape, or a drawn one, has elements."""
+
+    def of_shape(size: tuple[int, ...]) -> SearchStrategy[Array]:
+        return values(math.prod(size)).map(lambda v: np.array(v, dtype).reshape(size))
+
+    if isinstance(shape, tuple) and all(map(_is_length, shape)):
+        return of_shape(shape)
+    if not hasattr(shape, "flatmap"):
+        raise ArgumentError(f"expected a shape, (2, 3), or a strategy of shapes, got {shape!r}")
+    return shape.flatmap(of_shape)
+
+
+def _is_length(n: object) -> bool:
+    return isinstance(n, int | np.integer) and not isinstance(n, bool) and int(n) >= 0
 
 
 def _allowed(
@@ -251,6 +271,8 @@ def _allowed(
 ) -> list[tuple[float, float]]:
     """Return the closed intervals that are left of low to high."""
     distance *= 1 + 1e-6  # rounding, to float32 as well, must not come nearer
+    if isinstance(avoid, int | float):
+        raise ArgumentError(f"avoid expects a list of numbers, [{avoid}], got {avoid!r}")
     pieces, start = [], low
     for kink in sorted(avoid):
         end = min(kink - distance, high)

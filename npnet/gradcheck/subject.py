@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
-from npnet.errors import ArgumentError, DtypeError, ShapeError
+from npnet.convert import real_array
+from npnet.errors import ArgumentError, DtypeError
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array, ArrayLike, DtypeLike
@@ -59,6 +60,8 @@ class Subject:
                 f"{type(original).__name__} cannot be copied with copy.deepcopy "
                 f"({type(error).__name__}: {error}); the check runs on a copy"
             ) from error
+        unseal(self.checked)
+        self.attributes = attributes(self.checked)
         self.dtype = np.dtype(dtype)
         self.names: list[str] = []
         self.variables: list[Array] = []
@@ -116,6 +119,10 @@ class Subject:
         """Return a subject of the same numbers that computes in float64."""
         raise NotImplementedError
 
+    def in_longdouble(self) -> list[Array]:
+        """Compute the outputs from inputs in extended precision; nothing if that cannot be."""
+        return []
+
     def outputs(self) -> list[Array]:
         """Compute the outputs, checked: real arrays, of the shapes of the first call.
 
@@ -131,6 +138,8 @@ class Subject:
         """
         result = self.run()
         several = isinstance(result, tuple)
+        if several and not result:
+            raise BadResult("forward returned an empty tuple; it must return at least one array")
         found = [_as_output(y) for y in (result if several else (result,))]
         shapes = tuple(y.shape for y in found)
         if self.output_shapes and shapes != self.output_shapes:
@@ -197,7 +206,7 @@ class LayerSubject(Subject):
     dtype : dtype
     training : bool
         Whether the passes train (dropout drops).
-    rng : numpy.random.Generator, optional
+    rng : Draws, optional
         What every pass starts with, so that all draw the same numbers.
     """
 
@@ -209,9 +218,10 @@ class LayerSubject(Subject):
         inputs: tuple[ArrayLike, ...],
         dtype: DtypeLike = np.float64,
         training: bool = True,
-        rng: np.random.Generator | None = None,
+        rng: Draws | None = None,
     ) -> None:
         super().__init__(layer, dtype)
+        check_count(layer, len(inputs))
         self.checked.astype(self.dtype)
         self.checked.zero_grad()
         self.training = training
@@ -231,14 +241,16 @@ class LayerSubject(Subject):
             for _, layer in self.checked.named_layers()
             for name, buffer in layer._buffers.items()
         ]
-        self._rng = np.random.default_rng(0) if rng is None else rng
+        self._rng = Draws() if rng is None else rng
         self._rng_state = self._rng.bit_generator.state
         self.draws = True  # whether forward draws random numbers; assumed until it was seen
         self.copies_inputs = True  # whether every pass is given copies, for a layer that mutates
 
     def in_float64(self) -> LayerSubject:
         """Return a subject of the same numbers, and the same random draws, in float64."""
-        twin = LayerSubject(self.checked, self.inputs, np.float64, self.training, _float32_draws())
+        self.run()
+        draws = Draws(self._rng.asked)
+        twin = LayerSubject(self.checked, self.inputs, np.float64, self.training, draws)
         twin.copies_inputs = self.copies_inputs
         twin.look()
         return twin
@@ -253,6 +265,7 @@ class LayerSubject(Subject):
         """
         if self.draws:
             self._rng.bit_generator.state = self._rng_state
+            self._rng.asked = []
         for layer, name, value in self._buffers:
             setattr(layer, name, value.copy())
         return self._rng
@@ -271,7 +284,9 @@ class LayerSubject(Subject):
             return self.checked.forward(ctx, *[x.copy() for x in self.inputs])
         return self.checked.forward(ctx, *self.inputs)
 
-    def record(self, *inputs: Array, rng: np.random.Generator | None = None) -> Any:
+    def record(
+        self, *inputs: Array, rng: np.random.Generator | None = None, copies: bool = True
+    ) -> Any:
         """Record a pass from the common starting point.
 
         Parameters
@@ -279,6 +294,8 @@ class LayerSubject(Subject):
         *inputs : ndarray
         rng : numpy.random.Generator, optional
             Instead of the one that all passes start with.
+        copies : bool
+            Whether the outputs that backward needs are copied, as `Layer.record` does.
 
         Returns
         -------
@@ -290,7 +307,9 @@ class LayerSubject(Subject):
         ctx = Context(self.checked, recording=True, training=self.training, rng=rng or start)
         result = self.checked.forward(ctx, *inputs)
         outputs = result if isinstance(result, tuple) else (result,)
-        outputs = tuple(y.copy() if ctx.retains(y) else y for y in map(np.asarray, outputs))
+        outputs = tuple(np.asarray(y) for y in outputs)
+        if copies:
+            outputs = tuple(y.copy() if ctx.retains(y) else y for y in outputs)
 
         def backward(upstream: list[Array], input_grad: bool = True) -> Any:
             return ctx.backward(*upstream, needs_input_grad=input_grad)
@@ -304,6 +323,16 @@ class LayerSubject(Subject):
         found = self.collect(backward([r.copy() for r in upstream]))
         self.checked.zero_grad()
         return found
+
+    def in_longdouble(self) -> list[Array]:
+        """Compute the outputs from inputs in extended precision; nothing if that fails."""
+        ctx = Context(self.checked, recording=True, training=self.training, rng=self.rewind())
+        finer = [x.astype(np.longdouble) if x.dtype.kind == "f" else x.copy() for x in self.inputs]
+        try:
+            result = self.checked.forward(ctx, *finer)
+        except Exception:  # whatever it is: this forward takes no other dtype
+            return []
+        return [np.asarray(y) for y in (result if isinstance(result, tuple) else (result,))]
 
     def collect(self, result: Any) -> list[Array | None]:
         """List what one backward pass gave: gradients of floating inputs, then of parameters.
@@ -366,7 +395,10 @@ class LossSubject(Subject):
         self.names = ["pred"]
         self.variables = [pred.astype(self.dtype, order="C")]
         others = [np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs[1:]]
-        self.others = tuple(copy.deepcopy(others))
+        self.others = tuple(
+            x.astype(self.dtype) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
+            for x in copy.deepcopy(others)
+        )
         self.inputs = (self.variables[0],)
 
     def in_float64(self) -> LossSubject:
@@ -383,25 +415,121 @@ class LossSubject(Subject):
         return [_as_gradient(grad, self.variables[0], "the prediction")]
 
 
-def _float32_draws() -> np.random.Generator:
-    """Return a generator whose float64 numbers are the float32 ones of the same seed."""
+class Draws(np.random.Generator):
+    """A generator that notes the dtypes it is asked for, or draws in those noted before.
 
-    class Float32Draws(np.random.Generator):
-        def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
-            return np.asarray(super().random(size, np.float32), dtype)
+    A layer that draws in the dtype of its input gets other numbers in float32 than in float64;
+    its float64 twin must get the same.
 
-        def standard_normal(self, size: Any = None, dtype: Any = np.float64,
-                            out: Any = None) -> Any:  # fmt: skip
-            return np.asarray(super().standard_normal(size, np.float32), dtype)
+    Parameters
+    ----------
+    noted : list of dtype
+        In which to draw, in turn; as asked for where there are none left.
+    """
 
-    return Float32Draws(np.random.PCG64(0))
+    def __init__(self, noted: Sequence[DtypeLike] = ()) -> None:
+        super().__init__(np.random.PCG64(0))
+        self.noted = tuple(noted)
+        self.asked: list[DtypeLike] = []
+
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """Draw from [0, 1)."""
+        return self._draw(super().random, size, dtype, out)
+
+    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """Draw from the normal distribution."""
+        return self._draw(super().standard_normal, size, dtype, out)
+
+    def _draw(self, draw: Callable[..., Any], size: Any, dtype: Any, out: Any) -> Any:
+        used = dict(enumerate(self.noted)).get(len(self.asked), dtype)
+        self.asked.append(dtype)
+        if out is None:
+            return np.dtype(dtype).type(draw(size, used))
+        out[...] = draw(out.shape, used)
+        return out
+
+
+def unseal(checked: Layer | Loss) -> None:
+    """Let a layer's passes make new attributes, so that one which does can be checked to the end.
+
+    Parameters
+    ----------
+    checked : Layer or Loss
+    """
+    for _, part in _parts(checked):
+        object.__setattr__(part, "_sealed", False)
+
+
+def attributes(checked: Layer | Loss) -> set[str]:
+    """Name the attributes of a loss, or of a layer and its children.
+
+    Parameters
+    ----------
+    checked : Layer or Loss
+
+    Returns
+    -------
+    set of str
+        ``"0.bias"`` is the bias of the first child of a `Sequential`.
+    """
+    return {
+        f"{prefix}.{name}" if prefix else name
+        for prefix, part in _parts(checked)
+        for name in vars(part)
+    }
+
+
+def new_attribute(name: str) -> str:
+    """Say that a pass made an attribute.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+    """
+    return (
+        f"a call makes the attribute {name} (outside of this check that raises NameTypoError); "
+        "keep nothing on self, so that two calls do not mix; what backward needs goes into ctx"
+    )
+
+
+def _parts(checked: Layer | Loss) -> list[tuple[str, Any]]:
+    return list(checked.named_layers()) if isinstance(checked, Layer) else [("", checked)]
+
+
+def check_count(layer: Layer, count: int) -> None:
+    """Refuse another number of inputs than `forward` takes.
+
+    Parameters
+    ----------
+    layer : Layer
+    count : int
+
+    Raises
+    ------
+    ArgumentError
+    """
+    import inspect
+
+    try:
+        signature = inspect.signature(layer.forward)
+    except (TypeError, ValueError):  # some callables have none
+        return
+    try:
+        signature.bind(None, *[None] * count)
+    except TypeError:
+        names = ", ".join(signature.parameters)
+        raise ArgumentError(
+            f"forward of {type(layer).__name__} takes ({names}); it is called with ctx and "
+            f"{count} input(s)"
+        ) from None
 
 
 def _as_real(owner: str, value: ArrayLike, what: str) -> Array:
-    try:
-        x = np.asarray(value)
-    except ValueError as error:
-        raise ShapeError(f"{owner}: {what} is no array but a ragged sequence: {error}") from None
+    x = real_array(value, f"{owner}: {what}")
     if x.dtype.kind == "f":
         if not np.isfinite(x).all():
             index = [int(i) for i in np.argwhere(~np.isfinite(x))[0]]
@@ -410,21 +538,24 @@ def _as_real(owner: str, value: ArrayLike, what: str) -> Array:
                 "gradients are checked at finite points"
             )
         return x
-    if x.dtype.kind in "iub":
-        raise DtypeError(
-            f"{owner}: {what} holds integers ({x.dtype}), and there is no derivative with respect "
-            "to integers; give floats, x.astype(float). A layer whose inputs are indices says so "
-            "by `takes_integers = True` in its class"
-        )
-    raise DtypeError(f"{owner}: {what} must be an array of real numbers, got dtype {x.dtype}")
+    if isinstance(value, tuple | list) and x.ndim == 1 and x.dtype.kind in "iu":
+        hint = f"if it is a shape, pass an array of that shape, np.ones({tuple(value)})"
+    else:
+        hint = "give floats, x.astype(float)"
+    raise DtypeError(
+        f"{owner}: {what} holds integers ({x.dtype}), and there is no derivative with respect to "
+        f"integers; {hint}. A layer whose inputs are indices says so by `takes_integers = True` "
+        "in its class"
+    )
 
 
 def _as_input(layer: Layer, value: ArrayLike, i: int) -> Array:
+    name, what = type(layer).__name__, f"input {i}"
     if layer.takes_integers:
-        x = np.asarray(value)
+        x = real_array(value, f"{name}: {what}")
         if x.dtype.kind in "iub":
             return x
-    return _as_real(type(layer).__name__, value, f"input {i}")
+    return _as_real(name, value, what)
 
 
 def _as_gradient(grad: Any, x: Array, name: str) -> Array:
@@ -445,11 +576,13 @@ def _as_gradient(grad: Any, x: Array, name: str) -> Array:
 
 def _as_output(y: Any) -> Array:
     if y is None:
-        raise BadResult("forward returned None; it must return an array")
-    try:
-        array = np.asarray(y)
-    except ValueError as error:
-        raise BadResult(f"forward returned no array but a ragged sequence: {error}") from None
+        raise BadResult("forward returned None; does it lack a return statement?")
+    if isinstance(y, list | tuple | dict):
+        raise BadResult(
+            f"forward returned a {type(y).__name__}; it must return an array or, for several "
+            "outputs, a tuple of arrays"
+        )
+    array = np.asarray(y)
     if array.dtype.kind == "f":
         return array.copy()
     if array.dtype.kind in "iub":

@@ -58,6 +58,7 @@ def layer_tests(
 
     @pytest.mark.parametrize("rule", list(rule_names(layer_or_factory, skip)))
     def test(rule: str) -> None:
+        __tracebackhide__ = True  # pytest then shows the report, not this code
         check_layer(
             layer_or_factory,
             *inputs,

@@ -11,10 +11,14 @@ from npnet.gradcheck.numeric import EPS, Function, Slopes, quick, thorough
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
-UNSURE = 1e-3  # a wider error bar, as a share of the slope, says too little
+UNSURE = 3e-4  # a wider error bar, as a share of the slope, says too little
 _UNSEEN = 1e-9  # and as a share of the outputs themselves
+_FAINT = 1e-11  # and as a share of the slope over large steps, which is the function's own measure
+_FLAT = 1e-6  # the same where the slope may well be zero
+_DEEP = 2.0**-40  # the share of that slope which rounding inside the function hides
 _UNDERFLOW = 1e-300
 LIMIT = 1e-3
+_FAR = 2.0**20  # less than 2**26, so that no staircase looks like rounding from afar
 _ENOUGH = 256  # suspects examined before the others are believed to be wrong as well
 
 
@@ -86,10 +90,12 @@ def judge(analytic: Array, slopes: Slopes, allowance: Allowance) -> Judged:
     value = np.where(kinked, (slopes.lower + slopes.upper) / 2, slopes.value)
     error = np.where(kinked, (slopes.upper - slopes.lower) / 2, slopes.error)
     size = np.maximum(np.maximum(slopes.size, np.abs(value)), np.abs(analytic))
-    limit = np.maximum(np.maximum(UNSURE * size, _UNSEEN * slopes.grain), _UNDERFLOW)
+    share = np.where(np.abs(value) <= error, _FLAT, _FAINT)
+    limit = np.maximum(UNSURE * size, _UNSEEN * slopes.grain)
+    limit = np.maximum(limit, share * slopes.secant + _UNDERFLOW)
     vague = (error > limit) & ~kinked
     error = error + allowance.total(slopes)
-    error += 16 * EPS * np.abs(analytic) + _UNDERFLOW
+    error += 16 * EPS * np.abs(analytic) + _DEEP * slopes.secant + _UNDERFLOW
     off = np.abs(analytic - value)
     verdicts = np.where(kinked, Verdict.KINK, np.where(vague, Verdict.NOISE, Verdict.OK))
     verdicts[off > error] = Verdict.WRONG
@@ -123,23 +129,24 @@ def assess(function: Function, lines: Lines, analytic: Array, allowance: Allowan
     slopes = quick(function, lines)
     suspects = _suspects(judge(analytic, slopes, allowance))
     # Kinks and steep places near the point lie beyond a much smaller step.
-    for closer in (2.0**-12,):
-        if suspects.size:
-            retried = quick(function, lines.only(suspects).closer(closer))
-            sure = np.flatnonzero(retried.settled)
-            _replace(slopes, suspects[sure], retried, sure)
-            suspects = _suspects(judge(analytic, slopes, allowance))
+    if suspects.size:
+        retried = quick(function, lines.only(suspects).closer(2.0**-12))
+        sure = np.flatnonzero(retried.settled)
+        _replace(slopes, suspects[sure], retried, sure)
+        suspects = _suspects(judge(analytic, slopes, allowance))
     while suspects.size:
         now, suspects = suspects[:_ENOUGH], suspects[_ENOUGH:]
         found = thorough(function, lines.only(now))
         _replace(slopes, now, found, np.arange(now.size))
-        # 1 - cos(x) near zero does not move at all before the step is far larger than x.
-        still = np.flatnonzero(~found.size.any(axis=1) & analytic[now].any(axis=1))
-        if still.size:
-            far = thorough(function, lines.only(now[still]).closer(2.0**30))
-            _replace(slopes, now[still], far, np.arange(still.size))
-            _replace(found, still, far, np.arange(still.size))
         verdicts = judge(analytic[now], found, allowance.only(now)).verdicts
+        # 1 - cos(x) near zero is lost in rounding before the step is far larger than x.
+        still = ~found.size.any(axis=1) & analytic[now].any(axis=1)
+        lost = np.flatnonzero(still | (~found.settled & (verdicts == Verdict.NOISE)))
+        if lost.size:
+            far = thorough(function, lines.only(now[lost]).closer(_FAR))
+            _replace(found, lost, far, np.arange(lost.size))
+            _replace(slopes, now[lost], far, np.arange(lost.size))
+            verdicts = judge(analytic[now], found, allowance.only(now)).verdicts
         if now.size == _ENOUGH and (verdicts == Verdict.WRONG).all():
             break
     return judge(analytic, slopes, allowance)

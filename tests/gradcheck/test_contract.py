@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from zoo import honest
 from zoo.bugs import MUTANTS
+from zoo.small import Scale, Square
 
 import npnet
 from cases import LAYERS, LOSSES
@@ -383,11 +384,23 @@ def _broken():
         ((lambda: None, (4, 3)), ArgumentError, r"returned None, not a layer or a loss"),
         ((_broken, (4, 3)), ArgumentError, r"_broken\(\) raised OSError: no disk"),
         ((3, (4, 3)), ArgumentError, "expected a layer, a loss, .* got 3"),
-        ((npnet.ReLU,), ArgumentError, "forward of ReLU takes x; got 0 input"),
-        ((npnet.ReLU, (2,), (2,)), ArgumentError, "takes x; got 2 input"),
+        (
+            (npnet.ReLU,),
+            ArgumentError,
+            r"forward of ReLU takes \(ctx, x\); it is called with ctx and 0 input",
+        ),
+        (
+            (npnet.ReLU, (2,), (2,)),
+            ArgumentError,
+            r"takes \(ctx, x\); it is called with ctx and 2 input",
+        ),
         ((npnet.ReLU, 3), ArgumentError, r"is the number 3; pass a tuple for a shape, \(3,\)"),
         ((npnet.ReLU, np.arange(3)), DtypeError, "input 0 holds integers"),
-        ((npnet.ReLU, np.array(["a"])), DtypeError, "input 0 must be an array of real numbers"),
+        (
+            (npnet.ReLU, np.array(["a"])),
+            DtypeError,
+            "input 0: expected real numbers, got dtype <U1",
+        ),
         ((npnet.ReLU, np.ones(3, complex)), DtypeError, "real numbers, got dtype complex128"),
         ((npnet.ReLU, [[1.0], [2.0, 3.0]]), npnet.errors.ShapeError, "ragged"),
         ((npnet.ReLU, np.array([1.0, np.nan])), ArgumentError, r"holds nan at \[1\]"),
@@ -407,3 +420,243 @@ def test_unknown_rules():
         check_layer(npnet.ReLU, (3,), skip=["inputs"])
     with pytest.raises(ArgumentError, match="only expects a list of rule names, got 'gradients'"):
         check_layer(npnet.ReLU, (3,), only="gradients")
+
+
+# --- one bug for each thing that a rule looks for and no mutant of npnet's layers shows
+
+
+_KEPT = []
+
+
+class MakesAttribute(Square):
+    def forward(self, ctx, x):
+        self.x = x
+        return super().forward(ctx, x)
+
+
+class MakesAttributeInBackward(Square):
+    def backward(self, ctx, grad):
+        self.grad = grad.shape
+        return super().backward(ctx, grad)
+
+
+class KeepsArrayOfItsOwn(Square):
+    def forward(self, ctx, x):
+        _KEPT.append(np.exp(x))
+        return super().forward(ctx, x)
+
+
+class SignOfTheLastCall(npnet.Layer):
+    positive = {}  # noqa: RUF012
+
+    def forward(self, ctx, x):
+        self.positive["mask"] = x > 0
+        return x * (x > 0)
+
+    def backward(self, ctx, grad):
+        return grad * self.positive["mask"]
+
+
+class Stack(Square):
+    last = -1
+
+    def __init__(self):
+        super().__init__()
+        self.pending = []
+
+    def forward(self, ctx, x):
+        if ctx.recording:
+            self.pending.append(x)
+        return x * x
+
+    def backward(self, ctx, grad):
+        return 2 * grad * self.pending.pop(self.last)
+
+
+class Queue(Stack):
+    last = 0
+
+    def forward(self, ctx, x):
+        self.pending = self.pending[-1:]
+        return super().forward(ctx, x)
+
+
+class Reseeds(Square):
+    def forward(self, ctx, x):
+        np.random.seed(0)
+        return super().forward(ctx, x)
+
+
+class MakesWritable(Square):
+    def forward(self, ctx, x):
+        x.flags.writeable = True
+        return super().forward(ctx, x)
+
+
+class UndeclaredStatistics(honest.BatchNorm):
+    batch_independent = True
+
+    def __init__(self):
+        super().__init__(4)
+
+
+class DrawsInBackward(Square):
+    def forward(self, ctx, x):
+        ctx.rng.random()
+        return super().forward(ctx, x)
+
+    def backward(self, ctx, grad):
+        ctx.rng.random()
+        return super().backward(ctx, grad)
+
+
+class NoStateDict(Scale):
+    def state_dict(self):
+        raise RuntimeError("no state")
+
+
+class LiveStateDict(Scale):
+    def state_dict(self):
+        return {"gain": self.gain.data}
+
+
+class LoadsNothing(Scale):
+    def load_state_dict(self, state, strict=True):
+        raise RuntimeError("no loading")
+
+
+class CannotBeCopied(Scale):
+    def __deepcopy__(self, memo):
+        raise RuntimeError("no copies")
+
+
+class ReturnsFloat(Square):
+    def backward(self, ctx, grad):
+        return 1.0
+
+
+class ReturnsList(Square):
+    def backward(self, ctx, grad):
+        return [super().backward(ctx, grad)]
+
+
+class OnlyWithInputGradient(Scale):
+    def backward(self, ctx, grad):
+        if not ctx.needs_input_grad:
+            raise ValueError("not without")
+        return super().backward(ctx, grad)
+
+
+class ShapeOfOneDropped(Square):
+    def backward(self, ctx, grad):
+        grad = super().backward(ctx, grad)
+        return grad[0] if len(grad) == 1 else grad
+
+
+class NotSummed(Scale):
+    def backward(self, ctx, grad):
+        ctx.add_grad(self.gain, grad * ctx.saved[0])
+
+
+@pytest.mark.parametrize(
+    ("layer", "sentence"),
+    [
+        (MakesAttribute, "no state on self: a call makes the attribute x"),
+        (MakesAttribute, "nothing kept alive: after inference the input is still alive"),
+        (MakesAttributeInBackward, "no state on self: a call makes the attribute grad"),
+        (KeepsArrayOfItsOwn, "nothing kept alive: after inference an array that it made"),
+        (KeepsArrayOfItsOwn, "nothing kept alive: after a finished backward pass an array"),
+        (SignOfTheLastCall, "calls do not disturb each other: two calls"),
+        (Stack, "then both backward passes in the order of the calls: in the first one"),
+        (Queue, "then both backward passes in reverse order: in the second one"),
+        (Reseeds, "randomness: a recorded pass with a generator given draws from NumPy's glob"),
+        (MakesWritable, "memory layout: with read-only inputs forward raised ValueError"),
+        (UndeclaredStatistics, "batch independence: for sample 0 alone"),
+        (DrawsInBackward, "randomness: backward draws random numbers"),
+        (NoStateDict, "state dict: state_dict raised RuntimeError: no state"),
+        (LiveStateDict, "state dict: state_dict returned a parameter's own array"),
+        (LoadsNothing, "state dict: load_state_dict raised RuntimeError: no loading"),
+        (CannotBeCopied, "deep copy: copy.deepcopy raised RuntimeError: no copies"),
+        (CannotBeCopied, "note: gradients were not checked: the check runs on a copy"),
+        (ReturnsFloat, "calls: backward returned a float as the gradient of input"),
+        (ReturnsList, "calls: backward returned a list; it must return an array or"),
+        (OnlyWithInputGradient, "with ctx.needs_input_grad=False backward raised ValueError: not"),
+        (ShapeOfOneDropped, "batch of one: with a batch of one the gradient of the input has sha"),
+        (NotSummed, "=> the gradient of gain is not summed over the batch: it has shape (5, 4)"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_violations_are_named(layer, sentence):
+    text = str(check_layer(layer, (5, 4), raises=False))
+    assert sentence in text
+    assert "raised NameTypoError" not in text
+    assert len(set(text.split("\n"))) == len(text.split("\n"))
+    _KEPT.clear()
+
+
+def test_the_sign_of_another_call_shows_without_a_batch():
+    report = check_layer(SignOfTheLastCall, (6,), batch_axis=None, raises=False)
+    assert "calls do not disturb each other" in {v.rule for v in report.violations}
+
+
+def test_a_layer_that_cannot_be_copied_needs_a_function_that_makes_it():
+    assert "pass a function that makes" in str(check_layer(CannotBeCopied(), (5, 4), raises=False))
+
+
+def test_global_generators_are_put_back():
+    import random
+
+    np.random.seed(3)
+    random.seed(3)
+    npnet.manual_seed(3)
+    check_layer(Reseeds, (3, 4), raises=False, only=["randomness"])
+    assert random.random() == random.Random(3).random()
+    assert npnet.random.default_generator().random() == np.random.default_rng(3).random()
+
+
+def test_a_loss_that_broadcasts_its_target_is_checked_as_it_is_called():
+    class Broadcasts(npnet.MSELoss):
+        def terms(self, pred, target, with_grad):
+            return super().terms(pred, np.broadcast_to(target, pred.shape), with_grad)
+
+    report = check_layer(Broadcasts, (5, 4), np.ones(4), raises=False)
+    assert not any("stopped" in v.message for v in report.violations)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("self.last = pred", "repeatable: a call makes the attribute last"),
+        ("np.random.random()", "randomness: a call draws from NumPy's global generator"),
+        ("kept.append(pred)", "nothing kept alive: after a call the prediction is still alive"),
+    ],
+)
+def test_violations_of_losses_are_named(change, sentence):
+    kept = []
+
+    class Loss(npnet.MSELoss):
+        def terms(self, pred, target, with_grad):
+            exec(change, {"self": self, "pred": pred, "np": np, "kept": kept})
+            return super().terms(pred, target, with_grad)
+
+    assert sentence in str(check_layer(Loss, (5, 4), np.ones((5, 4)), raises=False))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "sentence"),
+    [
+        ((npnet.ReLU, (-1, 4)), {}, r"input 0 expects a shape of lengths from 0 up, got \(-1, 4\)"),
+        ((npnet.ReLU, [5, 4]), {}, r"if it is a shape, pass an array of that shape"),
+        ((npnet.MSELoss, (5, 4), (5, 4)), {}, r"target \(5, 4\) is taken for its values"),
+        ((npnet.ReLU, (5, 4)), {"seed": -1}, "seed from 0 up, got -1"),
+        ((npnet.ReLU, (5, 4)), {"seed": "a"}, "seed from 0 up, got 'a'"),
+        ((npnet.ReLU, (5, 4)), {"batch_axis": -1}, "batch_axis from 0 up, got -1"),
+        ((npnet.ReLU, (5, 4)), {"batch_axis": "a"}, "batch_axis from 0 up, got 'a'"),
+        ((npnet.ReLU, (5, 4)), {"skip": None}, "skip expects a list of rule names, got None"),
+        ((npnet.ReLU, (5, 4)), {"only": []}, "no rule to check"),
+        ((npnet.ReLU, (5, 4)), {"dtype": "nope"}, "float32 or float64, got 'nope'"),
+    ],
+)
+def test_more_mistakes_are_named(arguments, options, sentence):
+    with pytest.raises(npnet.errors.NpnetError, match=sentence):
+        check_layer(*arguments, **options)

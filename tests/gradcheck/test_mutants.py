@@ -3,11 +3,13 @@
 ``python -m pytest -s tests/gradcheck/test_mutants.py -k table`` prints the table.
 """
 
+import numpy as np
 import pytest
 from zoo import activations, chains, linear, loss_mutants, random_and_rows
 from zoo.mutants import MUTANTS
 
 import npnet
+from npnet.gradcheck import check_gradients
 from npnet.gradcheck.contract import LAYER_RULES, LOSS_RULES, check_layer
 
 FILES = (activations, chains, linear, loss_mutants, random_and_rows)
@@ -61,8 +63,52 @@ def test_table_of_diagnoses(reports):
     print()
     for row in rows:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
-    print(f"caught {len(rows)} of {len(rows)}; named right {sum(right)} of {len(right)}")
+    caught = sum(not report.ok for report in reports.values())
+    print(f"caught {caught} of {len(rows)}; named right {sum(right)} of {len(right)}")
     assert sum(right) >= 0.8 * len(right)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["RoundsStraightThrough", "SteepThousandth", "PReLUOldSlope", "ReLUWritesOutput"],
+)
+@pytest.mark.parametrize("mode", ["full", "directional"])
+def test_caught_by_check_gradients_alone(name, mode):
+    mutant = MUTANTS[name]
+    arrays = [np.random.default_rng(1).normal(size=x) if isinstance(x, tuple) else x
+              for x in mutant.inputs]  # fmt: skip
+    assert not check_gradients(mutant.make(), *arrays, mode=mode, raises=False).ok
+
+
+# One for each pattern: without it, the report would say less.
+NAMED = {
+    "IdentityBlocks": "the gradient of input is zero everywhere",
+    "IgnoresUpstream": "does not depend on the upstream gradient",
+    "ClipsUpstream": "is not proportional to the upstream gradient",
+    "BackwardInFloat32": "is right to about seven digits only",
+    "TanhHalf": "the gradient of input is 1/2 of the true one",
+    "WeightTransposed": "the gradient of weight is transposed",
+    "FlattenFortran": "the gradient of input holds the right numbers in the wrong order",
+    "RemembersByShape": "the output does not change with input around this point",
+    "ReLUInverted": "is zero exactly where it should not be",
+    "ReLUThreshold": "is wrong exactly where the input is be",
+    "InputRowOff": "only sample 2 (of 5) of the gradient of input is wrong",
+    "TanhElement": "only 1 of 24 elements of the gradient of input is wrong",
+    "L1Step": "11 of 12 elements of the gradient of pred are zero",
+    "InputTransposed": "would be right with weight transposed",
+    "BiasOfFirstRow": "is that of sample 0 alone",
+    "SoftmaxDiagonal": "has the term of each element's own output",
+    "SoftmaxWithoutSum": "is off by a multiple of the output along",
+    "ChainSkipsTanh": "backward leaves out layer '1', Tanh",
+    "SigmoidHalf": "lacks the factor (1 - the output)",
+    "SiLUProductRule": "takes g for a constant in output =",
+    "SigmoidPlus": "is off by 2 times the upstream gradient",
+}
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_patterns_are_recognised(reports, name):
+    assert NAMED[name] in " ".join(d.message for d in reports[name].diagnosis)
 
 
 def test_the_reason_is_the_bug_alone():

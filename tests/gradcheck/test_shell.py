@@ -45,6 +45,17 @@ class Center(npnet.Layer):
 class Couples(Center):
     batch_independent = False
 
+class Raising(type):
+    @property
+    def layer(cls):
+        raise RuntimeError("not today")
+
+class Holder(metaclass=Raising):
+    pass
+
+def broken():
+    raise ValueError("two\\nlines")
+
 instance = npnet.ReLU()
 number = 3
 """
@@ -55,10 +66,12 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "shelllayers.py").write_text(MODULE)
     (tmp_path / "shellbroken.py").write_text("import there_is_no_such_module")
     (tmp_path / "shellraising.py").write_text("1 / 0")
+    (tmp_path / "shellexits.py").write_text("raise SystemExit(3)")
+    (tmp_path / "shelltypo.py").write_text("def x(:")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
-    for name in ("shelllayers", "shellbroken", "shellraising"):
+    for name in ("shelllayers", "shellbroken", "shellraising", "shellexits", "shelltypo"):
         sys.modules.pop(name, None)
 
 
@@ -120,13 +133,24 @@ def test_coupled_samples_are_found(module, capsys):
         (["npnet.nowhere:X"], "there is no module 'npnet.nowhere'"),
         (["shellbroken:X"], "importing shellbroken failed: No module named 'there_is_no"),
         (["shellraising:X"], "importing shellraising raised ZeroDivisionError"),
+        (["shellexits:X"], r"importing shellexits raised SystemExit: 3 .shellexits.py, line 1"),
+        (["shelltypo:X"], r"importing shelltypo raised SyntaxError: .*shelltypo.py, line 1.$"),
+        (["shelllayers.py:make"], "there is no module 'shelllayers.py'; .* without .py"),
+        (["./shelllayers:make"], "expected module:name"),
+        (["shelllayers:Holder.layer"], "shelllayers:Holder.layer raised RuntimeError: not today"),
+        (["shelllayers:broken"], r"broken.. raised ValueError: two lines .shelllayers.py, line"),
+        (["npnet:ReLU", "--input", "99999999999,99999999"], "does not fit into memory"),
+        (["npnet:ReLU", "--input", "5", "--batch-axis", "-1"], "batch_axis from 0 up, got -1"),
         (["npnet:Nope"], "npnet has no attribute 'Nope'"),
         (["npnet"], "expected module:name"),
         (["npnet:"], "expected module:name"),
         (["shelllayers:number", "--input", "3"], "expected a layer, a loss, .* got 3"),
         (["npnet:Linear", "--input", "5,4"], "Linear needs arguments .in_features, out_features."),
-        (["npnet:ReLU"], "forward of ReLU takes x; got 0 input"),
-        (["npnet:ReLU", "--input", "5", "--input", "5"], "takes x; got 2 input"),
+        (["npnet:ReLU"], r"forward of ReLU takes \(ctx, x\); it is called with ctx and 0 input"),
+        (
+            ["npnet:ReLU", "--input", "5", "--input", "5"],
+            r"takes \(ctx, x\); it is called with ctx and 2 input",
+        ),
         (["npnet:ReLU", "--input", "5x4"], "expected a shape such as 5,4, .* got '5x4'"),
         (["npnet:ReLU", "--input", "-5,4"], "expected"),
         (["npnet:ReLU", "--input", ""], "expected a shape"),

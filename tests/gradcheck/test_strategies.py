@@ -64,6 +64,10 @@ def test_shapes_may_be_drawn_too(x):
     assert np.isfinite(x).all()
 
 
+def test_the_simplest_array_is_of_ones():
+    np.testing.assert_array_equal(hypothesis.find(strategies.arrays((2, 3)), lambda x: True), 1)
+
+
 @given(strategies.inputs("NI", "NO", sizes={"I": 2}, distance=0.2))
 def test_inputs_have_as_many_rows(both):
     a, b = both
@@ -108,7 +112,17 @@ def test_they_serve_check_layer(x):
         (lambda: strategies.shapes("N", {"N": (3, 2)}), "axis N expects lengths from 0 up"),
         (lambda: strategies.shapes("N", {"N": -1}), "axis N expects lengths from 0 up"),
         (lambda: strategies.arrays((2,), low=-1, high=1, distance=2), "no number from -1 to 1"),
+        (lambda: strategies.shapes("N", {"N": 2.5}), "axis N expects lengths from 0 up, got 2.5"),
+        (lambda: strategies.shapes("N", {"N": (1, 2, 3)}), "axis N expects lengths from 0 up"),
+        (lambda: strategies.arrays([2, 3]), r"expected a shape, \(2, 3\), or a strategy .*got \[2"),
+        (lambda: strategies.arrays((2, -1)), "expected a shape"),
+        (lambda: strategies.arrays((2,), avoid=0.0), r"avoid expects a list of numbers, \[0.0\]"),
+        (lambda: strategies.arrays((2,), dtype=int), "floating dtype, got .*see `indices`"),
+        (lambda: strategies.arrays((2,), distance=-1), "distance above 0, got -1"),
+        (lambda: strategies.arrays((2,), distance=0, distinct=True), "distance above 0, got 0"),
+        (lambda: strategies.inputs(), "the axes of each input"),
         (lambda: strategies.indices((2,), 0), "positive count"),
+        (lambda: strategies.indices((2,), 2.5), "positive count"),
     ],
 )
 def test_mistakes_are_named(make, sentence):

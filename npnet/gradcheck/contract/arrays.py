@@ -134,7 +134,7 @@ def _reversed(array: Array) -> Array:
 
 def _read_only(array: Array) -> Array:
     array.flags.writeable = False
-    return array
+    return array[...]  # a view, which cannot be made writable again
 
 
 def _fortran(array: Array) -> Array:

@@ -103,7 +103,8 @@ def batch_independence(specimen: Specimen) -> Iterator[str]:
     if not has_batches(specimen) or not specimen.batch_independence:
         return
     axis = specimen.batch_axis or 0
-    whole = specimen.steady
+    training = not specimen.draws_random_numbers
+    whole = specimen.run(training=training)
     n = whole.outputs[0].shape[axis]
     grads = specimen.upstream(whole.outputs)
     total = {name: np.zeros_like(g) for name, g in whole.parameter_grads.items()}
@@ -112,7 +113,7 @@ def batch_independence(specimen: Specimen) -> Iterator[str]:
         inputs = [x[part].copy() for x in specimen.arrays()]
         upstream = [g[part].copy() for g in grads]
         try:
-            got = specimen.run(None, inputs, upstream, training=not specimen.is_random)
+            got = specimen.run(None, inputs, upstream, training=training)
         except Fault:
             return  # a rule of its own
         for name, grad in got.parameter_grads.items():

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.contract.compare import mismatch, where_it_happened
+from npnet.gradcheck.contract.compare import mismatch
+from npnet.gradcheck.raised import describe
 from npnet.layer import Layer
 from npnet.typing import Array
 
@@ -96,6 +97,11 @@ def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[A
 
 
 def _checked_grads(result: Any, inputs: Sequence[Array]) -> tuple[Array | None, ...]:
+    if isinstance(result, list | dict):
+        raise Fault(
+            f"backward returned a {type(result).__name__}; it must return an array or, for several "
+            "inputs, a tuple of arrays"
+        )
     grads = result if isinstance(result, tuple) else (result,)
     if len(grads) != len(inputs):
         raise Fault(
@@ -110,7 +116,7 @@ def _checked_grads(result: Any, inputs: Sequence[Array]) -> tuple[Array | None, 
             continue
         if grad is None:
             raise Fault(f"backward returned None as the gradient of {what}, which is floating")
-        if not isinstance(grad, np.ndarray | np.generic | float | int):
+        if not isinstance(grad, np.ndarray | np.generic):
             raise Fault(f"backward returned a {type(grad).__name__} as the gradient of {what}")
         if np.asarray(grad).dtype.kind not in "fiub":
             raise Fault(
@@ -141,10 +147,3 @@ def buffers(layer: Layer) -> dict[str, Array]:
 def name_of(kind: str, index: int, group: Sequence[Any]) -> str:
     """Return ``"input"``, or ``"input 1"`` where there are several."""
     return kind if len(group) == 1 else f"{kind} {index}"
-
-
-def describe(error: Exception) -> str:
-    """Put an exception into one line, with the place in the layer's code."""
-    text = str(error.args[0]) if error.args else ""
-    text = " ".join(text.split())
-    return f"{type(error).__name__}: {text} ({where_it_happened(error)})"

@@ -8,15 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from npnet.errors import ArgumentError
+from npnet.errors import ArgumentError, ShapeError
 from npnet.gradcheck.contract import arrays, batch, ownership, passes, state
-from npnet.gradcheck.contract.calls import Fault, describe, name_of
-from npnet.gradcheck.contract.gradients import add_gradients
+from npnet.gradcheck.contract.calls import Fault, name_of
+from npnet.gradcheck.contract.gradients import add_gradients, diagnosis
 from npnet.gradcheck.contract.loss_specimen import LossSpecimen
 from npnet.gradcheck.contract.losses import LOSS_RULES, basic_call
 from npnet.gradcheck.contract.resolve import as_inputs, as_loss_arguments, made
 from npnet.gradcheck.contract.specimen import Specimen
-from npnet.gradcheck.report import Report, subject_of
+from npnet.gradcheck.raised import describe
+from npnet.gradcheck.report import Report, Violation, subject_of
 from npnet.losses.loss import Loss
 from npnet.typing import DtypeLike
 
@@ -136,11 +137,13 @@ def check_layer(
     >>> report.ok, report.violations[0].rule
     (False, 'input unchanged')
     """
+    __tracebackhide__ = True  # pytest then shows the report, not this code
     checked, make = made(layer_or_factory)
     rules = LOSS_RULES if isinstance(checked, Loss) else LAYER_RULES
     chosen = _chosen(["gradients", *rules], skip, only)
-    if mode not in _MODES:
-        raise ArgumentError(f"check_layer expects mode to be one of {_MODES}, got {mode!r}")
+    if not chosen:
+        raise ArgumentError("check_layer has no rule to check: `only` and `skip` leave none")
+    _refuse(mode, seed, batch_axis)
     report = Report(subject_of(checked), check="check_layer")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
@@ -164,6 +167,8 @@ def check_layer(
         _apply("calls", first, specimen, report)
         if report.violations:
             report.notes.append("no other rule was checked")
+            if isinstance(report.cause, ShapeError):
+                report.diagnosis += diagnosis(specimen, given, seed)
         else:
             for name, rule in rules.items():
                 if name in chosen:
@@ -234,7 +239,8 @@ def _first_odd(array: Any) -> str:
 def _apply(name: str, rule: Callable[[Any], Iterator[str]], specimen: Any, report: Report) -> None:
     try:
         for message in rule(specimen):
-            report.violate(name, message)
+            if Violation(name, message) not in report.violations:
+                report.violate(name, message)
     except Fault as fault:
         report.violate(name, str(fault))
         cause = fault.__cause__
@@ -249,9 +255,17 @@ def _notes(specimen: Specimen, chosen: Collection[str]) -> Iterator[str]:
         yield "rules about batches do not apply: inputs and outputs have no common batch axis"
 
 
+def _refuse(mode: str, seed: int, batch_axis: int | None) -> None:
+    if mode not in _MODES:
+        raise ArgumentError(f"check_layer expects mode to be one of {_MODES}, got {mode!r}")
+    for name, value in (("seed", seed), ("batch_axis", 0 if batch_axis is None else batch_axis)):
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
+            raise ArgumentError(f"check_layer expects {name} from 0 up, got {value!r}")
+
+
 def _chosen(names: list[str], skip: Collection[str], only: Collection[str] | None) -> set[str]:
     for argument, given in (("skip", skip), ("only", only or ())):
-        if isinstance(given, str):
+        if isinstance(given, str) or not isinstance(given, Collection):
             raise ArgumentError(f"{argument} expects a list of rule names, got {given!r}")
         for name in given:
             if name not in names:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from npnet.typing import Array
@@ -65,18 +63,3 @@ def number(value: float, other: float | None = None) -> str:
         if other is None or value == other or text != f"{other:.{digits}g}":
             return str(float(text))
     return text
-
-
-def where_it_happened(error: BaseException) -> str:
-    """Return ``"file.py, line 3"``: the innermost line of the layer's own code."""
-    place = "unknown place"
-    trace = error.__traceback__
-    while trace is not None:
-        path = Path(trace.tb_frame.f_code.co_filename)
-        if "numpy" not in path.parts and path.parts[-2:] not in _PLUMBING:
-            place = f"{path.name}, line {trace.tb_lineno}"
-        trace = trace.tb_next
-    return place
-
-
-_PLUMBING = {("npnet", "context.py"), ("npnet", "parameter.py"), ("npnet", "errors.py")}

@@ -8,7 +8,7 @@ from typing import Any
 from npnet.gradcheck.check import check_gradients
 from npnet.gradcheck.contract.loss_specimen import LossSpecimen
 from npnet.gradcheck.contract.specimen import Specimen
-from npnet.gradcheck.report import Report
+from npnet.gradcheck.report import Diagnosis, Report
 
 _MANY = 2000  # elements, above which gradients are checked along a direction
 
@@ -62,6 +62,28 @@ def add_gradients(
                 f"the gradient of {tensor.name} is {worst.analytic:.6g} instead of "
                 f"{worst.numeric:.6g} at {list(worst.index)}",
             )
+
+
+def diagnosis(
+    specimen: Specimen | LossSpecimen, given: Collection[Any], seed: int
+) -> list[Diagnosis]:
+    """Say what is wrong with a gradient that ends the check because its shape does not fit.
+
+    Parameters
+    ----------
+    specimen : Specimen or LossSpecimen
+    given : sequence of ndarray
+        The inputs.
+    seed : int
+
+    Returns
+    -------
+    list of Diagnosis
+    """
+    if isinstance(specimen, LossSpecimen) or not specimen.copies:
+        return []
+    found = check_gradients(specimen.plain(), *given, mode="sample", rng=seed, raises=False)
+    return [d for d in found.diagnosis if d.kind == "not summed"]
 
 
 def _of_layer(

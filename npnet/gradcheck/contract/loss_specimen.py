@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.contract.calls import Fault, describe
+from npnet.gradcheck.contract.calls import Fault
+from npnet.gradcheck.raised import describe
+from npnet.gradcheck.subject import unseal
 from npnet.losses.loss import Loss
 from npnet.typing import Array, DtypeLike
 
@@ -38,6 +40,7 @@ class LossSpecimen:
             loss = copy.deepcopy(self.loss)
         except Exception as error:
             raise Fault(f"copy.deepcopy raised {describe(error)}") from error
+        unseal(loss)
         if reduction is not None:
             loss.reduction = reduction
         return loss
@@ -67,7 +70,7 @@ class LossSpecimen:
         """Number of samples along axis 0, 0 if the loss takes no other number of them."""
         terms = np.asarray(self.call(self.fresh("none"))[0])
         n = self.pred.shape[0] if self.pred.ndim else 0
-        if terms.ndim == 0 or terms.shape[0] != n or not self.target.ndim:
+        if any(a.shape[:1] != (n,) for a in (terms, *self.arrays())):
             return 0
         try:
             self.call(self.fresh("none"), *self.rows([*range(n), *range(n)]))

@@ -11,12 +11,14 @@ import numpy as np
 
 from npnet.errors import NpnetError
 from npnet.gradcheck.contract.arrays import LAYOUTS, rounded
-from npnet.gradcheck.contract.calls import Fault, describe
+from npnet.gradcheck.contract.calls import Fault
 from npnet.gradcheck.contract.compare import mismatch
 from npnet.gradcheck.contract.loss_specimen import LossSpecimen
 from npnet.gradcheck.contract.ownership import by_value
 from npnet.gradcheck.contract.specimen import mixed
-from npnet.gradcheck.contract.state import random_states
+from npnet.gradcheck.contract.state import generators_used
+from npnet.gradcheck.raised import describe
+from npnet.gradcheck.subject import attributes, new_attribute
 from npnet.losses.loss import Loss
 
 
@@ -136,7 +138,9 @@ def empty_batch(specimen: LossSpecimen) -> Iterator[str]:
 def calls_repeat(specimen: LossSpecimen) -> Iterator[str]:
     """Check that the same arguments give the same result, and a call keeps nothing on the loss."""
     loss = specimen.fresh()
+    known = attributes(loss)
     value, grad = specimen.call(loss)
+    yield from map(new_attribute, sorted(attributes(loss) - known))
     kept = np.array(value), grad.copy()
     before = by_value(vars(loss), 0)
     pred, *others = specimen.arrays()
@@ -249,11 +253,8 @@ def deep_copy(specimen: LossSpecimen) -> Iterator[str]:
 
 def randomness(specimen: LossSpecimen) -> Iterator[str]:
     """Check that a loss draws no random numbers."""
-    sources = random_states()
-    specimen.call(specimen.fresh())
-    for name, state in random_states().items():
-        if state != sources[name]:
-            yield f"a call draws from {name}; a loss draws no random numbers"
+    for name in generators_used(lambda: specimen.call(specimen.fresh())):
+        yield f"a call draws from {name}; a loss draws no random numbers"
 
 
 def _call_and_forget(specimen: LossSpecimen, loss: Loss) -> dict[str, Any]:

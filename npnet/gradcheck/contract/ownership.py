@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from npnet.gradcheck.contract.calls import compare, name_of, parameter_grads
 from npnet.gradcheck.contract.compare import mismatch
 from npnet.gradcheck.contract.specimen import Specimen
 from npnet.gradcheck.contract.watch import changes
+from npnet.gradcheck.subject import new_attribute
 from npnet.layer import Layer
 from npnet.parameter import Parameter
 from npnet.typing import Array
@@ -56,7 +58,11 @@ def children_unchanged(specimen: Specimen) -> Iterator[str]:
 def no_state_on_self(specimen: Specimen) -> Iterator[str]:
     """Check that a call leaves the layer's attributes as they are."""
     layer = specimen.fresh()
+    known = _attributes(layer).keys()
     specimen.infer(layer)
+    specimen.run(layer)
+    new = _attributes(layer).keys() - known
+    yield from map(new_attribute, sorted(new))
     for recording in (False, True):
         specimen.run(layer)  # what is made once for a shape may be kept
         before = _attributes(layer)
@@ -67,7 +73,7 @@ def no_state_on_self(specimen: Specimen) -> Iterator[str]:
             specimen.infer(layer, specimen.others())
         mode = "a recorded pass" if recording else "inference"
         after = _attributes(layer)
-        for name in sorted(before.keys() | after.keys()):
+        for name in sorted((before.keys() | after.keys()) - new):
             if before.get(name) != after.get(name):
                 yield (
                     f"{mode} changed the attribute {name}; keep what backward needs with "
@@ -79,15 +85,16 @@ def no_state_on_self(specimen: Specimen) -> Iterator[str]:
 
 def nothing_kept_alive(specimen: Specimen) -> Iterator[str]:
     """Check that after inference, and after a backward pass, no array of the call is alive."""
-    for recording in (False, True):
+    for recording, mode in ((False, "inference"), (True, "a finished backward pass")):
         layer = specimen.fresh()
         alive = _run_and_forget(specimen, layer, recording)
         if any(ref() is not None for ref in alive.values()):
             gc.collect()
-        for name, ref in alive.items():
-            if ref() is not None:
-                mode = "a finished backward pass" if recording else "inference"
-                yield f"after {mode} the {name} is still alive; something holds on to it"
+        kept = [name for name, ref in alive.items() if ref() is not None]
+        for name in kept:
+            yield f"after {mode} the {name} is still alive; something holds on to it"
+        if not kept and _grows(partial(_run_and_forget, specimen, layer, recording)):
+            yield f"after {mode} an array that it made is still alive, one more with every call"
 
 
 def outputs_not_reused(specimen: Specimen) -> Iterator[str]:
@@ -189,6 +196,32 @@ def _run_and_forget(specimen: Specimen, layer: Layer, recording: bool) -> dict[s
     held = {id(a) for a in _held(layer, ())}
     arrays |= {name_of("output", i, outputs): y for i, y in enumerate(outputs)}
     return {name: weakref.ref(a) for name, a in arrays.items() if id(a) not in held}
+
+
+def _grows(run: Callable[[], object], times: int = 12) -> bool:
+    """Tell whether every run leaves an array behind."""
+    import tracemalloc
+
+    only_arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
+
+    def count(collect: bool) -> int:
+        for _ in range(times):
+            run()
+        if collect:
+            gc.collect()
+        return len(tracemalloc.take_snapshot().filter_traces([only_arrays]).traces)
+
+    tracing = tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:
+        before = count(collect=False)  # meanwhile NumPy's cache of small blocks fills
+        if count(collect=False) < before + times:
+            return False
+        before = count(collect=True)  # slow; what waits for the collector does not count
+        return count(collect=True) >= before + times
+    finally:
+        if not tracing:
+            tracemalloc.stop()
 
 
 def _attributes(layer: Layer) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from npnet.gradcheck.contract.calls import (
     Pass,
     Recording,
     compare,
-    describe,
     name_of,
     parameter_grads,
 )
 from npnet.gradcheck.contract.compare import mismatch
 from npnet.gradcheck.contract.specimen import Specimen
+from npnet.gradcheck.raised import describe
 from npnet.layer import Layer
 from npnet.store import FlatStore
 from npnet.typing import Array

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from npnet.errors import ArgumentError
-from npnet.gradcheck.contract.compare import where_it_happened
-from npnet.gradcheck.subject import _as_input, _as_real
+from npnet.gradcheck.raised import describe
+from npnet.gradcheck.subject import _as_input, _as_real, check_count
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array
@@ -40,19 +40,17 @@ def made(layer_or_factory: Any) -> tuple[Layer | Loss, Callable[[], Any] | None]
             "expected a layer, a loss, or a class or function that makes one, "
             f"got {_short(layer_or_factory)}"
         )
-    name = getattr(layer_or_factory, "__name__", repr(layer_or_factory))
+    name = getattr(layer_or_factory, "__name__", type(layer_or_factory).__name__)
     missing = _missing_arguments(layer_or_factory)
     if missing:
         raise ArgumentError(
-            f"{name} needs arguments ({', '.join(missing)}) and is called without any; pass a "
-            f"layer, {name}(...), or a function without arguments, lambda: {name}(...)"
+            f"{name} needs arguments ({', '.join(missing)}) and is called without any to make a "
+            f"layer or a loss; pass one, {name}(...), or a function, lambda: {name}(...)"
         )
     try:
         checked, other = layer_or_factory(), layer_or_factory()
     except Exception as error:
-        raise ArgumentError(
-            f"{name}() raised {type(error).__name__}: {error} ({where_it_happened(error)})"
-        ) from error
+        raise ArgumentError(f"{name}() raised {describe(error)}") from error
     if not isinstance(checked, Layer | Loss):
         raise ArgumentError(f"{name}() returned {_short(checked)}, not a layer or a loss")
     return checked, None if other is checked else layer_or_factory
@@ -76,24 +74,6 @@ def _required(function: Callable[..., Any]) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty and p.kind not in ordinary]
 
 
-def _check_count(layer: Layer, inputs: tuple[Any, ...]) -> None:
-    """Refuse another number of inputs than `forward` takes."""
-    import inspect
-
-    try:
-        signature = inspect.signature(layer.forward)
-    except (TypeError, ValueError):
-        return
-    try:
-        signature.bind(None, *inputs)
-    except TypeError:
-        names = ", ".join(list(signature.parameters)[1:]) or "no inputs"
-        raise ArgumentError(
-            f"forward of {type(layer).__name__} takes {names}; got {len(inputs)} input(s). Pass "
-            "an array or a shape for each: check_layer(layer, (5, 4))"
-        ) from None
-
-
 def as_inputs(layer: Layer, inputs: tuple[Any, ...], seed: int) -> list[Array]:
     """Return the inputs as float64 or integer arrays; draw those that are shapes.
 
@@ -113,13 +93,15 @@ def as_inputs(layer: Layer, inputs: tuple[Any, ...], seed: int) -> list[Array]:
     ArgumentError, DtypeError, ShapeError
         If something cannot be an input, or there are too few or too many.
     """
-    _check_count(layer, inputs)
+    check_count(layer, len(inputs))
     rng = np.random.default_rng((seed, 3))
     arrays = []
     for i, value in enumerate(inputs):
         if is_shape(value):
             arrays.append(_drawn_for(layer, value, rng))
             continue
+        if isinstance(value, tuple) and any(isinstance(n, int) and n < 0 for n in value):
+            raise ArgumentError(f"input {i} expects a shape of lengths from 0 up, got {value}")
         if isinstance(value, int | float) and not isinstance(value, bool):
             raise ArgumentError(
                 f"input {i} is the number {value!r}; pass a tuple for a shape, ({value},), or an "
@@ -139,7 +121,10 @@ def is_shape(value: Any) -> bool:
 
 def drawn(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     """Draw numbers of size 0.2 to 1.5 and either sign, away from a kink at 0."""
-    return np.asarray(rng.uniform(0.2, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
+    try:
+        return np.asarray(rng.uniform(0.2, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
+    except (MemoryError, ValueError):
+        raise ArgumentError(f"an input of shape {shape} does not fit into memory") from None
 
 
 def _drawn_for(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
@@ -182,6 +167,11 @@ def as_loss_arguments(
         if is_shape(first)
         else _as_real(name, first, "the prediction").astype(np.float64)
     )
+    if isinstance(others[0], tuple) and others[0] == first and len(first) != pred.size:
+        raise ArgumentError(
+            f"{name}: the target {first} is taken for its values, not for a shape; pass an array "
+            f"of that shape, np.zeros({first})"
+        )
     target, *weights = (np.array(a) for a in others)
     return pred, target, weights[0] if weights else None
 

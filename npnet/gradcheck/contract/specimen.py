@@ -16,11 +16,12 @@ from npnet.gradcheck.contract.calls import (
     Recording,
     buffers,
     call_forward,
-    describe,
     parameter_grads,
 )
 from npnet.gradcheck.contract.compare import mismatch
 from npnet.gradcheck.contract.stir import stir
+from npnet.gradcheck.raised import describe
+from npnet.gradcheck.subject import unseal
 from npnet.layer import Layer
 from npnet.typing import Array, DtypeLike
 
@@ -90,8 +91,13 @@ class Specimen:
     @cached_property
     def has_moved(self) -> bool:
         """Whether `stir` changed anything in the copies that `fresh` returns."""
-        before, after = self.plain().state_dict(), self.fresh().state_dict()
-        return any(mismatch(after[name], before[name], 0.0) for name in before)
+        plain, fresh = self.plain(), self.fresh()
+        pairs = [
+            (p.data, q.data) for p, q in zip(plain.parameters(), fresh.parameters(), strict=True)
+        ]
+        before, after = buffers(plain), buffers(fresh)
+        pairs += [(before[name], after[name]) for name in before]
+        return any(mismatch(now, then, 0.0) for then, now in pairs)
 
     def plain(self) -> Layer:
         """Return a copy of the layer in float64 with the values that it has."""
@@ -101,13 +107,20 @@ class Specimen:
         """Return another layer in float64 that holds the values of the first one."""
         if self.copies:
             twin = copy.deepcopy(self.layer)
+            unseal(twin)
         else:
-            twin = self.make()  # type: ignore[misc]
+            twin = self.another()
             twin.load_state_dict(self.layer.state_dict())
         twin.zero_grad()
         twin.astype(np.float64)
         if stirred:
             stir(twin)
+        return twin
+
+    def another(self) -> Layer:
+        """Make a layer with values of its own."""
+        twin: Layer = self.make()  # type: ignore[misc]
+        unseal(twin)
         return twin
 
     @cached_property
@@ -138,8 +151,8 @@ class Specimen:
     def others(self) -> list[Array]:
         """Return other inputs of the same shapes that are as good.
 
-        Each sample is mixed with the one before it: intervals, simplices and other convex domains
-        are not left. A layer that refuses the mixture gets the same inputs again.
+        Each sample is the one before it, mixed with some of itself: intervals, simplices and
+        other convex domains are not left. A layer that refuses that gets the same inputs again.
         """
         return [x.copy() for x in self._others]
 
@@ -325,11 +338,16 @@ def _by_parameter(one: Pass) -> set[str]:
 
 
 def mixed(x: Array) -> Array:
-    """Mix each sample, or element of a vector, with the one before it; shift whole numbers."""
+    """Replace each sample, or element of a vector, by most of the one before it.
+
+    The shares differ, so that means over the samples change too. Whole numbers are shifted.
+    """
     if x.size == 0:
         return x.copy()
     rolled = np.roll(x, 1, axis=0) if x.ndim > 1 and len(x) > 1 else np.roll(x, 1)
     if x.dtype.kind != "f":
         return rolled
-    mixed = 0.9 * x + 0.1 * rolled
-    return np.asarray(mixed if (mixed != x).any() else 0.9 * x + 0.1 * (x == 0))
+    if (rolled == x).all():
+        return np.asarray(0.9 * x + 0.1 * (x == 0))
+    share = np.linspace(0.05, 0.25, len(x)).reshape(-1, *[1] * (x.ndim - 1))
+    return np.asarray(share * x + (1 - share) * rolled)

@@ -374,3 +374,56 @@ class FlattenSqueezes(npnet.Flatten):
     def forward(self, ctx, x):
         y = super().forward(ctx, x)
         return y.squeeze(0) if len(y) == 1 else y
+
+
+@planted(np.array([[0.34, 0.82, 0.33, -1.3], [0.9, 0.44, -0.53, 0.58]]))
+class RoundsStraightThrough(npnet.Layer):
+    """Forward rounds, backward pretends that it does not."""
+
+    def forward(self, ctx, x):
+        return np.round(x)
+
+    def backward(self, ctx, grad):
+        return grad.copy()
+
+
+@planted(np.random.default_rng(0).normal(size=(5, 4)), says="factor")
+class SteepThousandth(npnet.Layer):
+    """The gradient of a steep exponential is a thousandth too large."""
+
+    def forward(self, ctx, x):
+        y = np.exp(30 * x)
+        ctx.save(y)
+        return y
+
+    def backward(self, ctx, grad):
+        return 30.03 * grad * ctx.saved[0]
+
+
+@planted(_X, says="float32")
+class TanhFloat16(npnet.Tanh):
+    """The gradient passes through float16."""
+
+    def backward(self, ctx, grad):
+        return super().backward(ctx, grad).astype(np.float16).astype(grad.dtype)
+
+
+@planted(_X, says="stale state")
+class PReLUOldSlope(npnet.Layer):
+    """Backward uses the slopes that the first call met."""
+
+    def __init__(self):
+        super().__init__()
+        self.slope = npnet.Parameter(np.array([0.2, -0.5, 1.5, 0.3, 0.7, 0.1]))
+        self.kept = []
+
+    def forward(self, ctx, x):
+        if not self.kept:
+            self.kept.append(self.slope.data.copy())
+        ctx.save(x)
+        return np.where(x > 0, x, self.slope.data * x)
+
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        ctx.add_grad(self.slope, np.where(x > 0, 0, grad * x).sum(0))
+        return np.where(x > 0, grad, self.kept[0].astype(grad.dtype) * grad)

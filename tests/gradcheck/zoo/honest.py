@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import npnet
+from npnet.losses.loss import Terms
 from npnet.ops.softmax import softmax, softmax_grad
 
 
@@ -109,6 +110,20 @@ class Sort(npnet.Layer):
         dx = np.empty_like(grad)
         np.put_along_axis(dx, order, grad, -1)
         return dx
+
+
+class AbsoluteSum(npnet.Layer):
+    """Absolute sum of each row."""
+
+    def forward(self, ctx, x):
+        total = x.sum(-1)
+        ctx.save(np.sign(total))
+        ctx.shape = x.shape
+        return np.abs(total)
+
+    def backward(self, ctx, grad):
+        (sign,) = ctx.saved
+        return np.broadcast_to((grad * sign)[..., None], ctx.shape)
 
 
 class Norm1(npnet.Layer):
@@ -696,8 +711,31 @@ class ReadOnlyOutput(npnet.Layer):
         return np.broadcast_to(grad.sum(-1, keepdims=True), grad.shape)
 
 
+class DropsByFloat64(npnet.Layer):
+    """Dropout that draws float64 numbers whatever its dtype."""
+
+    def forward(self, ctx, x):
+        if not ctx.training:
+            return x
+        mask = ((ctx.rng.random(x.shape) > 0.3) / 0.7).astype(x.dtype)
+        ctx.save(mask)
+        return x * mask
+
+    def backward(self, ctx, grad):
+        return grad * ctx.saved[0] if ctx.saved else grad
+
+
+class SquaredHinge(npnet.Loss):
+    def terms(self, pred, target, with_grad):
+        target = self._same_shape(pred, target)
+        miss = np.maximum(1 - pred * target, 0)
+        return Terms(miss * miss, None, -2 * target * miss if with_grad else None)
+
+
 _KINKS = np.array([[0.0, -1.0, 0.0, 2.0], [1.0, 1.0, -1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
 _TIES = np.array([[1.0, 1.0, 0.5, -2.0], [3.0, 3.0, 3.0, 3.0], [0.0, -1.0, 0.0, -1.0]])
+_KNOTS = np.arange(-5.0, 6.0)
+_FADING = np.array([[1.0, 1e-30, 1e-52, 0.0], [1e-160, 1.0, 1e-20, 1e-60]])
 _POSITIVE = np.array([[0.3, 1e-3, 2.5], [7.0, 0.9, 40.0]])
 
 
@@ -775,6 +813,48 @@ HONEST: dict[str, Honest] = {
     "softplus without cancelling": Honest(
         elementwise(lambda x: np.log1p(np.exp(x)), lambda x: 1 / (1 + np.exp(-x))), (_x(3, 4),)
     ),
+    "square with a sign": Honest(
+        elementwise(lambda x: x * abs(x), lambda x: 2 * abs(x)), (_KINKS,)
+    ),
+    "ninth power at zero": Honest(elementwise(lambda x: x**9, lambda x: 9 * x**8), (_KINKS,)),
+    "seventh power of one zero": Honest(
+        elementwise(lambda x: x**7, lambda x: 7 * x**6), (np.zeros((1, 1)),)
+    ),
+    "logarithm of one plus": Honest(
+        elementwise(lambda x: np.log(1 + x), lambda x: 1 / (1 + x)), (_x(3, 4, scale=1e-10),)
+    ),
+    "elu that cancels at zero": Honest(
+        elementwise(
+            lambda x: np.where(x > 0, x, np.exp(np.minimum(x, 0)) - 1),
+            lambda x: np.exp(np.minimum(x, 0)),
+        ),
+        (_KINKS,),
+    ),
+    "gelu tanh, far out": Honest(
+        lambda: npnet.GELU("tanh"), (np.array([[1.2573, 6.4042, -5.35669373, -7.03735236]]),)
+    ),
+    "sine far above zero": Honest(
+        elementwise(lambda x: 1e9 + np.sin(x), np.cos), (_x(3, 4),), {"mode": "directional"}
+    ),
+    "sum of rows that are almost zero": Honest(
+        AbsoluteSum,
+        (np.array([[1.0, -1.0, 0.0], [0.1, 0.2, -0.3]]),),
+    ),
+    "logarithm, clipped": Honest(
+        elementwise(
+            lambda x: np.log(np.maximum(x, 1e-7)), lambda x: (x >= 1e-7) / np.maximum(x, 1e-7)
+        ),
+        (np.array([[1e-7, 0.5, 0.0, 1e-12, 1.0]]),),
+        {"mode": "directional"},
+    ),
+    "polygon at its corners": Honest(
+        elementwise(
+            lambda x: np.interp(x, _KNOTS, np.sin(3 * _KNOTS)).astype(x.dtype),
+            lambda x: np.sin(3 * np.floor(x) + 3) - np.sin(3 * np.floor(x)),
+        ),
+        (np.array([[0.0, 1.0, 2.5, -1.0]]),),
+    ),
+    "values far from attention": Honest(MatMul, (_FADING, _x(4, 2))),
     # scales
     "inputs of 1e9": Honest(lambda: _linear(1.0), (_x(4, 3, scale=1e9),)),
     "inputs of 1e-9": Honest(lambda: _linear(1.0), (_x(4, 3, scale=1e-9),)),
@@ -872,6 +952,18 @@ HONEST: dict[str, Honest] = {
         ),
         (_x(3, 4),),
     ),
+    "dropout from float64 numbers": Honest(DropsByFloat64, (_x(3, 4),), {"dtype": np.float32}),
+    "zero row before relu, along a direction": Honest(
+        lambda: npnet.Sequential(
+            npnet.Linear(10, 10, bias=False, rng=1),
+            npnet.ReLU(),
+            npnet.Linear(10, 10, rng=2),
+            npnet.ReLU(),
+            npnet.Linear(10, 3, rng=3),
+        ),
+        (np.concatenate([_x(4, 10), np.zeros((1, 10))]),),
+        {"mode": "directional"},
+    ),
     "noise": Honest(Noise, (_x(3, 4),)),
     "noisy gain": Honest(NoisyGain, (_x(4, 3),)),
     "batch norm": Honest(lambda: BatchNorm(4), (_x(5, 4),)),
@@ -895,6 +987,9 @@ HONEST: dict[str, Honest] = {
         npnet.MSELoss, (_x(4, 3, scale=1e-9), _x(4, 3, scale=1e-9) * 0.5)
     ),
     "absolute error at its kink": Honest(npnet.L1Loss, (_KINKS, np.zeros((3, 4)))),
+    "squared hinge at its margin": Honest(
+        SquaredHinge, (np.array([[1.0, -1.0, 0.0, 2.0]]), np.array([[1.0, -1.0, 1.0, 1.0]]))
+    ),
     "cross-entropy": Honest(npnet.CrossEntropyLoss, (_x(4, 3), np.array([0, 2, 1, 2]))),
     "cross-entropy of shifted logits": Honest(
         npnet.CrossEntropyLoss, (_x(4, 3) + 1e4, np.array([0, 2, 1, 2]))

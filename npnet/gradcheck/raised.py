@@ -1,0 +1,47 @@
+"""An exception from a layer's code in one line, with the place where the author has to look."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from npnet.errors import NpnetError
+
+_GRADCHECK = Path(__file__).parent
+_NPNET = _GRADCHECK.parent
+_PLUMBING = {"context", "convert", "errors", "layer", "members", "parameter", "sealed", "state"}
+
+
+def describe(error: BaseException) -> str:
+    """Put an exception into one line.
+
+    Parameters
+    ----------
+    error : BaseException
+
+    Returns
+    -------
+    str
+        ``"ValueError: no way (mylayers.py, line 3)"``.
+    """
+    text = error.args[0] if isinstance(error, NpnetError) and error.args else error
+    words = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
+    place = _place(error)
+    return f"{words} ({place})" if place else words
+
+
+def _place(error: BaseException) -> str:
+    """Return ``"file.py, line 3"``: the innermost line of the layer's own code, if any."""
+    place = ""
+    trace = None if isinstance(error, SyntaxError) else error.__traceback__  # it says where
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if not _is_plumbing(path):
+            place = f"{path.name}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def _is_plumbing(path: Path) -> bool:
+    if "numpy" in path.parts or _GRADCHECK in path.parents or path.name.startswith("<frozen"):
+        return True
+    return path.parent == _NPNET and path.stem in _PLUMBING
