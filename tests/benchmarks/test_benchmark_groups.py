@@ -111,7 +111,8 @@ def test_import_that_fails():
 
 def test_requirements_of_npnet():
     assert footprint.requirements_of_npnet() == ["numpy", "scipy", "tqdm"]
-    assert footprint.requirements_of_npnet("fast") == ["numpy", "scipy", "tqdm", "numba"]
+    fast = ["numpy", "scipy", "tqdm", "numba", "threadpoolctl"]
+    assert footprint.requirements_of_npnet("fast") == fast
 
 
 def test_the_rows_of_the_target_table_are_there():
