@@ -66,7 +66,9 @@ def check_outputs(run: Run, mlp: MLP) -> None:
     expected = _forward(_double(problem.initial(mlp)), x.astype(float))[-1]
     with run.around():
         got = np.asarray(run.result())
-    if got.shape != expected.shape or not np.allclose(got, expected, rtol=1e-3, atol=1e-3):
+    if got.shape != expected.shape or got.dtype != np.float32:
+        raise WrongResult(f"its output is {got.dtype} {got.shape}, not float32 {expected.shape}")
+    if not np.allclose(got, expected, rtol=1e-3, atol=1e-3):
         raise WrongResult("its outputs are not the reference's")
 
 
@@ -134,8 +136,8 @@ def _compare(got: Arrays, expected: Arrays, mlp: MLP) -> None:
     moved = apart = 0.0
     for new, right, start in zip(got, expected, problem.initial(mlp), strict=True):
         for a, b, c in zip(new, right, start, strict=True):
-            if a.shape != b.shape:
-                raise WrongResult(f"a parameter has shape {a.shape}, not {b.shape}")
+            if a.shape != b.shape or a.dtype != np.float32:
+                raise WrongResult(f"a parameter is {a.dtype} {a.shape}, not float32 {b.shape}")
             moved += float(((b - c) ** 2).sum())
             apart += float(((a - b) ** 2).sum())
     off = (apart / moved) ** 0.5

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from benchmarks.case import OURS, Outcome
+from benchmarks.case import OURS
 from benchmarks.machine import busy
 from benchmarks.report import Report, table
+from benchmarks.results import Outcome
 from benchmarks.timing import ratio
 
 TOLERANCE = 0.05
 UNANCHORED = 4.0
 """Times the tolerance, where there is no rival to tell a slower machine from slower code."""
+FEW_ROUNDS = 5
 ANCHORS = ("bare", "torch-fused", "torch", "numpy")
 
 
@@ -43,10 +45,6 @@ def compare(old: Report, new: Report, tolerance: float = TOLERANCE) -> list[Chan
     tolerance : float
         The share by which the median must have changed at least; besides, the quartiles of the one
         must lie clear of the other's.
-
-    Returns
-    -------
-    list of Change
     """
     before = {(outcome.group, outcome.name): outcome for outcome in old.outcomes}
     return [
@@ -54,7 +52,7 @@ def compare(old: Report, new: Report, tolerance: float = TOLERANCE) -> list[Chan
         for outcome in new.outcomes
         if (outcome.group, outcome.name) in before
         for name in OURS
-        if _took_part(before[outcome.group, outcome.name], name) and name in outcome.results
+        if before[outcome.group, outcome.name].ok(name) and name in outcome.results
     ]
 
 
@@ -69,10 +67,6 @@ def confirm(changes: list[Change], again: list[Change]) -> list[Change]:
     changes : list of Change
     again : list of Change
         From measuring the regressed cases once more.
-
-    Returns
-    -------
-    list of Change
     """
     still = {change.label for change in again if change.verdict == "regression"}
     return [
@@ -94,6 +88,11 @@ def differences(old: Report, new: Report) -> list[str]:
     ]
     texts = [f"{key}: {was} -> {now}" for key, was, now in pairs if was != now]
     texts += [
+        f"{run.settings['rounds']} rounds in the {name} run are too few to know its spread"
+        for name, run in (("old", old), ("new", new))
+        if run.settings["rounds"] < FEW_ROUNDS
+    ]
+    texts += [
         f"the machine was busy in the {name} run: {busy(run.machine)}"
         for name, run in (("old", old), ("new", new))
         if busy(run.machine)
@@ -113,18 +112,14 @@ def describe(changes: list[Change]) -> str:
     return f"{text}\n\n{table(head, rows)}" if rows else text
 
 
-def _took_part(outcome: Outcome, name: str) -> bool:
-    return name in outcome.results and outcome.results[name].status == "ok"
-
-
 def _change(old: Outcome, new: Outcome, name: str, tolerance: float) -> Change:
     label = f"{new.group}/{new.name}/{name}"
-    if not _took_part(new, name):
+    if not new.ok(name):
         result = new.results[name]
         # What is not installed any more, or was left out, did not become slower.
         verdict = "regression" if result.status == "failed" else "within the spread"
         return Change(label, verdict, "status", "ok", f"{result.status}: {result.reason}")
-    anchors = [a for a in ANCHORS if _took_part(old, a) and _took_part(new, a)]
+    anchors = [a for a in ANCHORS if old.ok(a) and new.ok(a)]
     anchor = anchors[0] if anchors and new.unit == "s" else None
     (low0, was, high0), (low, now, high) = (
         ratio(o.results[name].samples, o.results[anchor].samples if anchor else [1.0])

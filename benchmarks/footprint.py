@@ -81,9 +81,15 @@ def installed_bytes(distributions: Iterable[str], package: str | None = None) ->
     int
         Compiled bytecode is left out: not every installer writes it.
     """
-    folder = [] if package is None else _package_files(package)
-    files = [file for name in _closure(distributions) for file in _files(name)]
-    return sum(file.stat().st_size for file in {*folder, *files} if file.is_file())
+    files = set() if package is None else _package_files(package)
+    for name in _closure(distributions):
+        files |= _files(name)
+    return sum(os.path.getsize(file) for file in files if os.path.isfile(file))
+
+
+def not_installed(distributions: Iterable[str]) -> list[str]:
+    """Return those of the distributions that are not installed."""
+    return sorted({*distributions} - _closure(distributions))
 
 
 def requirements_of_npnet(extra: str | None = None) -> list[str]:
@@ -117,7 +123,9 @@ def peak_rss(who: Contender, mlp: MLP) -> int:
         raise Skip("the peak of a process's memory is only read on Linux")
 
     def read(field: str) -> int:
-        return int(re.search(rf"{field}:\s+(\d+)", status.read_text())[1]) * 1024
+        lines = (line.partition(":") for line in status.read_text().splitlines())
+        kilobytes, _ = next(value.split() for key, _, value in lines if key == field)
+        return int(kilobytes) * 1024
 
     _prepare(who, mlp)
     before = read("VmRSS")
@@ -169,17 +177,17 @@ def _name(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", name[0] if name else requirement).lower()
 
 
-def _files(distribution: str) -> list[Path]:
+def _files(distribution: str) -> set[str]:
     files = metadata.files(distribution) or []
-    return [Path(str(file.locate())).resolve() for file in files if file.suffix != ".pyc"]
+    return {str(file.locate()) for file in files if file.suffix != ".pyc"}
 
 
-def _package_files(package: str) -> list[Path]:
+def _package_files(package: str) -> set[str]:
     spec = importlib.util.find_spec(package)
     folders = spec.submodule_search_locations if spec else None
-    return [
-        file.resolve()
+    return {
+        str(file)
         for folder in folders or []
         for file in Path(folder).rglob("*")
         if "__pycache__" not in file.parts
-    ]
+    }

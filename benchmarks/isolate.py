@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks import machine
 from benchmarks.contenders import Contender, Skip, contender
-from benchmarks.timing import Run, reason
+from benchmarks.timing import Run, reason, rest
 
 TIMEOUT = 300.0
 """Seconds that an answer may take; compilers are slow."""
@@ -30,6 +30,7 @@ class Child:
     """
 
     def __init__(self, name: str) -> None:
+        self.name = name
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, name), daemon=True)
@@ -44,10 +45,6 @@ class Child:
         function : callable
             At the top of a module.
         *args : picklable
-
-        Returns
-        -------
-        picklable
 
         Raises
         ------
@@ -99,10 +96,10 @@ class RemoteRun(Run):
         self._child = child
         note, has_result = child.ask(_build, kind, *args)
         result = (lambda: child.ask(_result)) if has_result else None
-        super().__init__(lambda: self.turn(1), result=result, note=note)
+        super().__init__(lambda: self.turn(1), result=result, note=note, pool=child.name)
 
     def turn(self, calls: int, settle: float = 0.0) -> float:
-        """Time `calls` calls in the child."""
+        """Time `calls` calls in the child, which then rests."""
         seconds: float = self._child.ask(_turn, calls, settle)
         return seconds
 
@@ -166,7 +163,9 @@ def _running() -> Run:
 
 
 def _turn(_who: Contender, calls: int, settle: float) -> float:
-    return _running().turn(calls, settle)
+    seconds = _running().turn(calls, settle)
+    rest()
+    return seconds
 
 
 def _result(_who: Contender) -> Any:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import os
 import platform
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -70,15 +67,15 @@ def busy(described: dict[str, Any]) -> str:
     Parameters
     ----------
     described : dict
-        With the entries of `Watch.stop`.
+        With the entries of `Watch.stop`. The load average counts only where it is all that is
+        known: it still holds what was over before the start.
     """
     before, others = described.get("load_before"), described.get("used_by_others")
-    texts = []
-    if before is not None and before > BUSY_BEFORE:
-        texts.append(f"its load average was {before} before the start")
-    if others is not None and others > BUSY_MEANWHILE:
-        texts.append(f"others used {others} of its processors meanwhile")
-    return " and ".join(texts)
+    if others is not None:
+        few = others <= BUSY_MEANWHILE
+        return "" if few else f"others used {others} of its processors meanwhile"
+    few = before is None or before <= BUSY_BEFORE
+    return "" if few else f"its load average was {before} before the start"
 
 
 def _others_seconds() -> float | None:
@@ -99,21 +96,21 @@ def describe() -> dict[str, Any]:
     dict
         Plain values, so that it can be stored as JSON.
     """
-    import numpy as np
+    from npnet.config import config
 
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]  # type: ignore[call-overload]
+    npnet = config()
     return {
         "processor": _processor(),
         "cpus": usable_cpus(),
         "memory_gib": _memory(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "numpy": np.__version__,
-        "blas": f"{blas.get('name')} {blas.get('version', '')}".strip(),
+        "numpy": npnet["NumPy"],
+        "blas": npnet["BLAS"],
         "threads": threads(),
         "variables": {name: os.environ.get(name) for name in _VARIABLES},
         "thread_pools": _thread_pools(),
-        "npnet": _npnet_config(),
+        "npnet": npnet,
     }
 
 
@@ -121,11 +118,8 @@ def _processor() -> str:
     info = Path("/proc/cpuinfo")
     if not info.exists():
         return platform.processor() or platform.machine()
-    fields = dict(
-        (part.strip() for part in line.split(":", 1))
-        for line in info.read_text().splitlines()
-        if ":" in line
-    )
+    lines = (line.partition(":") for line in info.read_text().splitlines())
+    fields = {key.strip(): value.strip() for key, _, value in lines}
     flags = set(fields.get("flags", fields.get("Features", "")).split())
     simd = next((name for name in ("avx512f", "avx2", "avx", "asimd") if name in flags), "")
     return " ".join(filter(None, [fields.get("model name", platform.machine()), simd]))
@@ -152,14 +146,3 @@ def _thread_pools() -> list[str] | None:
         )
         for pool in threadpool_info()
     ]
-
-
-def _npnet_config() -> str | None:
-    """Return what `npnet.show_config` says, if there is one."""
-    npnet = sys.modules.get("npnet")
-    show = getattr(npnet, "show_config", None)
-    if show is None:
-        return None
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        returned = show()
-    return printed.getvalue().strip() or (None if returned is None else str(returned))

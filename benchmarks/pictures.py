@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.case import Outcome
 from benchmarks.contenders import NAMES
+from benchmarks.results import Outcome
 
 REFERENCES = ("torch-fused", "torch", "bare", "npnet")
 _MARKERS = dict(zip(NAMES, "oDXsv^P*h", strict=True))
@@ -52,8 +52,7 @@ def draw(outcomes: list[Outcome], folder: Path) -> list[Path]:
 
 
 def _reference(outcome: Outcome) -> str | None:
-    ok = [name for name, result in outcome.results.items() if result.status == "ok"]
-    return next((name for name in REFERENCES if name in ok), None)
+    return next((name for name in REFERENCES if outcome.ok(name)), None)
 
 
 def _color(name: str) -> str:
@@ -70,7 +69,7 @@ def _dots(group: str, outcomes: list[Outcome]) -> Any:
     for row, outcome in enumerate(outcomes):
         reference = outcome.results[str(_reference(outcome))].median
         for name, result in outcome.results.items():
-            if result.status == "ok":
+            if result.ok:
                 axes.plot(
                     result.median / reference,
                     row,
@@ -104,11 +103,7 @@ def _curve(curve: str, network: str, points: list[tuple[int, Outcome]]) -> Any:
     times, ratios = figure.subplots(1, 2)
     points = sorted(points, key=lambda point: point[0])
     for name in NAMES:
-        ok = {
-            value: outcome.results[name].median
-            for value, outcome in points
-            if name in outcome.results and outcome.results[name].status == "ok"
-        }
+        ok = {value: outcome.results[name].median for value, outcome in points if outcome.ok(name)}
         style = {"marker": _MARKERS[name], "color": _color(name), "label": name}
         if ok:
             times.plot(list(ok), list(ok.values()), **style)

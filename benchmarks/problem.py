@@ -12,6 +12,14 @@ LEARNING_RATE = 1e-6
 """So small that nothing is learned: gradients that fade away would end in denormal numbers, which
 processors are slow at. A step's cost does not depend on the rate."""
 
+OPTIMIZERS: dict[str, tuple[str, dict[str, float]]] = {
+    "sgd": ("SGD", {}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "adam": ("Adam", {}),
+    "adamw": ("AdamW", {}),
+}
+"""What npnet and PyTorch call each method, and its arguments."""
+
 Arrays = list[tuple[np.ndarray, np.ndarray]]
 
 
@@ -34,23 +42,17 @@ class MLP:
     def parse(cls, text: str, batch: int) -> MLP:
         """Read ``"784-256-128-10"``.
 
-        Parameters
-        ----------
-        text : str
-        batch : int
-
-        Returns
-        -------
-        MLP
-
         Raises
         ------
         ValueError
             If it is not a list of at least two positive sizes.
         """
-        sizes = tuple(int(size) for size in text.split("-"))
-        if len(sizes) < 2 or min(*sizes, batch) < 1:
-            raise ValueError(f"an MLP needs at least two positive sizes, and rows; got {text!r}")
+        parts = text.split("-")
+        sizes = tuple(int(part) for part in parts if part.isdecimal())
+        if len(sizes) < len(parts) or len(sizes) < 2 or min(*sizes, batch) < 1:
+            raise ValueError(
+                f"an MLP is at least two positive sizes, like 784-256-10, and rows; got {text!r}"
+            )
         return cls(sizes, batch)
 
     def __str__(self) -> str:
@@ -97,11 +99,19 @@ def initial(mlp: MLP) -> Arrays:
 def batches(mlp: MLP, count: int = 8) -> Arrays:
     """Return `count` batches of normal inputs and random labels, to be used in turn."""
     rng = np.random.default_rng(2)
-    shape = (mlp.batch, mlp.sizes[0])
-    return [
-        (rng.standard_normal(shape, np.float32), rng.integers(0, mlp.sizes[-1], mlp.batch))
-        for _ in range(count)
-    ]
+    found = []
+    for _ in range(count):
+        x = _aligned(mlp.batch, mlp.sizes[0])
+        rng.standard_normal(dtype=np.float32, out=x)
+        found.append((x, rng.integers(0, mlp.sizes[-1], mlp.batch)))
+    return found
+
+
+def _aligned(rows: int, columns: int) -> np.ndarray:
+    """Return an empty float32 array at a multiple of 64 bytes, which JAX takes without a copy."""
+    memory = np.empty(4 * rows * columns + 64, np.uint8)
+    start = -memory.ctypes.data % 64
+    return memory[start : start + 4 * rows * columns].view(np.float32).reshape(rows, columns)
 
 
 @functools.lru_cache(maxsize=2)

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.case import Figure, Outcome
 from benchmarks.machine import busy
+from benchmarks.results import Figure, Outcome
 
 FORMAT = 1
 _MANY = 5  # more figures than this stand in rows
@@ -56,11 +56,15 @@ class Report:
         ValueError
             If it is no such file.
         """
-        plain = json.loads(path.read_text(encoding="utf-8"))
-        if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-            raise ValueError(f"{path} is no report of this version of benchmarks")
-        outcomes = [Outcome.from_dict(entry) for entry in plain["outcomes"]]
-        return cls(plain["settings"], plain["machine"], plain["contenders"], outcomes)
+        text = path.read_text(encoding="utf-8")
+        try:
+            plain = json.loads(text)
+            if plain["format"] != FORMAT:
+                raise ValueError(f"its format is {plain['format']}, not {FORMAT}")
+            outcomes = [Outcome.from_dict(entry) for entry in plain["outcomes"]]
+            return cls(plain["settings"], plain["machine"], plain["contenders"], outcomes)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path} is no report.json of this suite: {error}") from error
 
     def markdown(self) -> str:
         """Return the report as Markdown: targets first, then a table for each group."""
@@ -92,17 +96,7 @@ class Report:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table whose first column is text and the others numbers.
-
-    Parameters
-    ----------
-    head : sequence of str
-    rows : iterable of sequence of str
-
-    Returns
-    -------
-    str
-    """
+    """Return a Markdown table whose first column is text and the others numbers."""
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *rows))
 
@@ -115,6 +109,19 @@ def quantity(value: float, unit: str) -> str:
     }[unit]
     scale, name = next((pair for pair in scales if abs(value) >= 0.9995 * pair[0]), scales[-1])
     return f"{_digits(value / scale)} {name}"
+
+
+def one_line(outcome: Outcome) -> str:
+    """Return one line on a case for the terminal, and one on each of its figures."""
+    parts = [
+        f"{name} {quantity(result.median, outcome.unit) if result.samples else result.status}"
+        for name, result in outcome.results.items()
+    ]
+    figures = [
+        f"\n    {figure.name} {figure_text(figure, outcome.unit)} {figure.verdict}".rstrip()
+        for figure in outcome.figures
+    ]
+    return f"{outcome.group}/{outcome.name}: {', '.join(parts)}" + "".join(figures)
 
 
 def figure_text(figure: Figure, unit: str) -> str:
@@ -162,7 +169,7 @@ def _medians(outcomes: list[Outcome]) -> str:
             result = outcome.results.get(name)
             if result is None:
                 cells.append("")
-            elif result.status == "ok":
+            elif result.ok:
                 cells.append(quantity(result.median, outcome.unit))
             else:
                 cells.append(result.status)
@@ -193,7 +200,7 @@ def _remarks(outcomes: list[Outcome]) -> list[str]:
     for outcome in outcomes:
         for name, result in outcome.results.items():
             what = f" {result.status}: {result.reason}"
-            if result.status == "ok":
+            if result.ok:
                 what = f": {result.note}" if result.note else ""
             if what:
                 where.setdefault((name, what), []).append(f"{outcome.group}/{outcome.name}")

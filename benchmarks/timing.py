@@ -1,7 +1,8 @@
 """How every time here is taken: turns of many calls, in interleaved rounds, after a warm-up.
 
 The contenders take turns in a new random order each round, so that whatever else the machine does
-meets all of them alike, and no one always follows the same other.
+meets all of them alike, and no one always follows the same other. Before another library takes
+over, the threads of the one before must have gone to sleep: see `rest`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 CHUNKS = 7
+_NAP = 0.02  # two ticks of the slowest clocks that count processor time
 
 
 def nothing() -> None:
@@ -38,6 +40,8 @@ class Run:
         Tells what came of it, for comparison with a reference.
     note : str
         What a reader must know about this contender here.
+    pool : str
+        Whose threads compute.
     """
 
     call: Callable[[], Any]
@@ -45,6 +49,7 @@ class Run:
     finish: Callable[[], None] = nothing
     result: Callable[[], Any] | None = None
     note: str = ""
+    pool: str = "NumPy"
 
     def turn(self, calls: int, settle: float = 0.0) -> float:
         """Time `calls` calls, in some chunks of equal length.
@@ -52,10 +57,10 @@ class Run:
         Parameters
         ----------
         calls : int
-            Rounded down to full chunks.
+            Rounded up to full chunks.
         settle : float
-            Seconds of calls before the clock starts, at least one call: the caches fill, and the
-            predecessor's idle threads stop spinning. 0 for none.
+            Seconds of calls before the clock starts, at least one call: the caches fill and the
+            threads wake up. 0 for none.
 
         Returns
         -------
@@ -65,6 +70,7 @@ class Run:
         """
         call = self.call
         chunks = min(CHUNKS, calls)
+        each = -(-calls // chunks)
         means = []
         with self.around():
             if settle:
@@ -75,11 +81,31 @@ class Run:
                 self.finish()
             for _ in range(chunks):
                 start = time.perf_counter()
-                for _ in range(calls // chunks):
+                for _ in range(each):
                     call()
                 self.finish()
-                means.append((time.perf_counter() - start) / (calls // chunks))
+                means.append((time.perf_counter() - start) / each)
         return statistics.median(means)
+
+
+def rest(limit: float = 1.0) -> None:
+    """Wait until no thread of this process computes any more.
+
+    Worker threads without work spin for a while, in case more of it comes: OpenBLAS's for more than
+    0.1 s, libgomp's for some 10 ms. Meanwhile whoever else computes is short of a processor.
+
+    Parameters
+    ----------
+    limit : float
+        Seconds to wait at most, for a process that never sleeps.
+    """
+    late = time.perf_counter() + limit
+    spent = time.process_time()
+    while time.perf_counter() < late:
+        time.sleep(_NAP)
+        before, spent = spent, time.process_time()
+        if spent - before < _NAP / 10:
+            return
 
 
 @dataclass(frozen=True)
@@ -91,7 +117,9 @@ class Pace:
     rounds : int
         Turns of each contender.
     turn : float
-        Seconds that a turn should take; it is at least one call.
+        Seconds that a turn should take.
+    least : int
+        Calls that a turn has at least.
     settle : float
         Seconds of calls before each turn, not timed.
     warm : float
@@ -101,10 +129,11 @@ class Pace:
     """
 
     rounds: int = 15
-    turn: float = 0.05
-    settle: float = 0.03
-    warm: float = 0.3
-    limit: float = 60.0
+    turn: float = 0.06
+    least: int = 3
+    settle: float = 0.02
+    warm: float = 0.2
+    limit: float = 45.0
 
 
 def race(
@@ -129,10 +158,15 @@ def race(
     failed: dict[str, str] = {}
     seconds: dict[str, list[float]] = {}
     calls: dict[str, int] = {}
+    pool = ""
 
-    def attempt(name: str, *args: Any) -> float:
+    def attempt(name: str, calls: int, settle: float) -> float:
+        nonlocal pool
+        if runs[name].pool != pool:
+            rest()
+        pool = runs[name].pool
         try:
-            return runs[name].turn(*args)
+            return runs[name].turn(calls, settle)
         except Exception as error:  # a rival's failure is a result
             failed[name] = reason(error)
             seconds.pop(name, None)
@@ -143,9 +177,9 @@ def race(
     gc.freeze()
     try:
         for name in runs:
-            once = attempt(name, 1, pace.warm)
+            once = attempt(name, pace.least, pace.warm)
             if name not in failed:
-                calls[name] = max(1, round(pace.turn / max(once, 1e-9)))
+                calls[name] = max(pace.least, round(pace.turn / max(once, 1e-9)))
                 seconds[name] = []
         order = random.Random(seed)
         late = time.perf_counter() + pace.limit
@@ -168,10 +202,6 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     ----------
     values : sequence of float
         At least one.
-
-    Returns
-    -------
-    tuple of float
     """
     if len(values) == 1:
         return values[0], values[0], values[0]

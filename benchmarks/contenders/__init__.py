@@ -23,16 +23,7 @@ NAMES = tuple(_FILES)
 
 
 def contender(name: str) -> Contender:
-    """Return a contender; its framework is not imported yet.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    Contender
-    """
+    """Return a contender; its framework is not imported yet."""
     file = importlib.import_module(f"benchmarks.contenders.{_FILES[name]}")
     found: Contender = file.make(name)
     return found

@@ -35,12 +35,15 @@ class Contender:
         Whether it computes in a process of its own, since its threads would disturb the others.
     slow : bool
         Whether it takes long to get ready, too long for ``--quick``.
+    pool : str
+        Whose threads compute; those who share them need not wait for each other.
     """
 
     module = "numpy"
     distribution = "numpy"
     isolated = False
     slow = False
+    pool = "NumPy"
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -58,6 +61,7 @@ class Contender:
     def build(self, kind: str, *args: Any) -> Run:
         """Prepare a run by calling the method `kind`."""
         run: Run = getattr(self, kind)(*args)
+        run.pool = self.pool
         return run
 
     def step(self, mlp: MLP) -> Run:

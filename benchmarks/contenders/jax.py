@@ -18,7 +18,7 @@ class Jax(Contender):
     """Steps are dispatched one after another; a turn ends when the last one is done."""
 
     module = distribution = "jax"
-    isolated = True
+    isolated = slow = True
 
     def step(self, mlp: MLP) -> Run:
         """Loss, gradients and update in one compiled function."""

@@ -56,12 +56,8 @@ class Npnet(Contender):
         from npnet import optim
 
         model = _model(mlp)
-        optimizer = {
-            "sgd": lambda p: optim.SGD(p, lr=LEARNING_RATE),
-            "momentum": lambda p: optim.SGD(p, lr=LEARNING_RATE, momentum=0.9),
-            "adam": lambda p: optim.Adam(p, lr=LEARNING_RATE),
-            "adamw": lambda p: optim.AdamW(p, lr=LEARNING_RATE),
-        }[method](model.parameters())
+        name, options = problem.OPTIMIZERS[method]
+        optimizer = getattr(optim, name)(model.parameters(), lr=LEARNING_RATE, **options)
         values = [array for pair in problem.gradients(mlp) for array in pair]
         for parameter, grad in zip(model.parameters(), values, strict=True):
             parameter.grad = grad
@@ -85,9 +81,11 @@ class Npnet(Contender):
     def _kernels(self) -> Iterator[None]:
         from npnet import ops
 
-        before = ops.active()
-        ops.use("numba" if self.fast else "numpy")
+        before, wanted = ops.active(), "numba" if self.fast else "numpy"
+        ops.use(wanted)
         try:
+            if ops.active() != wanted:  # npnet goes on with NumPy where Numba does not work
+                raise RuntimeError(f"npnet computes with {ops.active()}, not {wanted}")
             yield
         finally:
             ops.use(before)
@@ -98,7 +96,7 @@ def _model(mlp: MLP) -> Any:
 
     layers: list[Any] = []
     for values, (inputs, outputs) in zip(problem.initial(mlp), mlp.layers, strict=True):
-        linear = npnet.Linear(inputs, outputs)
+        linear: Any = npnet.Linear(inputs, outputs)
         linear.weight.data, linear.bias.data = values
         layers += [linear, npnet.ReLU()]
     return npnet.Sequential(*layers[:-1])

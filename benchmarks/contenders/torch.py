@@ -15,7 +15,7 @@ from benchmarks.timing import Run
 class Torch(Contender):
     """``torch`` with defaults, ``torch-fused`` with fused optimizers, ``torch-compile`` on top."""
 
-    module = distribution = "torch"
+    module = distribution = pool = "torch"
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -44,12 +44,9 @@ class Torch(Contender):
             raise Skip("its optimizer is torch-fused's")
         torch = self._torch()
         model = self._model(mlp)[0]
-        optimizer = {
-            "sgd": lambda p: torch.optim.SGD(p, lr=LEARNING_RATE, **self.fused),
-            "momentum": lambda p: torch.optim.SGD(p, lr=LEARNING_RATE, momentum=0.9, **self.fused),
-            "adam": lambda p: torch.optim.Adam(p, lr=LEARNING_RATE, **self.fused),
-            "adamw": lambda p: torch.optim.AdamW(p, lr=LEARNING_RATE, **self.fused),
-        }[method](model.parameters())
+        name, options = problem.OPTIMIZERS[method]
+        cls = getattr(torch.optim, name)
+        optimizer = cls(model.parameters(), lr=LEARNING_RATE, **options, **self.fused)
         values = [array for pair in problem.gradients(mlp) for array in pair]
         for parameter, grad in zip(model.parameters(), values, strict=True):
             parameter.grad = torch.from_numpy(grad)

@@ -7,15 +7,6 @@ from benchmarks.groups import epochs, footprint, inference, optimizers, scaling,
 
 
 def all_cases(options: Options) -> list[Case]:
-    """Return every case, in the order of the report.
-
-    Parameters
-    ----------
-    options : Options
-
-    Returns
-    -------
-    list of Case
-    """
+    """Return every case, in the order of the report."""
     groups = (steps, epochs, inference, optimizers, footprint, scaling)
     return [case for group in groups for case in group.cases(options)]

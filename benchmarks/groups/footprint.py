@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from benchmarks import footprint
-from benchmarks.case import OURS, Case, Measure, Options, Result
-from benchmarks.contenders import NAMES, Contender, Skip
+from benchmarks.case import OURS, Case, Measure, Options, attempt
+from benchmarks.contenders import NAMES, Contender
 from benchmarks.isolate import Child, Children
 from benchmarks.problem import MLP
+from benchmarks.results import Result
 from benchmarks.timing import reason
 
 MODULES = {
@@ -36,11 +36,13 @@ def cases(options: Options) -> Iterator[Case]:
     yield Case("footprint", "installed-size", sized, _sizes, pairs, unit="B")
     large, wide = MLP((784, 1024, 1024, 1024, 10), 512), MLP((784, 256, 128, 10), 16384)
     for mlp in options.mlps or ([large] if options.quick else [large, wide]):
-        yield from _memory_cases(mlp)
+        yield from _memory_cases(mlp, options.quick)
 
 
-def _memory_cases(mlp: MLP) -> Iterator[Case]:
-    ways = (("peak-rss", footprint.peak_rss), ("tracemalloc", footprint.peak_traced))
+def _memory_cases(mlp: MLP, quick: bool) -> Iterator[Case]:
+    ways = [("peak-rss", footprint.peak_rss)]
+    if not quick:
+        ways.append(("tracemalloc", footprint.peak_traced))
     targets = {f"{name}/needed": MEMORY_TARGET for name in OURS}
     for way, function in ways:
         # The arrays of the others are not Python's memory.
@@ -55,63 +57,62 @@ def _imports(
     case: Case, ready: dict[str, Contender], options: Options, children: Children
 ) -> dict[str, Result]:
     """Import in fresh processes; NumPy's own import stands beside the times over it."""
-    results = {name: Result("ok") for name in ready}
-    numpy = Result("ok")
     order = random.Random(0)
+    results = {name: Result("ok") for name in ready}
+    numpy: list[float] = []
     rounds = min(options.pace.rounds, QUICK_ROUNDS if options.quick else IMPORT_ROUNDS)
     # The first round only fills the file cache; in a hurry the groups before have done that.
-    skip = 0 if options.quick else 1
-    for round_ in range(rounds + skip):
-        alone: list[float] = []
-        running = [name for name in ready if results[name].status == "ok"]
-        for name in order.sample(running, len(running)):
-            try:
-                before, over = footprint.import_seconds(MODULES[name], _backend(ready[name]))
-            except Exception as error:  # a rival's failure is a result
-                results[name] = Result("failed", reason(error))
-                continue
-            if round_ >= skip:
-                results[name].samples.append(over)
+    for round_ in range(rounds) if options.quick else range(-1, rounds):
+        alone = []
+        for name in order.sample(list(ready), len(ready)):
+            if results[name].ok:
+                try:
+                    before, over = footprint.import_seconds(MODULES[name], _backend(ready[name]))
+                except Exception as error:  # a rival's failure is a result
+                    results[name] = Result("failed", reason(error))
+                    continue
                 alone.append(before)
-        if alone:
-            numpy.samples.append(min(alone))
-    return {**results, "numpy": numpy} if numpy.samples else results
+                if round_ >= 0:
+                    results[name].samples.append(over)
+        if alone and round_ >= 0:
+            numpy.append(min(alone))
+    return results | ({"numpy": Result("ok", "", numpy)} if numpy else {})
 
 
 def _sizes(
     case: Case, ready: dict[str, Contender], options: Options, children: Children
 ) -> dict[str, Result]:
-    results = {}
-    for name, who in ready.items():
-        if name in ("npnet", "npnet-fast"):
-            extra = "fast" if name == "npnet-fast" else None
-            size = footprint.installed_bytes(footprint.requirements_of_npnet(extra), "npnet")
-        else:
-            parts = filter(None, [who.distribution, _backend(who)])
-            size = footprint.installed_bytes(parts)
-        results[name] = Result("ok", "", [float(size)])
-    return results
+    def size(who: Contender) -> Result:
+        distributions, package = [who.distribution], None
+        if who.name in OURS:
+            extra = "fast" if who.name == "npnet-fast" else None
+            distributions, package = footprint.requirements_of_npnet(extra), "npnet"
+        if backend := _backend(who):
+            distributions.append(backend)
+        absent = footprint.not_installed(distributions)
+        note = f"without {', '.join(absent)}, not installed here" if absent else ""
+        total = footprint.installed_bytes(distributions, package)
+        return Result("ok", "", [float(total)], note)
+
+    return {name: attempt(size, who) for name, who in ready.items()}
 
 
 def _backend(who: Contender) -> str | None:
     return getattr(who, "backend", None)
 
 
-def _memory(function: Callable[..., Any], mlp: MLP) -> Measure:
+def _memory(function: Callable[..., int], mlp: MLP) -> Measure:
+    def peak(who: Contender) -> Result:
+        child = Child(who.name)
+        try:
+            return Result("ok", "", [float(child.ask(function, mlp))])
+        finally:
+            child.close()
+
     def measure(
         case: Case, ready: dict[str, Contender], options: Options, children: Children
     ) -> dict[str, Result]:
-        results = {}
-        for name in ready:
-            child = Child(name)
-            try:
-                results[name] = Result("ok", "", [float(child.ask(function, mlp))])
-            except Skip as skip:
-                results[name] = Result("skipped", str(skip))
-            except Exception as error:  # a rival's failure is a result
-                results[name] = Result("failed", reason(error))
-            finally:
-                child.close()
-        return {**results, "needed": Result("ok", "", [float(mlp.needed)])}
+        results = {name: attempt(peak, who) for name, who in ready.items()}
+        return results | {"needed": Result("ok", "", [float(mlp.needed)])}
 
     return measure

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from benchmarks.case import Case, Options, timed
@@ -20,10 +21,6 @@ def cases(options: Options) -> Iterator[Case]:
     for network in options.mlps or [MLP((784, 256, 128, 10), 1)]:
         for rows in ROWS:
             mlp = MLP(network.sizes, rows)
-            measure = timed("predict", mlp, check=_check(mlp))
+            measure = timed("predict", mlp, check=functools.partial(check_outputs, mlp=mlp))
             targets = TARGETS.get(str(mlp), {})
             yield Case("inference", str(mlp), contenders, measure, PAIRS, targets)
-
-
-def _check(mlp: MLP):
-    return lambda run: check_outputs(run, mlp)

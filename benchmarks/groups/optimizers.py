@@ -8,17 +8,16 @@ from collections.abc import Iterator
 from benchmarks.case import Case, Options, timed
 from benchmarks.check import check_updates
 from benchmarks.contenders import NAMES
-from benchmarks.problem import MLP
+from benchmarks.problem import MLP, OPTIMIZERS
 
 PAIRS = ("npnet/torch-fused", "npnet-fast/torch-fused")
-METHODS = ("sgd", "momentum", "adam", "adamw")
 
 
 def cases(options: Options) -> Iterator[Case]:
-    """Yield a case for each method."""
+    """Yield a case for each method; for Adam alone in a hurry."""
     contenders = tuple(name for name in NAMES if name not in ("bare", "torch-compile", "keras"))
     for mlp in options.mlps or [MLP((784, 256, 128, 10), 128)]:
-        for method in METHODS:
+        for method in ("adam",) if options.quick else OPTIMIZERS:
             check = functools.partial(check_updates, method=method, mlp=mlp)
             measure = timed("optimize", method, mlp, check=check)
             yield Case("optimizers", f"{method}@{mlp.parameters}", contenders, measure, PAIRS)

@@ -1,6 +1,6 @@
 import pytest
 
-from benchmarks import machine
+from benchmarks import machine, timing
 from benchmarks.case import Options
 from benchmarks.problem import MLP
 from benchmarks.timing import Pace
@@ -14,7 +14,7 @@ def tiny():
 @pytest.fixture
 def hasty(tiny):
     """Two rounds of one call each, on a tiny network."""
-    return Options(Pace(rounds=2, turn=0, settle=0, warm=0), quick=True, mlps=(tiny,))
+    return Options(Pace(2, turn=0, least=1, settle=0, warm=0), quick=True, mlps=(tiny,))
 
 
 @pytest.fixture(autouse=True)
@@ -22,3 +22,15 @@ def _one_thread(monkeypatch):
     """On a busy machine two threads wait long for each other. (What the command sets is undone.)"""
     for name in machine._VARIABLES:
         monkeypatch.setenv(name, "1")
+
+
+@pytest.fixture(autouse=True)
+def _no_rest(request, monkeypatch):
+    """Nothing is measured here that other threads could disturb."""
+    if "rests" not in request.fixturenames:
+        monkeypatch.setattr(timing, "rest", lambda: None)
+
+
+@pytest.fixture
+def rests():
+    """Leave `timing.rest` as it is."""

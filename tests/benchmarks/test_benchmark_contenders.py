@@ -18,9 +18,9 @@ from benchmarks.check import (
     check_updates,
 )
 from benchmarks.contenders import NAMES, Contender, Skip, contender
-from benchmarks.groups.optimizers import METHODS
 from benchmarks.isolate import Child, ChildError, Children, RemoteRun
-from benchmarks.problem import MLP
+from benchmarks.problem import MLP, OPTIMIZERS
+from benchmarks.timing import Run
 
 # Keras's own.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -60,7 +60,7 @@ def test_outputs(name, tiny):
     assert run.turn(3) > 0
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", OPTIMIZERS)
 @pytest.mark.parametrize("name", ["npnet", "npnet-fast", "torch", "torch-fused", "jax"])
 def test_updates(name, method, tiny):
     run = installed(name).build("optimize", method, tiny)
@@ -112,6 +112,22 @@ def test_wrong_outputs_are_found_out(tiny, monkeypatch):
     monkeypatch.setattr(npnet.Sequential, "forward", lambda *args: abs(right(*args)))
     with pytest.raises(WrongResult, match="outputs"):
         check_outputs(contender("npnet").build("predict", tiny), tiny)
+
+
+def test_another_dtype_is_found_out(tiny):
+    model = npnet.Sequential(npnet.Linear(6, 3, dtype=np.float64))
+    wide = Run(lambda: None, result=lambda: model(problem.batches(tiny)[0][0]))
+    with pytest.raises(WrongResult, match="float64"):
+        check_outputs(wide, tiny)
+    params = [(w.astype(float), b) for w, b in problem.initial(tiny)]
+    with pytest.raises(WrongResult, match="float64"):
+        check_steps(Run(lambda: None, result=lambda: params), tiny)
+
+
+def test_numpy_is_not_measured_under_the_name_of_numba(tiny, monkeypatch):
+    monkeypatch.setattr(npnet.ops, "active", lambda: "numpy")
+    with pytest.raises(RuntimeError, match="computes with numpy, not numba"):
+        contender("npnet-fast").build("step", tiny).turn(1)
 
 
 def test_the_kernels_are_put_back(tiny):

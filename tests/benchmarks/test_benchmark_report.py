@@ -3,10 +3,10 @@ import json
 
 import pytest
 
-from benchmarks import compare, machine, pictures
+from benchmarks import compare, machine, pictures, run
 from benchmarks.__main__ import main
-from benchmarks.case import Figure, Outcome, Result
 from benchmarks.report import Report, figure_text, quantity, table
+from benchmarks.results import Figure, Outcome, Result
 
 ROUNDS = [1.00, 1.02, 0.98, 1.01, 0.99]
 MACHINE = {
@@ -88,9 +88,13 @@ def test_the_table(report):
     assert "busy" not in text
     report.machine |= {"load_before": 3.0, "used_by_others": 0.5}
     assert (
-        "**The machine was busy**: its load average was 3.0 before the start and "
-        "others used 0.5 of its processors meanwhile." in report.markdown()
+        "**The machine was busy**: others used 0.5 of its processors meanwhile."
+        in report.markdown()
     )
+    report.machine["used_by_others"] = None
+    assert "busy**: its load average was 3.0 before the start." in report.markdown()
+    report.machine["used_by_others"] = 0.0
+    assert "busy" not in report.markdown()
 
 
 def test_many_figures_stand_in_rows(report):
@@ -109,8 +113,12 @@ def test_json_holds_everything(report, tmp_path):
     assert entry["results"]["npnet"]["median"] == pytest.approx(1.3e-4)
     assert entry["results"]["npnet"]["samples"] == scaled(1.3e-4)
     assert entry["figures"][0]["verdict"] == "misses"
-    (tmp_path / "other.json").write_text("[]")
-    with pytest.raises(ValueError, match="no report"):
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", "not JSON", '{"format": 0}', '{"format": 1}'])
+def test_a_file_that_is_no_report(text, tmp_path):
+    (tmp_path / "other.json").write_text(text)
+    with pytest.raises(ValueError, match=r"other.json is no report.json of this suite"):
         Report.load(tmp_path / "other.json")
 
 
@@ -251,11 +259,13 @@ def test_other_machines_and_versions_are_named(report):
     new.machine["threads"] = 1
     new.contenders["npnet"] = "npnet 1.1"
     assert compare.differences(report, report) == []
-    new.machine["load_before"] = 2.5
+    new.machine["used_by_others"] = 0.7
+    new.settings["rounds"] = 3
     assert compare.differences(report, new) == [
         "threads: 2 -> 1",
         "npnet: npnet 1.0 -> npnet 1.1",
-        "the machine was busy in the new run: its load average was 2.5 before the start",
+        "3 rounds in the new run are too few to know its spread",
+        "the machine was busy in the new run: others used 0.7 of its processors meanwhile",
     ]
 
 
@@ -264,11 +274,11 @@ def test_other_machines_and_versions_are_named(report):
 
 @pytest.fixture
 def command(tmp_path):
-    def run(*more, out="out", only="steps/*/npnet"):
+    def call(*more, out="out", only="steps/*/npnet"):
         given = ["--rounds", "2", "--quick", "--mlp", "6-5-4", "--batch", "3", "--threads", "1"]
         return main([*given, "--filter", only, "--out", str(tmp_path / out), *more])
 
-    return run
+    return call
 
 
 def test_the_command_writes_reports_and_flags_a_planted_regression(command, tmp_path, capsys):
@@ -302,15 +312,13 @@ def test_the_command_writes_reports_and_flags_a_planted_regression(command, tmp_
 
 
 def test_a_regression_is_measured_again_before_it_counts(command, tmp_path, monkeypatch, capsys):
-    from benchmarks import case
-
     assert command() == 0
     report = Report.load(tmp_path / "out" / "report.json")
     slow = copy.deepcopy(report)
     for result in slow.outcomes[0].results.values():
         result.samples = [10 * value for value in result.samples]
     answers = [slow.outcomes[0], report.outcomes[0]]
-    monkeypatch.setattr(case, "run_case", lambda *_: answers.pop(0))
+    monkeypatch.setattr(run, "run_case", lambda *_: answers.pop(0))
     assert command("--compare", str(tmp_path / "out" / "report.json"), out="new") == 0
     assert answers == []
     assert "| steps/6-5-4@3/npnet | not confirmed |" in capsys.readouterr().out
@@ -329,9 +337,15 @@ def test_list_runs_nothing(command, tmp_path, capsys):
     [
         (["--filter", "nothing like this"], "matches nothing"),
         (["--mlp", "784"], "at least two"),
-        (["--mlp", "7x8"], "invalid literal"),
-        (["--batch", "0"], "--batch must be positive"),
-        (["--rounds", "-1"], "--rounds must be positive"),
+        (["--mlp", "7x8"], "like 784-256-10"),
+        (["--batch", "0"], "--batch: expected a positive number, got '0'"),
+        (["--batch", "64"], "--mlp, which is not given"),
+        (["--rounds", "-1"], "--rounds: expected"),
+        (["--rounds", "two"], "expected a positive number, got 'two'"),
+        (["--out", __file__], "File exists"),
+        (["--quik"], "unrecognized arguments"),
+        (["--comp", __file__], "unrecognized arguments"),
+        (["--compare", __file__], "is no report.json"),
         (["--compare", "no/such/file.json"], "No such file"),
     ],
 )
@@ -343,12 +357,10 @@ def test_wrong_arguments(arguments, message, capsys):
 
 
 def test_an_interrupted_run_reports_what_it_has(command, tmp_path, monkeypatch, capsys):
-    from benchmarks import case
-
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(case, "run_case", interrupt)
+    monkeypatch.setattr(run, "run_case", interrupt)
     assert command() == 130
     assert Report.load(tmp_path / "out" / "report.json").outcomes == []
-    assert "interrupted" in capsys.readouterr().err
+    assert "interrupted" in capsys.readouterr().out

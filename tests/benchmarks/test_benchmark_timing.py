@@ -71,7 +71,7 @@ def test_a_race_interleaves_and_adapts_the_number_of_calls(clock):
         return Run(lambda: (log.append(name), clock.move(seconds)))
 
     runs = {"a": runner("a", 1.0), "b": runner("b", 4.0), "c": runner("c", 2.0)}
-    seconds, failed = race(runs, Pace(rounds=6, turn=4.0, settle=0, warm=0, limit=1e9))
+    seconds, failed = race(runs, Pace(6, turn=4.0, least=1, settle=0, warm=0, limit=1e9))
     assert failed == {}
     assert seconds == {"a": [1.0] * 6, "b": [4.0] * 6, "c": [2.0] * 6}
     rounds = log[3:]
@@ -81,11 +81,58 @@ def test_a_race_interleaves_and_adapts_the_number_of_calls(clock):
     assert len(orders) > 1
 
 
+def test_a_slow_contender_still_makes_several_calls_a_turn(clock):
+    count = iter(range(100))
+    race({"a": Run(lambda: (next(count), clock.move(9.0)))}, Pace(2, 1.0, 3, 0, 0))
+    assert next(count) == 3 + 2 * 3
+
+
+def test_one_interruption_does_not_spoil_the_number_of_calls(clock):
+    count = iter(range(1000))
+    run = Run(lambda: clock.move(100.0 if next(count) == 1 else 1.0))
+    race({"a": run}, Pace(1, turn=14, least=3, settle=0, warm=0))
+    assert next(count) == 3 + 14
+
+
+def test_a_race_rests_where_other_threads_take_over(monkeypatch):
+    log = []
+    monkeypatch.setattr(timing, "rest", lambda: log.append("rest"))
+    runs = {
+        name: Run(lambda name=name: log.append(name), pool=pool)
+        for name, pool in (("a", "one"), ("b", "one"), ("c", "two"))
+    }
+    race(runs, Pace(5, turn=0, least=1, settle=0, warm=0))
+    turns = [
+        (before, now) for before, now in zip(["", *log[:-1]], log, strict=True) if now != "rest"
+    ]
+    last = ""
+    for before, name in turns:
+        assert (before == "rest") == (runs[name].pool != last)
+        last = runs[name].pool
+    assert len(turns) == 6 * 3
+
+
+@pytest.mark.parametrize(
+    ("busy", "naps"), [([1.0, 1.0, 0.3, 0.0], 4), ([0.01], 1), ([1.0] * 99, 50)]
+)
+def test_a_rest_lasts_until_no_thread_computes(busy, naps, clock, monkeypatch, rests):
+    spent, shares = [0.0], iter(busy)
+
+    def nap(seconds):
+        clock.move(seconds)
+        spent.append(spent[-1] + seconds * next(shares))
+
+    monkeypatch.setattr(timing.time, "sleep", nap)
+    monkeypatch.setattr(timing.time, "process_time", lambda: spent[-1])
+    timing.rest(limit=50 * timing._NAP - 1e-9)
+    assert len(spent) - 1 == naps
+
+
 def test_a_race_ends_after_its_limit_but_not_before_three_rounds(clock):
     run = Run(lambda: clock.move(1.0))
-    assert len(race({"a": run}, Pace(9, 0, 0, 0, limit=0.5))[0]["a"]) == 3
-    assert len(race({"a": run}, Pace(9, 0, 0, 0, limit=4.5))[0]["a"]) == 5
-    assert len(race({"a": run}, Pace(2, 0, 0, 0, limit=0.5))[0]["a"]) == 2
+    assert len(race({"a": run}, Pace(9, 0, 1, 0, 0, limit=0.5))[0]["a"]) == 3
+    assert len(race({"a": run}, Pace(9, 0, 1, 0, 0, limit=4.5))[0]["a"]) == 5
+    assert len(race({"a": run}, Pace(2, 0, 1, 0, 0, limit=0.5))[0]["a"]) == 2
 
 
 @pytest.mark.parametrize("fatal", [0, 2])
@@ -96,7 +143,7 @@ def test_whoever_fails_is_reported_and_the_others_go_on(fatal):
         if next(count) == fatal:
             raise ValueError("no such thing\nsecond line")
 
-    seconds, failed = race({"bad": Run(fail), "good": Run(lambda: None)}, Pace(4, 0, 0, 0))
+    seconds, failed = race({"bad": Run(fail), "good": Run(lambda: None)}, Pace(4, 0, 1, 0, 0))
     assert failed == {"bad": "ValueError: no such thing"}
     assert list(seconds) == ["good"]
     assert len(seconds["good"]) == 4
@@ -107,7 +154,7 @@ def test_an_interrupt_is_not_a_failure():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        race({"a": Run(interrupt)}, Pace(1, 0, 0, 0))
+        race({"a": Run(interrupt)}, Pace(1, 0, 1, 0, 0))
 
 
 @given(st.lists(st.floats(0.001, 1000), min_size=1, max_size=30))
