@@ -47,12 +47,9 @@ class Context:
     needs_input_grad : bool
         Whether anybody wants the gradient with respect to the input. A layer that computes it
         nevertheless stays correct.
-    owns_grad : bool
-        Whether the upstream gradient was made for this call alone, so that its layer may write
-        into it. A container says so where it knows.
     """
 
-    __slots__ = ("__dict__", "_rng", "calls", "layer", "needs_input_grad", "owns_grad",
+    __slots__ = ("__dict__", "_rng", "calls", "layer", "needs_input_grad",
                  "recording", "saved", "training")  # fmt: skip
 
     def __init__(
@@ -66,7 +63,6 @@ class Context:
         self.recording = recording
         self.training = training
         self.needs_input_grad = True
-        self.owns_grad = False
         self.saved: tuple[Any, ...] = ()
         self.calls: list[Context] = []
         self._rng = rng
@@ -153,14 +149,10 @@ class Context:
     def retains(self, array: Array) -> bool:
         """Tell whether this call or one below it saved `array` or a view of the same memory."""
         owner = array if array.base is None else array.base
-        pending = [self]
-        while pending:
-            ctx = pending.pop()
-            for kept in ctx.saved:
-                if kept is owner or getattr(kept, "base", None) is owner:
-                    return True
-            pending += ctx.calls
-        return False
+        for kept in self.saved:
+            if kept is owner or getattr(kept, "base", None) is owner:
+                return True
+        return any(call.retains(array) for call in self.calls) if self.calls else False
 
 
 class Tape:
@@ -230,11 +222,11 @@ class Tape:
                 f"expected {len(self._outputs)} gradient(s), one for each output, got {len(grads)}",
                 ctx.layer,
             )
-        upstream = [
-            grad if type(grad) is np.ndarray and grad.shape == shape and grad.dtype == dtype
-            else as_gradient(grad, shape, dtype, ctx.layer)
-            for grad, (shape, dtype) in zip(grads, self._outputs, strict=True)
-        ]  # fmt: skip
+        upstream = []
+        for grad, (shape, dtype) in zip(grads, self._outputs, strict=True):
+            if type(grad) is not np.ndarray or grad.shape != shape or grad.dtype != dtype:
+                grad = as_gradient(grad, shape, dtype, ctx.layer)
+            upstream.append(grad)
         self._ctx = None
         try:
             result = ctx.backward(*upstream, needs_input_grad=input_grad)

@@ -6,7 +6,7 @@ dictionaries are in `state`, the conversion of inputs is in `convert`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -157,12 +157,12 @@ class Layer(Members):
         tape = Tape(ctx, arrays, output)
         return tuple(y.copy() if ctx.retains(y) else y for y in output), tape
 
-    def _as_inputs(self, inputs: tuple[ArrayLike, ...]) -> list[Array]:
+    def _as_inputs(self, inputs: tuple[ArrayLike, ...]) -> Sequence[Array]:
         dtype = self.dtype
-        return [
-            x if type(x) is np.ndarray and x.dtype == dtype else as_input(x, dtype, self)
-            for x in inputs
-        ]
+        for x in inputs:
+            if type(x) is not np.ndarray or x.dtype is not dtype:
+                return [as_input(x, dtype, self) for x in inputs]
+        return inputs  # type: ignore[return-value]
 
     def astype(self, dtype: DtypeLike) -> Self:
         """Convert parameters and floating buffers in place.

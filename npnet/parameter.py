@@ -130,9 +130,9 @@ class Parameter:
         if self._grad is not None:
             self.add_grad(a @ b)
             return
-        grad = self._fresh_grad()
+        grad = self._fresh_grad() if self._grad_slice is None else self._grad_slice
         try:
-            a.dot(b, out=grad)
+            a.dot(b, grad)
         except ValueError:  # another shape, or another dtype
             if a.shape[:-1] + b.shape[1:] != grad.shape:
                 raise ShapeError(
@@ -155,9 +155,16 @@ class Parameter:
         """
         grad = self._grad
         self._data = owned_floats(self._data, dtype)
-        self._grad = self._grad_slice = self._store = None
+        self.leave_store()
+        self._grad = self._grad_slice = None
         if grad is not None:
             self.add_grad(grad)
+
+    def leave_store(self) -> None:
+        """Tell the store that holds the parameter, if there is one, that it no longer does."""
+        if self._store is not None:
+            self._store.complete = False
+            self._store = None
 
     def _fresh_grad(self) -> Array:
         """Return the store's slice or, outside a store, a new array that nobody holds."""

@@ -43,6 +43,7 @@ class FlatStore:
 
     def __init__(self, parameters: Iterable[Parameter]) -> None:
         self.parameters = unique(parameters)
+        self.complete = True  # until a parameter leaves
         dtypes = {p.dtype for p in self.parameters}
         if len(dtypes) != 1:
             names = ", ".join(sorted(map(str, dtypes))) or "no parameters"
@@ -70,6 +71,7 @@ class FlatStore:
         return cls(parameters)
 
     def _adopt(self, p: Parameter, place: slice) -> None:
+        p.leave_store()
         old_grad = p._grad
         data = self.data[place].reshape(p.shape)
         data[...] = p._data
@@ -82,8 +84,8 @@ class FlatStore:
 
     def is_current(self) -> bool:
         """Tell whether every parameter still lives here."""
-        stores = [p._store for p in self.parameters]
-        return stores.count(self) == len(stores)
+        # The parameters of a copied store live nowhere.
+        return self.complete and self.parameters[0]._store is self
 
     def runs(self, keys: Sequence[Hashable]) -> Iterator[tuple[slice, Any]]:
         """Yield the longest stretches of neighbouring parameters with an equal key.

@@ -1,12 +1,14 @@
-"""LinearReLU, which a chain runs in place of a Linear layer and the ReLU behind it."""
+"""LinearRun, which a chain runs in place of neighbouring Linear and ReLU layers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
+from npnet.errors import shape_error
 from npnet.layer import Layer
 from npnet.layers.activation import ReLU
 from npnet.layers.linear import Linear
@@ -14,47 +16,76 @@ from npnet.ops import elementwise as ops
 from npnet.typing import Array
 
 
-class LinearReLU(Layer):
-    """Compute y = max(x W^T + b, 0) in one array, as the two layers do in two.
+class LinearRun(Layer):
+    """Compute x <- x W^T + b, and max(x, 0) where a ReLU follows, for one Linear after the other.
+
+    The results are those of the layers one by one. A ReLU overwrites what its Linear layer made,
+    and in the backward pass what the product behind it made: nobody else holds these arrays.
 
     Parameters
     ----------
-    linear : Linear
-        Whose parameters are used.
+    steps : tuple of (Linear, bool)
+        Each layer, and whether a ReLU follows it.
     """
 
-    def __init__(self, linear: Linear) -> None:
+    def __init__(self, steps: tuple[tuple[Linear, bool], ...]) -> None:
         super().__init__()
-        self.linear = linear
+        self.steps = steps
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of the first parameter."""
+        return self.steps[0][0].weight.dtype
 
     def forward(self, ctx: Context, x: Array) -> Array:
-        """Compute y; keep x and y."""
-        linear, weight, bias = self.linear, self.linear.weight.data, self.linear.bias
-        if x.ndim == 2 and x.shape[1] == linear.in_features and x.dtype == weight.dtype and bias:
-            y: Array = x.dot(weight.T)
-            ops.add_bias_relu(y, bias.data)
-        else:
-            z = linear.forward(ctx, x)
-            y = ops.relu(z, np.empty_like(z))
-        ctx.save(x, y)
-        return y
+        """Compute the output; keep the input of each Linear layer, and a last ReLU's output."""
+        shape = ctx.shape = x.shape
+        kept = []
+        for linear, rectify in self.steps:
+            weight, bias = linear.weight.data, linear.bias
+            if x.ndim != 2 or x.shape[1] != linear.in_features or x.dtype != weight.dtype:
+                x = linear.rows(x)
+            kept.append(x)
+            x = x.dot(weight.T)
+            if bias is None:
+                x = ops.relu(x, np.empty_like(x)) if rectify else x
+            elif rectify:
+                ops.add_bias_relu(x, bias.data)
+            else:
+                ops.add_bias(x, bias.data)
+        if rectify:
+            kept.append(x)
+        ctx.save(*kept)
+        return x if len(shape) == 2 else x.reshape(*shape[:-1], x.shape[1])
 
     def backward(self, ctx: Context, grad: Array) -> Array | None:
-        """Return the gradient with respect to x, None if nobody wants it."""
-        x, y = ctx.saved
-        mine = ctx.owns_grad and grad.dtype == y.dtype
-        grad = ops.relu_grad(grad, y, grad if mine else np.empty_like(y))
-        ctx.saved = (x,)
-        del y  # memory is needed most here
-        return self.linear.backward(ctx, grad)
-
-
-MAKE_GRADIENTS = (Linear, LinearReLU)
-"""Layers whose backward returns an array that nobody else holds, a product."""
+        """Add to the parameters' gradients; return that of the input, None if nobody wants it."""
+        kept, ctx.saved = list(ctx.saved), ()  # each is let go when it is used
+        last, rectified = self.steps[-1]
+        y = kept.pop() if rectified else grad
+        shape = (*ctx.shape[:-1], last.out_features)
+        if grad.shape != shape:
+            raise shape_error(last, str(shape), grad.shape, what="gradient")
+        if len(shape) != 2:
+            grad = grad.reshape(-1, last.out_features)
+        ones = ops.constant(1.0, (len(grad),), grad.dtype)
+        mine = False  # the first gradient is somebody else's
+        for linear, rectified in reversed(self.steps):
+            if rectified:
+                mine = mine and grad.dtype == y.dtype
+                grad = ops.relu_grad(grad, y, grad if mine else np.empty_like(y))
+            y = kept.pop()
+            linear.add_grads(ctx, grad, y, ones)
+            if not kept:
+                if not ctx.needs_input_grad:
+                    return None
+                del y
+            grad, mine = grad.dot(linear.weight.data), True
+        return grad if len(shape) == 2 else grad.reshape(ctx.shape)
 
 
 def fused(layers: Iterable[Layer]) -> list[Layer]:
-    """Put one layer in the place of two neighbours wherever there is one for them.
+    """Put one layer in the place of neighbours wherever there is one for them.
 
     Parameters
     ----------
@@ -68,8 +99,11 @@ def fused(layers: Iterable[Layer]) -> list[Layer]:
     """
     chain: list[Layer] = []
     for layer in layers:
-        if type(layer) is ReLU and chain and type(chain[-1]) is Linear:
-            chain[-1] = LinearReLU(chain[-1])
+        run = chain[-1].steps if chain and type(chain[-1]) is LinearRun else ()
+        if type(layer) is Linear:
+            chain[len(chain) - bool(run) :] = [LinearRun((*run, (layer, False)))]
+        elif type(layer) is ReLU and run and not run[-1][1]:
+            chain[-1] = LinearRun((*run[:-1], (run[-1][0], True)))
         else:
             chain.append(layer)
     return chain

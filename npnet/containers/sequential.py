@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from npnet.containers.fused import MAKE_GRADIENTS, fused
+from npnet.containers.fused import LinearRun, fused
 from npnet.context import Context
 from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
@@ -58,11 +58,16 @@ class Sequential(Layer):
 
     def _register(self, name: str, value: Any) -> None:
         super()._register(name, value)
-        object.__setattr__(self, "_chain", fused(self._layers.values()))
+        self._rebuild()
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        object.__setattr__(self, "_chain", fused(self._layers.values()))
+        self._rebuild()
+
+    def _rebuild(self) -> None:
+        # A subclass with a backward pass of its own finds a call for each layer.
+        inherits = type(self).backward is Sequential.backward
+        object.__setattr__(self, "_chain", fused(self) if inherits else list(self))
 
     def append(self, layer: Layer) -> Self:
         """Add a layer at the end.
@@ -84,21 +89,28 @@ class Sequential(Layer):
 
     def forward(self, ctx: Context, x: Any) -> Any:
         """Run the layers in order, some neighbours as one."""
-        for layer in self._chain if ctx.fuses else self._layers.values():
+        chain = self._chain if ctx.fuses else list(self)
+        run = ctx.run = chain[0] if len(chain) == 1 and type(chain[0]) is LinearRun else None
+        if run is not None:  # which needs no context of its own
+            return run.forward(ctx, x)
+        for layer in chain:
             x = ctx.call(layer, x)
         return x
 
     def backward(self, ctx: Context, grad: Any) -> Any:
         """Run them in reverse, as far as somebody needs the gradient."""
+        run = getattr(ctx, "run", None)  # a subclass may have a forward of its own
+        if run is not None:
+            return run.backward(ctx, grad)
         calls, wanted = ctx.calls, ctx.needs_input_grad
-        learning = (i for i, call in enumerate(calls) if call.layer.dtype is not None)
-        stop = 0 if wanted else next(learning, len(calls))
+        stop = 0
+        while not wanted and stop < len(calls) and calls[stop].layer.dtype is None:
+            stop += 1  # nothing to learn before this one
         behind: Layer = self
         while len(calls) > stop:
             call = calls.pop()
             if grad is None:
                 raise ShapeError("backward gave no gradient to the layer before it", behind)
-            call.owns_grad = type(behind) in MAKE_GRADIENTS
             behind = call.layer
             grad = call.backward(grad, needs_input_grad=wanted or len(calls) > stop)
         return grad if wanted else None

@@ -74,33 +74,38 @@ class Linear(Layer):
         self.weight = Parameter(uniform(shape, -k, k, rng=rng, dtype=dtype))
         self.bias = Parameter(uniform(shape[:1], -k, k, rng=rng, dtype=dtype)) if bias else None
 
-    def forward(self, ctx: Context, x: Array) -> Array:
-        """Compute x W^T + b; keep x."""
-        weight = self.weight.data
+    def rows(self, x: Array) -> Array:
+        """Return the input as rows, (m, in_features), in the parameters' dtype."""
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise shape_error(self, f"(..., {self.in_features})", x.shape)
-        if x.dtype != weight.dtype:
-            x = x.astype(weight.dtype)
-        rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
-        y: Array = rows.dot(weight.T)
+        return x.reshape(-1, self.in_features).astype(self.weight.dtype, copy=False)
+
+    def forward(self, ctx: Context, x: Array) -> Array:
+        """Compute x W^T + b; keep x."""
+        rows = self.rows(x)
+        y: Array = rows.dot(self.weight.data.T)
         if self.bias is not None:
             ops.add_bias(y, self.bias.data)
-        ctx.save(x)
+        ctx.save(rows)
+        ctx.shape = x.shape
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def backward(self, ctx: Context, grad: Array) -> Array | None:
         """Add grad^T x to W's gradient and the column sums to b's; return grad W."""
-        (x,) = ctx.saved
-        rows = x if x.ndim == 2 else x.reshape(-1, self.in_features)
-        grad = grad if x.ndim == 2 else grad.reshape(-1, self.out_features)
-        ctx.add_product(self.weight, grad.T, rows)
-        if self.bias is not None:
-            # A product with ones is the fastest sum over rows.
-            ctx.add_product(self.bias, ops.constant(1.0, grad.shape[:1], grad.dtype), grad)
+        (rows,) = ctx.saved
+        if len(ctx.shape) != 2:
+            grad = grad.reshape(-1, self.out_features)
+        self.add_grads(ctx, grad, rows, ops.constant(1.0, (len(grad),), grad.dtype))
         if not ctx.needs_input_grad:
             return None
         dx: Array = grad.dot(self.weight.data)
-        return dx if x.ndim == 2 else dx.reshape(x.shape)
+        return dx if len(ctx.shape) == 2 else dx.reshape(ctx.shape)
+
+    def add_grads(self, ctx: Context, grad: Array, rows: Array, ones: Array) -> None:
+        """Add the gradients with respect to W and b, given the output's and as many ones."""
+        ctx.add_product(self.weight, grad.T, rows)
+        if self.bias is not None:  # a product with ones is the fastest sum over rows
+            ctx.add_product(self.bias, ones, grad)
 
     def products(self, *shapes: tuple[int, ...]) -> list[tuple[int, int, int]]:
         """Return the one product of a forward pass."""

@@ -15,6 +15,8 @@ from npnet.losses.weights import as_weight
 from npnet.ops import softmax as ops
 from npnet.typing import Array, ArrayLike, DtypeLike
 
+_INTP = np.dtype(np.intp)
+
 
 class _ClassLoss(Loss):
     """What both share: class weights, labels that are checked, labels that are ignored."""
@@ -136,16 +138,16 @@ class CrossEntropyLoss(_ClassLoss):
         """Compute value, gradient and the weight of the mean in one go."""
         # The case of almost every training step, without the general one's detours.
         if (
-            self.weight is sample_weight is None
-            and self.ignore_index < 0
-            and self.reduction == "mean"
-            and not self.label_smoothing
-            and type(pred) is type(target) is np.ndarray
+            type(pred) is type(target) is np.ndarray
             and pred.ndim == 2
+            and target.ndim == 1
+            and 0 < len(pred) == len(target)
             and pred.dtype.char in "fd"
-            and target.dtype == np.intp
-            and target.shape == pred.shape[:1]
-            and pred.size
+            and target.dtype is _INTP
+            and self.reduction == "mean"
+            and self.weight is sample_weight is None
+            and self.ignore_index < 0
+            and self.label_smoothing == 0
         ):
             n = len(pred)
             values, grad = np.empty(n, pred.dtype), np.empty(pred.shape, pred.dtype)

@@ -210,33 +210,34 @@ def _other(name: str, array: Array, *args: Any, **kwargs: Any) -> Any:
     return globals()[name](array, *args, **kwargs)
 
 
-def _rows(array: Array) -> Array:
-    """Give an array the two axes that the elementwise loops were compiled for."""
-    return array if array.ndim == 2 else array.reshape(1, -1)
+def _rows(*arrays: Array) -> tuple[Array, ...]:
+    """Give arrays the two axes that the elementwise loops were compiled for."""
+    if not arrays[-1].flags.c_contiguous:  # is written to; it would be reshaped to a copy
+        return arrays
+    return tuple(array.reshape(1, -1) for array in arrays)
 
 
 def relu(x: Array, out: Array) -> Array:
-    if out.flags.c_contiguous:
-        try:
-            _relu(_rows(x), _rows(out))
-            return out
-        except TypeError:
-            pass
-    _other("relu", x, out)
+    try:
+        if out.ndim == 2:
+            _relu(x, out)
+        else:
+            _relu(*_rows(x, out))
+    except TypeError:
+        _other("relu", x, out)
     return out
 
 
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
-    if out.flags.c_contiguous:
-        try:
-            if out is grad:
-                _relu_grad_in_place(_rows(grad), _rows(y))
-            else:
-                _relu_grad(_rows(grad), _rows(y), _rows(out))
-            return out
-        except TypeError:
-            pass
-    _other("relu_grad", grad, y, out)
+    try:
+        if out.ndim != 2:
+            _relu_grad(*_rows(grad, y, out))
+        elif out is grad:
+            _relu_grad_in_place(grad, y)
+        else:
+            _relu_grad(grad, y, out)
+    except TypeError:
+        _other("relu_grad", grad, y, out)
     return out
 
 
@@ -255,13 +256,13 @@ def add_bias_relu(y: Array, bias: Array) -> None:
 
 
 def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array:
-    if out.flags.c_contiguous and noise.flags.c_contiguous:
-        try:
-            _dropout(_rows(x), _rows(noise), _rows(out), float(p), float(scale))
-            return out
-        except TypeError:
-            pass
-    _other("dropout", x, noise, p, scale, out)
+    try:
+        if out.ndim != 2 and noise.flags.c_contiguous:
+            _dropout(*_rows(x, noise, out), float(p), float(scale))
+        else:
+            _dropout(x, noise, out, float(p), float(scale))
+    except TypeError:
+        _other("dropout", x, noise, p, scale, out)
     return out
 
 
@@ -293,10 +294,7 @@ def sgd(
     v = data[:0] if velocity is None else velocity
     dampening = 0.0 if first else dampening
     try:
-        _sgd(
-            data, grad, v, float(lr), float(momentum), float(dampening), bool(nesterov),
-            float(weight_decay), bool(maximize),
-        )  # fmt: skip
+        _sgd(data, grad, v, lr, momentum, dampening, nesterov, weight_decay, maximize)
     except TypeError:
         _other(
             "sgd", data, grad, velocity, lr=lr, momentum=momentum, dampening=dampening,
@@ -319,15 +317,18 @@ def adam(
     maximize: bool,
     step: int,
 ) -> None:
-    options = (
-        float(lr), float(betas[0]), float(betas[1]), float(eps), float(weight_decay),
-        bool(decoupled), bool(maximize), int(step),
-    )  # fmt: skip
+    beta1, beta2 = betas
     try:
         if peak is None:
-            _adam(data, grad, mean, square, *options)
+            _adam(
+                data, grad, mean, square,
+                lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step,
+            )  # fmt: skip
         else:
-            _amsgrad(data, grad, mean, square, peak, *options)
+            _amsgrad(
+                data, grad, mean, square, peak,
+                lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step,
+            )  # fmt: skip
     except TypeError:
         _other(
             "adam", data, grad, mean, square, peak, lr=lr, betas=betas, eps=eps,

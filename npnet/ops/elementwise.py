@@ -20,6 +20,8 @@ from npnet.typing import Array
 _WORDS: dict[str, np.dtype[Any]] = {"f": np.dtype(np.uint32), "d": np.dtype(np.uint64)}
 BLOCK = 32768
 """Elements that one pass works on; smaller blocks pay for calls, larger ones leave the cache."""
+FEW = 2048
+"""Elements up to which the number of calls counts for more than what they do."""
 
 _flat: dict[tuple[float, str], Array] = {}
 _cut: dict[tuple[float, tuple[int, ...], str], Array] = {}
@@ -77,7 +79,9 @@ def _blocks(*arrays: Array) -> Iterable[tuple[Array, ...]]:
 
 @kernel
 def relu(x: Array, out: Array) -> Array:
-    """Write max(x, 0)."""
+    """Write max(x, 0); `out` may be `x`."""
+    if x.size <= BLOCK:
+        return np.maximum(x, constant(0.0, x.shape, x.dtype), out=out)
     for a, b in _blocks(x, out):
         np.maximum(a, zeros(a), out=b)
     return out
@@ -89,13 +93,18 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
     word = _WORDS.get(y.dtype.char)
     if word is None or not y.dtype == grad.dtype == out.dtype:
         out[...] = np.where(y <= 0, 0, grad)
-        return out
-    # y is 0, positive or NaN; -min(word, 1) has all bits set unless the word of y is 0. Faster
-    # than a boolean mask, and 0 * inf cannot arise.
-    for g, kept, bits in _blocks(grad.view(word), y.view(word), out.view(word)):
-        mask = np.minimum(kept, constant(1, kept.shape, word), out=np.empty_like(kept))
-        np.negative(mask, out=mask)
-        np.bitwise_and(mask, g, out=bits)
+    elif y.size <= FEW:  # fewer calls
+        if out is not grad:
+            out[...] = grad
+        zero = constant(0.0, y.shape, y.dtype)
+        np.putmask(out, np.less_equal(y, zero), zero)
+    else:
+        # y is 0, positive or NaN; -min(word, 1) has all bits set unless the word of y is 0.
+        # Faster than a boolean mask, and 0 * inf cannot arise.
+        for g, kept, bits in _blocks(grad.view(word), y.view(word), out.view(word)):
+            mask = np.minimum(kept, constant(1, kept.shape, word), out=np.empty_like(kept))
+            np.negative(mask, out=mask)
+            np.bitwise_and(mask, g, out=bits)
     return out
 
 
@@ -111,8 +120,7 @@ def add_bias(y: Array, bias: Array) -> None:
 def add_bias_relu(y: Array, bias: Array) -> None:
     """Write max(y + bias, 0) over y."""
     add_bias(y, bias)
-    for (block,) in _blocks(y):
-        np.maximum(block, zeros(block), out=block)
+    relu(y, y)
 
 
 @kernel

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from npnet.ops.choose import kernel
-from npnet.ops.elementwise import BLOCK
 from npnet.typing import Array
+
+BLOCK = 65536
+"""Elements that all passes of an update work on before the next ones."""
 
 
 def _blocks(*vectors: Array) -> Iterable[tuple[Array, ...]]:
@@ -79,8 +81,10 @@ def adam(
     """Do one step of Adam, see `npnet.optim.Adam` for the formula; `step` counts from 1."""
     beta1, beta2 = betas
     root = math.sqrt(1 - beta2**step)
-    rate = lr * root / (1 - beta1**step)
-    eps = eps * root
+    step_size = lr * root / (1 - beta1**step)
+    # Arrays of no axes, for NumPy is slow to convert a Python number.
+    numbers = np.array((beta1, 1 - beta1, beta2, 1 - beta2, eps * root, step_size), data.dtype)
+    b1, c1, b2, c2, eps_root, rate = (numbers[i, ...] for i in range(6))
     changed = maximize or (weight_decay and not decoupled)
     first_scratch = np.empty(min(BLOCK, data.size), data.dtype)
     second_scratch = np.empty_like(first_scratch) if changed else first_scratch
@@ -93,17 +97,16 @@ def adam(
         elif weight_decay:
             np.multiply(x, weight_decay, out=t)
             g = np.add(t, g, out=u)
-        m *= beta1
-        np.multiply(g, 1 - beta1, out=t)
-        m += t
-        v *= beta2
-        np.multiply(g, g, out=t)
-        t *= 1 - beta2
+        m *= b1
+        m += np.multiply(g, c1, t)
+        v *= b2
+        np.multiply(g, g, t)
+        t *= c2
         v += t
         for largest in rest:  # the peak, if there is one
             v = np.maximum(largest, v, out=largest)
-        np.sqrt(v, out=t)
-        t += eps
-        np.divide(m, t, out=t)
+        np.sqrt(v, t)
+        t += eps_root
+        np.divide(m, t, t)
         t *= rate
         x -= t

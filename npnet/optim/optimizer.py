@@ -151,21 +151,23 @@ class Optimizer(Sealed):
         TapeError
             If no parameter has one.
         """
-        groups = [(g, self.state_names(g.options), self.rate(g.options)) for g in self.groups]
-        due = [(group.options, group.advance(names, lr)) for group, names, lr in groups]
-        if not any(stretches for _, stretches in due):
+        rates = [self.rate(group.options) for group in self.groups]  # may raise; nothing moved yet
+        found = False
+        for group, lr in zip(self.groups, rates, strict=True):
+            for at in group.advance(self.state_names(group.options), lr):
+                self.update(at, group.options)
+                found = True
+        if not found:
             raise TapeError(
                 f"{type(self).__name__}.step found no gradient; call tape.backward(grad) first"
             )
-        for options, stretches in due:
-            for at in stretches:
-                self.update(at, options)
         self.step_count += 1
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
-        for p in self.parameters:
-            p.grad = None
+        for group in self.groups:
+            for p in group.store.parameters:
+                p._grad = None
 
     def state_dict(self) -> dict[str, Any]:
         """Copy options, step counts and state into plain dictionaries, laid out like PyTorch's.

@@ -68,13 +68,12 @@ class Group:
         store, steps = self.store, self.steps
         if not store.is_current():
             store = self.store = FlatStore.of(self.options["params"])
+            dtype = store.data.dtype
+            self.state = {name: v.astype(dtype, copy=False) for name, v in self.state.items()}
         for name in names:
-            vector = self.state.get(name)
-            if vector is None:
+            if name not in self.state:
                 self.state[name] = np.zeros_like(store.data)
-            elif vector.dtype != store.data.dtype:
-                self.state[name] = vector.astype(store.data.dtype)
-        has_grad = [p.grad is not None for p in self.options["params"]]
+        has_grad = [p._grad is not None for p in store.parameters]
         if False not in has_grad and steps.count(steps[0]) == len(steps):
             step = steps[0] + 1
             self.steps = [step] * len(steps)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.containers.fused import LinearReLU
+from npnet.containers.fused import LinearRun
 from npnet.errors import ShapeError
 
 
@@ -44,7 +44,7 @@ def test_it_computes_what_the_two_layers_compute(shape, dtype, bias, rng):
         npnet.Linear(4, 5, bias=bias, dtype=dtype), npnet.ReLU(),
         npnet.Linear(5, 3, bias=bias, dtype=dtype), npnet.ReLU(),
     )  # fmt: skip
-    assert [type(layer) for layer in chain._chain] == [LinearReLU, LinearReLU]
+    assert [type(layer) for layer in chain._chain] == [LinearRun]
     x = rng.normal(size=shape)
     grad = rng.normal(size=(*shape[:-1], 3)).astype(dtype)
     for one, two in zip(run(chain, x, grad), run(Apart(chain), x, grad), strict=True):
@@ -74,7 +74,7 @@ def test_changes_of_the_chain_count(rng):
     chain.b = npnet.Tanh()
     np.testing.assert_array_equal(chain(x), chain.c(np.tanh(chain.a(x))))
     chain.b = npnet.ReLU()
-    assert type(chain._chain[0]) is LinearReLU
+    assert type(chain._chain[0]) is LinearRun
     del chain.b
     np.testing.assert_array_equal(chain(x), chain.c(chain.a(x)))
     chain.append(npnet.ReLU())
@@ -101,6 +101,55 @@ def test_subclasses_run_as_they_are():
     plain = npnet.Sequential(chain[0], npnet.ReLU())
     x = np.ones((3, 2))
     np.testing.assert_array_equal(chain(x), 2 * plain(x))
+
+
+def test_a_subclass_finds_a_call_for_each_layer(rng):
+    class Backward(npnet.Sequential):
+        def backward(self, ctx, grad):
+            assert [type(call.layer).__name__ for call in ctx.calls] == ["Linear", "ReLU"]
+            for call in reversed(ctx.calls):
+                grad = call.backward(grad)
+            return grad
+
+    class Forward(npnet.Sequential):
+        def forward(self, ctx, x):
+            for layer in self:
+                x = ctx.call(layer, x)
+            return x
+
+    layers = npnet.Linear(4, 5), npnet.ReLU()
+    x, grad = rng.normal(size=(6, 4)), rng.normal(size=(6, 5))
+    expected = run(npnet.Sequential(*layers), x, grad)
+    for kind in (Backward, Forward):
+        for one, two in zip(run(kind(*layers), x, grad), expected, strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_a_gradient_of_a_wrong_shape_is_refused_by_the_last_linear_layer():
+    class Wrong(npnet.Layer):
+        def forward(self, ctx, x):
+            return x
+
+        def backward(self, ctx, grad):
+            return grad[:1]
+
+    chain = npnet.Sequential(npnet.Linear(4, 5), npnet.ReLU(), npnet.Linear(5, 3), Wrong())
+    _, tape = chain.record(np.ones((2, 4)))
+    with pytest.raises(
+        ShapeError, match=r"Linear.*expected gradient of shape \(2, 3\), got \(1, 3\)"
+    ):
+        tape.backward(np.ones((2, 3)))
+
+
+def test_layers_of_two_dtypes_compute_in_their_own(rng):
+    chain = npnet.Sequential(
+        npnet.Linear(4, 5), npnet.ReLU(),
+        npnet.Linear(5, 5, dtype=np.float64), npnet.ReLU(), npnet.Linear(5, 2),
+    )  # fmt: skip
+    x, grad = rng.normal(size=(6, 4)).astype(np.float32), rng.normal(size=(6, 2))
+    for one, two in zip(run(chain, x, grad), run(Apart(chain), x, grad), strict=True):
+        assert one.dtype == two.dtype
+        np.testing.assert_allclose(one, two, rtol=1e-6)
 
 
 def test_only_gradients_that_nobody_holds_are_written_to(rng):

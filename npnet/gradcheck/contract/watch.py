@@ -48,12 +48,6 @@ class Journal:
         if isinstance(array, np.ndarray):
             self._entries[id(array)] = _Entry(kind, label, array, array.copy())
 
-    def release(self, arrays: Sequence[Array]) -> None:
-        """Watch arrays no longer that a child made and gave away."""
-        for array in arrays:
-            if id(array) in self._entries and self._entries[id(array)].kind == "child":
-                del self._entries[id(array)]
-
     def verify(self, culprit: str) -> None:
         """Blame `culprit` for every array that changed since the last look."""
         for key, entry in list(self._entries.items()):
@@ -111,8 +105,6 @@ class WatchingContext(Context):
         for grad in grads:
             if id(grad) not in journal._entries:
                 journal.track("child", f"the upstream gradient of {self.parent}", grad)
-        if self.owns_grad:
-            journal.release(grads)
         result = super().backward(*grads, needs_input_grad=needs_input_grad)
         journal.verify(f"backward of {self.parent}")
         for grad in result if isinstance(result, tuple) else (result,):
