@@ -41,10 +41,12 @@ class LinearRun(Layer):
         """Compute the output; keep the input of each Linear layer, and a last ReLU's output."""
         shape = ctx.shape = x.shape
         kept = []
+        if len(shape) != 2 or shape[1] != self.steps[0][0].in_features:
+            x = self.steps[0][0].rows(x)
         for linear, rectify in self.steps:
             weight, bias = linear.weight.data, linear.bias
-            if x.ndim != 2 or x.shape[1] != linear.in_features or x.dtype != weight.dtype:
-                x = linear.rows(x)
+            if x.dtype is not weight.dtype:
+                x = x.astype(weight.dtype, copy=False)
             kept.append(x)
             x = x.dot(weight.T)
             if bias is None:
@@ -71,16 +73,19 @@ class LinearRun(Layer):
         ones = ops.constant(1.0, (len(grad),), grad.dtype)
         mine = False  # the first gradient is somebody else's
         for linear, rectified in reversed(self.steps):
+            weight, bias = linear.weight, linear.bias
             if rectified:
-                mine = mine and grad.dtype == y.dtype
+                mine = mine and grad.dtype is y.dtype
                 grad = ops.relu_grad(grad, y, grad if mine else np.empty_like(y))
             y = kept.pop()
-            linear.add_grads(ctx, grad, y, ones)
+            weight.add_product(grad.T, y)
+            if bias is not None:
+                bias.add_product(ones, grad)
             if not kept:
                 if not ctx.needs_input_grad:
                     return None
                 del y
-            grad, mine = grad.dot(linear.weight.data), True
+            grad, mine = grad.dot(weight.data), True
         return grad if len(shape) == 2 else grad.reshape(ctx.shape)
 
 
@@ -101,6 +106,8 @@ def fused(layers: Iterable[Layer]) -> list[Layer]:
     for layer in layers:
         run = chain[-1].steps if chain and type(chain[-1]) is LinearRun else ()
         if type(layer) is Linear:
+            if run and run[-1][0].out_features != layer.in_features:
+                run = ()  # the layer itself will say so
             chain[len(chain) - bool(run) :] = [LinearRun((*run, (layer, False)))]
         elif type(layer) is ReLU and run and not run[-1][1]:
             chain[-1] = LinearRun((*run[:-1], (run[-1][0], True)))

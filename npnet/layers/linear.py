@@ -95,17 +95,14 @@ class Linear(Layer):
         (rows,) = ctx.saved
         if len(ctx.shape) != 2:
             grad = grad.reshape(-1, self.out_features)
-        self.add_grads(ctx, grad, rows, ops.constant(1.0, (len(grad),), grad.dtype))
+        ctx.add_product(self.weight, grad.T, rows)
+        if self.bias is not None:
+            # A product with ones is the fastest sum over rows.
+            ctx.add_product(self.bias, ops.constant(1.0, (len(grad),), grad.dtype), grad)
         if not ctx.needs_input_grad:
             return None
         dx: Array = grad.dot(self.weight.data)
         return dx if len(ctx.shape) == 2 else dx.reshape(ctx.shape)
-
-    def add_grads(self, ctx: Context, grad: Array, rows: Array, ones: Array) -> None:
-        """Add the gradients with respect to W and b, given the output's and as many ones."""
-        ctx.add_product(self.weight, grad.T, rows)
-        if self.bias is not None:  # a product with ones is the fastest sum over rows
-            ctx.add_product(self.bias, ones, grad)
 
     def products(self, *shapes: tuple[int, ...]) -> list[tuple[int, int, int]]:
         """Return the one product of a forward pass."""
