@@ -116,7 +116,7 @@ class Layer(Members):
         ndarray or tuple of ndarray
         """
         try:
-            ctx = Context(self, recording=False, training=False)
+            ctx = Context(self, False, False)
             output = self.forward(ctx, *self._as_inputs(inputs))
             return output if type(output) is np.ndarray else as_output(output, self)
         except NpnetError as error:
@@ -144,7 +144,7 @@ class Layer(Members):
         try:
             arrays = self._as_inputs(inputs)
             generator = None if rng is None else as_generator(rng)
-            ctx = Context(self, recording=True, training=training, rng=generator)
+            ctx = Context(self, True, training, generator)
             output = self.forward(ctx, *arrays)
             if type(output) is not np.ndarray:
                 output = as_output(output, self)

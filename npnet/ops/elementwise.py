@@ -119,8 +119,9 @@ def add_bias(y: Array, bias: Array) -> None:
 @kernel
 def add_bias_relu(y: Array, bias: Array) -> None:
     """Write max(y + bias, 0) over y."""
-    add_bias(y, bias)
-    relu(y, y)
+    rows = y[0] if len(y) == 1 else y
+    rows += bias
+    relu(rows, rows)
 
 
 @kernel
