@@ -108,9 +108,7 @@ class Context:
         ndarray or tuple of ndarray
             Its output. In a recorded pass the call is appended to `calls`.
         """
-        child = self  # serves the children as well where nothing is kept
-        if self.recording:
-            child = Context(layer, True, self.training, self._rng)
+        child = Context(layer, self.recording, self.training, self._rng)
         output = layer.forward(child, *inputs)
         if output is None:
             raise ShapeError("forward returned None; it must return an array", layer)

@@ -160,7 +160,7 @@ class Layer(Members):
     def _as_inputs(self, inputs: tuple[ArrayLike, ...]) -> Sequence[Array]:
         dtype = self.dtype
         for x in inputs:
-            if type(x) is not np.ndarray or x.dtype is not dtype:
+            if type(x) is not np.ndarray or x.dtype != dtype:
                 return [as_input(x, dtype, self) for x in inputs]
         return inputs  # type: ignore[return-value]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,7 @@ _ROUNDS = 7
 _GAIN = 1.05  # by less the further threads are not worth having
 
 
-@contextmanager
-def limit_threads(count: int | None = None) -> Iterator[int]:
+def limit_threads(count: int | None = None) -> AbstractContextManager[int]:
     """Limit the threads of matrix products inside a ``with`` block, for the whole process.
 
     Parameters
@@ -31,10 +30,10 @@ def limit_threads(count: int | None = None) -> Iterator[int]:
         compute a product of medium size (128 x 784 by 784 x 256) faster at this moment, which
         takes some milliseconds to find out.
 
-    Yields
-    ------
-    int
-        The limit chosen.
+    Returns
+    -------
+    context manager
+        Gives the limit chosen.
 
     Raises
     ------
@@ -66,7 +65,11 @@ def limit_threads(count: int | None = None) -> Iterator[int]:
             "limit_threads needs threadpoolctl: pip install threadpoolctl; or set "
             "OPENBLAS_NUM_THREADS (or MKL_NUM_THREADS) before Python starts"
         ) from error
-    pools = ThreadpoolController().select(user_api="blas")
+    return _limited(ThreadpoolController().select(user_api="blas"), count)
+
+
+@contextmanager
+def _limited(pools: Any, count: int | None) -> Iterator[int]:
     chosen = _fastest(pools) if count is None else int(count)
     with pools.limit(limits=chosen):
         yield chosen

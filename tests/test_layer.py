@@ -459,3 +459,17 @@ def test_what_backward_returns_is_checked(returned, message):
     _, tape = Odd().record([1.0, 2.0])
     with pytest.raises(TapeError, match=message):
         tape.backward([1.0, 1.0], input_grad=True)
+
+
+def test_a_child_leaves_the_facts_of_its_parent_alone(rng):
+    class Flat(npnet.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = npnet.Sequential(npnet.Linear(4, 4), npnet.ReLU())
+
+        def forward(self, ctx, x):
+            ctx.shape = x.shape
+            return ctx.call(self.inner, x.reshape(-1, 4)).reshape(ctx.shape)
+
+    layer, x = Flat(), rng.normal(size=(2, 3, 4)).astype(np.float32)
+    np.testing.assert_array_equal(layer(x), layer.record(x)[0])

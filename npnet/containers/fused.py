@@ -45,7 +45,7 @@ class LinearRun(Layer):
             x = self.steps[0][0].rows(x)
         for linear, rectify in self.steps:
             weight, bias = linear.weight.data, linear.bias
-            if x.dtype is not weight.dtype:
+            if x.dtype != weight.dtype:
                 x = x.astype(weight.dtype, copy=False)
             kept.append(x)
             x = x.dot(weight.T)
@@ -75,7 +75,7 @@ class LinearRun(Layer):
         for linear, rectified in reversed(self.steps):
             weight, bias = linear.weight, linear.bias
             if rectified:
-                mine = mine and grad.dtype is y.dtype
+                mine = mine and grad.dtype == y.dtype
                 grad = ops.relu_grad(grad, y, grad if mine else np.empty_like(y))
             y = kept.pop()
             weight.add_product(grad.T, y)

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
+import numpy as np
+
 from npnet.containers.fused import LinearRun, fused
 from npnet.context import Context
 from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
+
+_ARRAYS = (np.ndarray, np.generic)
 
 
 class Sequential(Layer):
@@ -65,9 +69,10 @@ class Sequential(Layer):
         self._rebuild()
 
     def _rebuild(self) -> None:
-        # A subclass with a backward pass of its own finds a call for each layer.
-        inherits = type(self).backward is Sequential.backward
-        object.__setattr__(self, "_chain", fused(self) if inherits else list(self))
+        # A subclass with passes of its own finds a call for each layer.
+        cls = type(self)
+        own = (cls.forward, cls.backward) != (Sequential.forward, Sequential.backward)
+        object.__setattr__(self, "_chain", list(self) if own else fused(self))
 
     def append(self, layer: Layer) -> Self:
         """Add a layer at the end.
@@ -109,8 +114,10 @@ class Sequential(Layer):
         behind: Layer = self
         while len(calls) > stop:
             call = calls.pop()
-            if grad is None:
-                raise ShapeError("backward gave no gradient to the layer before it", behind)
+            is_array = isinstance(grad, _ARRAYS)
+            if not is_array:
+                text = f"backward gave {type(grad).__name__} to the layer before it, no gradient"
+                raise ShapeError(text, behind)
             behind = call.layer
             grad = call.backward(grad, needs_input_grad=wanted or len(calls) > stop)
         return grad if wanted else None

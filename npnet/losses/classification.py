@@ -15,7 +15,7 @@ from npnet.losses.weights import as_weight
 from npnet.ops import softmax as ops
 from npnet.typing import Array, ArrayLike, DtypeLike
 
-_INTP = np.dtype(np.intp)
+_INTP, _FLOAT32, _FLOAT64 = map(np.dtype, (np.intp, np.float32, np.float64))
 
 
 class _ClassLoss(Loss):
@@ -142,8 +142,8 @@ class CrossEntropyLoss(_ClassLoss):
             and pred.ndim == 2
             and target.ndim == 1
             and 0 < len(pred) == len(target)
-            and pred.dtype.char in "fd"
-            and target.dtype is _INTP
+            and (pred.dtype == _FLOAT32 or pred.dtype == _FLOAT64)
+            and target.dtype == _INTP
             and self.reduction == "mean"
             and self.weight is sample_weight is None
             and self.ignore_index < 0

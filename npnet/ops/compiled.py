@@ -7,6 +7,7 @@ over to it for arrays that it was not compiled for (not contiguous, or of anothe
 from __future__ import annotations
 
 import math
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,9 @@ _loops: list[Any] = []  # every compiled loop
 _samples: list[Callable[[Any], tuple[Any, ...]]] = []  # arguments to compile each for a dtype
 _numpy: dict[str, Callable[..., Any]] = {}  # the reference kernels, see `twins`
 _ready: set[str] = set()  # dtypes that all loops are compiled for
+_lock = threading.Lock()  # one thread compiles at a time
+_NOT_COMPILED = (TypeError, RuntimeError)
+"""What a loop raises for other arguments; the latter if another thread is about to compile it."""
 
 
 def _jit(sample: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], Any]:
@@ -51,14 +55,17 @@ def prepare(dtype: Any) -> None:
         None stands for float32; for others than float32 and float64 there are no loops.
     """
     dtype = np.dtype(dtype or np.float32)
-    if dtype.char in _ready or dtype.char not in "fd":
+    if dtype.char not in "fd":
         return
-    start = time.perf_counter()
-    for loop, sample in zip(_loops, _samples, strict=True):
-        loop.disable_compile(False)
-        loop(*sample(dtype.type))
-        loop.disable_compile()  # other arrays raise, and NumPy takes them
-    _ready.add(dtype.char)
+    with _lock:
+        if dtype.char in _ready:
+            return
+        start = time.perf_counter()
+        for loop, sample in zip(_loops, _samples, strict=True):
+            loop.disable_compile(False)
+            loop(*sample(dtype.type))
+            loop.disable_compile()  # other arrays raise, and NumPy takes them
+        _ready.add(dtype.char)
     seconds = time.perf_counter() - start
     if seconds > 0.5:
         say_once(f"prepared {len(_loops)} compiled kernels for {dtype} in {seconds:.1f} s")
@@ -66,49 +73,67 @@ def prepare(dtype: Any) -> None:
 
 @_jit(lambda t: (*np.ones((2, 1, 2), t),))
 def _relu(x, out):  # type: ignore[no-untyped-def]
+    if x.shape != out.shape:
+        return False
     x, out = x.ravel(), out.ravel()
     for i in range(x.size):
         out[i] = x[i] if x[i] > 0 or x[i] != x[i] else 0
+    return True
 
 
 @_jit(lambda t: (*np.ones((3, 1, 2), t),))
 def _relu_grad(grad, y, out):  # type: ignore[no-untyped-def]
+    if grad.shape != y.shape or y.shape != out.shape:
+        return False
     grad, y, out = grad.ravel(), y.ravel(), out.ravel()
     for i in range(y.size):
         out[i] = 0 if y[i] <= 0 else grad[i]
+    return True
 
 
 @_jit(lambda t: (*np.ones((2, 1, 2), t),))
 def _relu_grad_in_place(grad, y):  # type: ignore[no-untyped-def]
     # A loop over overlapping arguments is not vectorised, so this one has no third.
+    if grad.shape != y.shape:
+        return False
     grad, y = grad.ravel(), y.ravel()
     for i in range(y.size):
         grad[i] = 0 if y[i] <= 0 else grad[i]
+    return True
 
 
 @_jit(lambda t: (np.ones((1, 2), t), np.ones(2, t)))
 def _add_bias(y, bias):  # type: ignore[no-untyped-def]
+    if bias.size != y.shape[1]:
+        return False
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             y[i, j] += bias[j]
+    return True
 
 
 @_jit(lambda t: (np.ones((1, 2), t), np.ones(2, t)))
 def _add_bias_relu(y, bias):  # type: ignore[no-untyped-def]
+    if bias.size != y.shape[1]:
+        return False
     for i in range(y.shape[0]):
         for j in range(y.shape[1]):
             z = y[i, j] + bias[j]
             y[i, j] = z if z > 0 or z != z else 0
+    return True
 
 
 @_jit(lambda t: (*np.ones((3, 1, 2), t), 0.5, 2.0))
 def _dropout(x, noise, out, p, scale):  # type: ignore[no-untyped-def]
+    if x.shape != noise.shape or x.shape != out.shape:
+        return False
     t = x.dtype.type
     p, scale = t(p), t(scale)
     x, noise, out = x.ravel(), noise.ravel(), out.ravel()
     for i in range(x.size):
         noise[i] = scale if noise[i] >= p else 0
         out[i] = x[i] * noise[i]
+    return True
 
 
 @_jit(lambda t: (np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t)))
@@ -219,51 +244,52 @@ def _rows(*arrays: Array) -> tuple[Array, ...]:
 
 def relu(x: Array, out: Array) -> Array:
     try:
-        if out.ndim == 2:
-            _relu(x, out)
-        else:
-            _relu(*_rows(x, out))
-    except TypeError:
-        _other("relu", x, out)
-    return out
+        done = _relu(x, out) if out.ndim == 2 else _relu(*_rows(x, out))
+    except _NOT_COMPILED:
+        done = False
+    return out if done else _other("relu", x, out)
 
 
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
     try:
         if out.ndim != 2:
-            _relu_grad(*_rows(grad, y, out))
+            done = grad.shape == y.shape and _relu_grad(*_rows(grad, y, out))
         elif out is grad:
-            _relu_grad_in_place(grad, y)
+            done = _relu_grad_in_place(grad, y)
         else:
-            _relu_grad(grad, y, out)
-    except TypeError:
-        _other("relu_grad", grad, y, out)
-    return out
+            done = _relu_grad(grad, y, out)
+    except _NOT_COMPILED:
+        done = False
+    return out if done else _other("relu_grad", grad, y, out)
 
 
 def add_bias(y: Array, bias: Array) -> None:
     try:
-        _add_bias(y, bias)
-    except TypeError:
+        done = _add_bias(y, bias)
+    except _NOT_COMPILED:
+        done = False
+    if not done:
         _other("add_bias", y, bias)
 
 
 def add_bias_relu(y: Array, bias: Array) -> None:
     try:
-        _add_bias_relu(y, bias)
-    except TypeError:
+        done = _add_bias_relu(y, bias)
+    except _NOT_COMPILED:
+        done = False
+    if not done:
         _other("add_bias_relu", y, bias)
 
 
 def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array:
     try:
         if out.ndim != 2 and noise.flags.c_contiguous:
-            _dropout(*_rows(x, noise, out), float(p), float(scale))
+            done = _dropout(*_rows(x, noise, out), p, scale)
         else:
-            _dropout(x, noise, out, float(p), float(scale))
-    except TypeError:
-        _other("dropout", x, noise, p, scale, out)
-    return out
+            done = _dropout(x, noise, out, p, scale)
+    except _NOT_COMPILED:
+        done = False
+    return out if done else _other("dropout", x, noise, p, scale, out)
 
 
 def cross_entropy(
@@ -273,8 +299,8 @@ def cross_entropy(
         if not _below_peak(x, labels, values, grad):
             return False, 0.0
         np.exp(grad, out=grad)  # NumPy's is vectorised, Numba's is not
-        return True, _normalize(labels, values, grad, float(scale))
-    except TypeError:
+        return True, _normalize(labels, values, grad, scale)
+    except _NOT_COMPILED:
         return _other("cross_entropy", x, labels, values, grad, scale)  # type: ignore[no-any-return]
 
 
@@ -295,7 +321,7 @@ def sgd(
     dampening = 0.0 if first else dampening
     try:
         _sgd(data, grad, v, lr, momentum, dampening, nesterov, weight_decay, maximize)
-    except TypeError:
+    except _NOT_COMPILED:
         _other(
             "sgd", data, grad, velocity, lr=lr, momentum=momentum, dampening=dampening,
             nesterov=nesterov, weight_decay=weight_decay, maximize=maximize, first=first,
@@ -329,7 +355,7 @@ def adam(
                 data, grad, mean, square, peak,
                 lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step,
             )  # fmt: skip
-    except TypeError:
+    except _NOT_COMPILED:
         _other(
             "adam", data, grad, mean, square, peak, lr=lr, betas=betas, eps=eps,
             weight_decay=weight_decay, decoupled=decoupled, maximize=maximize, step=step,

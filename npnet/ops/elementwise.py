@@ -48,7 +48,7 @@ def constant(value: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Arra
     size = math.prod(shape)
     flat = _flat.get((value, dtype.char))
     if flat is None or flat.size < size:
-        flat = np.full(max(size, 1024), value, dtype)
+        flat = np.full(max(size, 1024), value, dtype.newbyteorder("="))
         flat.flags.writeable = False
         _flat[value, dtype.char] = flat
         _cut.clear()  # views of a vector that is now too short

@@ -79,7 +79,7 @@ def adam(
     step: int,
 ) -> None:
     """Do one step of Adam, see `npnet.optim.Adam` for the formula; `step` counts from 1."""
-    beta1, beta2 = betas
+    beta1, beta2, eps, weight_decay = map(float, (*betas, eps, weight_decay))
     root = math.sqrt(1 - beta2**step)
     step_size = lr * root / (1 - beta1**step)
     # Arrays of no axes, for NumPy is slow to convert a Python number.

@@ -96,7 +96,7 @@ class Adam(Optimizer):
             at.grad,
             at.state["exp_avg"],
             at.state["exp_avg_sq"],
-            at.state.get("max_exp_avg_sq"),
+            at.state["max_exp_avg_sq"] if options["amsgrad"] else None,
             lr=at.lr,
             betas=options["betas"],
             eps=options["eps"],

@@ -151,10 +151,12 @@ class Optimizer(Sealed):
         TapeError
             If no parameter has one.
         """
-        rates = [self.rate(group.options) for group in self.groups]  # may raise; nothing moved yet
-        found = False
+        rates = [self.rate(group.options) for group in self.groups]
+        for group in self.groups:
+            group.prepare(self.state_names(group.options))
+        found = False  # what can raise was above: all groups move or none
         for group, lr in zip(self.groups, rates, strict=True):
-            for at in group.advance(self.state_names(group.options), lr):
+            for at in group.advance(lr):
                 self.update(at, group.options)
                 found = True
         if not found:

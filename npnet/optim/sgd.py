@@ -86,6 +86,6 @@ class SGD(Optimizer):
 
     def update(self, at: Stretch, options: Mapping[str, Any]) -> None:
         """Do one step."""
-        velocity = at.state.get("momentum_buffer")
+        velocity = at.state["momentum_buffer"] if options["momentum"] else None
         hyper = {k: v for k, v in options.items() if k not in ("params", "lr")}
         update.sgd(at.data, at.grad, velocity, lr=at.lr, first=at.step == 1, **hyper)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -50,13 +51,27 @@ class Group:
         self.steps = [0] * len(options["params"])
         self.state: dict[str, Array] = {}
 
-    def advance(self, names: Sequence[str], lr: float) -> list[Stretch]:
-        """Count a step for every parameter with a gradient; return the stretches they form.
+    def prepare(self, names: Sequence[str]) -> None:
+        """Gather the parameters if they were moved; make the state vectors that are missing.
 
         Parameters
         ----------
         names : sequence of str
-            Of the state vectors wanted; made when first needed, in the parameters' dtype.
+            Of the state vectors wanted, in the parameters' dtype.
+        """
+        if not self.store.is_current():
+            self.store = FlatStore.of(self.options["params"])
+            dtype = self.store.data.dtype
+            self.state = {name: v.astype(dtype, copy=False) for name, v in self.state.items()}
+        for name in names:
+            if name not in self.state:
+                self.state[name] = np.zeros_like(self.store.data)
+
+    def advance(self, lr: float) -> list[Stretch]:
+        """Count a step for every parameter with a gradient; return the stretches they form.
+
+        Parameters
+        ----------
         lr : float
             The rate.
 
@@ -66,13 +81,6 @@ class Group:
             One, unless some parameters lack a gradient or missed earlier steps.
         """
         store, steps = self.store, self.steps
-        if not store.is_current():
-            store = self.store = FlatStore.of(self.options["params"])
-            dtype = store.data.dtype
-            self.state = {name: v.astype(dtype, copy=False) for name, v in self.state.items()}
-        for name in names:
-            if name not in self.state:
-                self.state[name] = np.zeros_like(store.data)
         has_grad = [p._grad is not None for p in store.parameters]
         if False not in has_grad and steps.count(steps[0]) == len(steps):
             step = steps[0] + 1
@@ -108,7 +116,8 @@ def read_state(groups: Sequence[Group], rates: Sequence[float]) -> dict[str, Any
                 vectors = group.state.items()
                 arrays = {name: v[place].reshape(p.shape).copy() for name, v in vectors}
                 state[k] = {"step": step, **arrays}
-        saved.append({**group.options, "lr": rate, "params": numbers})
+        options = {k: v for k, v in group.options.items() if k not in ("params", "lr")}
+        saved.append({**copy.deepcopy(options), "lr": rate, "params": numbers})
     return {"state": state, "param_groups": saved}
 
 
@@ -126,7 +135,8 @@ def load_state(
         keep = {"params": group.options["params"]}
         if callable(group.options["lr"]):
             keep["lr"] = group.options["lr"]
-        group.options.update({**saved, **keep})
+        group.options.update({**copy.deepcopy(dict(saved)), **keep})
+        group.prepare(())
         entries = [state_dict["state"].get(k, {}) for k in saved["params"]]
         group.steps = [int(entry.get("step", 0)) for entry in entries]
         group.state = {key: np.zeros_like(group.store.data) for key in names}

@@ -117,6 +117,16 @@ def test_a_subclass_finds_a_call_for_each_layer(rng):
                 x = ctx.call(layer, x)
             return x
 
+    class Twice(npnet.Sequential):
+        def forward(self, ctx, x):
+            return super().forward(ctx, super().forward(ctx, x))
+
+    half = npnet.Linear(4, 4), npnet.ReLU()
+    square = rng.normal(size=(6, 4))
+    expected = run(npnet.Sequential(*half, *half), square, square)
+    for one, two in zip(run(Twice(*half), square, square), expected, strict=True):
+        np.testing.assert_array_equal(one, two)
+
     layers = npnet.Linear(4, 5), npnet.ReLU()
     x, grad = rng.normal(size=(6, 4)), rng.normal(size=(6, 5))
     expected = run(npnet.Sequential(*layers), x, grad)

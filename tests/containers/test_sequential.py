@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.errors import ArgumentError
+from npnet.errors import ArgumentError, ShapeError
 
 
 def chain():
@@ -117,3 +117,16 @@ def test_a_graph_of_nested_chains(rng):
     weight.data -= 2 * step
     low = (model(x) * upstream).sum()
     assert (high - low) / 2 == pytest.approx((weight.grad * step).sum(), rel=1e-6)
+
+
+def test_a_child_that_returns_no_gradient_is_named():
+    class Lost(npnet.Layer):
+        def forward(self, ctx, x):
+            return x * 1
+
+        def backward(self, ctx, grad):
+            return 1.0
+
+    _, tape = npnet.Sequential(npnet.Linear(2, 3), Lost()).record(np.ones((1, 2)))
+    with pytest.raises(ShapeError, match="Lost.*backward gave float"):
+        tape.backward(np.ones((1, 3)))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.ops import choose, update
+from npnet.ops import choose, elementwise, update
 
 try:
     import numba  # noqa: F401
@@ -286,3 +286,47 @@ print(npnet.ReLU()([1.0]).tolist(), npnet.ops.active())
 def test_unknown_implementation():
     with pytest.raises(npnet.errors.ArgumentError, match="'fortran'"):
         npnet.ops.use("fortran")
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS, indirect=True)
+def test_arrays_that_do_not_fit_are_never_read_beyond_their_end(implementation, rng):
+    y = rng.normal(size=(4, 6)).astype(np.float32)
+    before = y.copy()
+    for kernel in (elementwise.add_bias, elementwise.add_bias_relu):
+        with pytest.raises(ValueError, match="broadcast"):
+            kernel(y, np.ones(2, np.float32))
+    np.testing.assert_array_equal(y, before)
+    elementwise.add_bias(y, np.ones(1, np.float32))
+    np.testing.assert_array_equal(y, before + 1)
+    for shape in ((4, 6), (4, 3, 2)):
+        kept = np.ones(shape, np.float32)
+        with pytest.raises(ValueError, match="broadcast"):
+            short = np.ones((2, *shape[1:]), np.float32)
+            elementwise.relu_grad(short, kept, np.empty_like(kept))
+
+
+_RACE = """
+import threading, numpy as np, npnet
+barrier = threading.Barrier(4)
+results = {}
+def work(k, dtype):
+    model = npnet.Sequential(npnet.Linear(3, 3, dtype=dtype), npnet.ReLU(), npnet.Tanh())
+    barrier.wait()
+    results[k] = model(np.ones((2, 3)))
+dtypes = (np.float32, np.float64) * 2
+threads = [threading.Thread(target=work, args=each) for each in enumerate(dtypes)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(len(results), npnet.ops.active())
+"""
+
+
+@needs_numba
+def test_threads_may_need_the_kernels_at_once():
+    environment = {**os.environ, "NPNET_OPS": "numba"}
+    done = subprocess.run(
+        [sys.executable, "-c", _RACE], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split() == ["4", "numba"]
+    assert "cannot" not in done.stderr
+    assert "Traceback" not in done.stderr

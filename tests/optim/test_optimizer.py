@@ -232,7 +232,7 @@ def test_a_loaded_state_keeps_the_schedule():
     assert other.lr == 0.5
 
 
-@given(st.integers(0, 70_000), st.booleans(), st.booleans())
+@given(st.integers(0, 3 * update.BLOCK), st.booleans(), st.booleans())
 def test_blocks_do_not_show(size, amsgrad, maximize):
     # The same numbers laid out in one vector and in two halves.
     rng = np.random.default_rng(size)
@@ -264,3 +264,69 @@ def test_clip_of_extreme_gradients():
     with pytest.raises(ArgumentError, match="max_norm"):
         npnet.optim.clip_grad_norm([p], -1.0)
     assert npnet.optim.clip_grad_norm(params(2), 1.0) == 0.0
+
+
+def test_a_state_loaded_after_a_conversion_keeps_its_precision():
+    (p,) = params(3)
+    optimizer = npnet.optim.Adam([p])
+    p.astype(np.float64)
+    state = optimizer.state_dict()
+    state["state"] = {0: {"step": 1, "exp_avg": np.full(3, 0.1), "exp_avg_sq": np.full(3, 0.3)}}
+    optimizer.load_state_dict(state)
+    assert optimizer.state_dict()["state"][0]["exp_avg"].tolist() == [0.1, 0.1, 0.1]
+
+
+def test_a_state_dict_shares_nothing():
+    optimizer = npnet.optim.Adam(params(3), betas=[0.9, 0.99])
+    state = optimizer.state_dict()
+    state["param_groups"][0]["betas"][0] = 0.5
+    assert optimizer.param_groups[0]["betas"] == [0.9, 0.99]
+    optimizer.load_state_dict(state)
+    state["param_groups"][0]["betas"][0] = 0.1
+    assert optimizer.param_groups[0]["betas"] == [0.5, 0.99]
+
+
+def test_all_groups_move_or_none():
+    p, q, r = params(2, 2, 2)
+    optimizer = npnet.optim.SGD([{"params": [p]}, {"params": [q, r]}], lr=0.1)
+    r.astype(np.float32)  # no longer fits beside q
+    for each in (p, q, r):
+        each.grad = np.ones(2)
+    with pytest.raises(DtypeError, match="one dtype"):
+        optimizer.step()
+    assert p.data.tolist() == [1, 1]
+
+
+def test_a_copy_trains_apart():
+    model = npnet.Sequential(npnet.Linear(3, 4), npnet.ReLU(), npnet.Linear(4, 2))
+    optimizer = npnet.optim.Adam(model.parameters())
+
+    def train(model, optimizer):
+        y, tape = model.record(np.ones((5, 3)))
+        tape.backward(np.ones_like(y))
+        optimizer.step()
+        optimizer.zero_grad()
+
+    train(model, optimizer)
+    twin, its_optimizer = copy.deepcopy((model, optimizer))
+    before = model.state_dict()
+    train(twin, its_optimizer)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+    train(model, optimizer)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, twin.state_dict()[name])
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32, np.longdouble, int])
+def test_options_of_other_types_count_as_they_are(kind):
+    values = {"eps": kind(1), "weight_decay": kind(1), "betas": (kind(0), kind(0))}
+    results = []
+    for options in (values, {k: np.float64(v) for k, v in values.items() if k != "betas"}):
+        p = npnet.Parameter(np.linspace(-1, 1, 5))
+        optimizer = npnet.optim.Adam([p], **{"betas": (0.0, 0.0), **options})
+        for _ in range(3):
+            p.grad = np.linspace(2, 3, 5)
+            optimizer.step()
+        results.append(p.data.copy())
+    np.testing.assert_allclose(*results, rtol=1e-15)

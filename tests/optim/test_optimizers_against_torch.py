@@ -93,3 +93,27 @@ def test_clip_grad_norm(norm_type, max_norm, rng):
         assert norm == pytest.approx(float(expected), rel=1e-12)
         for p, t in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(p.grad, t.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("Adam", {"amsgrad": True}, {"amsgrad": False}),
+        ("SGD", {"momentum": 0.9, "dampening": 0.5}, {"momentum": 0.0}),
+        ("SGD", {"momentum": 0.9}, {"weight_decay": 0.1}),
+    ],
+)
+def test_options_switched_in_between(name, before, after, rng):
+    start = rng.normal(size=5)
+    p, t = npnet.Parameter(start), torch.nn.Parameter(torch.tensor(start))
+    mine = getattr(npnet.optim, name)([p], lr=0.1, **before)
+    reference = getattr(torch.optim, name)([t], lr=0.1, **before)
+    for step in range(8):
+        if step == 4:
+            mine.param_groups[0].update(after)
+            reference.param_groups[0].update(after)
+        g = rng.normal(size=5) / (1 + step)
+        p.grad, t.grad = g, torch.tensor(g)
+        mine.step()
+        reference.step()
+    np.testing.assert_allclose(p.data, t.detach().numpy(), rtol=1e-12)
