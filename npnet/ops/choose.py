@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import numpy as np
+
 from npnet.errors import ArgumentError
 from npnet.ops.tell import say_once
 
@@ -20,6 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 reference: dict[str, Callable[..., Any]] = {}
 """The NumPy kernels by name."""
 
+_NAMES = ("numpy", "numba", "auto")
 _active: str | None = None  # chosen when the first kernel is called, or by `use`
 
 
@@ -42,7 +45,7 @@ def kernel(function: F) -> F:
 
     def choose_first(*args: Any, **kwargs: Any) -> Any:
         if _active is None:
-            use(os.environ.get("NPNET_OPS", "auto"))
+            _use_default(args[0].dtype)
         return getattr(module, name)(*args, **kwargs)
 
     choose_first.__doc__ = function.__doc__
@@ -73,20 +76,37 @@ def use(name: str) -> None:
     'numpy'
     >>> npnet.ops.use("auto")
     """
-    global _active
-    if name not in ("numpy", "numba", "auto"):
+    if name not in _NAMES:
         raise ArgumentError(f"npnet.ops has 'numpy', 'numba' and 'auto', not {name!r}")
+    _use(name, np.dtype(np.float32))
+
+
+def _use_default(dtype: np.dtype[Any]) -> None:
+    """Make the choice of the environment, or npnet's own."""
+    name = os.environ.get("NPNET_OPS") or "auto"
+    if name not in _NAMES:
+        raise ArgumentError(
+            f"the environment variable NPNET_OPS is {name!r}; it may be 'numpy', 'numba' or 'auto'"
+        )
+    _use(name, dtype)
+
+
+def _use(name: str, dtype: np.dtype[Any]) -> None:
+    """Bind the kernels; compile them for a dtype if they are Numba's."""
+    global _active
     chosen, twins = "numpy", {}
     if name != "numpy":
         try:
             from npnet.ops import compiled
 
-            chosen, twins = "numba", compiled.twins(reference)
+            chosen, twins = "numba", compiled.twins(reference, dtype)
         except Exception as error:  # whatever is wrong with Numba, NumPy works
-            if name == "numba" or not isinstance(error, ModuleNotFoundError):
+            missing = isinstance(error, ModuleNotFoundError) and error.name == "numba"
+            hint = '; pip install "npnet-framework[fast]" installs Numba' if missing else ""
+            if name == "numba" or not missing:
                 say_once(
                     f"Numba cannot be used ({type(error).__name__}: {error}), NumPy computes "
-                    'instead; pip install "npnet-framework[fast]" installs Numba'
+                    f"instead{hint}"
                 )
     for kernel_name, function in reference.items():
         module = sys.modules[function.__module__]
@@ -103,7 +123,7 @@ def active() -> str:
         ``"numpy"`` or ``"numba"``.
     """
     if _active is None:
-        use(os.environ.get("NPNET_OPS", "auto"))
+        _use_default(np.dtype(np.float32))
     return _active or "numpy"
 
 
@@ -115,7 +135,9 @@ def prepare(dtype: Any) -> None:
     dtype : dtype or None
         None stands for float32.
     """
-    if active() == "numba":
+    if _active is None:
+        _use_default(np.dtype(dtype or np.float32))
+    if _active == "numba":
         from npnet.ops import compiled
 
         compiled.prepare(dtype)

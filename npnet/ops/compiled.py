@@ -18,30 +18,29 @@ import numpy as np
 from npnet.ops.tell import say_once
 from npnet.typing import Array
 
-_loops: list[Any] = []  # every compiled loop
-_samples: list[Callable[[Any], tuple[Any, ...]]] = []  # arguments to compile each for a dtype
-_numpy: dict[str, Callable[..., Any]] = {}  # the reference kernels, see `twins`
-_ready: set[str] = set()  # dtypes that all loops are compiled for
-_lock = threading.Lock()  # one thread compiles at a time
+# Without checks that would keep the loops from being vectorised.
+_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 _NOT_COMPILED = (TypeError, RuntimeError)
 """What a loop raises for other arguments; the latter if another thread is about to compile it."""
+
+_samples: dict[str, Callable[[Any], tuple[Any, ...]]] = {}  # arguments to compile each loop for
+_numpy: dict[str, Callable[..., Any]] = {}  # the reference kernels, see `twins`
+_ready: set[str] = set()  # dtypes that all loops are compiled for
+_refused: set[str] = set()  # those that they cannot be compiled for
+_lock = threading.Lock()  # one thread compiles at a time
 
 
 def _jit(sample: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], Any]:
     """Compile a loop, when it is needed, for the types of ``sample(dtype)``."""
-    # Without checks that would keep the loop from being vectorised.
     njit: Any = numba.njit
-    options = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
     def decorate(function: Any) -> Any:
+        _samples[function.__name__] = sample
         try:
-            loop = njit(cache=True, **options)(function)
+            return njit(cache=True, **_OPTIONS)(function)
         except RuntimeError:  # there is no folder that it may write to
             say_once("Numba finds no folder for compiled kernels; set NUMBA_CACHE_DIR to one")
-            loop = njit(**options)(function)
-        _loops.append(loop)
-        _samples.append(sample)
-        return loop
+            return njit(**_OPTIONS)(function)
 
     return decorate
 
@@ -55,20 +54,48 @@ def prepare(dtype: Any) -> None:
         None stands for float32; for others than float32 and float64 there are no loops.
     """
     dtype = np.dtype(dtype or np.float32)
+    try:
+        _prepare(dtype)
+    except Exception as error:  # whatever is wrong, NumPy works
+        _refused.add(dtype.char)
+        say_once(
+            f"Numba cannot be used for {dtype} ({type(error).__name__}: {error}), "
+            "NumPy computes instead"
+        )
+
+
+def _prepare(dtype: np.dtype[Any]) -> None:
     if dtype.char not in "fd":
         return
     with _lock:
         if dtype.char in _ready:
             return
         start = time.perf_counter()
-        for loop, sample in zip(_loops, _samples, strict=True):
-            loop.disable_compile(False)
-            loop(*sample(dtype.type))
-            loop.disable_compile()  # other arrays raise, and NumPy takes them
+        for name in _samples:
+            _compile(name, dtype.char)
         _ready.add(dtype.char)
-    seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start
     if seconds > 0.5:
-        say_once(f"prepared {len(_loops)} compiled kernels for {dtype} in {seconds:.1f} s")
+        say_once(f"prepared {len(_samples)} compiled kernels for {dtype} in {seconds:.1f} s")
+
+
+def _compile(name: str, char: str) -> None:
+    """Compile one loop for a dtype, without the cache if that is corrupt or the disk is full."""
+    loop, sample = globals()[name], _samples[name]
+    loop.disable_compile(False)
+    try:
+        loop(*sample(np.dtype(char).type))
+    except Exception as error:
+        folder = loop.stats.cache_path
+        loop = numba.njit(**_OPTIONS)(loop.py_func)  # type: ignore[call-overload]
+        for each in (*_ready, char):
+            loop(*sample(np.dtype(each).type))
+        globals()[name] = loop
+        say_once(
+            f"compiled kernels cannot be read from or written to {folder} "
+            f"({type(error).__name__}: {error}), so they are compiled each time; empty the folder"
+        )
+    loop.disable_compile()  # other arrays raise, and NumPy takes them
 
 
 @_jit(lambda t: (*np.ones((2, 1, 2), t),))
@@ -229,10 +256,12 @@ def _amsgrad(x, g, m, v, peak, lr, beta1, beta2, eps, weight_decay, decoupled, m
 
 def _other(name: str, array: Array, *args: Any, **kwargs: Any) -> Any:
     """Go on where a loop was not compiled for its arguments: compile it, or let NumPy do it."""
-    if array.dtype.char not in "fd" or array.dtype.char in _ready:
-        return _numpy[name](array, *args, **kwargs)
-    prepare(array.dtype)
-    return globals()[name](array, *args, **kwargs)
+    char = array.dtype.char
+    if char in "fd" and char not in _ready and char not in _refused:
+        prepare(array.dtype)
+        if char in _ready:
+            return globals()[name](array, *args, **kwargs)
+    return _numpy[name](array, *args, **kwargs)
 
 
 def _rows(*arrays: Array) -> tuple[Array, ...]:
@@ -362,18 +391,22 @@ def adam(
         )  # fmt: skip
 
 
-def twins(reference: dict[str, Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
-    """Return the compiled kernels by name, ready for float32.
+def twins(
+    reference: dict[str, Callable[..., Any]], dtype: np.dtype[Any]
+) -> dict[str, Callable[..., Any]]:
+    """Return the compiled kernels by name.
 
     Parameters
     ----------
     reference : dict of str to callable
         The NumPy kernels, which take what the loops were not compiled for.
+    dtype : dtype
+        What to compile them for now.
 
     Returns
     -------
     dict of str to callable
     """
     _numpy.update(reference)
-    prepare(np.float32)
+    _prepare(dtype)
     return {name: globals()[name] for name in reference}

@@ -35,7 +35,10 @@ def both(name, make, rtol, atol=0.0):
     from npnet.ops import compiled
 
     outcomes = []
-    for function in (choose.reference[name], compiled.twins(choose.reference)[name]):
+    for function in (
+        choose.reference[name],
+        compiled.twins(choose.reference, np.dtype(np.float32))[name],
+    ):
         args, kwargs = make()
         result = function(*args, **kwargs)
         arrays = [a for a in args if isinstance(a, np.ndarray)]
@@ -251,8 +254,9 @@ print(npnet.ops.active())
 @pytest.mark.parametrize(
     ("name", "error", "told"),
     [
-        ("auto", "ModuleNotFoundError('numba')", 0),
-        ("numba", "ModuleNotFoundError('numba')", 1),
+        ("auto", "ModuleNotFoundError('numba', name='numba')", 0),
+        ("numba", "ModuleNotFoundError('numba', name='numba')", 1),
+        ("auto", "ModuleNotFoundError('llvmlite', name='llvmlite')", 1),
         ("auto", "OSError('libLLVM is broken')", 1),
     ],
 )
@@ -265,8 +269,10 @@ def test_without_a_working_numba_numpy_computes_and_npnet_says_so_once(name, err
 def test_the_environment_chooses():
     code = "import npnet; print(npnet.ops.active())"
     assert run(code, NPNET_OPS="numpy")[0] == ["numpy"]
-    with pytest.raises(subprocess.CalledProcessError):
+    assert run(code, NPNET_OPS="")[0] == run(code, NPNET_OPS="auto")[0]
+    with pytest.raises(subprocess.CalledProcessError) as caught:
         run(code, NPNET_OPS="fortran")
+    assert "NPNET_OPS is 'fortran'" in caught.value.stderr
 
 
 @needs_numba
@@ -330,3 +336,37 @@ def test_threads_may_need_the_kernels_at_once():
     assert done.stdout.split() == ["4", "numba"]
     assert "cannot" not in done.stderr
     assert "Traceback" not in done.stderr
+
+
+_FLOAT64 = """
+import numpy as np, npnet
+print(npnet.ReLU()(np.ones(2)).tolist())
+print(npnet.Linear(2, 2, dtype=np.float64)(np.ones((1, 2))).dtype, npnet.ops.active())
+"""
+
+
+@needs_numba
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+def test_a_corrupt_cache_is_passed_over_and_told(suffix, tmp_path):
+    folder = {"NUMBA_CACHE_DIR": str(tmp_path), "NPNET_OPS": "numba"}
+    expected, err = run(_FLOAT64, **folder)
+    assert expected == ["[1.0,", "1.0]", "float64", "numba"]
+    assert "cannot" not in err
+    for path in tmp_path.rglob("*" + suffix):
+        path.write_bytes(path.read_bytes()[:10])
+    out, err = run(_FLOAT64, **folder)
+    assert out == expected
+    assert err.count("cannot be read from or written to") == 1
+    assert str(tmp_path) in err
+
+
+@needs_numba
+def test_only_the_dtype_that_computes_is_compiled():
+    code = """
+import numpy as np, npnet
+from npnet.ops import elementwise
+elementwise.relu(np.ones(2), np.ones(2))
+from npnet.ops import compiled
+print(*compiled._ready)
+"""
+    assert run(code, NPNET_OPS="numba")[0] == ["d"]
