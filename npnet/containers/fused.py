@@ -15,12 +15,15 @@ from npnet.layers.linear import Linear
 from npnet.ops import elementwise as ops
 from npnet.typing import Array
 
+_ROWS = 256
+"""Rows of a block at least; products with fewer are slow."""
+
 
 class LinearRun(Layer):
     """Compute x <- x W^T + b, and max(x, 0) where a ReLU follows, for one Linear after the other.
 
     The results are those of the layers one by one. A ReLU overwrites what its Linear layer made,
-    and in the backward pass what the product behind it made: nobody else holds these arrays.
+    and in the backward pass its gradient overwrites its output: nobody else holds these arrays.
 
     Parameters
     ----------
@@ -71,22 +74,34 @@ class LinearRun(Layer):
         if len(shape) != 2:
             grad = grad.reshape(-1, last.out_features)
         ones = ops.constant(1.0, (len(grad),), grad.dtype)
-        mine = False  # the first gradient is somebody else's
-        for linear, rectified in reversed(self.steps):
+        if rectified:  # this gradient is somebody else's
+            grad = ops.relu_grad(grad, y, np.empty_like(y))
+        for i in range(len(self.steps) - 1, -1, -1):
+            linear, y = self.steps[i][0], kept.pop()
             weight, bias = linear.weight, linear.bias
-            if rectified:
-                mine = mine and grad.dtype == y.dtype
-                grad = ops.relu_grad(grad, y, grad if mine else np.empty_like(y))
-            y = kept.pop()
             weight.add_product(grad.T, y)
             if bias is not None:
                 bias.add_product(ones, grad)
-            if not kept:
-                if not ctx.needs_input_grad:
-                    return None
+            if i and self.steps[i - 1][1]:  # y is a ReLU's, and nobody needs it any more
+                if len(y) > _ROWS:
+                    grad = _product_over(y, grad, weight.data)
+                else:
+                    grad = ops.relu_grad(grad.dot(weight.data), y, y)
+            elif i or ctx.needs_input_grad:
                 del y
-            grad, mine = grad.dot(weight.data), True
+                grad = grad.dot(weight.data)
+            else:
+                return None
         return grad if len(shape) == 2 else grad.reshape(ctx.shape)
+
+
+def _product_over(y: Array, grad: Array, weight: Array) -> Array:
+    """Write grad W over y where y > 0, and 0 elsewhere, in blocks that need little memory."""
+    rows = max(_ROWS, ops.BLOCK // y.shape[1])
+    for start in range(0, len(y), rows):
+        part = y[start : start + rows]
+        ops.relu_grad(grad[start : start + rows].dot(weight), part, part)
+    return y
 
 
 def fused(layers: Iterable[Layer]) -> list[Layer]:

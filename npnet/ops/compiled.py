@@ -119,13 +119,13 @@ def _relu_grad(grad, y, out):  # type: ignore[no-untyped-def]
 
 
 @_jit(lambda t: (*np.ones((2, 1, 2), t),))
-def _relu_grad_in_place(grad, y):  # type: ignore[no-untyped-def]
+def _relu_grad_over(grad, y):  # type: ignore[no-untyped-def]
     # A loop over overlapping arguments is not vectorised, so this one has no third.
     if grad.shape != y.shape:
         return False
     grad, y = grad.ravel(), y.ravel()
     for i in range(y.size):
-        grad[i] = 0 if y[i] <= 0 else grad[i]
+        y[i] = 0 if y[i] <= 0 else grad[i]
     return True
 
 
@@ -283,8 +283,8 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
     try:
         if out.ndim != 2:
             done = grad.shape == y.shape and _relu_grad(*_rows(grad, y, out))
-        elif out is grad:
-            done = _relu_grad_in_place(grad, y)
+        elif out is y:
+            done = _relu_grad_over(grad, y)
         else:
             done = _relu_grad(grad, y, out)
     except _NOT_COMPILED:

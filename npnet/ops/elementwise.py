@@ -89,20 +89,22 @@ def relu(x: Array, out: Array) -> Array:
 
 @kernel
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
-    """Write grad where y > 0, else 0; `out` may be `grad`."""
+    """Write grad where y > 0, else 0; `out` may be `grad` or `y`."""
     word = _WORDS.get(y.dtype.char)
     if word is None or not y.dtype == grad.dtype == out.dtype:
         out[...] = np.where(y <= 0, 0, grad)
     elif y.size <= FEW:  # fewer calls
+        zero = constant(0.0, y.shape, y.dtype)
+        off = np.less_equal(y, zero)
         if out is not grad:
             out[...] = grad
-        zero = constant(0.0, y.shape, y.dtype)
-        np.putmask(out, np.less_equal(y, zero), zero)
+        np.putmask(out, off, zero)
     else:
         # y is 0, positive or NaN; -min(word, 1) has all bits set unless the word of y is 0.
         # Faster than a boolean mask, and 0 * inf cannot arise.
         for g, kept, bits in _blocks(grad.view(word), y.view(word), out.view(word)):
-            mask = np.minimum(kept, constant(1, kept.shape, word), out=np.empty_like(kept))
+            mask = np.empty_like(kept) if out is grad else bits
+            np.minimum(kept, constant(1, kept.shape, word), out=mask)
             np.negative(mask, out=mask)
             np.bitwise_and(mask, g, out=bits)
     return out

@@ -38,11 +38,13 @@ class Apart(npnet.Layer):
 
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(7, 4), (4,), (2, 3, 4), (0, 4), (1, 4)])
+@pytest.mark.parametrize("shape", [(7, 4), (4,), (2, 3, 4), (0, 4), (1, 4), (7000, 4)])
 def test_it_computes_what_the_two_layers_compute(shape, dtype, bias, rng):
     chain = npnet.Sequential(
         npnet.Linear(4, 5, bias=bias, dtype=dtype), npnet.ReLU(),
-        npnet.Linear(5, 3, bias=bias, dtype=dtype), npnet.ReLU(),
+        npnet.Linear(5, 5, bias=bias, dtype=dtype),
+        npnet.Linear(5, 9, bias=bias, dtype=dtype), npnet.ReLU(),
+        npnet.Linear(9, 3, bias=bias, dtype=dtype), npnet.ReLU(),
     )  # fmt: skip
     assert [type(layer) for layer in chain._chain] == [LinearRun]
     x = rng.normal(size=shape)

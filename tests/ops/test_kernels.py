@@ -178,6 +178,9 @@ def test_relu_grad_in_place(implementation, shape, dtype, rng):
     grad, y = rng.normal(size=(2, *shape)).astype(dtype)
     y = np.maximum(y, 0)
     expected = np.where(y > 0, grad, 0)
+    over = y.copy()
+    assert npnet.ops.elementwise.relu_grad(grad, over, over) is over
+    np.testing.assert_array_equal(over, expected)
     assert npnet.ops.elementwise.relu_grad(grad, y, grad) is grad
     np.testing.assert_array_equal(grad, expected)
     assert npnet.ops.active() == implementation
