@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmarks.contenders import NAMES
 from benchmarks.results import Outcome
+from benchmarks.timing import ratio
 
 REFERENCES = ("torch-fused", "torch", "bare", "npnet")
 _MARKERS = dict(zip(NAMES, "oDXsv^P*h", strict=True))
@@ -67,11 +68,11 @@ def _dots(group: str, outcomes: list[Outcome]) -> Any:
     axes = figure.subplots()
     seen = set()
     for row, outcome in enumerate(outcomes):
-        reference = outcome.results[str(_reference(outcome))].median
+        reference = outcome.results[str(_reference(outcome))].samples
         for name, result in outcome.results.items():
             if result.ok:
                 axes.plot(
-                    result.median / reference,
+                    ratio(result.samples, reference)[1],
                     row,
                     _MARKERS[name],
                     color=_color(name),

@@ -45,7 +45,7 @@ class MLP:
         Raises
         ------
         ValueError
-            If it is not a list of at least two positive sizes.
+            If it is not a list of at least two positive sizes, the last one at least 2.
         """
         parts = text.split("-")
         sizes = tuple(int(part) for part in parts if part.isdecimal())
@@ -53,6 +53,8 @@ class MLP:
             raise ValueError(
                 f"an MLP is at least two positive sizes, like 784-256-10, and rows; got {text!r}"
             )
+        if sizes[-1] < 2:
+            raise ValueError(f"a classifier has at least two outputs, {text!r} has one")
         return cls(sizes, batch)
 
     def __str__(self) -> str:

@@ -63,7 +63,7 @@ class Report:
                 raise ValueError(f"its format is {plain['format']}, not {FORMAT}")
             outcomes = [Outcome.from_dict(entry) for entry in plain["outcomes"]]
             return cls(plain["settings"], plain["machine"], plain["contenders"], outcomes)
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise ValueError(f"{path} is no report.json of this suite: {error}") from error
 
     def markdown(self) -> str:

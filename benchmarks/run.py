@@ -60,6 +60,10 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> int:
         pace = dataclasses.replace(pace, rounds=args.rounds)
     options = Options(pace, args.quick, mlps)
     chosen = choose(options, args.filter)
+    if old and not {(o.group, o.name) for o in old.outcomes} & {
+        (c.group, c.name) for c, _ in chosen
+    }:
+        raise UsageError(f"--compare: {args.compare} has none of the cases that would be measured")
     if args.list:
         for case, contenders in chosen:
             for who in contenders:

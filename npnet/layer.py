@@ -236,4 +236,6 @@ class Layer(Members):
             raise ArgumentError(
                 f"summary expects the shape of one sample, such as (784,), got {input_shape!r}"
             )
+        if not isinstance(batch_size, int) or batch_size < 0:
+            raise ArgumentError(f"summary expects a batch size of at least 0, got {batch_size!r}")
         return summarize(self, (batch_size, *input_shape))

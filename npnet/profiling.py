@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 
 class LayerCost(NamedTuple):
-    """What one call of one layer costs: seconds, bytes kept, seconds of its bare products."""
+    """What one call of one layer costs: seconds, bytes kept, seconds of its bare products.
+
+    An array that several calls keep counts for the first.
+    """
 
     name: str
     kind: str
@@ -149,7 +152,7 @@ def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 
     Raises
     ------
     ArgumentError
-        If `rounds` is not positive.
+        If `rounds` is not a positive number, or something else is given for the model or the loss.
 
     Examples
     --------
@@ -160,28 +163,35 @@ def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 
     >>> [layer.kind for layer in costs.layers]
     ['Linear', 'ReLU', 'Linear']
     """
-    if rounds < 1:
+    if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 1:
         raise ArgumentError(f"profile expects a positive number of rounds, got {rounds!r}")
+    for what, given, method in (("layer", model, "record"), ("loss", loss, "value_and_grad")):
+        if not callable(getattr(given, method, None)) or isinstance(given, type):
+            raise ArgumentError(f"profile expects a {what}, got {given!r}")
     prepare(model.dtype)
     parameters = list(model.parameters())
     before = [None if p.grad is None else p.grad.copy() for p in parameters]
     names = {id(layer): name for name, layer in reversed(list(model.named_layers()))}
     passes: list[tuple[list[_Stopwatch], float, float]] = []
-    for _ in range(rounds + 1):
-        model.zero_grad()
-        record: list[_Stopwatch] = []
-        root = _Stopwatch(model, record)
-        inputs = model._as_inputs((x,))
-        start = time.perf_counter()
-        output = root.run(*inputs)
-        middle = time.perf_counter()
-        _, grad = loss.value_and_grad(output, y)
-        after = time.perf_counter()
-        kept = [_bytes(watch) for watch in record]
-        resume = time.perf_counter()
-        root.backward(grad, needs_input_grad=False)
-        total = (after - start) + (time.perf_counter() - resume)
-        passes.append((record, after - middle, total))
+    try:
+        for _ in range(rounds + 1):
+            model.zero_grad()
+            record: list[_Stopwatch] = []
+            root = _Stopwatch(model, record)
+            inputs = model._as_inputs((x,))
+            start = time.perf_counter()
+            output = root.run(*inputs)
+            middle = time.perf_counter()
+            _, grad = loss.value_and_grad(output, y)
+            after = time.perf_counter()
+            kept = _kept(record)
+            resume = time.perf_counter()
+            root.backward(grad, needs_input_grad=False)
+            total = (after - start) + (time.perf_counter() - resume)
+            passes.append((record, after - middle, total))
+    finally:
+        for p, grad_before in zip(parameters, before, strict=True):
+            p.grad = grad_before
     products = [[watch.bare_products() for watch in record] for record, _, _ in passes[1:]]
     layers = [
         LayerCost(
@@ -194,8 +204,6 @@ def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 
         )
         for i, watch in enumerate(passes[-1][0])
     ]
-    for p, grad_before in zip(parameters, before, strict=True):
-        p.grad = grad_before
     return Profile(
         layers,
         float(np.median([seconds for _, seconds, _ in passes[1:]])),
@@ -203,5 +211,16 @@ def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 
     )
 
 
-def _bytes(watch: _Stopwatch) -> int:
-    return sum(array.nbytes for array in watch.saved if isinstance(array, np.ndarray))
+def _kept(record: list[_Stopwatch]) -> list[int]:
+    """Return the bytes that each call keeps and none before it does."""
+    owners: set[int] = set()
+    found = []
+    for watch in record:
+        size = 0
+        for array in watch.saved:
+            if isinstance(array, np.ndarray):
+                owner = id(array if array.base is None else array.base)
+                size += 0 if owner in owners else array.nbytes
+                owners.add(owner)
+        found.append(size)
+    return found

@@ -83,7 +83,7 @@ class _Observer(Context):
     def __init__(
         self, layer: Layer, names: dict[int, str], rows: list[Row], seen: dict[int, Array]
     ) -> None:
-        super().__init__(layer, recording=True, training=False)
+        super().__init__(layer, recording=True, training=True, rng=np.random.default_rng(0))
         self.names = names
         self.rows = rows
         self.seen = seen
@@ -143,12 +143,21 @@ def summarize(model: Layer, input_shape: tuple[int, ...]) -> Summary:
     rows: list[Row] = []
     seen: dict[int, Array] = {}
     kind = np.intp if model.takes_integers else np.float32
+    buffers = [
+        (layer, name, array, array.copy())
+        for _, layer in model.named_layers()
+        for name, array in layer._buffers.items()
+    ]
     try:
         inputs = model._as_inputs((np.zeros(input_shape, kind),))
         _Observer(model, names, rows, seen).run(*inputs)
     except NpnetError as error:
         error.locate(model)
         raise
+    finally:  # a training pass may have moved them
+        for layer, name, array, before in buffers:
+            array[...] = before
+            setattr(layer, name, array)
     kept = sum(array.nbytes for array in seen.values())
     itemsize = 4 if model.dtype is None else model.dtype.itemsize
     return Summary(rows, sum(p.size for p in model.parameters()), kept, itemsize)

@@ -16,7 +16,7 @@ def test_profile_lists_every_call_and_leaves_the_model_as_it_was(rng):
         ("0", "Flatten", 0),
         ("1", "Linear", 4 * 6 * 4),
         ("2", "ReLU", 4 * 5 * 4),
-        ("3.0", "Linear", 4 * 5 * 4),
+        ("3.0", "Linear", 0),  # ReLU's output
     ]
     for name, value in model.state_dict().items():
         np.testing.assert_array_equal(value, before[name])
@@ -28,9 +28,39 @@ def test_profile_lists_every_call_and_leaves_the_model_as_it_was(rng):
     assert "bare matrix products" in str(costs)
 
 
-def test_rounds_are_positive():
+@pytest.mark.parametrize("rounds", [0, -1, 1.5, "3", None, True])
+def test_rounds_are_positive(rounds):
     with pytest.raises(npnet.errors.ArgumentError, match="rounds"):
-        npnet.profile(npnet.Linear(2, 2), np.ones((1, 2)), [0], npnet.CrossEntropyLoss(), 0)
+        npnet.profile(npnet.Linear(2, 2), np.ones((1, 2)), [0], npnet.CrossEntropyLoss(), rounds)
+
+
+def test_other_things_than_layers_and_losses_are_refused():
+    layer, x = npnet.Linear(2, 2), np.ones((1, 2))
+    for model, loss in ((None, npnet.MSELoss()), (layer, None), (layer, npnet.MSELoss)):
+        with pytest.raises(npnet.errors.ArgumentError, match="profile expects a"):
+            npnet.profile(model, x, x, loss)
+
+
+def test_a_profile_that_fails_puts_gradients_back():
+    model = npnet.Linear(2, 2)
+    model.weight.grad = np.ones((2, 2))
+    with pytest.raises(npnet.errors.TargetError):
+        npnet.profile(model, np.ones((1, 2)), [7], npnet.CrossEntropyLoss())
+    assert (model.weight.grad == 1).all()
+
+
+@pytest.mark.parametrize("size", [-1, 1.5, "8"])
+def test_summary_names_a_bad_batch_size(size):
+    with pytest.raises(npnet.errors.ArgumentError, match="batch size of at least 0"):
+        npnet.Linear(2, 2).summary((2,), size)
+
+
+def test_summary_counts_the_masks_of_dropout():
+    model = npnet.Sequential(npnet.Linear(3, 5), npnet.Dropout(0.5), npnet.Linear(5, 2))
+    before = npnet.random.default_generator().bit_generator.state
+    kept = 4 * 10 * (3 + 5 + 5)  # the input, the mask, the dropped
+    assert model.summary((3,), 10).training_bytes == 4 * 4 * (4 * 5 + 6 * 2) + kept
+    assert npnet.random.default_generator().bit_generator.state == before
 
 
 def test_show_config_tells_versions_and_kernels(capsys):

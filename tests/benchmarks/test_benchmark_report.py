@@ -115,7 +115,12 @@ def test_json_holds_everything(report, tmp_path):
     assert entry["figures"][0]["verdict"] == "misses"
 
 
-@pytest.mark.parametrize("text", ["[]", "{}", "not JSON", '{"format": 0}', '{"format": 1}'])
+_NULL = """{"format": 1, "settings": {}, "machine": {}, "contenders": {}, "outcomes": [
+    {"group": "a", "name": "b", "unit": "s", "figures": [], "results": {"npnet": null}}]}"""
+_NO_REPORTS = ["[]", "{}", "not JSON", '{"format": 0}', '{"format": 1}', _NULL]
+
+
+@pytest.mark.parametrize("text", _NO_REPORTS)
 def test_a_file_that_is_no_report(text, tmp_path):
     (tmp_path / "other.json").write_text(text)
     with pytest.raises(ValueError, match=r"other.json is no report.json of this suite"):
@@ -311,6 +316,15 @@ def test_the_command_writes_reports_and_flags_a_planted_regression(command, tmp_
     assert "| steps/6-5-4@3/npnet | improvement | seconds |" in capsys.readouterr().out
 
 
+def test_a_report_of_other_cases_is_refused(command, tmp_path, capsys):
+    command()
+    old = str(tmp_path / "out" / "report.json")
+    with pytest.raises(SystemExit) as stop:
+        command("--compare", old, only="inference/*/npnet")
+    assert stop.value.code == 2
+    assert "none of the cases" in capsys.readouterr().err
+
+
 def test_a_regression_is_measured_again_before_it_counts(command, tmp_path, monkeypatch, capsys):
     assert command() == 0
     report = Report.load(tmp_path / "out" / "report.json")
@@ -338,6 +352,7 @@ def test_list_runs_nothing(command, tmp_path, capsys):
         (["--filter", "nothing like this"], "matches nothing"),
         (["--mlp", "784"], "at least two"),
         (["--mlp", "7x8"], "like 784-256-10"),
+        (["--mlp", "13-100-1"], "at least two outputs"),
         (["--batch", "0"], "--batch: expected a positive number, got '0'"),
         (["--batch", "64"], "--mlp, which is not given"),
         (["--rounds", "-1"], "--rounds: expected"),
