@@ -138,6 +138,6 @@ def prepare(dtype: Any) -> None:
     if _active is None:
         _use_default(np.dtype(dtype or np.float32))
     if _active == "numba":
-        from npnet.ops import compiled
+        from npnet.ops import jit
 
-        compiled.prepare(dtype)
+        jit.prepare(dtype)

@@ -7,98 +7,18 @@ over to it for arrays that it was not compiled for (not contiguous, or of anothe
 from __future__ import annotations
 
 import math
-import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 
-from npnet.ops.tell import say_once
+from npnet.ops.jit import NOT_COMPILED, jit, prepare, prepare_or_raise, ready, refused
 from npnet.typing import Array
 
-# Without checks that would keep the loops from being vectorised.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-_NOT_COMPILED = (TypeError, RuntimeError)
-"""What a loop raises for other arguments; the latter if another thread is about to compile it."""
-
-_samples: dict[str, Callable[[Any], tuple[Any, ...]]] = {}  # arguments to compile each loop for
 _numpy: dict[str, Callable[..., Any]] = {}  # the reference kernels, see `twins`
-_ready: set[str] = set()  # dtypes that all loops are compiled for
-_refused: set[str] = set()  # those that they cannot be compiled for
-_lock = threading.Lock()  # one thread compiles at a time
 
 
-def _jit(sample: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], Any]:
-    """Compile a loop, when it is needed, for the types of ``sample(dtype)``."""
-    njit: Any = numba.njit
-
-    def decorate(function: Any) -> Any:
-        _samples[function.__name__] = sample
-        try:
-            return njit(cache=True, **_OPTIONS)(function)
-        except RuntimeError:  # there is no folder that it may write to
-            say_once("Numba finds no folder for compiled kernels; set NUMBA_CACHE_DIR to one")
-            return njit(**_OPTIONS)(function)
-
-    return decorate
-
-
-def prepare(dtype: Any) -> None:
-    """Compile all loops for a dtype, or load them from the cache, and say so if it took long.
-
-    Parameters
-    ----------
-    dtype : dtype or None
-        None stands for float32; for others than float32 and float64 there are no loops.
-    """
-    dtype = np.dtype(dtype or np.float32)
-    try:
-        _prepare(dtype)
-    except Exception as error:  # whatever is wrong, NumPy works
-        _refused.add(dtype.char)
-        say_once(
-            f"Numba cannot be used for {dtype} ({type(error).__name__}: {error}), "
-            "NumPy computes instead"
-        )
-
-
-def _prepare(dtype: np.dtype[Any]) -> None:
-    if dtype.char not in "fd":
-        return
-    with _lock:
-        if dtype.char in _ready:
-            return
-        start = time.perf_counter()
-        for name in _samples:
-            _compile(name, dtype.char)
-        _ready.add(dtype.char)
-        seconds = time.perf_counter() - start
-    if seconds > 0.5:
-        say_once(f"prepared {len(_samples)} compiled kernels for {dtype} in {seconds:.1f} s")
-
-
-def _compile(name: str, char: str) -> None:
-    """Compile one loop for a dtype, without the cache if that is corrupt or the disk is full."""
-    loop, sample = globals()[name], _samples[name]
-    loop.disable_compile(False)
-    try:
-        loop(*sample(np.dtype(char).type))
-    except Exception as error:
-        folder = loop.stats.cache_path
-        loop = numba.njit(**_OPTIONS)(loop.py_func)  # type: ignore[call-overload]
-        for each in (*_ready, char):
-            loop(*sample(np.dtype(each).type))
-        globals()[name] = loop
-        say_once(
-            f"compiled kernels cannot be read from or written to {folder} "
-            f"({type(error).__name__}: {error}), so they are compiled each time; empty the folder"
-        )
-    loop.disable_compile()  # other arrays raise, and NumPy takes them
-
-
-@_jit(lambda t: (*np.ones((2, 1, 2), t),))
+@jit(lambda t: (*np.ones((2, 1, 2), t),))
 def _relu(x, out):  # type: ignore[no-untyped-def]
     if x.shape != out.shape:
         return False
@@ -108,7 +28,7 @@ def _relu(x, out):  # type: ignore[no-untyped-def]
     return True
 
 
-@_jit(lambda t: (*np.ones((3, 1, 2), t),))
+@jit(lambda t: (*np.ones((3, 1, 2), t),))
 def _relu_grad(grad, y, out):  # type: ignore[no-untyped-def]
     if grad.shape != y.shape or y.shape != out.shape:
         return False
@@ -118,7 +38,7 @@ def _relu_grad(grad, y, out):  # type: ignore[no-untyped-def]
     return True
 
 
-@_jit(lambda t: (*np.ones((2, 1, 2), t),))
+@jit(lambda t: (*np.ones((2, 1, 2), t),))
 def _relu_grad_over(grad, y):  # type: ignore[no-untyped-def]
     # A loop over overlapping arguments is not vectorised, so this one has no third.
     if grad.shape != y.shape:
@@ -129,7 +49,7 @@ def _relu_grad_over(grad, y):  # type: ignore[no-untyped-def]
     return True
 
 
-@_jit(lambda t: (np.ones((1, 2), t), np.ones(2, t)))
+@jit(lambda t: (np.ones((1, 2), t), np.ones(2, t)))
 def _add_bias(y, bias):  # type: ignore[no-untyped-def]
     if bias.size != y.shape[1]:
         return False
@@ -139,7 +59,7 @@ def _add_bias(y, bias):  # type: ignore[no-untyped-def]
     return True
 
 
-@_jit(lambda t: (np.ones((1, 2), t), np.ones(2, t)))
+@jit(lambda t: (np.ones((1, 2), t), np.ones(2, t)))
 def _add_bias_relu(y, bias):  # type: ignore[no-untyped-def]
     if bias.size != y.shape[1]:
         return False
@@ -150,7 +70,7 @@ def _add_bias_relu(y, bias):  # type: ignore[no-untyped-def]
     return True
 
 
-@_jit(lambda t: (*np.ones((3, 1, 2), t), 0.5, 2.0))
+@jit(lambda t: (*np.ones((3, 1, 2), t), 0.5, 2.0))
 def _dropout(x, noise, out, p, scale):  # type: ignore[no-untyped-def]
     if x.shape != noise.shape or x.shape != out.shape:
         return False
@@ -163,7 +83,7 @@ def _dropout(x, noise, out, p, scale):  # type: ignore[no-untyped-def]
     return True
 
 
-@_jit(lambda t: (np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t)))
+@jit(lambda t: (np.ones((1, 2), t), np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t)))
 def _below_peak(x, labels, values, out):  # type: ignore[no-untyped-def]
     """Write each row minus its largest element, and what that is at the label."""
     rows, classes = x.shape
@@ -181,7 +101,7 @@ def _below_peak(x, labels, values, out):  # type: ignore[no-untyped-def]
     return True
 
 
-@_jit(lambda t: (np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t), 1.0))
+@jit(lambda t: (np.zeros(1, np.intp), np.ones(1, t), np.ones((1, 2), t), 1.0))
 def _normalize(labels, values, grad, scale):  # type: ignore[no-untyped-def]
     """Finish the values, sum them up, and turn exponentials into the gradient."""
     rows, classes = grad.shape
@@ -200,7 +120,7 @@ def _normalize(labels, values, grad, scale):  # type: ignore[no-untyped-def]
     return total
 
 
-@_jit(lambda t: (*np.ones((3, 2), t), 0.1, 0.9, 0.0, True, 0.0, False))
+@jit(lambda t: (*np.ones((3, 2), t), 0.1, 0.9, 0.0, True, 0.0, False))
 def _sgd(x, g, v, lr, momentum, dampening, nesterov, weight_decay, maximize):  # type: ignore[no-untyped-def]
     t = x.dtype.type
     lr, momentum, gain, decay = t(lr), t(momentum), t(1 - dampening), t(weight_decay)
@@ -213,7 +133,7 @@ def _sgd(x, g, v, lr, momentum, dampening, nesterov, weight_decay, maximize):  #
         x[i] -= lr * d
 
 
-@_jit(lambda t: (np.ones(2, t), 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, 1))
+@jit(lambda t: (np.ones(2, t), 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, 1))
 def _adam_factors(x, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step):  # type: ignore[no-untyped-def]
     t = x.dtype.type
     root = math.sqrt(1 - beta2**step)
@@ -226,7 +146,7 @@ def _adam_factors(x, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, s
     )  # fmt: skip
 
 
-@_jit(lambda t: (*np.ones((4, 2), t), 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, 1))
+@jit(lambda t: (*np.ones((4, 2), t), 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, 1))
 def _adam(x, g, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step):  # type: ignore[no-untyped-def]
     b1, b2, c1, c2, rate, eps, keep, decay, sign = _adam_factors(
         x, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step
@@ -238,7 +158,7 @@ def _adam(x, g, m, v, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, 
         x[i] = keep * x[i] - rate * (m[i] / (np.sqrt(v[i]) + eps))
 
 
-@_jit(lambda t: (*np.ones((5, 2), t), 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, 1))
+@jit(lambda t: (*np.ones((5, 2), t), 0.1, 0.9, 0.999, 1e-8, 0.0, False, False, 1))
 def _amsgrad(x, g, m, v, peak, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step):  # type: ignore[no-untyped-def]
     b1, b2, c1, c2, rate, eps, keep, decay, sign = _adam_factors(
         x, lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step
@@ -257,9 +177,9 @@ def _amsgrad(x, g, m, v, peak, lr, beta1, beta2, eps, weight_decay, decoupled, m
 def _other(name: str, array: Array, *args: Any, **kwargs: Any) -> Any:
     """Go on where a loop was not compiled for its arguments: compile it, or let NumPy do it."""
     char = array.dtype.char
-    if char in "fd" and char not in _ready and char not in _refused:
+    if char in "fd" and char not in ready and char not in refused:
         prepare(array.dtype)
-        if char in _ready:
+        if char in ready:
             return globals()[name](array, *args, **kwargs)
     return _numpy[name](array, *args, **kwargs)
 
@@ -274,7 +194,7 @@ def _rows(*arrays: Array) -> tuple[Array, ...]:
 def relu(x: Array, out: Array) -> Array:
     try:
         done = _relu(x, out) if out.ndim == 2 else _relu(*_rows(x, out))
-    except _NOT_COMPILED:
+    except NOT_COMPILED:
         done = False
     return out if done else _other("relu", x, out)
 
@@ -287,7 +207,7 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
             done = _relu_grad_over(grad, y)
         else:
             done = _relu_grad(grad, y, out)
-    except _NOT_COMPILED:
+    except NOT_COMPILED:
         done = False
     return out if done else _other("relu_grad", grad, y, out)
 
@@ -295,7 +215,7 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
 def add_bias(y: Array, bias: Array) -> None:
     try:
         done = _add_bias(y, bias)
-    except _NOT_COMPILED:
+    except NOT_COMPILED:
         done = False
     if not done:
         _other("add_bias", y, bias)
@@ -304,7 +224,7 @@ def add_bias(y: Array, bias: Array) -> None:
 def add_bias_relu(y: Array, bias: Array) -> None:
     try:
         done = _add_bias_relu(y, bias)
-    except _NOT_COMPILED:
+    except NOT_COMPILED:
         done = False
     if not done:
         _other("add_bias_relu", y, bias)
@@ -316,7 +236,7 @@ def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array
             done = _dropout(*_rows(x, noise, out), p, scale)
         else:
             done = _dropout(x, noise, out, p, scale)
-    except _NOT_COMPILED:
+    except NOT_COMPILED:
         done = False
     return out if done else _other("dropout", x, noise, p, scale, out)
 
@@ -329,7 +249,7 @@ def cross_entropy(
             return False, 0.0
         np.exp(grad, out=grad)  # NumPy's is vectorised, Numba's is not
         return True, _normalize(labels, values, grad, scale)
-    except _NOT_COMPILED:
+    except NOT_COMPILED:
         return _other("cross_entropy", x, labels, values, grad, scale)  # type: ignore[no-any-return]
 
 
@@ -350,7 +270,7 @@ def sgd(
     dampening = 0.0 if first else dampening
     try:
         _sgd(data, grad, v, lr, momentum, dampening, nesterov, weight_decay, maximize)
-    except _NOT_COMPILED:
+    except NOT_COMPILED:
         _other(
             "sgd", data, grad, velocity, lr=lr, momentum=momentum, dampening=dampening,
             nesterov=nesterov, weight_decay=weight_decay, maximize=maximize, first=first,
@@ -384,7 +304,7 @@ def adam(
                 data, grad, mean, square, peak,
                 lr, beta1, beta2, eps, weight_decay, decoupled, maximize, step,
             )  # fmt: skip
-    except _NOT_COMPILED:
+    except NOT_COMPILED:
         _other(
             "adam", data, grad, mean, square, peak, lr=lr, betas=betas, eps=eps,
             weight_decay=weight_decay, decoupled=decoupled, maximize=maximize, step=step,
@@ -408,5 +328,5 @@ def twins(
     dict of str to callable
     """
     _numpy.update(reference)
-    _prepare(dtype)
+    prepare_or_raise(dtype)
     return {name: globals()[name] for name in reference}

@@ -370,6 +370,6 @@ import numpy as np, npnet
 from npnet.ops import elementwise
 elementwise.relu(np.ones(2), np.ones(2))
 from npnet.ops import compiled
-print(*compiled._ready)
+print(*compiled.ready)
 """
     assert run(code, NPNET_OPS="numba")[0] == ["d"]
