@@ -150,7 +150,7 @@ class Context:
         for kept in self.saved:
             if kept is owner or getattr(kept, "base", None) is owner:
                 return True
-        return any(call.retains(array) for call in self.calls) if self.calls else False
+        return any(call.retains(array) for call in self.calls)
 
 
 class Tape:

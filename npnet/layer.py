@@ -116,7 +116,7 @@ class Layer(Members):
         ndarray or tuple of ndarray
         """
         try:
-            ctx = Context(self, False, False)
+            ctx = Context(self, False, False)  # neither recording nor training
             output = self.forward(ctx, *self._as_inputs(inputs))
             return output if type(output) is np.ndarray else as_output(output, self)
         except NpnetError as error:
@@ -236,6 +236,6 @@ class Layer(Members):
             raise ArgumentError(
                 f"summary expects the shape of one sample, such as (784,), got {input_shape!r}"
             )
-        if not isinstance(batch_size, int) or batch_size < 0:
+        if not isinstance(batch_size, int | np.integer) or batch_size < 0:
             raise ArgumentError(f"summary expects a batch size of at least 0, got {batch_size!r}")
         return summarize(self, (batch_size, *input_shape))

@@ -49,7 +49,7 @@ def test_a_profile_that_fails_puts_gradients_back():
     assert (model.weight.grad == 1).all()
 
 
-@pytest.mark.parametrize("size", [-1, 1.5, "8"])
+@pytest.mark.parametrize("size", [-1, 1.5, "8", None])
 def test_summary_names_a_bad_batch_size(size):
     with pytest.raises(npnet.errors.ArgumentError, match="batch size of at least 0"):
         npnet.Linear(2, 2).summary((2,), size)
@@ -59,7 +59,7 @@ def test_summary_counts_the_masks_of_dropout():
     model = npnet.Sequential(npnet.Linear(3, 5), npnet.Dropout(0.5), npnet.Linear(5, 2))
     before = npnet.random.default_generator().bit_generator.state
     kept = 4 * 10 * (3 + 5 + 5)  # the input, the mask, the dropped
-    assert model.summary((3,), 10).training_bytes == 4 * 4 * (4 * 5 + 6 * 2) + kept
+    assert model.summary((3,), np.int64(10)).training_bytes == 4 * 4 * (4 * 5 + 6 * 2) + kept
     assert npnet.random.default_generator().bit_generator.state == before
 
 

@@ -116,7 +116,7 @@ class Sequential(Layer):
             call = calls.pop()
             is_array = isinstance(grad, _ARRAYS)
             if not is_array:
-                text = f"backward gave {type(grad).__name__} to the layer before it, no gradient"
+                text = f"backward must return its input's gradient, it gave {type(grad).__name__}"
                 raise ShapeError(text, behind)
             behind = call.layer
             grad = call.backward(grad, needs_input_grad=wanted or len(calls) > stop)

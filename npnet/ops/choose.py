@@ -45,7 +45,7 @@ def kernel(function: F) -> F:
 
     def choose_first(*args: Any, **kwargs: Any) -> Any:
         if _active is None:
-            _use_default(args[0].dtype)
+            _use_default(next(iter((*args, *kwargs.values()))).dtype)
         return getattr(module, name)(*args, **kwargs)
 
     choose_first.__doc__ = function.__doc__

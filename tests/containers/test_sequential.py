@@ -128,5 +128,7 @@ def test_a_child_that_returns_no_gradient_is_named():
             return 1.0
 
     _, tape = npnet.Sequential(npnet.Linear(2, 3), Lost()).record(np.ones((1, 2)))
-    with pytest.raises(ShapeError, match="Lost.*backward gave float"):
+    with pytest.raises(
+        ShapeError, match="Lost.*backward must return its input's gradient, it gave float"
+    ):
         tape.backward(np.ones((1, 3)))
