@@ -16,7 +16,7 @@ from npnet import (
 )
 from npnet._version import __version__
 from npnet.config import show_config
-from npnet.containers import Sequential
+from npnet.containers import LayerDict, LayerList, Sequential
 from npnet.context import Context, Tape
 from npnet.errors import NpnetError
 from npnet.io import load_weights, save_weights
@@ -46,10 +46,10 @@ from npnet.losses import (
     MSELoss,
     NLLLoss,
 )
-from npnet.members import Buffer
 from npnet.parameter import Parameter
 from npnet.profiling import profile
 from npnet.random import manual_seed
+from npnet.registry import Buffer
 from npnet.threads import limit_threads
 from npnet.training import History, Trainer
 
@@ -66,6 +66,8 @@ __all__ = [
     "Identity",
     "L1Loss",
     "Layer",
+    "LayerDict",
+    "LayerList",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",

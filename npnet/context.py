@@ -6,25 +6,37 @@ context of this very call, so a layer may be called twice before either backward
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+import threading
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.convert import as_gradient
-from npnet.errors import NpnetError, ShapeError, TapeError
+from npnet.arguments import flag
+from npnet.convert import as_gradient, as_output
+from npnet.errors import ArgumentError, NpnetError, SignatureError, TapeError
 from npnet.parameter import Parameter
 from npnet.random import default_generator
+from npnet.registry import Registry, holds_hidden
 from npnet.typing import Array, ArrayLike
 
-if TYPE_CHECKING:
-    from npnet.layer import Layer
+
+class _Running(threading.local):
+    """The layer whose recorded forward pass is running in a thread, if there is one."""
+
+    layer: Any = None
+
+
+_running = _Running()
 
 
 class Context:
     """What one call of one layer keeps between its forward and its backward pass.
 
-    A layer may also set plain facts (a shape, an axis) as attributes of its own.
+    A layer may also set plain facts (a shape, an axis) as attributes of its own. To watch passes,
+    for a profile or a picture, override `child`, so that the children's contexts watch too, and
+    `run` and `backward`, which run the layer's own passes.
 
     Parameters
     ----------
@@ -45,16 +57,16 @@ class Context:
         The recorded calls of children, in order. A container's backward pass takes them from
         the end, which frees each one's arrays as soon as they are used.
     needs_input_grad : bool
-        Whether anybody wants the gradient with respect to the input. A layer that computes it
-        nevertheless stays correct.
+        Whether anybody wants the gradient with respect to any input. A layer that computes it
+        nevertheless stays correct. `needs_grad` tells of each input.
     """
 
-    __slots__ = ("__dict__", "_rng", "calls", "layer", "needs_input_grad",
+    __slots__ = ("__dict__", "_needs", "_rng", "calls", "layer", "needs_input_grad",
                  "recording", "saved", "training")  # fmt: skip
 
     def __init__(
         self,
-        layer: Layer,
+        layer: Any,
         recording: bool,
         training: bool,
         rng: np.random.Generator | None = None,
@@ -89,54 +101,140 @@ class Context:
         ----------
         *arrays : ndarray
             They come back, in this order, as `saved`.
+
+        Raises
+        ------
+        TapeError
+            If the layer has saved something in this call already.
         """
         if self.recording:
+            if self.saved:
+                raise TapeError(
+                    "ctx.save was called twice in one call, and the first arrays would be lost; "
+                    "save all at once: ctx.save(a, b)",
+                    self.layer,
+                )
             self.saved = arrays
 
-    def call(self, layer: Layer, *inputs: Array) -> Any:
+    # --- forward
+
+    def call(self, layer: Any, *inputs: Any) -> Any:
         """Run a child layer as part of this pass.
 
         Parameters
         ----------
         layer : Layer
-            The child.
-        *inputs : ndarray
+            The child: an attribute of the layer, or registered below one.
+        *inputs : ndarray or None
             Its inputs.
 
         Returns
         -------
         ndarray or tuple of ndarray
             Its output. In a recorded pass the call is appended to `calls`.
+
+        Raises
+        ------
+        ArgumentError
+            If the child is not registered: nobody would train or save it.
         """
-        child = Context(layer, self.recording, self.training, self._rng)
-        output = layer.forward(child, *inputs)
-        if output is None:
-            raise ShapeError("forward returned None; it must return an array", layer)
+        if not self.layer.contains(layer):
+            raise _not_registered(self.layer, layer)
+        return self.run_child(layer, *inputs)
+
+    def run_child(self, layer: Any, *inputs: Any) -> Any:
+        """Do what `call` does, for layers that a container made itself."""
+        child = self.child(layer)
+        output = child.run(*inputs)
         if self.recording:
             self.calls.append(child)
         return output
 
-    def backward(self, *grads: Array, needs_input_grad: bool = True) -> Any:
+    def child(self, layer: Any) -> Context:
+        """Return the context in which a child is run.
+
+        Parameters
+        ----------
+        layer : Layer
+
+        Returns
+        -------
+        Context
+        """
+        return Context(layer, self.recording, self.training, self._rng)
+
+    def run(self, *inputs: Any) -> Any:
+        """Run the forward pass of this context's layer.
+
+        Parameters
+        ----------
+        *inputs : ndarray or None
+
+        Returns
+        -------
+        ndarray or tuple of ndarray
+        """
+        try:
+            output = self.layer.forward(self, *inputs)
+        except TypeError as error:
+            raise _wrong_signature(self.layer, self, inputs) or error from None
+        return output if type(output) is np.ndarray else as_output(output, self.layer)
+
+    def run_as_root(self, *inputs: Any) -> Any:
+        """Do what `run` does, for the layer that the user called.
+
+        While it runs, a layer of the model that is called directly raises: it would not train.
+        """
+        if not self.recording:
+            return self.run(*inputs)
+        outer, _running.layer = _running.layer, self.layer
+        try:
+            return self.run(*inputs)
+        finally:
+            _running.layer = outer
+
+    # --- backward
+
+    def backward(self, *grads: Any, needs_input_grad: bool | Sequence[bool] = True) -> Any:
         """Run the backward pass of the call that this context belongs to.
 
         Parameters
         ----------
-        *grads : ndarray
-            One gradient for each output.
-        needs_input_grad : bool
-            Whether the gradient with respect to the input is wanted.
+        *grads : ndarray or None
+            One gradient for each output; None for one that nobody used, if there are several.
+        needs_input_grad : bool or sequence of bool
+            Whether the gradient with respect to the inputs is wanted; for all or for each.
 
         Returns
         -------
         ndarray, tuple of ndarray, or None
             One gradient for each input.
         """
-        self.needs_input_grad = needs_input_grad
+        if needs_input_grad is True or needs_input_grad is False:
+            self.needs_input_grad = needs_input_grad
+        else:
+            self._needs = tuple(needs_input_grad)
+            self.needs_input_grad = any(self._needs)
         try:
             return self.layer.backward(self, *grads)
         except NpnetError as error:
             error.layer = error.layer or self.layer
             raise
+
+    def needs_grad(self, index: int) -> bool:
+        """Tell, in the backward pass, whether anybody wants the gradient of one input.
+
+        Parameters
+        ----------
+        index : int
+            Which input, from 0.
+
+        Returns
+        -------
+        bool
+        """
+        needs: tuple[bool, ...] = getattr(self, "_needs", ())
+        return needs[index] if index < len(needs) else self.needs_input_grad and not needs
 
     add_grad = staticmethod(Parameter.add_grad)
     """``ctx.add_grad(parameter, value)`` adds to a parameter's gradient."""
@@ -145,12 +243,89 @@ class Context:
     """``ctx.add_product(parameter, a, b)`` adds ``a @ b``, without an array in between."""
 
     def retains(self, array: Array) -> bool:
-        """Tell whether this call or one below it saved `array` or a view of the same memory."""
+        """Tell whether this call or one below it keeps `array` or a view of the same memory.
+
+        Parameters
+        ----------
+        array : ndarray
+
+        Returns
+        -------
+        bool
+        """
         owner = array if array.base is None else array.base
-        for kept in self.saved:
-            if kept is owner or getattr(kept, "base", None) is owner:
-                return True
+        if _holds((*self.saved, *vars(self).values()), owner):
+            return True
         return any(call.retains(array) for call in self.calls)
+
+
+def _holds(values: Iterable[Any], owner: Any) -> bool:
+    for kept in values:
+        if kept is owner or getattr(kept, "base", None) is owner:
+            return True
+        if isinstance(kept, list | tuple) and _holds(kept, owner):
+            return True
+        if isinstance(kept, dict) and _holds(kept.values(), owner):
+            return True
+    return False
+
+
+def refuse_direct_call(layer: Any) -> None:
+    """Raise if a layer is called by itself inside the recorded pass of a model that holds it.
+
+    Parameters
+    ----------
+    layer : Layer
+        The one that is called.
+
+    Raises
+    ------
+    ArgumentError
+        It would run as inference, and nothing in it would train.
+    """
+    root = _running.layer
+    if root is None:
+        return
+    if root.contains(layer):
+        names = (name for name, one in root.named_layers() if one is layer)
+        child = f"self.{next(names, '')}"
+    elif any(holds_hidden(v) for _, one in root.named_layers() for _, v in one.unregistered()):
+        child = "the layer"
+    else:
+        return
+    raise ArgumentError(
+        f"{type(layer).__name__} was called directly inside forward, where it would not train; "
+        f"write ctx.call({child}, x)",
+        root,
+    )
+
+
+def _not_registered(parent: Any, layer: Any) -> ArgumentError:
+    if not isinstance(layer, Registry):
+        return ArgumentError(f"ctx.call expects a layer first, got {type(layer).__name__}", parent)
+    return ArgumentError(
+        f"ctx.call of a {type(layer).__name__} that is not registered: nobody would train or save "
+        "it; make it an attribute in __init__, or keep several in a npnet.LayerList",
+        parent,
+    )
+
+
+def _wrong_signature(layer: Any, ctx: Context, inputs: tuple[Any, ...]) -> SignatureError | None:
+    """Return the error for a number of inputs that `forward` does not take, or None."""
+    signature = inspect.signature(layer.forward)
+    try:
+        signature.bind(ctx, *inputs)
+    except TypeError:
+        names = list(signature.parameters)
+        if names[:1] != ["ctx"] and len(names) == len(inputs):
+            given = ", ".join(["self", *names])
+            right = ", ".join(["self", "ctx", *names])
+            return SignatureError(
+                f"forward({given}) lacks the context; write forward({right})", layer
+            )
+        takes = ", ".join(names[1:])
+        return SignatureError(f"expected the inputs ({takes}), got {len(inputs)} of them", layer)
+    return None
 
 
 class Tape:
@@ -178,27 +353,30 @@ class Tape:
 
     __slots__ = ("_ctx", "_dtypes", "_outputs")
 
-    def __init__(self, ctx: Context, inputs: Sequence[Array], outputs: Sequence[Array]) -> None:
+    def __init__(
+        self, ctx: Context, inputs: Sequence[Array | None], outputs: Sequence[Array]
+    ) -> None:
         self._ctx: Context | None = ctx
-        self._dtypes = [x.dtype for x in inputs]
+        self._dtypes = [None if x is None else x.dtype for x in inputs]
         self._outputs = [(y.shape, y.dtype) for y in outputs]
 
-    def backward(self, *grads: ArrayLike, input_grad: bool = False) -> Any:
+    def backward(self, *grads: ArrayLike | None, input_grad: bool | Sequence[bool] = False) -> Any:
         """Fill the parameters' gradients; free what the pass kept.
 
         Parameters
         ----------
-        *grads : array_like
-            The gradient with respect to each output, of that output's shape.
-        input_grad : bool
-            Whether to return the gradient with respect to the input as well. Without it the
-            first layer skips a product.
+        *grads : array_like or None
+            The gradient with respect to each output, of that output's shape. Where there are
+            several outputs, None for those that nobody used.
+        input_grad : bool or sequence of bool
+            Whether to return the gradient with respect to the inputs as well, for all or for
+            each. Without it the first layer skips a product.
 
         Returns
         -------
         None, ndarray or tuple
-            With ``input_grad=True``, the gradient with respect to the input: a tuple for several
-            inputs, None in the place of an integer one.
+            With `input_grad`, the gradient with respect to the input: a tuple for several
+            inputs, None for one that is None or of integers and for one that was not asked for.
 
         Raises
         ------
@@ -215,40 +393,62 @@ class Tape:
                 "this tape was already run backward; what it kept is gone. "
                 "Record the pass again: y, tape = layer.record(x)"
             )
-        if len(grads) != len(self._outputs):
-            raise TapeError(
-                f"expected {len(self._outputs)} gradient(s), one for each output, got {len(grads)}",
-                ctx.layer,
-            )
-        upstream = []
-        for grad, (shape, dtype) in zip(grads, self._outputs, strict=True):
-            if type(grad) is not np.ndarray or grad.shape != shape or grad.dtype != dtype:
-                grad = as_gradient(grad, shape, dtype, ctx.layer)
-            upstream.append(grad)
+        upstream = self._upstream(ctx.layer, grads)
+        wants = input_grad
+        if wants is not False:
+            wants = self._wants(ctx.layer, input_grad)
         self._ctx = None
         try:
-            result = ctx.backward(*upstream, needs_input_grad=input_grad)
+            result = ctx.backward(*upstream, needs_input_grad=wants)
         except NpnetError as error:
             error.locate(ctx.layer)
             raise
-        if not input_grad:
-            return None
-        results = result if isinstance(result, tuple) else (result,)
-        if len(results) != len(self._dtypes):
+        return None if wants is False else self._input_grads(ctx.layer, result, wants)
+
+    def _upstream(self, layer: Any, grads: tuple[ArrayLike | None, ...]) -> list[Array | None]:
+        """Check the gradients of the outputs."""
+        if len(grads) != len(self._outputs):
             raise TapeError(
-                f"backward must return {len(self._dtypes)} gradient(s), one for each input, "
-                f"it returned {len(results)}",
-                ctx.layer,
+                f"expected {len(self._outputs)} gradient(s), one for each output, got {len(grads)}",
+                layer,
             )
-        found = tuple(
-            _in_dtype(g, d, ctx.layer) for g, d in zip(results, self._dtypes, strict=True)
+        upstream: list[Array | None] = []
+        for grad, (shape, dtype) in zip(grads, self._outputs, strict=True):
+            if type(grad) is not np.ndarray or grad.shape != shape or grad.dtype != dtype:
+                grad = None if grad is None else as_gradient(grad, shape, dtype, layer)
+            upstream.append(grad)
+        if all(grad is None for grad in upstream):
+            raise TapeError("expected the gradient of an output, got None", layer)
+        return upstream
+
+    def _wants(self, layer: Any, input_grad: Any) -> tuple[bool, ...]:
+        """Return which inputs get a gradient: of those asked for the floating ones."""
+        count = len(self._dtypes)
+        asked = [input_grad] * count if isinstance(input_grad, bool) else list(input_grad)
+        if len(asked) != count:
+            raise TapeError(f"input_grad has {len(asked)} entries for {count} inputs", layer)
+        return tuple(
+            flag("backward", "input_grad", ask) and dtype is not None and dtype.kind == "f"
+            for ask, dtype in zip(asked, self._dtypes, strict=True)
         )
-        return found if isinstance(result, tuple) else found[0]
+
+    def _input_grads(self, layer: Any, result: Any, wants: Sequence[bool]) -> Any:
+        """Check what the layer returned."""
+        results = list(result) if isinstance(result, tuple) else [result]
+        while len(results) > len(wants) and results[-1] is None:  # of inputs that were left out
+            results.pop()
+        if len(results) != len(wants):
+            raise TapeError(
+                f"backward must return {len(wants)} gradient(s), one for each input, "
+                f"it returned {len(results)}",
+                layer,
+            )
+        triples = zip(results, self._dtypes, wants, strict=True)
+        found = tuple(_in_dtype(g, d, layer) if want else None for g, d, want in triples)
+        return found[0] if len(wants) == 1 else found
 
 
-def _in_dtype(grad: Any, dtype: Any, layer: Layer) -> Array | None:
-    if grad is None or dtype.kind != "f":
-        return None if grad is None else np.asarray(grad)
+def _in_dtype(grad: Any, dtype: Any, layer: Any) -> Array:
     if not isinstance(grad, np.ndarray | np.floating):
         raise TapeError(f"backward must return arrays, it returned {type(grad).__name__}", layer)
     return np.asarray(grad, dtype)

@@ -78,21 +78,31 @@ def owned_floats(value: ArrayLike, dtype: DtypeLike | None = None) -> Array:
     return np.array(real_array(value, "parameter"), dtype=dtype, order="C")
 
 
-def as_input(value: ArrayLike, dtype: np.dtype[Any] | None, layer: Any) -> Array:
-    """Return `value` in a layer's dtype, or in a floating one if the layer has none (None)."""
+def as_input(
+    value: ArrayLike, dtype: np.dtype[Any] | None, layer: Any, integers: bool = False
+) -> Array:
+    """Return `value` in a layer's dtype, or in a floating one if the layer has none (None).
+
+    Integers and booleans stay what they are where the layer takes them.
+    """
     array = real_array(value, "input", layer)
-    if array.dtype.kind != "f" and layer.takes_integers:
+    if array.dtype.kind != "f" and integers:
         return array
     return array.astype(floating_dtype(value) if dtype is None else dtype, copy=False)
 
 
 def as_output(output: Any, layer: Any) -> Any:
     """Return what `forward` returned as an array or a tuple of arrays."""
-    if isinstance(output, tuple):
-        return tuple(as_output(y, layer) for y in output)
-    if output is None:
-        raise ShapeError("forward returned None; it must return an array", layer)
-    return np.asarray(output)
+    several = isinstance(output, tuple)
+    for y in output if several else (output,):
+        if not isinstance(y, np.ndarray | np.generic | float | int):
+            got = "None" if y is None else f"a {type(y).__name__}{several * ' in a tuple'}"
+            raise ShapeError(
+                f"forward returned {got}; it must return an array or a flat tuple of arrays", layer
+            )
+    if several and not output:
+        raise ShapeError("forward returned an empty tuple; it must return an array", layer)
+    return tuple(map(np.asarray, output)) if several else np.asarray(output)
 
 
 def as_gradient(value: ArrayLike, shape: tuple[int, ...], dtype: Any, layer: Any) -> Array:

@@ -43,8 +43,11 @@ class NpnetError(Exception):
         message = super().__str__()
         if self.layer is None:
             return message
+        who = repr(self.layer)
+        if "\n" in who:  # a container, which shows all its layers
+            who = type(self.layer).__name__
         place = f" (layer {self.place!r} of the model)" if self.place else ""
-        return f"{self.layer!r}{place}: {message}"
+        return f"{who}{place}: {message}"
 
 
 class ShapeError(NpnetError, ValueError):
@@ -57,6 +60,10 @@ class DtypeError(NpnetError, TypeError):
 
 class ArgumentError(NpnetError, ValueError):
     """A constructor or function argument is out of its range or unknown."""
+
+
+class SignatureError(ArgumentError, TypeError):
+    """A constructor is given arguments that it does not have, or too few of them."""
 
 
 class TargetError(NpnetError, ValueError):
@@ -80,7 +87,7 @@ class MissingDependency(NpnetError, ImportError):
 
 
 class NameTypoError(NpnetError, AttributeError):
-    """An attribute is set that the layer does not have."""
+    """An attribute is set or asked for that an object does not have."""
 
 
 class GradientMismatch(NpnetError, AssertionError):

@@ -1,28 +1,51 @@
 """Layer, the base of everything that has a forward and a backward pass.
 
-The mathematics is in the subclasses; registration by assignment is in `members`, state
+The mathematics is in the subclasses; registration by assignment is in `registry`, state
 dictionaries are in `state`, the conversion of inputs is in `convert`.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from npnet.context import Context, Tape
-from npnet.convert import as_input, as_output
-from npnet.errors import ArgumentError, NpnetError
-from npnet.members import Members
+from npnet.arguments import flag
+from npnet.context import Context, Tape, refuse_direct_call
+from npnet.convert import as_input
+from npnet.errors import NameTypoError, NpnetError, SignatureError
 from npnet.parameter import Parameter
 from npnet.random import as_generator
+from npnet.registry import Registry
 from npnet.state import LoadResult, convert_state, load_state, named_state
-from npnet.summary import Summary, summarize
 from npnet.typing import Array, ArrayLike, DtypeLike, Rng
 
+if TYPE_CHECKING:
+    from npnet.summary import Summary
 
-class Layer(Members):
+_MODE = "the mode belongs to the call: model.record(x) trains, model(x) predicts"
+_TRAINER = "npnet.Trainer(model, loss, optimizer) has it"
+_DTYPE = "model.astype(np.float64) changes the dtype"
+_CPU = "npnet computes on the CPU; model.astype(np.float64) changes the dtype"
+_ASSIGN = "assign it to an attribute"
+
+
+class Recorded(tuple[Any, Tape]):
+    """What `Layer.record` returns: the output and its tape, to be unpacked."""
+
+    __slots__ = ()
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise; called for names that a tuple does not have."""
+            text = "record returns the output and a tape: y, tape = model.record(x)"
+            raise NameTypoError(f"a recorded pass has no attribute {name!r}; {text}")
+
+
+class Layer(Registry):
     """Base of all layers and containers.
 
     A subclass writes ``forward(self, ctx, *inputs)`` and ``backward(self, ctx, *grads)``. It
@@ -31,9 +54,10 @@ class Layer(Members):
 
     Attributes
     ----------
-    takes_integers : bool
-        Class attribute; True for a layer whose inputs are indices, which are then passed on as
-        they are instead of converted to floating point.
+    takes_integers : bool or tuple of bool
+        Class attribute; True for inputs that are indices, lengths or masks: integers and booleans
+        are then passed on as they are instead of converted to floating point. A tuple has an
+        entry for each input.
 
     Examples
     --------
@@ -54,7 +78,34 @@ class Layer(Members):
     array([2., 2.], dtype=float32)
     """
 
-    takes_integers: bool = False
+    takes_integers: bool | tuple[bool, ...] = False
+
+    habits: ClassVar[Mapping[str, str]] = {
+        "train": _MODE, "eval": _MODE, "training": _MODE,
+        "to": _CPU, "cuda": _CPU, "cpu": _CPU,
+        "double": _DTYPE, "float": _DTYPE, "half": _DTYPE, "type": _DTYPE,
+        "fit": _TRAINER, "evaluate": _TRAINER, "compile": _TRAINER,
+        "predict": "call the model, model(x), or Trainer.predict(x), which does it in batches",
+        "add": "npnet.Sequential has append", "layers": "named_layers() yields all of them",
+        "modules": "use named_layers()", "named_modules": "use named_layers()",
+        "children": "use named_layers()", "named_children": "use named_layers()",
+        "weights": "use parameters()", "trainable_weights": "use parameters()",
+        "get_weights": "use state_dict()", "set_weights": "use load_state_dict(state)",
+        "save": "npnet.save_weights(model, path)", "load": "npnet.load_weights(model, path)",
+        "add_module": _ASSIGN, "register_module": _ASSIGN, "register_parameter": _ASSIGN,
+        "register_buffer": "assign it: self.name = npnet.Buffer(array)",
+        "count_params": "sum(p.size for p in model.parameters())",
+    }  # fmt: skip
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a forward pass without the context."""
+        super().__init_subclass__(**kwargs)
+        names = list(inspect.signature(cls.forward).parameters)[1:]
+        if "forward" in vars(cls) and names[:1] in (["x"], ["input"], ["inputs"], ["X"]):
+            raise SignatureError(
+                f"{cls.__name__}.forward(self, {', '.join(names)}) lacks the context; "
+                f"write forward(self, ctx, {', '.join(names)})"
+            )
 
     def forward(self, ctx: Context, *inputs: Any) -> Any:
         """Compute the output.
@@ -63,7 +114,8 @@ class Layer(Members):
         ----------
         ctx : Context
             Where this call keeps what its backward pass needs.
-        *inputs : ndarray
+        *inputs : ndarray or None
+            None stands for one that is left out, such as a mask.
 
         Returns
         -------
@@ -78,18 +130,19 @@ class Layer(Members):
         ----------
         ctx : Context
             The context that `forward` was given.
-        *grads : ndarray
-            One gradient for each output.
+        *grads : ndarray or None
+            One gradient for each output; of several outputs, None for those that nobody used.
 
         Returns
         -------
         ndarray, tuple of ndarray, or None
-            One gradient for each input; may be None when ``ctx.needs_input_grad`` is False.
+            One gradient for each input; may be None for an input whose
+            ``ctx.needs_grad(index)`` is False, and for all when ``ctx.needs_input_grad`` is.
         """
         raise NotImplementedError(f"{type(self).__name__} has no backward(self, ctx, grad)")
 
-    def products(self, *shapes: tuple[int, ...]) -> list[tuple[int, int, int]]:
-        """Tell the matrix products of a forward pass, for `summary` and `profile`.
+    def matmul_shapes(self, *shapes: tuple[int, ...]) -> list[tuple[int, int, int]]:
+        """Return the shapes of a forward pass's matrix products, for `summary` and `profile`.
 
         Parameters
         ----------
@@ -108,17 +161,16 @@ class Layer(Members):
 
         Parameters
         ----------
-        *inputs : array_like
+        *inputs : array_like or None
             Real arrays; converted to the parameters' dtype.
 
         Returns
         -------
         ndarray or tuple of ndarray
         """
+        refuse_direct_call(self)
         try:
-            ctx = Context(self, False, False)  # neither recording nor training
-            output = self.forward(ctx, *self._as_inputs(inputs))
-            return output if type(output) is np.ndarray else as_output(output, self)
+            return Context(self, False, False).run(*self._as_inputs(inputs))
         except NpnetError as error:
             error.locate(self)
             raise
@@ -128,7 +180,7 @@ class Layer(Members):
 
         Parameters
         ----------
-        *inputs : array_like
+        *inputs : array_like or None
             Real arrays; converted to the parameters' dtype. Do not change them before the tape
             has been run backward.
         training : bool
@@ -144,25 +196,33 @@ class Layer(Members):
         try:
             arrays = self._as_inputs(inputs)
             generator = None if rng is None else as_generator(rng)
+            training = flag(self, "training", training)
             ctx = Context(self, True, training, generator)
-            output = self.forward(ctx, *arrays)
-            if type(output) is not np.ndarray:
-                output = as_output(output, self)
+            output = ctx.run_as_root(*arrays)
         except NpnetError as error:
             error.locate(self)
             raise
         # Whoever receives the output may write into it; what backward needs must not change.
         if type(output) is np.ndarray:
-            return output.copy() if ctx.retains(output) else output, Tape(ctx, arrays, (output,))
+            tape = Tape(ctx, arrays, (output,))
+            return Recorded((output.copy() if ctx.retains(output) else output, tape))
         tape = Tape(ctx, arrays, output)
-        return tuple(y.copy() if ctx.retains(y) else y for y in output), tape
+        return Recorded((tuple(y.copy() if ctx.retains(y) else y for y in output), tape))
 
-    def _as_inputs(self, inputs: tuple[ArrayLike, ...]) -> Sequence[Array]:
+    def _as_inputs(self, inputs: tuple[ArrayLike | None, ...]) -> Sequence[Array | None]:
         dtype = self.dtype
         for x in inputs:
             if type(x) is not np.ndarray or x.dtype != dtype:
-                return [as_input(x, dtype, self) for x in inputs]
-        return inputs  # type: ignore[return-value]
+                break
+        else:
+            return inputs  # type: ignore[return-value]
+        takes = self.takes_integers
+        integers = takes if isinstance(takes, tuple) else (takes,) * len(inputs)
+        integers += (False,) * (len(inputs) - len(integers))
+        return [
+            None if x is None else as_input(x, dtype, self, whole)
+            for x, whole in zip(inputs, integers, strict=False)
+        ]
 
     def astype(self, dtype: DtypeLike) -> Self:
         """Convert parameters and floating buffers in place.
@@ -217,13 +277,13 @@ class Layer(Members):
         """
         return load_state(self, state, strict)
 
-    def summary(self, input_shape: tuple[int, ...], batch_size: int = 1) -> Summary:
+    def summary(self, input_shape: Any, batch_size: int = 1) -> Summary:
         """Describe every layer's output shape and number of parameters.
 
         Parameters
         ----------
-        input_shape : tuple of int
-            Shape of one sample, without the batch axis.
+        input_shape : tuple of int, or list of them
+            Shape of one sample, without the batch axis; a list has one for each input.
         batch_size : int
             Size of the batch axis put before it.
 
@@ -232,10 +292,6 @@ class Layer(Members):
         Summary
             Prints as a table.
         """
-        if not isinstance(input_shape, tuple | list):
-            raise ArgumentError(
-                f"summary expects the shape of one sample, such as (784,), got {input_shape!r}"
-            )
-        if not isinstance(batch_size, int | np.integer) or batch_size < 0:
-            raise ArgumentError(f"summary expects a batch size of at least 0, got {batch_size!r}")
-        return summarize(self, (batch_size, *input_shape))
+        from npnet.summary import summarize
+
+        return summarize(self, input_shape, batch_size)

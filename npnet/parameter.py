@@ -6,12 +6,13 @@ views into the store's vectors.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from npnet.arguments import flag
 from npnet.convert import owned_floats, real_array
-from npnet.errors import ShapeError
+from npnet.errors import ArgumentError, ShapeError
 from npnet.typing import Array, ArrayLike, DtypeLike
 
 
@@ -48,13 +49,14 @@ class Parameter:
     array([1., 1.], dtype=float32)
     """
 
-    __slots__ = ("_data", "_grad", "_grad_slice", "_store")
+    __slots__ = ("_data", "_grad", "_grad_slice", "_requires_grad", "_store")
 
     def __init__(self, data: ArrayLike, dtype: DtypeLike | None = None) -> None:
         self._data: Array = owned_floats(data, dtype)
         self._grad: Array | None = None
         self._grad_slice: Array | None = None  # where the store wants the gradient
         self._store: Any = None  # the store that holds it
+        self._requires_grad = True
 
     @property
     def data(self) -> Array:
@@ -74,9 +76,37 @@ class Parameter:
     @grad.setter
     def grad(self, value: ArrayLike | None) -> None:
         checked = None if value is None else self._checked(value, "gradient")
+        if checked is not None and not self._requires_grad:
+            raise ArgumentError("the parameter is frozen; requires_grad_(True) lets it train again")
         self._grad = None
         if checked is not None:
             self.add_grad(checked)
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether backward passes fill the gradient; see `requires_grad_`."""
+        return self._requires_grad
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze the parameter, or let it train again.
+
+        Parameters
+        ----------
+        requires_grad : bool
+            False freezes: the gradient is forgotten and stays None, so optimizers pass over it.
+
+        Returns
+        -------
+        Parameter
+            Itself.
+        """
+        requires_grad = flag(self, "requires_grad", requires_grad)
+        if requires_grad != self._requires_grad:
+            self._requires_grad = requires_grad
+            self._grad = None
+            if self._store is not None:  # which has room for the gradients of others only
+                self._store.complete = False
+        return self
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -96,6 +126,8 @@ class Parameter:
     def add_grad(self, value: Array) -> None:
         """Add `value` to the gradient: a copy the first time, in place from then on.
 
+        Nothing happens to a frozen parameter.
+
         Parameters
         ----------
         value : ndarray, the parameter's shape
@@ -108,6 +140,8 @@ class Parameter:
         """
         if value.shape != self._data.shape:
             raise ShapeError(f"expected a gradient of shape {self.shape}, got {value.shape}")
+        if not self._requires_grad:
+            return
         if self._grad is None:
             self._grad = self._fresh_grad()
             self._grad[...] = value
@@ -116,6 +150,8 @@ class Parameter:
 
     def add_product(self, a: Array, b: Array) -> None:
         """Add the matrix product ``a @ b`` to the gradient, writing it in place the first time.
+
+        For a frozen parameter it is not computed.
 
         Parameters
         ----------
@@ -127,6 +163,8 @@ class Parameter:
         ShapeError
             If the product has another shape.
         """
+        if not self._requires_grad:
+            return
         if self._grad is not None:
             self.add_grad(a @ b)
             return
@@ -181,13 +219,15 @@ class Parameter:
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy stands alone: it belongs to no store.
-        return _restore, (self._data.copy(), None if self._grad is None else self._grad.copy())
+        grad = None if self._grad is None else self._grad.copy()
+        return _restore, (self._data.copy(), grad, self._requires_grad)
 
     def __repr__(self) -> str:
-        return f"Parameter(shape={self.shape}, dtype={self.dtype})"
+        frozen = "" if self._requires_grad else ", requires_grad=False"
+        return f"Parameter(shape={self.shape}, dtype={self.dtype}{frozen})"
 
 
-def _restore(data: Array, grad: Array | None) -> Parameter:
-    p = Parameter(data)
+def _restore(data: Array, grad: Array | None, requires_grad: bool) -> Parameter:
+    p = Parameter(data).requires_grad_(requires_grad)
     p.grad = grad
     return p

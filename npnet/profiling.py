@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from npnet.arguments import instance, whole_number
 from npnet.context import Context
-from npnet.errors import ArgumentError
+from npnet.layer import Layer
+from npnet.losses import Loss
 from npnet.ops import prepare
 
 if TYPE_CHECKING:
-    from npnet.layer import Layer
-    from npnet.losses import Loss
     from npnet.typing import ArrayLike
 
 
@@ -81,7 +81,7 @@ class Profile:
 class _Stopwatch(Context):
     """A context that times the passes of each layer called through it."""
 
-    __slots__ = ("record", "seconds", "shapes", "watch")
+    __slots__ = ("record", "seconds", "shapes")
     fuses = False
 
     def __init__(self, layer: Layer, record: list[_Stopwatch]) -> None:
@@ -90,23 +90,21 @@ class _Stopwatch(Context):
         self.seconds = [0.0, 0.0]
         self.shapes: list[tuple[int, ...]] = []
 
-    def call(self, layer: Layer, *inputs: Any) -> Any:
-        """Run a child and time it."""
-        child = _Stopwatch(layer, self.record)
-        self.calls.append(child)
-        return child.run(*inputs)
+    def child(self, layer: Layer) -> _Stopwatch:
+        """Return a context that notes into the same record."""
+        return _Stopwatch(layer, self.record)
 
     def run(self, *inputs: Any) -> Any:
         """Run this context's layer and time it."""
         self.shapes = [np.shape(x) for x in inputs]
         start = time.perf_counter()
-        output = self.layer.forward(self, *inputs)
+        output = super().run(*inputs)
         self.seconds[0] = time.perf_counter() - start
         if not self.calls:  # only layers that call no others have a row
             self.record.append(self)
         return output
 
-    def backward(self, *grads: Any, needs_input_grad: bool = True) -> Any:
+    def backward(self, *grads: Any, needs_input_grad: Any = True) -> Any:
         """Run the backward pass and time it."""
         start = time.perf_counter()
         result = super().backward(*grads, needs_input_grad=needs_input_grad)
@@ -116,7 +114,7 @@ class _Stopwatch(Context):
     def bare_products(self) -> float:
         """Time the layer's matrix products alone: forward, weights' and input's gradient."""
         found = 0.0
-        for m, k, n in self.layer.products(*self.shapes):
+        for m, k, n in self.layer.matmul_shapes(*self.shapes):
             x, w, y = (np.ones(s, self.layer.dtype) for s in ((m, k), (n, k), (m, n)))
             dw, dx = np.empty_like(w), np.empty_like(x)
             start = time.perf_counter()
@@ -138,7 +136,7 @@ def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 
     ----------
     model : Layer
     x, y : array_like
-        A batch and its targets.
+        A batch and its targets; for several inputs x is a tuple.
     loss : Loss
         With a mean or a sum as `reduction`.
     rounds : int
@@ -163,11 +161,9 @@ def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 
     >>> [layer.kind for layer in costs.layers]
     ['Linear', 'ReLU', 'Linear']
     """
-    if isinstance(rounds, bool) or not isinstance(rounds, int | np.integer) or rounds < 1:
-        raise ArgumentError(f"profile expects a positive number of rounds, got {rounds!r}")
-    for what, given, method in (("layer", model, "record"), ("loss", loss, "value_and_grad")):
-        if not callable(getattr(given, method, None)) or isinstance(given, type):
-            raise ArgumentError(f"profile expects a {what}, got {given!r}")
+    rounds = whole_number("profile", "rounds", rounds, 1)
+    instance("profile", "model", model, Layer)
+    instance("profile", "loss", loss, Loss)
     prepare(model.dtype)
     parameters = list(model.parameters())
     before = [None if p.grad is None else p.grad.copy() for p in parameters]
@@ -178,9 +174,9 @@ def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 
             model.zero_grad()
             record: list[_Stopwatch] = []
             root = _Stopwatch(model, record)
-            inputs = model._as_inputs((x,))
+            inputs = model._as_inputs(x if isinstance(x, tuple) else (x,))
             start = time.perf_counter()
-            output = root.run(*inputs)
+            output = root.run_as_root(*inputs)
             middle = time.perf_counter()
             _, grad = loss.value_and_grad(output, y)
             after = time.perf_counter()

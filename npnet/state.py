@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.errors import DtypeError, StateError
-from npnet.members import Members
+from npnet.arguments import float_dtype
+from npnet.errors import StateError
 from npnet.parameter import Parameter
+from npnet.registry import Registry
 from npnet.typing import Array, ArrayLike, DtypeLike
 
 
@@ -20,7 +22,7 @@ class LoadResult(NamedTuple):
     unexpected: list[str]
 
 
-def named_state(layer: Members) -> dict[str, Parameter | Array]:
+def named_state(layer: Registry) -> dict[str, Parameter | Array]:
     """Map dotted names to the parameters and buffers themselves; shared ones have several."""
     found: dict[str, Parameter | Array] = {}
     for prefix, member in layer.named_layers():
@@ -31,7 +33,7 @@ def named_state(layer: Members) -> dict[str, Parameter | Array]:
     return found
 
 
-def load_state(layer: Members, state: Mapping[str, ArrayLike], strict: bool) -> LoadResult:
+def load_state(layer: Registry, state: Mapping[str, ArrayLike], strict: bool) -> LoadResult:
     """Copy `state` into a layer after checking all of it; see `Layer.load_state_dict`."""
     own = named_state(layer)
     if not isinstance(state, Mapping):
@@ -67,10 +69,30 @@ def _as_array(name: str, value: Any) -> Array:
         raise StateError(f"{name} cannot be read as an array: {error}") from error
 
 
-def convert_state(layer: Members, dtype: DtypeLike) -> None:
+@contextmanager
+def unchanged_buffers(layer: Registry) -> Iterator[None]:
+    """Put the buffers of a layer, and of those below it, back at the end of a ``with`` block.
+
+    Parameters
+    ----------
+    layer : Layer
+    """
+    before = [
+        (one, name, array, array.copy())
+        for _, one in layer.named_layers()
+        for name, array in one._buffers.items()
+    ]
+    try:
+        yield
+    finally:
+        for one, name, array, values in before:
+            array[...] = values
+            setattr(one, name, array)
+
+
+def convert_state(layer: Registry, dtype: DtypeLike) -> None:
     """Convert parameters and floating buffers in place; see `Layer.astype`."""
-    if np.dtype(dtype).kind != "f":
-        raise DtypeError(f"astype expects a floating dtype, got {np.dtype(dtype)}", layer)
+    dtype = float_dtype("astype", "dtype", dtype)
     for p in layer.parameters():
         p.astype(dtype)
     for _, member in layer.named_layers():

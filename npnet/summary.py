@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from npnet.arguments import refusal, shape, whole_number
 from npnet.context import Context
-from npnet.errors import ArgumentError, NpnetError
+from npnet.errors import NpnetError
+from npnet.layer import Layer
+from npnet.state import unchanged_buffers
 from npnet.typing import Array
-
-if TYPE_CHECKING:
-    from npnet.layer import Layer
 
 
 class Row(NamedTuple):
@@ -75,7 +75,7 @@ class Summary:
 
 
 class _Observer(Context):
-    """A context that notes what every child called through it returns and keeps."""
+    """A context that notes what every layer called through it returns and keeps."""
 
     __slots__ = ("names", "rows", "seen")
     fuses = False
@@ -88,42 +88,43 @@ class _Observer(Context):
         self.rows = rows
         self.seen = seen
 
-    def call(self, layer: Layer, *inputs: Any) -> Any:
-        """Run a child and note it."""
-        return _Observer(layer, self.names, self.rows, self.seen).run(*inputs)
+    def child(self, layer: Layer) -> _Observer:
+        """Return a context that notes into the same lists."""
+        return _Observer(layer, self.names, self.rows, self.seen)
 
     def run(self, *inputs: Any) -> Any:
         """Run this context's layer and note it, unless it called others that were noted."""
         before = len(self.rows)
-        output = self.layer.forward(self, *inputs)
+        output = super().run(*inputs)
         for array in self.saved:
             if isinstance(array, np.ndarray):
                 owner = array if array.base is None else array.base
                 self.seen[id(owner)] = owner
         if len(self.rows) == before:
             several = isinstance(output, tuple)
-            shape = tuple(np.shape(y) for y in output) if several else np.shape(output)
-            products = self.layer.products(*(np.shape(x) for x in inputs))
+            returned = tuple(np.shape(y) for y in output) if several else np.shape(output)
+            matmuls = self.layer.matmul_shapes(*(np.shape(x) for x in inputs))
             self.rows.append(
                 Row(
                     self.names.get(id(self.layer), ""),
                     type(self.layer).__name__,
-                    shape,
+                    returned,
                     sum(p.size for p in self.layer.parameters()),
-                    sum(2 * m * k * n for m, k, n in products),
+                    sum(2 * m * k * n for m, k, n in matmuls),
                 )
             )
         return output
 
 
-def summarize(model: Layer, input_shape: tuple[int, ...]) -> Summary:
+def summarize(model: Layer, input_shape: Any, batch_size: int = 1) -> Summary:
     """Run a batch of zeros through a model and tabulate what each layer returns.
 
     Parameters
     ----------
     model : Layer
-    input_shape : tuple of int
-        With the batch axis.
+    input_shape : tuple of int, or list of them
+        Of one sample; a list has one for each input.
+    batch_size : int
 
     Returns
     -------
@@ -134,30 +135,28 @@ def summarize(model: Layer, input_shape: tuple[int, ...]) -> Summary:
     ArgumentError
         If `input_shape` is not made of non-negative integers.
     """
-    if any(not isinstance(n, int | np.integer) or n < 0 for n in input_shape):
-        raise ArgumentError(
-            "summary expects the shape of one sample, such as (784,) or (1, 28, 28), "
-            f"got {tuple(input_shape[1:])}"
-        )
+    batch_size = whole_number("summary", "batch_size", batch_size, 0)
+    if not isinstance(input_shape, list | tuple):
+        kind = "the shape of one sample, such as (784,)"
+        raise refusal("summary", "input_shape", kind, input_shape)
+    several = any(isinstance(one, list | tuple) for one in input_shape)
+    given = input_shape if several else [input_shape]
+    shapes = [shape("summary", "input_shape", one) for one in given]
+    takes = model.takes_integers
+    whole = takes if isinstance(takes, tuple) else (takes,) * len(shapes)
+    inputs = [
+        np.zeros((batch_size, *one), np.intp if i < len(whole) and whole[i] else np.float32)
+        for i, one in enumerate(shapes)
+    ]
     names = {id(layer): name for name, layer in reversed(list(model.named_layers()))}
     rows: list[Row] = []
     seen: dict[int, Array] = {}
-    kind = np.intp if model.takes_integers else np.float32
-    buffers = [
-        (layer, name, array, array.copy())
-        for _, layer in model.named_layers()
-        for name, array in layer._buffers.items()
-    ]
-    try:
-        inputs = model._as_inputs((np.zeros(input_shape, kind),))
-        _Observer(model, names, rows, seen).run(*inputs)
-    except NpnetError as error:
-        error.locate(model)
-        raise
-    finally:  # a training pass may have moved them
-        for layer, name, array, before in buffers:
-            array[...] = before
-            setattr(layer, name, array)
+    with unchanged_buffers(model):  # a training pass may move them
+        try:
+            _Observer(model, names, rows, seen).run_as_root(*model._as_inputs(tuple(inputs)))
+        except NpnetError as error:
+            error.locate(model)
+            raise
     kept = sum(array.nbytes for array in seen.values())
     itemsize = 4 if model.dtype is None else model.dtype.itemsize
     return Summary(rows, sum(p.size for p in model.parameters()), kept, itemsize)

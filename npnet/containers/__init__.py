@@ -1,5 +1,6 @@
-"""Containers: the only layers that know of other layers."""
+"""Containers: the layers that know of other layers."""
 
+from npnet.containers.lists import LayerDict, LayerList
 from npnet.containers.sequential import Sequential
 
-__all__ = ["Sequential"]
+__all__ = ["LayerDict", "LayerList", "Sequential"]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
-from npnet.errors import shape_error
+from npnet.errors import NpnetError, shape_error
 from npnet.layer import Layer
 from npnet.layers.activation import ReLU
 from npnet.layers.linear import Linear
@@ -18,8 +17,10 @@ from npnet.typing import Array
 _ROWS = 256
 """Rows of a block at least; products with fewer are slow."""
 
+_PASSES = (Linear.forward, Linear.backward, ReLU.forward, ReLU.backward)
 
-class LinearRun(Layer):
+
+class LinearRun:
     """Compute x <- x W^T + b, and max(x, 0) where a ReLU follows, for one Linear after the other.
 
     The results are those of the layers one by one. A ReLU overwrites what its Linear layer made,
@@ -32,26 +33,30 @@ class LinearRun(Layer):
     """
 
     def __init__(self, steps: tuple[tuple[Linear, bool], ...]) -> None:
-        super().__init__()
         self.steps = steps
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of the first parameter."""
-        return self.steps[0][0].weight.dtype
+    def trainable(self) -> bool:
+        """Whether any parameter wants a gradient."""
+        return any(linear.trainable for linear, _ in self.steps)
 
     def forward(self, ctx: Context, x: Array) -> Array:
-        """Compute the output; keep the input of each Linear layer, and a last ReLU's output."""
+        """Compute the output; keep the input of each Linear layer, and a last ReLU's output.
+
+        A frozen layer's input is kept only if it is a ReLU's output.
+        """
         shape = ctx.shape = x.shape
-        kept = []
+        kept: list[Array | None] = []
         if len(shape) != 2 or shape[1] != self.steps[0][0].in_features:
             x = self.steps[0][0].rows(x)
-        for linear, rectify in self.steps:
-            weight, bias = linear.weight.data, linear.bias
+        rectify = False
+        for linear, next_rectify in self.steps:
+            weight, bias = linear.weight, linear.bias
             if x.dtype != weight.dtype:
                 x = x.astype(weight.dtype, copy=False)
-            kept.append(x)
-            x = x.dot(weight.T)
+            kept.append(x if weight.requires_grad or rectify else None)
+            rectify = next_rectify
+            x = x.dot(weight.data.T)
             if bias is None:
                 x = ops.relu(x, np.empty_like(x)) if rectify else x
             elif rectify:
@@ -76,22 +81,29 @@ class LinearRun(Layer):
         ones = ops.constant(1.0, (len(grad),), grad.dtype)
         if rectified:  # this gradient is somebody else's
             grad = ops.relu_grad(grad, y, np.empty_like(y))
-        for i in range(len(self.steps) - 1, -1, -1):
+        stop = 0  # the first layer that has something to learn, where the input does not matter
+        while not (ctx.needs_input_grad or self.steps[stop][0].trainable):
+            stop += 1
+        for i in range(len(self.steps) - 1, stop - 1, -1):
             linear, y = self.steps[i][0], kept.pop()
             weight, bias = linear.weight, linear.bias
-            weight.add_product(grad.T, y)
-            if bias is not None:
-                bias.add_product(ones, grad)
+            try:
+                weight.add_product(grad.T, y)
+                if bias is not None:
+                    bias.add_product(ones, grad)
+            except NpnetError as error:
+                error.layer = linear
+                raise
+            if i == stop and not ctx.needs_input_grad:
+                return None
             if i and self.steps[i - 1][1]:  # y is a ReLU's, and nobody needs it any more
                 if len(y) > _ROWS:
                     grad = _product_over(y, grad, weight.data)
                 else:
                     grad = ops.relu_grad(grad.dot(weight.data), y, y)
-            elif i or ctx.needs_input_grad:
+            else:
                 del y
                 grad = grad.dot(weight.data)
-            else:
-                return None
         return grad if len(shape) == 2 else grad.reshape(ctx.shape)
 
 
@@ -104,8 +116,8 @@ def _product_over(y: Array, grad: Array, weight: Array) -> Array:
     return y
 
 
-def fused(layers: Iterable[Layer]) -> list[Layer]:
-    """Put one layer in the place of neighbours wherever there is one for them.
+def fused(layers: Iterable[Layer]) -> list[Layer | LinearRun]:
+    """Put one run in the place of neighbours wherever there is one for them.
 
     Parameters
     ----------
@@ -114,18 +126,26 @@ def fused(layers: Iterable[Layer]) -> list[Layer]:
 
     Returns
     -------
-    list of Layer
-        A chain that computes the same. Subclasses stay as they are.
+    list of Layer or LinearRun
+        A chain that computes the same. Subclasses, and layers with a pass of their own, stay as
+        they are.
     """
-    chain: list[Layer] = []
+    chain: list[Layer | LinearRun] = []
     for layer in layers:
-        run = chain[-1].steps if chain and type(chain[-1]) is LinearRun else ()
-        if type(layer) is Linear:
+        last = chain[-1] if chain else None
+        run = last.steps if isinstance(last, LinearRun) else ()
+        own = "forward" in vars(layer) or "backward" in vars(layer)
+        if type(layer) is Linear and not own:
             if run and run[-1][0].out_features != layer.in_features:
                 run = ()  # the layer itself will say so
             chain[len(chain) - bool(run) :] = [LinearRun((*run, (layer, False)))]
-        elif type(layer) is ReLU and run and not run[-1][1]:
+        elif type(layer) is ReLU and not own and run and not run[-1][1]:
             chain[-1] = LinearRun((*run[:-1], (run[-1][0], True)))
         else:
             chain.append(layer)
     return chain
+
+
+def can_fuse() -> bool:
+    """Tell whether the passes of Linear and ReLU are npnet's: nobody has replaced one."""
+    return (Linear.forward, Linear.backward, ReLU.forward, ReLU.backward) == _PASSES

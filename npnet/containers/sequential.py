@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.containers.fused import LinearRun, fused
+from npnet.arguments import flag
+from npnet.containers.fused import LinearRun, can_fuse, fused
+from npnet.containers.lists import LayerList
 from npnet.context import Context
-from npnet.errors import ArgumentError, ShapeError
+from npnet.errors import ShapeError
 from npnet.layer import Layer
+from npnet.registry import structure
 
 _ARRAYS = (np.ndarray, np.generic)
 
 
-class Sequential(Layer):
+class _Plan:
+    """What a chain runs, and the state of the layers' structure when that was worked out."""
+
+    __slots__ = ("changes", "parts")
+
+    def __init__(self, changes: int = -1, parts: list[Layer | LinearRun] | None = None) -> None:
+        self.changes = changes
+        self.parts = parts or []
+
+
+class Sequential(LayerList):
     """Feed each layer's output to the next: y = f_n(... f_2(f_1(x))).
 
     Parameters
     ----------
     *layers : Layer
         Named ``"0"``, ``"1"``, ... in order; or one mapping of names to layers.
+    fuse : bool
+        Whether neighbouring `Linear` and `ReLU` layers may run as one, which gives the same
+        numbers to rounding, faster and with less memory.
 
     Raises
     ------
@@ -42,80 +58,47 @@ class Sequential(Layer):
     8
     """
 
-    _chain: Sequence[Layer] = ()  # as it runs
+    _plan = _Plan()
 
-    def __init__(self, *layers: Layer | Mapping[str, Layer]) -> None:
+    def __init__(self, *layers: Layer | Mapping[str, Layer], fuse: bool = True) -> None:
         super().__init__()
+        self.fuse = flag(self, "fuse", fuse)
         first = layers[0] if len(layers) == 1 else None
         named = first if isinstance(first, Mapping) else {str(i): f for i, f in enumerate(layers)}
         for name, layer in named.items():
-            self._append(name, layer)
+            self._hold(name, layer)
 
-    def _append(self, name: str, layer: Any) -> None:
-        if not isinstance(layer, Layer):
-            hint = "; add parentheses to create it" if isinstance(layer, type) else ""
-            hint = "; unpack it with *" if isinstance(layer, list | tuple) else hint
-            raise ArgumentError(f"Sequential expects layers, got {layer!r} at {name!r}{hint}")
-        if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
-            raise ArgumentError(f"Sequential cannot name a layer {name!r}")
-        self._register(name, layer)
+    def get_config(self) -> dict[str, Any]:
+        """Return the layers by name, and whether they may be fused."""
+        return {"layers": (dict(self._layers),), "fuse": self.fuse}
 
-    def _register(self, name: str, value: Any) -> None:
-        super()._register(name, value)
-        self._rebuild()
-
-    def __delattr__(self, name: str) -> None:
-        super().__delattr__(name)
-        self._rebuild()
-
-    def _rebuild(self) -> None:
-        # A subclass with passes of its own finds a call for each layer.
-        cls = type(self)
-        own = (cls.forward, cls.backward) != (Sequential.forward, Sequential.backward)
-        object.__setattr__(self, "_chain", list(self) if own else fused(self))
-
-    def append(self, layer: Layer) -> Self:
-        """Add a layer at the end.
-
-        Parameters
-        ----------
-        layer : Layer
-
-        Returns
-        -------
-        Sequential
-            Itself.
-        """
-        number = len(self)
-        while str(number) in self._layers:  # a slice keeps the names of the whole
-            number += 1
-        self._append(str(number), layer)
-        return self
+    def _parts(self, ctx: Context) -> list[Layer | LinearRun]:
+        """Return what to run: the layers, or runs in the place of some."""
+        if not (ctx.fuses and self.fuse and can_fuse()):
+            return list(self._layers.values())
+        if self._plan.changes != structure.changes:
+            # A backward pass of a subclass's own finds a call for each layer.
+            own = type(self).backward is not Sequential.backward
+            parts = self._layers.values() if own else fused(self._layers.values())
+            vars(self)["_plan"] = _Plan(structure.changes, list(parts))
+        return self._plan.parts
 
     def forward(self, ctx: Context, x: Any) -> Any:
         """Run the layers in order, some neighbours as one."""
-        chain = self._chain if ctx.fuses else list(self)
-        run = ctx.run = chain[0] if len(chain) == 1 and type(chain[0]) is LinearRun else None
-        if run is not None:  # which needs no context of its own
-            return run.forward(ctx, x)
-        for layer in chain:
-            x = ctx.call(layer, x)
+        for part in self._parts(ctx):
+            x = ctx.run_child(part, x)
         return x
 
     def backward(self, ctx: Context, grad: Any) -> Any:
         """Run them in reverse, as far as somebody needs the gradient."""
-        run = getattr(ctx, "run", None)  # a subclass may have a forward of its own
-        if run is not None:
-            return run.backward(ctx, grad)
         calls, wanted = ctx.calls, ctx.needs_input_grad
         stop = 0
-        while not wanted and stop < len(calls) and calls[stop].layer.dtype is None:
+        while not wanted and stop < len(calls) and not calls[stop].layer.trainable:
             stop += 1  # nothing to learn before this one
-        behind: Layer = self
+        behind: Any = self
         while len(calls) > stop:
             call = calls.pop()
-            is_array = isinstance(grad, _ARRAYS)
-            if not is_array:
+            if not isinstance(grad, _ARRAYS):
                 text = f"backward must return its input's gradient, it gave {type(grad).__name__}"
                 raise ShapeError(text, behind)
             behind = call.layer
@@ -123,24 +106,17 @@ class Sequential(Layer):
         return grad if wanted else None
 
     @property
-    def takes_integers(self) -> bool:  # type: ignore[override]
+    def takes_integers(self) -> bool | tuple[bool, ...]:  # type: ignore[override]
         """Whether the first layer takes indices."""
-        return any(layer.takes_integers for layer in list(self)[:1])
+        return next((layer.takes_integers for layer in self._layers.values()), False)
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             """Tell type checkers that named layers are attributes."""
 
-    def __len__(self) -> int:
-        return len(self._layers)
-
-    def __iter__(self) -> Iterator[Layer]:
-        return iter(self._layers.values())
-
     def __getitem__(self, index: int | slice) -> Any:
-        """Return one layer, or a chain of the same layers for a slice."""
-        named = list(self._layers.items())
+        """Return one layer, or a chain of the same layers, with their names, for a slice."""
         if isinstance(index, slice):
-            return Sequential(dict(named[index]))
-        return named[index][1]
+            return Sequential(dict(list(self._layers.items())[index]), fuse=self.fuse)
+        return super().__getitem__(index)

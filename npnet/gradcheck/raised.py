@@ -8,7 +8,16 @@ from npnet.errors import NpnetError
 
 _GRADCHECK = Path(__file__).parent
 _NPNET = _GRADCHECK.parent
-_PLUMBING = {"context", "convert", "errors", "layer", "members", "parameter", "sealed", "state"}
+_PLUMBING = {
+    "context",
+    "convert",
+    "errors",
+    "layer",
+    "registry",
+    "parameter",
+    "configured",
+    "state",
+}
 
 
 def describe(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from npnet.configured import UNDER_CONSTRUCTION
 from npnet.context import Context
 from npnet.convert import real_array
 from npnet.errors import ArgumentError, DtypeError
@@ -457,7 +458,7 @@ def unseal(checked: Layer | Loss) -> None:
     checked : Layer or Loss
     """
     for _, part in _parts(checked):
-        object.__setattr__(part, "_sealed", False)
+        vars(part)[UNDER_CONSTRUCTION] = True
 
 
 def attributes(checked: Layer | Loss) -> set[str]:

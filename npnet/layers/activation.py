@@ -72,10 +72,6 @@ class LeakyReLU(Layer):
         (x,) = ctx.saved
         return ops.leaky_relu_grad(grad, x, self.negative_slope, np.empty_like(x))
 
-    def extra_repr(self) -> str:
-        """Return the slope."""
-        return f"negative_slope={self.negative_slope}"
-
 
 class ELU(Layer):
     """Exponential linear unit: y = x for x > 0, else alpha * (exp(x) - 1).
@@ -109,10 +105,6 @@ class ELU(Layer):
         """Return grad * dy/dx."""
         (x,) = ctx.saved
         return ops.elu_grad(grad, x, self.alpha, np.empty_like(x))
-
-    def extra_repr(self) -> str:
-        """Return alpha."""
-        return f"alpha={self.alpha}"
 
 
 class GELU(Layer):
@@ -156,10 +148,6 @@ class GELU(Layer):
         (x,) = ctx.saved
         derivative = ops.gelu_grad if self.approximate == "none" else ops.gelu_tanh_grad
         return derivative(grad, x, np.empty_like(x))
-
-    def extra_repr(self) -> str:
-        """Return the kind of approximation."""
-        return f"approximate={self.approximate!r}"
 
 
 class SiLU(Layer):
@@ -282,10 +270,6 @@ class Softplus(Layer):
         """Return grad * dy/dx."""
         (x,) = ctx.saved
         return ops.softplus_grad(grad, x, self.beta, self.threshold, np.empty_like(x))
-
-    def extra_repr(self) -> str:
-        """Return beta and threshold."""
-        return f"beta={self.beta}, threshold={self.threshold}"
 
 
 class Softsign(Layer):

@@ -61,7 +61,3 @@ class Dropout(Layer):
         (mask,) = ctx.saved
         dx: Array = np.multiply(grad, mask, out=np.empty_like(mask))
         return dx
-
-    def extra_repr(self) -> str:
-        """Return the probability."""
-        return f"p={self.p}"

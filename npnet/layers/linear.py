@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from npnet.arguments import whole_number
+from npnet.arguments import flag, whole_number
 from npnet.context import Context
 from npnet.errors import shape_error
 from npnet.init import uniform
@@ -68,7 +69,8 @@ class Linear(Layer):
         super().__init__()
         self.in_features = whole_number(self, "in_features", in_features, 1)
         self.out_features = whole_number(self, "out_features", out_features, 1)
-        k = 1 / math.sqrt(in_features)
+        bias = flag(self, "bias", bias)
+        k = 1 / math.sqrt(self.in_features)
         rng = as_generator(rng)
         shape = (self.out_features, self.in_features)
         self.weight = Parameter(uniform(shape, -k, k, rng=rng, dtype=dtype))
@@ -81,12 +83,12 @@ class Linear(Layer):
         return x.reshape(-1, self.in_features).astype(self.weight.dtype, copy=False)
 
     def forward(self, ctx: Context, x: Array) -> Array:
-        """Compute x W^T + b; keep x."""
+        """Compute x W^T + b; keep x, unless W is frozen."""
         rows = self.rows(x)
         y: Array = rows.dot(self.weight.data.T)
         if self.bias is not None:
             ops.add_bias(y, self.bias.data)
-        ctx.save(rows)
+        ctx.save(rows if self.weight.requires_grad else None)
         ctx.shape = x.shape
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
@@ -104,11 +106,10 @@ class Linear(Layer):
         dx: Array = grad.dot(self.weight.data)
         return dx if len(ctx.shape) == 2 else dx.reshape(ctx.shape)
 
-    def products(self, *shapes: tuple[int, ...]) -> list[tuple[int, int, int]]:
-        """Return the one product of a forward pass."""
+    def matmul_shapes(self, *shapes: tuple[int, ...]) -> list[tuple[int, int, int]]:
+        """Return that of the one product of a forward pass."""
         return [(math.prod(shapes[0][:-1]), self.in_features, self.out_features)]
 
-    def extra_repr(self) -> str:
-        """Return the sizes."""
-        sizes = f"in_features={self.in_features}, out_features={self.out_features}"
-        return f"{sizes}, bias={self.bias is not None}"
+    def get_config(self) -> dict[str, Any]:
+        """Return the arguments; `bias` is a flag there."""
+        return {**super().get_config(), "bias": self.bias is not None}

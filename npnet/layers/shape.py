@@ -79,7 +79,3 @@ class Flatten(Layer):
     def backward(self, ctx: Context, grad: Array) -> Array:
         """Return grad in the input's shape."""
         return grad.reshape(ctx.shape)
-
-    def extra_repr(self) -> str:
-        """Return the axes."""
-        return f"start_dim={self.start_dim}, end_dim={self.end_dim}"

@@ -24,10 +24,6 @@ class _AlongAxis(Layer):
         if not -axes <= self.dim < axes:
             raise ShapeError(f"axis {self.dim} does not exist in an input of shape {x.shape}", self)
 
-    def extra_repr(self) -> str:
-        """Return the axis."""
-        return f"dim={self.dim}"
-
 
 class Softmax(_AlongAxis):
     """Turn logits into probabilities: y_i = exp(x_i) / sum_j exp(x_j).

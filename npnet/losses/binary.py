@@ -87,9 +87,3 @@ class BCEWithLogitsLoss(Loss):
             raise shape_error(
                 self, f"that broadcasts to {pred.shape}", weight.shape, what=name
             ) from None
-
-    def extra_repr(self) -> str:
-        """Return the arguments that differ from their defaults."""
-        given = (("weight", self.weight), ("pos_weight", self.pos_weight))
-        parts = [f"{name}={value.tolist()}" for name, value in given if value is not None]
-        return ", ".join(filter(None, [*parts, super().extra_repr()]))

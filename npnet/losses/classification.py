@@ -73,12 +73,6 @@ class _ClassLoss(Loss):
         weights = self.weight.astype(dtype)[labels]
         return weights if counts is None else np.where(counts, weights, 0)
 
-    def extra_repr(self) -> str:
-        """Return the arguments that differ from their defaults."""
-        parts = [] if self.weight is None else [f"weight={self.weight.tolist()}"]
-        parts += [] if self.ignore_index == -100 else [f"ignore_index={self.ignore_index}"]
-        return ", ".join(filter(None, [*parts, super().extra_repr()]))
-
 
 class CrossEntropyLoss(_ClassLoss):
     """Cross-entropy of logits: terms -sum_c w_c q_c log softmax(pred)_c.
@@ -201,11 +195,6 @@ class CrossEntropyLoss(_ClassLoss):
                 self.label_smoothing / q.shape[1]
             )
         return q if self.weight is None else q * self.weight.astype(q.dtype)
-
-    def extra_repr(self) -> str:
-        """Return the arguments that differ from their defaults."""
-        smooth = f"label_smoothing={self.label_smoothing}" if self.label_smoothing else ""
-        return ", ".join(filter(None, [super().extra_repr(), smooth]))
 
 
 class NLLLoss(_ClassLoss):

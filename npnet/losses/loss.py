@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from npnet.arguments import choice
+from npnet.configured import Configured
 from npnet.convert import floating_dtype, real_array
 from npnet.errors import ArgumentError, ShapeError, shape_error
 from npnet.losses.weights import as_factor
-from npnet.sealed import Sealed
 from npnet.typing import Array, ArrayLike
 
 
@@ -41,7 +43,7 @@ class LossValue(NamedTuple):
     weight: float
 
 
-class Loss(Sealed):
+class Loss(Configured):
     """Base of all losses.
 
     A subclass writes ``terms(pred, target, with_grad)``.
@@ -53,13 +55,15 @@ class Loss(Sealed):
         unless there are class or sample weights).
     """
 
+    _shows_defaults = False
+
+    habits: ClassVar[Mapping[str, str]] = {
+        "backward": "loss, grad = loss_fn.value_and_grad(pred, target); tape.backward(grad)",
+        "forward": "call the loss: loss_fn(pred, target)",
+    }
+
     def __init__(self, reduction: str = "mean") -> None:
-        if reduction not in ("mean", "sum", "none"):
-            raise ArgumentError(
-                f"{type(self).__name__} expects reduction='mean', 'sum' or 'none', "
-                f"got {reduction!r}"
-            )
-        self.reduction = reduction
+        self.reduction = choice(self, "reduction", reduction, ("mean", "sum", "none"))
 
     def __call__(
         self, pred: ArrayLike, target: ArrayLike, sample_weight: ArrayLike | None = None
@@ -182,15 +186,3 @@ class Loss(Sealed):
                 hint += f"; did you mean target.reshape{pred.shape}?"
             raise shape_error(self, str(pred.shape), target.shape, hint, what="target")
         return target if target.dtype == pred.dtype else target.astype(pred.dtype)
-
-    def extra_repr(self) -> str:
-        """Return the arguments that differ from their defaults.
-
-        Returns
-        -------
-        str
-        """
-        return "" if self.reduction == "mean" else f"reduction={self.reduction!r}"
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.extra_repr()})"

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from npnet.configured import Configured
 from npnet.errors import ArgumentError, TapeError
 from npnet.optim.state import Group, Stretch, load_state, read_state
 from npnet.parameter import Parameter
 from npnet.schedules import Schedule
-from npnet.sealed import Sealed
 from npnet.store import FlatStore, as_list, unique
 
 Params = Iterable[Parameter] | Iterable[dict[str, Any]]
@@ -26,7 +26,7 @@ Rate = float | Schedule
 """A learning rate: a number, or a schedule, which is any function of the step."""
 
 
-class Optimizer(Sealed):
+class Optimizer(Configured):
     """Base of all optimizers.
 
     Parameters

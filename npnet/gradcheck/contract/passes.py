@@ -175,7 +175,7 @@ class _Twice(Layer):
         count = len(inputs) // 2
         outputs: list[object] = []
         for half in (inputs[:count], inputs[count:]):
-            output = ctx.call(self.layer, *half)  # type: ignore[arg-type]
+            output = ctx.call(self.layer, *half)
             outputs += output if isinstance(output, tuple) else [output]
         return tuple(outputs)
 
@@ -183,7 +183,7 @@ class _Twice(Layer):
         count = len(grads) // 2
         found: list[tuple[object, ...]] = []
         for half in (grads[count:], grads[:count]):
-            result = ctx.calls.pop().backward(*half)  # type: ignore[arg-type]
+            result = ctx.calls.pop().backward(*half)
             found.insert(0, result if isinstance(result, tuple) else (result,))
         return (*found[0], *found[1])
 

@@ -85,20 +85,21 @@ class WatchingContext(Context):
         self.journal = journal
         self.parent = parent
 
-    def call(self, layer: Layer, *inputs: Array) -> Any:
-        """Run a child; note what it and its parent do to arrays."""
+    def child(self, layer: Layer) -> WatchingContext:
+        """Return a context that notes into the same journal."""
         journal, name = self.journal, self.journal.child(layer)
         journal.verify(f"forward of {self.parent}")
-        child = WatchingContext(layer, self.recording, self.training, self._rng, journal, name)
-        output = layer.forward(child, *inputs)
-        journal.verify(f"forward of {name}")
+        return WatchingContext(layer, self.recording, self.training, self._rng, journal, name)
+
+    def run(self, *inputs: Any) -> Any:
+        """Run this context's layer; note what it does to arrays."""
+        output = super().run(*inputs)
+        self.journal.verify(f"forward of {self.parent}")
         for y in output if isinstance(output, tuple) else (output,):
-            journal.track("child", f"what forward of {name} returned", y)
-        if self.recording:
-            self.calls.append(child)
+            self.journal.track("child", f"what forward of {self.parent} returned", y)
         return output
 
-    def backward(self, *grads: Array, needs_input_grad: bool = True) -> Any:
+    def backward(self, *grads: Array, needs_input_grad: Any = True) -> Any:
         """Run this call's backward pass; note what it does to arrays."""
         journal = self.journal
         journal.verify("the backward pass of the container")

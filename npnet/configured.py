@@ -1,0 +1,179 @@
+"""Configured, the base of layers, losses and optimizers: constructor arguments, and no typos.
+
+An object can be made again from its constructor's arguments, shows them, and takes no new
+attributes once it is made, so that a misspelt name raises.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from npnet.arguments import did_you_mean, wrong_call
+from npnet.errors import NameTypoError, StateError
+
+UNDER_CONSTRUCTION = "_under_construction"
+
+
+def _constructor(init: Callable[..., None]) -> Callable[..., None]:
+    """Wrap an `__init__`: while the outermost one runs, new attributes may be made."""
+
+    @functools.wraps(init)
+    def construct(self: Any, *args: Any, **kwargs: Any) -> None:
+        attributes = vars(self)
+        if UNDER_CONSTRUCTION in attributes:  # called by the constructor of a subclass
+            init(self, *args, **kwargs)
+            return
+        attributes[UNDER_CONSTRUCTION] = True
+        self._prepare()
+        try:
+            init(self, *args, **kwargs)
+        except TypeError as error:
+            raise wrong_call(init, self, (self, *args), kwargs) or error from None
+        finally:
+            del attributes[UNDER_CONSTRUCTION]
+
+    return construct
+
+
+class Configured:
+    """Base of what is made from its constructor's arguments.
+
+    Attributes
+    ----------
+    habits : mapping of str to str
+        Class attribute: names that users of other frameworks look for, each with a sentence that
+        says what to use here.
+    """
+
+    habits: ClassVar[Mapping[str, str]] = {}
+    _shows_defaults: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Wrap the constructor."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__init__ = _constructor(cls.__init__)  # type: ignore[method-assign]
+
+    @_constructor
+    def __init__(self) -> None:
+        """Take no arguments; a subclass's constructor names its own."""
+
+    def _prepare(self) -> None:
+        """Make what must be there before the first line of any constructor runs."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        attributes = vars(self)
+        if (
+            name not in attributes
+            and UNDER_CONSTRUCTION not in attributes
+            and not hasattr(type(self), name)
+        ):
+            hint = did_you_mean(name, attributes)
+            raise NameTypoError(
+                f"{type(self).__name__} has no attribute {name!r}{hint and '; ' + hint} "
+                "(new attributes are made in __init__ only)"
+            )
+        object.__setattr__(self, name, value)
+
+    if not TYPE_CHECKING:  # type checkers shall report unknown names
+
+        def __getattr__(self, name: str) -> Any:
+            """Raise; called for names that do not exist."""
+            kind = type(self).__name__
+            text = f"{kind} has no attribute {name!r}"
+            if name.startswith("__"):
+                raise AttributeError(text)
+            hints = (vars(c).get("habits", {}).get(name, "") for c in type(self).__mro__)
+            hint = next(filter(None, hints), "") or did_you_mean(name, dir(type(self)))
+            raise NameTypoError(f"{text}; {hint}" if hint else text)
+
+    # --- how it is made again
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments with which this object is made again.
+
+        By default each argument is the attribute of its name; a class that differs overrides this
+        method. Arguments named ``rng`` are left out. `repr` shows them; copies and model files
+        use them.
+
+        Returns
+        -------
+        dict of str to object
+
+        Raises
+        ------
+        StateError
+            If an argument is no attribute.
+        """
+        config = {}
+        for name in _parameters(type(self)):
+            if not hasattr(self, name):
+                raise StateError(
+                    f"{type(self).__name__} cannot tell its argument {name!r}: assign it to "
+                    f"self.{name} in __init__, or override get_config"
+                )
+            config[name] = getattr(self, name)
+        return config
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """Make an object from what `get_config` returned.
+
+        Parameters
+        ----------
+        config : mapping of str to object
+
+        Returns
+        -------
+        object
+        """
+        rest, args = dict(config), []
+        parameters = _parameters(cls)
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
+            for name, p in parameters.items():
+                if p.kind is p.VAR_POSITIONAL:
+                    args += rest.pop(name, ())
+                elif p.kind is p.POSITIONAL_OR_KEYWORD and name in rest:
+                    args.append(rest.pop(name))
+        return cls(*args, **rest)
+
+    def extra_repr(self) -> str:
+        """Return the arguments as `repr` shows them; an unknown one is an ellipsis.
+
+        Returns
+        -------
+        str
+        """
+        parameters = _parameters(type(self))
+        try:
+            config = self.get_config()
+        except StateError:
+            config = {name: getattr(self, name) for name in parameters if hasattr(self, name)}
+        parts = []
+        for name, p in parameters.items():
+            optional = p.kind is p.KEYWORD_ONLY or not self._shows_defaults
+            if name not in config:
+                parts.append(f"{name}=...")
+            elif not (optional and _same(config[name], p.default)):
+                value = config[name]
+                parts.append(f"{name}={value.tolist() if hasattr(value, 'tolist') else value!r}")
+        return ", ".join(parts)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.extra_repr()})"
+
+
+def _parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:
+    """Return a constructor's parameters by name, but for its source of random numbers."""
+    parameters = inspect.signature(cls).parameters.values()
+    return {p.name: p for p in parameters if p.name != "rng" and p.kind is not p.VAR_KEYWORD}
+
+
+def _same(value: Any, default: Any) -> bool:
+    try:
+        return value is default or bool(value == default)
+    except (TypeError, ValueError):  # arrays
+        return False
