@@ -9,12 +9,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from npnet.arguments import did_you_mean, wrong_call
 from npnet.errors import NameTypoError, StateError
-
-UNDER_CONSTRUCTION = "_under_construction"
 
 
 def _constructor(init: Callable[..., None]) -> Callable[..., None]:
@@ -22,20 +20,33 @@ def _constructor(init: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(init)
     def construct(self: Any, *args: Any, **kwargs: Any) -> None:
-        attributes = vars(self)
-        if UNDER_CONSTRUCTION in attributes:  # called by the constructor of a subclass
+        if self._open:  # called by the constructor of a subclass
             init(self, *args, **kwargs)
             return
-        attributes[UNDER_CONSTRUCTION] = True
+        object.__setattr__(self, "_open", True)
         self._prepare()
         try:
             init(self, *args, **kwargs)
         except TypeError as error:
             raise wrong_call(init, self, (self, *args), kwargs) or error from None
         finally:
-            del attributes[UNDER_CONSTRUCTION]
+            object.__setattr__(self, "_open", False)
 
     return construct
+
+
+class _Habit:
+    """An attribute that other frameworks have: reading it raises and says what to use here.
+
+    A `__getattr__` would do the same and make every other attribute slower to read.
+    """
+
+    def __init__(self, name: str, sentence: str) -> None:
+        self.name = name
+        self.sentence = sentence
+
+    def __get__(self, instance: Any, owner: type[Any]) -> Any:
+        raise NameTypoError(f"{owner.__name__} has no attribute {self.name!r}; {self.sentence}")
 
 
 class Configured:
@@ -50,12 +61,16 @@ class Configured:
 
     habits: ClassVar[Mapping[str, str]] = {}
     _shows_defaults: ClassVar[bool] = True
+    _open = False  # whether new attributes may be made
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Wrap the constructor."""
+        """Wrap the constructor; make attributes that raise of the habits."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
             cls.__init__ = _constructor(cls.__init__)  # type: ignore[method-assign]
+        for name, sentence in vars(cls).get("habits", {}).items():
+            if name not in vars(cls):
+                setattr(cls, name, _Habit(name, sentence))
 
     @_constructor
     def __init__(self) -> None:
@@ -65,30 +80,14 @@ class Configured:
         """Make what must be there before the first line of any constructor runs."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        attributes = vars(self)
-        if (
-            name not in attributes
-            and UNDER_CONSTRUCTION not in attributes
-            and not hasattr(type(self), name)
-        ):
-            hint = did_you_mean(name, attributes)
+        # Not by vars(self): from then on Python reads all attributes more slowly.
+        if not self._open and not hasattr(self, name):
+            hint = did_you_mean(name, vars(self))
             raise NameTypoError(
                 f"{type(self).__name__} has no attribute {name!r}{hint and '; ' + hint} "
                 "(new attributes are made in __init__ only)"
             )
         object.__setattr__(self, name, value)
-
-    if not TYPE_CHECKING:  # type checkers shall report unknown names
-
-        def __getattr__(self, name: str) -> Any:
-            """Raise; called for names that do not exist."""
-            kind = type(self).__name__
-            text = f"{kind} has no attribute {name!r}"
-            if name.startswith("__"):
-                raise AttributeError(text)
-            hints = (vars(c).get("habits", {}).get(name, "") for c in type(self).__mro__)
-            hint = next(filter(None, hints), "") or did_you_mean(name, dir(type(self)))
-            raise NameTypoError(f"{text}; {hint}" if hint else text)
 
     # --- how it is made again
 

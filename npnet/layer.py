@@ -196,7 +196,8 @@ class Layer(Registry):
         try:
             arrays = self._as_inputs(inputs)
             generator = None if rng is None else as_generator(rng)
-            training = flag(self, "training", training)
+            if training is not True:
+                training = flag(self, "training", training)
             ctx = Context(self, True, training, generator)
             output = ctx.run_as_root(*arrays)
         except NpnetError as error:

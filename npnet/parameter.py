@@ -87,6 +87,10 @@ class Parameter:
         """Whether backward passes fill the gradient; see `requires_grad_`."""
         return self._requires_grad
 
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Freeze the parameter, or let it train again.
 

@@ -14,6 +14,7 @@ from npnet.parameter import Parameter
 from npnet.typing import Array, ArrayLike
 
 _REGISTRIES = ("_parameters", "_buffers", "_layers")
+_CACHES = ("_inside", "_plan")
 
 
 class Buffer:
@@ -58,12 +59,12 @@ class Registry(Configured):
 
     def _prepare(self) -> None:
         for name in _REGISTRIES:
-            vars(self)[name] = {}
+            object.__setattr__(self, name, {})
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the attributes for a copy, whose registries are its own."""
         state = {k: dict(v) if k in _REGISTRIES else v for k, v in vars(self).items()}
-        for name in ("_inside", "_plan"):  # which hold for the layers of the original
+        for name in _CACHES:  # which hold for the layers of the original
             state.pop(name, None)
         return state
 
@@ -107,7 +108,7 @@ class Registry(Configured):
     def dtype(self) -> np.dtype[Any] | None:
         """The dtype of the first parameter, or None without parameters."""
         for p in self._parameters.values():
-            return p.dtype
+            return p._data.dtype
         for layer in self._layers.values():
             dtype: np.dtype[Any] | None = layer.dtype
             if dtype is not None:
@@ -118,7 +119,7 @@ class Registry(Configured):
     def trainable(self) -> bool:
         """Whether any parameter here or below wants a gradient."""
         for p in self._parameters.values():
-            if p.requires_grad:
+            if p._requires_grad:
                 return True
         return any(layer.trainable for layer in self._layers.values())
 
@@ -136,7 +137,7 @@ class Registry(Configured):
         changes, inside = self._inside
         if changes != structure.changes:
             inside = frozenset(id(one) for _, one in self.named_layers())
-            vars(self)["_inside"] = structure.changes, inside
+            object.__setattr__(self, "_inside", (structure.changes, inside))
         return id(layer) in inside
 
     def named_layers(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -157,8 +158,9 @@ class Registry(Configured):
             yield from layer.named_layers(f"{prefix}.{name}" if prefix else name)
 
     def unregistered(self) -> Iterator[tuple[str, Any]]:
-        """Yield the attributes other than the registries by name."""
-        return ((k, v) for k, v in vars(self).items() if k not in _REGISTRIES)
+        """Yield the attributes other than registries, and what follows from them, by name."""
+        hidden = (*_REGISTRIES, *_CACHES)
+        return ((k, v) for k, v in vars(self).items() if k not in hidden)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield every parameter once, under its first dotted name.

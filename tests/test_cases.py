@@ -11,7 +11,8 @@ def _public(base):
 
 
 def test_every_public_layer_is_in_the_table():
-    assert _public(npnet.Layer) == {type(case.make()) for case in LAYERS}
+    holders = {npnet.LayerList, npnet.LayerDict}  # which have no passes
+    assert _public(npnet.Layer) - holders == {type(case.make()) for case in LAYERS}
 
 
 def test_every_public_loss_is_in_the_table():

@@ -32,6 +32,7 @@ FLOORS = [
     {"training", "gradcheck", "config", "profiling", "threads"},
     {"__init__"},
 ]
+DOORS = {("layer", "summary")}  # a method that users expect, with an import inside
 FLOOR = {name: i for i, names in enumerate(FLOORS) for name in names}
 HEAVY = [
     "scipy", "matplotlib", "tqdm", "numba", "torch", "hypothesis", "pytest", "urllib.request",
@@ -77,7 +78,8 @@ def test_imports_point_downwards(path):
         other = module.split(".")[1]
         other = other if other in FLOOR else "__init__"
         below = FLOOR[other] < FLOOR[mine]
-        assert below or other == mine, f"{path.name} imports {module}, which stands above it"
+        door = (mine, other) in DOORS
+        assert below or other == mine or door, f"{path.name} imports {module}, which stands above"
 
 
 def test_layer_files_do_not_import_each_other():

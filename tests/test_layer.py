@@ -395,7 +395,7 @@ def test_randomness_comes_from_the_pass():
 
 
 def test_dropout_edges():
-    with pytest.raises(ArgumentError, match="from 0 to 1"):
+    with pytest.raises(ArgumentError, match="of at least 0 and at most 1"):
         npnet.Dropout(1.5)
     y, tape = npnet.Dropout(1.0).record(np.ones(5))
     assert not y.any()
@@ -422,7 +422,7 @@ def test_summary():
     assert "77 parameters" in str(summary)
     with pytest.raises(ShapeError, match="layer '1'"):
         model.summary((5,))
-    with pytest.raises(ArgumentError, match="one sample"):
+    with pytest.raises(ArgumentError, match=r"input_shape\[0\]"):
         model.summary((-1,))
 
 

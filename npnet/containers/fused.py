@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -38,31 +39,38 @@ class LinearRun:
     @property
     def trainable(self) -> bool:
         """Whether any parameter wants a gradient."""
-        return any(linear.trainable for linear, _ in self.steps)
+        return self._first_trainable() < len(self.steps)
+
+    def _first_trainable(self) -> int:
+        for i, (linear, _) in enumerate(self.steps):
+            if linear.trainable:
+                return i
+        return len(self.steps)
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute the output; keep the input of each Linear layer, and a last ReLU's output.
 
         A frozen layer's input is kept only if it is a ReLU's output.
         """
-        shape = ctx.shape = x.shape
-        kept: list[Array | None] = []
+        shape = x.shape
+        kept: list[Any] = [shape]
         if len(shape) != 2 or shape[1] != self.steps[0][0].in_features:
             x = self.steps[0][0].rows(x)
         rectify = False
         for linear, next_rectify in self.steps:
             weight, bias = linear.weight, linear.bias
-            if x.dtype != weight.dtype:
-                x = x.astype(weight.dtype, copy=False)
-            kept.append(x if weight.requires_grad or rectify else None)
+            w = weight._data  # not by the property, which takes longer
+            if x.dtype is not w.dtype:
+                x = x.astype(w.dtype, copy=False)
+            kept.append(x if rectify or weight._requires_grad else None)
             rectify = next_rectify
-            x = x.dot(weight.data.T)
+            x = x.dot(w.T)
             if bias is None:
                 x = ops.relu(x, np.empty_like(x)) if rectify else x
             elif rectify:
-                ops.add_bias_relu(x, bias.data)
+                ops.add_bias_relu(x, bias._data)
             else:
-                ops.add_bias(x, bias.data)
+                ops.add_bias(x, bias._data)
         if rectify:
             kept.append(x)
         ctx.save(*kept)
@@ -70,10 +78,10 @@ class LinearRun:
 
     def backward(self, ctx: Context, grad: Array) -> Array | None:
         """Add to the parameters' gradients; return that of the input, None if nobody wants it."""
-        kept, ctx.saved = list(ctx.saved), ()  # each is let go when it is used
+        (in_shape, *kept), ctx.saved = ctx.saved, ()  # each is let go when it is used
         last, rectified = self.steps[-1]
         y = kept.pop() if rectified else grad
-        shape = (*ctx.shape[:-1], last.out_features)
+        shape = (*in_shape[:-1], last.out_features)
         if grad.shape != shape:
             raise shape_error(last, str(shape), grad.shape, what="gradient")
         if len(shape) != 2:
@@ -81,9 +89,9 @@ class LinearRun:
         ones = ops.constant(1.0, (len(grad),), grad.dtype)
         if rectified:  # this gradient is somebody else's
             grad = ops.relu_grad(grad, y, np.empty_like(y))
-        stop = 0  # the first layer that has something to learn, where the input does not matter
-        while not (ctx.needs_input_grad or self.steps[stop][0].trainable):
-            stop += 1
+        # Nobody wants what lies before the first layer that has something to learn.
+        learns = ctx.needs_input_grad or self.steps[0][0].weight._requires_grad
+        stop = 0 if learns else self._first_trainable()
         for i in range(len(self.steps) - 1, stop - 1, -1):
             linear, y = self.steps[i][0], kept.pop()
             weight, bias = linear.weight, linear.bias
@@ -95,16 +103,18 @@ class LinearRun:
                 error.layer = linear
                 raise
             if i == stop and not ctx.needs_input_grad:
-                return None
+                break
             if i and self.steps[i - 1][1]:  # y is a ReLU's, and nobody needs it any more
                 if len(y) > _ROWS:
-                    grad = _product_over(y, grad, weight.data)
+                    grad = _product_over(y, grad, weight._data)
                 else:
-                    grad = ops.relu_grad(grad.dot(weight.data), y, y)
+                    grad = ops.relu_grad(grad.dot(weight._data), y, y)
             else:
                 del y
-                grad = grad.dot(weight.data)
-        return grad if len(shape) == 2 else grad.reshape(ctx.shape)
+                grad = grad.dot(weight._data)
+        if not ctx.needs_input_grad:
+            return None
+        return grad if len(shape) == 2 else grad.reshape(in_shape)
 
 
 def _product_over(y: Array, grad: Array, weight: Array) -> Array:

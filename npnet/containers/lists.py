@@ -122,7 +122,7 @@ class LayerList(_Holder):
         index = whole_number(self, "an index", index)
         if not -len(names) <= index < len(names):
             raise IndexError(f"{type(self).__name__} of {len(names)} layers has no {index}")
-        return names[index]
+        return str(names[index])
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(list(self._layers.values()))

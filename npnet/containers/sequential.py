@@ -80,7 +80,7 @@ class Sequential(LayerList):
             # A backward pass of a subclass's own finds a call for each layer.
             own = type(self).backward is not Sequential.backward
             parts = self._layers.values() if own else fused(self._layers.values())
-            vars(self)["_plan"] = _Plan(structure.changes, list(parts))
+            object.__setattr__(self, "_plan", _Plan(structure.changes, list(parts)))
         return self._plan.parts
 
     def forward(self, ctx: Context, x: Any) -> Any:
@@ -93,7 +93,7 @@ class Sequential(LayerList):
         """Run them in reverse, as far as somebody needs the gradient."""
         calls, wanted = ctx.calls, ctx.needs_input_grad
         stop = 0
-        while not wanted and stop < len(calls) and not calls[stop].layer.trainable:
+        while not wanted and stop < len(calls) - 1 and not calls[stop].layer.trainable:
             stop += 1  # nothing to learn before this one
         behind: Any = self
         while len(calls) > stop:

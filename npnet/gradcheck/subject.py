@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from npnet.configured import UNDER_CONSTRUCTION
 from npnet.context import Context
 from npnet.convert import real_array
 from npnet.errors import ArgumentError, DtypeError
@@ -458,7 +457,7 @@ def unseal(checked: Layer | Loss) -> None:
     checked : Layer or Loss
     """
     for _, part in _parts(checked):
-        vars(part)[UNDER_CONSTRUCTION] = True
+        object.__setattr__(part, "_open", True)
 
 
 def attributes(checked: Layer | Loss) -> set[str]:

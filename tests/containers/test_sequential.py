@@ -37,7 +37,7 @@ def test_named():
     [
         ((npnet.ReLU,), "parentheses"),
         (([npnet.ReLU()],), r"unpack it with \*"),
-        ((np.tanh,), "expects layers"),
+        ((np.tanh,), "expects .* to be a Layer"),
         (({"a.b": npnet.ReLU()},), "cannot name"),
         (({"forward": npnet.ReLU()},), "cannot name"),
     ],

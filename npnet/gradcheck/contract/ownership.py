@@ -228,8 +228,8 @@ def _attributes(layer: Layer) -> dict[str, Any]:
     """Describe every attribute of a layer, of its class, and of its children by value."""
     found = {}
     for prefix, part in layer.named_layers():
-        for name, value in vars(part).items():
-            if name not in ("_parameters", "_buffers", "_layers") and name not in part._buffers:
+        for name, value in part.unregistered():
+            if name not in part._buffers:
                 found[f"{prefix}.{name}" if prefix else name] = by_value(value, 0)
         for name, value in vars(type(part)).items():
             if isinstance(value, np.ndarray | list | dict | set | int | float):
