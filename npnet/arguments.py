@@ -79,7 +79,7 @@ def shown(value: Any) -> str:
     try:
         text = " ".join(repr(value).split())
     except Exception:  # an integer of too many digits, or a repr that fails
-        return f"a {type(value).__name__}"
+        return f"something of type {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 

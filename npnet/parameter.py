@@ -152,7 +152,7 @@ class Parameter:
         else:
             self._grad += value
 
-    def add_product(self, a: Array, b: Array) -> None:
+    def add_product(self, a: Array, b: Array | None) -> None:
         """Add the matrix product ``a @ b`` to the gradient, writing it in place the first time.
 
         For a frozen parameter it is not computed.
@@ -160,15 +160,20 @@ class Parameter:
         Parameters
         ----------
         a, b : ndarray
-            With ``(a @ b).shape`` equal to the parameter's shape.
+            With ``(a @ b).shape`` equal to the parameter's shape; `b` may be None while the
+            parameter is frozen.
 
         Raises
         ------
         ShapeError
             If the product has another shape.
+        ArgumentError
+            If `b` is missing.
         """
         if not self._requires_grad:
             return
+        if b is None:
+            raise ArgumentError("it was frozen when the pass was recorded; record the pass again")
         if self._grad is not None:
             self.add_grad(a @ b)
             return

@@ -37,9 +37,7 @@ def test_rounds_are_positive(rounds):
 def test_other_things_than_layers_and_losses_are_refused():
     layer, x = npnet.Linear(2, 2), np.ones((1, 2))
     for model, loss in ((None, npnet.MSELoss()), (layer, None), (layer, npnet.MSELoss)):
-        with pytest.raises(
-            npnet.errors.ArgumentError, match="expects (model|loss) to be a"
-        ):
+        with pytest.raises(npnet.errors.ArgumentError, match="expects (model|loss) to be a"):
             npnet.profile(model, x, x, loss)
 
 
@@ -53,9 +51,7 @@ def test_a_profile_that_fails_puts_gradients_back():
 
 @pytest.mark.parametrize("size", [-1, 1.5, "8", None])
 def test_summary_names_a_bad_batch_size(size):
-    with pytest.raises(
-        npnet.errors.ArgumentError, match="batch_size to be an integer"
-    ):
+    with pytest.raises(npnet.errors.ArgumentError, match="batch_size to be an integer"):
         npnet.Linear(2, 2).summary((2,), size)
 
 

@@ -194,3 +194,136 @@ def test_only_gradients_that_nobody_holds_are_written_to(rng):
     np.testing.assert_array_equal(upstream, before)
     _, tape = Apart(npnet.Sequential(*chain[3:])).record(npnet.Sequential(*chain[:3])(x))
     np.testing.assert_array_equal(kept[0], tape.backward(upstream, input_grad=True))
+
+
+# --- fusion does not show
+
+
+def doubled(self, ctx, x):
+    return 2 * np.maximum(x, 0)
+
+
+@pytest.mark.parametrize("where", ["instance", "class"])
+def test_a_replaced_forward_pass_is_seen(where, monkeypatch):
+    chain = npnet.Sequential(npnet.Linear(2, 3), npnet.ReLU(), npnet.Linear(3, 2))
+    x = np.ones((4, 2), np.float32)
+    before = chain(x)
+    hidden = chain[:2](x)
+    if where == "class":
+        monkeypatch.setattr(npnet.ReLU, "forward", doubled)
+    else:
+        monkeypatch.setattr(chain[1], "forward", lambda ctx, x: doubled(None, ctx, x))
+    np.testing.assert_allclose(chain(x), chain[2](2 * hidden), rtol=1e-6)
+    np.testing.assert_allclose(chain.record(x)[0], chain[2](2 * hidden), rtol=1e-6)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(chain(x), before)
+
+
+@pytest.mark.parametrize("where", ["instance", "class"])
+def test_a_replaced_backward_pass_is_seen(where, monkeypatch):
+    chain = npnet.Sequential(npnet.Linear(2, 3), npnet.ReLU())
+    calls = []
+    original = npnet.ReLU.backward
+    if where == "class":
+        monkeypatch.setattr(
+            npnet.ReLU, "backward", lambda self, c, g: calls.append(1) or original(self, c, g)
+        )
+    else:
+        layer = chain[1]
+        monkeypatch.setattr(
+            layer, "backward", lambda c, g: calls.append(1) or original(layer, c, g)
+        )
+    y, tape = chain.record(np.ones((4, 2)))
+    tape.backward(y)
+    assert calls == [1]
+
+
+def test_a_subclass_that_wraps_forward_still_runs_as_one(rng):
+    class Scaled(npnet.Sequential):
+        def forward(self, ctx, x):
+            return super().forward(ctx, 2 * x)
+
+        def backward(self, ctx, grad):
+            return 2 * super().backward(ctx, grad)
+
+    class Logged(npnet.Sequential):
+        def forward(self, ctx, x):
+            return super().forward(ctx, x)
+
+    layers = npnet.Linear(4, 5), npnet.ReLU()
+    assert parts(Logged(*layers)) == [LinearRun]
+    x, grad = rng.normal(size=(6, 4)).astype(np.float32), rng.normal(size=(6, 5))
+    for one, two in zip(
+        run(Logged(*layers), x, grad), run(npnet.Sequential(*layers), x, grad), strict=True
+    ):
+        np.testing.assert_array_equal(one, two)
+    expected = run(npnet.Sequential(*layers), 2 * x, grad)
+    got = run(Scaled(*layers), x, grad)
+    np.testing.assert_array_equal(got[0], expected[0])
+    np.testing.assert_allclose(got[1], 2 * expected[1], rtol=1e-6)
+
+
+def test_fusion_can_be_switched_off(rng):
+    layers = npnet.Linear(4, 5), npnet.ReLU(), npnet.Linear(5, 2)
+    apart, whole = npnet.Sequential(*layers, fuse=False), npnet.Sequential(*layers)
+    assert parts(apart) == [npnet.Linear, npnet.ReLU, npnet.Linear]
+    assert parts(whole) == [LinearRun]
+    x, grad = rng.normal(size=(6, 4)), rng.normal(size=(6, 2)).astype(np.float32)
+    for one, two in zip(run(apart, x, grad), run(whole, x, grad), strict=True):
+        np.testing.assert_array_equal(one, two)
+    assert parts(copy.deepcopy(apart)) == parts(apart[:]) == parts(apart)
+    whole.fuse = False
+    assert parts(whole) == parts(apart)
+    with pytest.raises(npnet.errors.ArgumentError, match="fuse to be True or False"):
+        npnet.Sequential(fuse="no")
+
+
+def test_nobody_reports_the_run():
+    chain = npnet.Sequential(npnet.Linear(4, 5), npnet.ReLU(), npnet.Linear(5, 3))
+    x, y = np.ones((2, 4)), np.array([0, 1])
+    seen = [
+        repr(chain), str(chain.summary((4,))),
+        str(npnet.profile(chain, x, y, npnet.CrossEntropyLoss(), rounds=1)),
+        repr([name for name, _ in chain.named_layers()]), repr(chain.get_config()),
+    ]  # fmt: skip
+    for wrong in (lambda: chain(np.ones((2, 3))), lambda: chain.record(x)[1].backward(x, x)):
+        with pytest.raises(npnet.NpnetError) as caught:
+            wrong()
+        seen.append(str(caught.value))
+    chain[0].weight = npnet.Parameter(np.ones((5, 4)))
+    _, tape = chain.record(x)
+    chain[0].weight = npnet.Parameter(np.ones((4, 4)))
+    with pytest.raises(npnet.NpnetError, match=r"Linear\(in_features=4.*\(layer '0'") as caught:
+        tape.backward(np.ones((2, 3)))
+    seen.append(str(caught.value))
+    assert not any("LinearRun" in text for text in seen)
+
+
+def test_the_gradient_of_a_rectified_layer_needs_no_memory_of_its_own():
+    """The reason for running layers as one: a gradient is written over its activation."""
+    import gc
+    import tracemalloc
+
+    rows, width = 4096, 64
+    x = np.ones((rows, 8), np.float32)
+
+    def peak(fuse):
+        model = npnet.Sequential(
+            npnet.Linear(8, width), npnet.ReLU(), npnet.Linear(width, width), npnet.ReLU(),
+            npnet.Linear(width, width), npnet.ReLU(), npnet.Linear(width, 1), fuse=fuse,
+        )  # fmt: skip
+        grad = np.ones((rows, 1), np.float32)
+        model.record(x)[1].backward(grad)  # gradients and constants are there
+        gc.collect()
+        tracemalloc.start()
+        try:
+            y, tape = model.record(x)
+            tape.backward(grad)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    activation = rows * width * 4
+    together = peak(True)
+    assert 3 * activation < together < 4.2 * activation  # three activations and blocks of rows
+    assert peak(False) > 4.9 * activation
