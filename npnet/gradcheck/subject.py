@@ -475,7 +475,7 @@ def attributes(checked: Layer | Loss) -> set[str]:
     return {
         f"{prefix}.{name}" if prefix else name
         for prefix, part in _parts(checked)
-        for name in vars(part)
+        for name in ((k for k, _ in part.unregistered()) if isinstance(part, Layer) else vars(part))
     }
 
 

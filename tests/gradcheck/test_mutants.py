@@ -37,7 +37,8 @@ def test_there_are_enough_and_of_every_class():
     bases = {base for m in MUTANTS.values() for base in type(m.make()).__mro__}
     for name in npnet.__all__:
         kind = getattr(npnet, name)
-        if isinstance(kind, type) and issubclass(kind, npnet.Layer | npnet.Loss):
+        holder = kind in (npnet.LayerList, npnet.LayerDict)  # which have no passes
+        if isinstance(kind, type) and issubclass(kind, npnet.Layer | npnet.Loss) and not holder:
             assert kind in bases, f"no bug is planted in {name}"
 
 

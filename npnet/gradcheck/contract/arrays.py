@@ -80,7 +80,7 @@ def _pass_nearby(specimen: Specimen, step: float) -> Pass:
 
 def _significant(specimen: Specimen, name: str) -> Array:
     """Mark the elements of a result that are more than rounding errors."""
-    noise = specimen.noise[name]
+    noise = specimen.noise[name] + specimen.floor(name)
     return np.asarray(np.abs(specimen.reference.named()[name]) > 1000 * noise)
 
 

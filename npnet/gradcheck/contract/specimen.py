@@ -321,11 +321,11 @@ class Specimen:
                 noise = self.noise[name]
                 noise = noise if name in _by_parameter(want) else noise[part]
                 slack = noise if noise.shape == array.shape else 0.0
-                found = mismatch(array, wanted[name], slack=1000 * (slack + self._floor(name)))
+                found = mismatch(array, wanted[name], slack=1000 * (slack + self.floor(name)))
                 if found:
                     yield f"the {name} {found}"
 
-    def _floor(self, name: str) -> float:
+    def floor(self, name: str) -> float:
         """Return what cancelling numbers inside of the layer may leave, which `noise` misses."""
         largest = max((np.abs(x).max(initial=0.0) for x in self.inputs), default=0.0)
         if not name.startswith("gradient of"):

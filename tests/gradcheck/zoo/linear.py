@@ -798,7 +798,5 @@ class RemembersByShape(Base):
 
     def forward(self, ctx, x):
         key = x.shape, x.dtype
-        if key not in self.known:
-            self.known[key] = super().forward(ctx, x)
-        ctx.save(x)
-        return self.known[key].copy()
+        y = super().forward(ctx, x)
+        return self.known.setdefault(key, y).copy()
