@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from benchmarks.contenders import Contender, Skip
+from benchmarks.check import check
+from benchmarks.contenders import Contender
 from benchmarks.isolate import Children
-from benchmarks.problem import MLP
-from benchmarks.results import Figure, Outcome, Result
+from benchmarks.results import Figure, Outcome, Result, Skip
 from benchmarks.timing import Pace, Run, race, ratio, reason
+from benchmarks.workloads import MLP, Workload
 
 OURS = ("npnet", "npnet-fast")
 
@@ -25,16 +25,16 @@ class Options:
         How long to measure.
     quick : bool
         Fewer and smaller cases, no contender that takes long to get ready.
-    mlps : tuple of MLP
+    networks : tuple of MLP
         Networks to measure instead of the usual ones; empty for those.
     """
 
     pace: Pace = field(default_factory=Pace)
     quick: bool = False
-    mlps: tuple[MLP, ...] = ()
+    networks: tuple[MLP, ...] = ()
 
 
-Measure = Callable[["Case", dict[str, Contender], Options, Children], dict[str, Result]]
+Measure = Callable[[dict[str, Contender], Options, Children], dict[str, Result]]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def run_case(
             results[who.name] = Result("skipped", "takes long to get ready; left out of --quick")
         else:
             ready[who.name] = who
-    results.update(case.measure(case, ready, options, children))
+    results.update(case.measure(ready, options, children))
     order = [*(who.name for who in contenders), *results]
     results = {name: results[name] for name in dict.fromkeys(order)}
     return Outcome(case.group, case.name, case.unit, results, figures(case, results))
@@ -112,45 +112,34 @@ def figures(case: Case, results: dict[str, Result]) -> list[Figure]:
     return found
 
 
-def timed(
-    kind: str,
-    *args: Any,
-    check: Callable[[Run], None] | None = None,
-    after: Callable[[Run], str] | None = None,
-) -> Measure:
-    """Return a measurement that races the contenders' runs.
+def timed(workload: Workload, pace: Pace | None = None) -> Measure:
+    """Return a measurement that races the contenders, whose results are right, at a workload.
 
     Parameters
     ----------
-    kind : str
-        The contenders' method that prepares a run.
-    *args
-        Its arguments.
-    check : callable, optional
-        Given each fresh run; raises if the contender computes something else than it should.
-    after : callable, optional
-        Given each run after the race; returns a note.
+    workload : Workload
+    pace : Pace, optional
+        That of the options by default.
     """
 
     def measure(
-        case: Case, ready: dict[str, Contender], options: Options, children: Children
+        ready: dict[str, Contender], options: Options, children: Children
     ) -> dict[str, Result]:
         runs: dict[str, Run] = {}
 
         def prepare(who: Contender) -> Result:
-            run = children.build(who, kind, *args)
-            if check is not None:
-                check(run)
+            run = children.build(who, workload)
+            check(run, workload)
             runs[who.name] = run
             return Result("ok")
 
         def finish(who: Contender) -> Result:
             run = runs[who.name]
-            notes = [run.note, after(run) if after else ""]
+            notes = [run.note, workload.remark(run.result)]
             return Result("ok", "", seconds[who.name], "; ".join(filter(None, notes)))
 
         results = {name: attempt(prepare, who) for name, who in ready.items()}
-        seconds, failed = race(runs, options.pace)
+        seconds, failed = race(runs, pace or options.pace)
         results |= {name: Result("failed", why) for name, why in failed.items()}
         results |= {name: attempt(finish, ready[name]) for name in seconds}
         return results

@@ -13,13 +13,12 @@ from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import problem
-from benchmarks.contenders import Contender, Skip
-from benchmarks.problem import MLP
+from benchmarks.contenders import Contender
+from benchmarks.results import Skip
+from benchmarks.workloads import Workload
 
 ROOT = Path(__file__).resolve().parent.parent
-WARM = MLP((784, 64, 10), 128)
-STEPS = 3
+CALLS = 3
 
 _IMPORT = """
 import time
@@ -107,11 +106,11 @@ def requirements_of_npnet(extra: str | None = None) -> list[str]:
     return [_name(line) for line in wanted]
 
 
-def peak_rss(who: Contender, mlp: MLP) -> int:
-    """Return by how many bytes the process grows at most while it builds and trains `mlp`.
+def peak_rss(who: Contender, workload: Workload, small: Workload) -> int:
+    """Return by how many bytes the process grows at most while it builds and runs a workload.
 
     To be called in a fresh process. The data and the initial values are there before, as is
-    everything that a smaller network loads.
+    everything that the small workload loads.
 
     Raises
     ------
@@ -127,31 +126,31 @@ def peak_rss(who: Contender, mlp: MLP) -> int:
         kilobytes, _ = next(value.split() for key, _, value in lines if key == field)
         return int(kilobytes) * 1024
 
-    _prepare(who, mlp)
+    _prepare(who, workload, small)
     before = read("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
-    who.build("step", mlp).turn(STEPS)
+    who.build(workload).turn(CALLS)
     return read("VmHWM") - before
 
 
-def peak_traced(who: Contender, mlp: MLP) -> int:
+def peak_traced(who: Contender, workload: Workload, small: Workload) -> int:
     """Return how many bytes `tracemalloc` sees at most, otherwise like `peak_rss`.
 
     It sees NumPy's arrays, and not those of frameworks with memory of their own.
     """
-    _prepare(who, mlp)
+    _prepare(who, workload, small)
     tracemalloc.start()
     try:
-        who.build("step", mlp).turn(STEPS)
+        who.build(workload).turn(CALLS)
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
 
 
-def _prepare(who: Contender, mlp: MLP) -> None:
-    who.build("step", WARM).turn(STEPS)
-    problem.initial(mlp)
-    problem.batches(mlp)
+def _prepare(who: Contender, workload: Workload, small: Workload) -> None:
+    who.build(small).turn(CALLS)
+    workload.initial()
+    workload.batches()
     gc.collect()
 
 

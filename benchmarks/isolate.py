@@ -9,8 +9,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.contenders import Contender, Skip, contender
+from benchmarks.contenders import Contender, contender
+from benchmarks.results import Skip
 from benchmarks.timing import Run, reason, rest
+from benchmarks.workloads import Workload
 
 TIMEOUT = 300.0
 """Seconds that an answer may take; compilers are slow."""
@@ -86,15 +88,12 @@ class RemoteRun(Run):
     Parameters
     ----------
     child : Child
-    kind : str
-        The contender's method that prepares it.
-    *args
-        That method's arguments.
+    workload : Workload
     """
 
-    def __init__(self, child: Child, kind: str, *args: Any) -> None:
+    def __init__(self, child: Child, workload: Workload) -> None:
         self._child = child
-        note, has_result = child.ask(_build, kind, *args)
+        note, has_result = child.ask(_build, workload)
         result = (lambda: child.ask(_result)) if has_result else None
         super().__init__(lambda: self.turn(1), result=result, note=note, pool=child.name)
 
@@ -110,14 +109,14 @@ class Children:
     def __init__(self) -> None:
         self._children: dict[str, Child] = {}
 
-    def build(self, who: Contender, kind: str, *args: Any) -> Run:
+    def build(self, who: Contender, workload: Workload) -> Run:
         """Prepare a run, here or in the contender's child, where it replaces the last one."""
         if not who.isolated:
-            return who.build(kind, *args)
+            return who.build(workload)
         child = self._children.get(who.name)
         if child is None or not child.alive:
             child = self._children[who.name] = Child(who.name)
-        return RemoteRun(child, kind, *args)
+        return RemoteRun(child, workload)
 
     def __enter__(self) -> Children:
         return self
@@ -150,9 +149,9 @@ def _serve(connection: Connection, name: str) -> None:
             connection.send(("error", reason(error)))
 
 
-def _build(who: Contender, kind: str, *args: Any) -> tuple[str, bool]:
+def _build(who: Contender, workload: Workload) -> tuple[str, bool]:
     global _current
-    _current = who.build(kind, *args)
+    _current = who.build(workload)
     return _current.note, _current.result is not None
 
 

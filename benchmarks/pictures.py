@@ -32,9 +32,9 @@ def draw(outcomes: list[Outcome], folder: Path) -> list[Path]:
     except ImportError:
         return []
     figures = {}
-    for group in ("steps", "epochs", "inference", "optimizers"):
+    for group in dict.fromkeys(o.group for o in outcomes):
         mine = [o for o in outcomes if o.group == group and _reference(o)]
-        if mine:
+        if mine and group not in ("footprint", "scaling"):
             figures[group] = _dots(group, mine)
     curves: dict[tuple[str, str], list[tuple[int, Outcome]]] = {}
     for outcome in outcomes:

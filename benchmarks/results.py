@@ -7,6 +7,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
+class Skip(Exception):
+    """Raised by whoever does not offer what is asked, or cannot here, with the reason."""
+
+
 @dataclass
 class Result:
     """One contender at one case.

@@ -15,10 +15,10 @@ from benchmarks.case import Case, Options, run_case
 from benchmarks.contenders import NAMES, Contender, contender
 from benchmarks.groups import all_cases
 from benchmarks.isolate import Children
-from benchmarks.problem import MLP
 from benchmarks.report import Report, one_line
 from benchmarks.results import Outcome
 from benchmarks.timing import Pace
+from benchmarks.workloads import MLP
 
 BATCH = 128
 QUICK = Pace(rounds=3, turn=0.05, settle=0.01, warm=0.02, limit=3.0)
@@ -51,14 +51,14 @@ def run(args: argparse.Namespace, argv: Sequence[str]) -> int:
         Before anything is measured.
     """
     try:
-        mlps = tuple(MLP.parse(text, args.batch or BATCH) for text in args.mlp)
+        networks = tuple(MLP.parse(text, args.batch or BATCH) for text in args.mlp)
         old = Report.load(args.compare) if args.compare else None
     except (OSError, ValueError) as error:
         raise UsageError(str(error)) from error
     pace = QUICK if args.quick else Pace()
     if args.rounds:
         pace = dataclasses.replace(pace, rounds=args.rounds)
-    options = Options(pace, args.quick, mlps)
+    options = Options(pace, args.quick, networks)
     chosen = choose(options, args.filter)
     if old and not {(o.group, o.name) for o in old.outcomes} & {
         (c.group, c.name) for c, _ in chosen

@@ -44,7 +44,7 @@ class Run:
         Whose threads compute.
     """
 
-    call: Callable[[], Any]
+    call: Callable[..., Any]
     around: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
     finish: Callable[[], None] = nothing
     result: Callable[[], Any] | None = None

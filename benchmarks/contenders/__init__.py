@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 
-from benchmarks.contenders.base import Contender, Skip
+from benchmarks.contenders.base import Contender
 
 _FILES = {
     "npnet": "npnet",
@@ -29,4 +29,4 @@ def contender(name: str) -> Contender:
     return found
 
 
-__all__ = ["NAMES", "Contender", "Skip", "contender"]
+__all__ = ["NAMES", "Contender", "contender"]

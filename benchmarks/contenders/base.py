@@ -3,47 +3,37 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
+from itertools import cycle
 from typing import Any
 
-from benchmarks.problem import MLP
+import numpy as np
+
+from benchmarks.results import Skip
 from benchmarks.timing import Run
-
-
-class Skip(Exception):
-    """Raised by a contender that does not offer what is asked, with the reason."""
+from benchmarks.workloads import Network, Workload
 
 
 class Contender:
     """One way to compute; a framework is imported when something is built, never before.
 
-    A subclass overrides what it can do of `step`, `predict`, `optimize` and `epoch`; each returns
-    a `Run`.
+    A subclass has a method for each kind of workload that it can do: `step`, `predict`, `optimize`
+    and `epoch` take a workload and return a `Run`. It has one for each model, too: `mlp` takes a
+    network and makes it. What it has no method for, it skips.
 
     Parameters
     ----------
     name : str
         Its name in the tables.
-
-    Attributes
-    ----------
-    module : str
-        What must be importable.
-    distribution : str
-        What is installed; versions and sizes are asked of it.
-    isolated : bool
-        Whether it computes in a process of its own, since its threads would disturb the others.
-    slow : bool
-        Whether it takes long to get ready, too long for ``--quick``.
-    pool : str
-        Whose threads compute; those who share them need not wait for each other.
     """
 
-    module = "numpy"
-    distribution = "numpy"
-    isolated = False
-    slow = False
-    pool = "NumPy"
+    module = "numpy"  # what must be importable
+    distribution = "numpy"  # what is installed; versions and sizes are asked of it
+    isolated = False  # whether it computes in its own process: its threads would disturb the others
+    slow = False  # whether it takes long to get ready, too long for --quick
+    pool = "NumPy"  # whose threads compute; those who share them need not wait for each other
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -58,30 +48,28 @@ class Contender:
         """Return what is installed."""
         return f"{self.distribution} {metadata.version(self.distribution)}"
 
-    def build(self, kind: str, *args: Any) -> Run:
-        """Prepare a run by calling the method `kind`."""
-        run: Run = getattr(self, kind)(*args)
+    def build(self, workload: Workload) -> Run:
+        """Prepare a run by the method for the workload's kind; raise `Skip` if there is none."""
+        run: Run = self._method(workload.kind)(workload)
         run.pool = self.pool
         return run
 
-    def step(self, mlp: MLP) -> Run:
-        """Prepare training steps with Adam on the batches in turn.
+    def model(self, network: Network) -> Any:
+        """Make a network by the method for its model; raise `Skip` if there is none."""
+        return self._method(network.model)(network)
 
-        The run's result is the list of each layer's weight (outputs, inputs) and bias.
-        """
-        raise Skip("has no training step")
+    def step(self, network: Network) -> Run:
+        """Prepare training steps on the batches in turn."""
+        run: Run = self._method("training")(network, network.lr)
+        step, data = run.call, cycle([[*map(self.tensor, batch)] for batch in network.batches()])
+        return replace(run, call=lambda: step(*next(data)))
 
-    def predict(self, mlp: MLP) -> Run:
-        """Prepare inference of one batch; the run's result is the array of outputs."""
-        raise Skip("has no inference")
+    def tensor(self, array: np.ndarray) -> Any:
+        """Return an array as the framework has it."""
+        return array
 
-    def optimize(self, method: str, mlp: MLP) -> Run:
-        """Prepare updates with fixed gradients by "sgd", "momentum", "adam" or "adamw".
-
-        The run's result is like that of `step`.
-        """
-        raise Skip("its optimizer does not run alone")
-
-    def epoch(self, mlp: MLP, images: int | None) -> Run:
-        """Prepare epochs over MNIST with Adam at 1e-3; the run's result is like that of `step`."""
-        raise Skip("has no training loop")
+    def _method(self, name: str) -> Callable[..., Any]:
+        method: Callable[..., Any] | None = getattr(self, name, None)
+        if method is None:
+            raise Skip(f"has no {name!r}")
+        return method

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from itertools import cycle
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks import problem
 from benchmarks.contenders.base import Contender
-from benchmarks.problem import LEARNING_RATE, MLP, Arrays
 from benchmarks.timing import Run
+from benchmarks.workloads import MLP, Epochs, Inference, Network, Updates, Workload
 
 
 class Jax(Contender):
@@ -20,111 +20,99 @@ class Jax(Contender):
     module = distribution = "jax"
     isolated = slow = True
 
-    def step(self, mlp: MLP) -> Run:
-        """Loss, gradients and update in one compiled function."""
+    def tensor(self, array: np.ndarray) -> Any:
+        """Return an array of JAX."""
         import jax
 
-        training = _Training(mlp, LEARNING_RATE)
-        data = cycle([tuple(map(jax.device_put, pair)) for pair in problem.batches(mlp)])
-        return training.run(lambda: training.step(*next(data)))
+        return jax.device_put(array)
 
-    def predict(self, mlp: MLP) -> Run:
+    def predict(self, workload: Inference) -> Run:
         """Compute the outputs in a compiled function."""
         import jax
 
-        x = jax.device_put(problem.batches(mlp)[0][0])
-        params, call = _params(mlp), jax.jit(_logits)
+        x = self.tensor(workload.batches()[0][0])
+        params, call = _params(workload), jax.jit(self.model(workload.network))
         return Run(
             lambda: call(params, x).block_until_ready(),
-            result=lambda: np.asarray(call(params, x)),
+            result=lambda: [np.asarray(call(params, x))],
         )
 
-    def optimize(self, method: str, mlp: MLP) -> Run:
+    def optimize(self, workload: Updates) -> Run:
         """Update in one compiled function."""
-        import jax
+        run = _run(functools.partial(_update, workload.method, workload.lr), workload)
+        update, grads = run.call, [*map(self.tensor, *workload.batches())]
+        return replace(run, call=lambda: update(grads))
 
-        update = jax.jit(functools.partial(_update, method, LEARNING_RATE), donate_argnums=(0, 1))
-        state = _state(_params(mlp))
-        grads = jax.tree.map(jax.device_put, problem.gradients(mlp))
-
-        def call() -> None:
-            nonlocal state
-            state = update(*state, grads)
-
-        return Run(
-            call, finish=lambda: jax.block_until_ready(state), result=lambda: _weights(state[0])
-        )
-
-    def epoch(self, mlp: MLP, images: int | None) -> Run:
+    def epoch(self, workload: Epochs) -> Run:
         """Loop over rows of a permutation."""
-        training = _Training(mlp, 1e-3)
-        x, y = problem.mnist(images)[0]
-        rng = np.random.default_rng(0)
+        ((x, y),), batch = workload.batches(), workload.network.batch
+        run = self.training(workload.network, workload.lr)
+        step, rng = run.call, np.random.default_rng(0)
 
         def epoch() -> None:
             order = rng.permutation(len(x))
-            for i in range(0, len(x), mlp.batch):
-                rows = order[i : i + mlp.batch]
-                training.step(x[rows], y[rows])
+            for i in range(0, len(x), batch):
+                rows = order[i : i + batch]
+                step(x[rows], y[rows])
 
-        return training.run(epoch)
+        return replace(run, call=epoch)
 
-
-class _Training:
-    """Parameters and Adam's state, which a compiled step replaces."""
-
-    def __init__(self, mlp: MLP, lr: float) -> None:
+    def mlp(self, network: MLP) -> Any:
+        """Return the function of parameters and inputs."""
         import jax
+
+        def logits(params: Any, x: Any) -> Any:
+            *hidden, (weight, bias) = zip(params[::2], params[1::2], strict=True)
+            for w, b in hidden:
+                x = jax.nn.relu(x @ w.T + b)
+            return x @ weight.T + bias
+
+        return logits
+
+    def training(self, network: Network, lr: float) -> Run:
+        """Loss, gradients and update in one compiled function."""
+        import jax
+        import jax.numpy as jnp
+
+        logits = self.model(network)
+
+        def loss_of(params: Any, x: Any, y: Any) -> Any:
+            log_p = jax.nn.log_softmax(logits(params, x))
+            return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
 
         def step(params: Any, moments: Any, x: Any, y: Any) -> Any:
-            loss, grads = jax.value_and_grad(_loss)(params, x, y)
-            return _update("adam", lr, params, moments, grads), loss
+            loss, grads = jax.value_and_grad(loss_of)(params, x, y)
+            return *_update("adam", lr, params, moments, grads), loss
 
-        self.state = _state(_params(mlp))
-        self._step = jax.jit(step, donate_argnums=(0, 1))
-
-    def step(self, x: Any, y: Any) -> None:
-        self.state, self.loss = self._step(*self.state, x, y)
-
-    def run(self, call: Any) -> Run:
-        import jax
-
-        return Run(
-            call,
-            finish=lambda: jax.block_until_ready(self.state),
-            result=lambda: _weights(self.state[0]),
-        )
+        return _run(step, network)
 
 
-def _params(mlp: MLP) -> Any:
-    import jax.numpy as jnp
-
-    return [(jnp.array(weight), jnp.array(bias)) for weight, bias in problem.initial(mlp)]
-
-
-def _state(params: Any) -> Any:
+def _run(function: Callable[..., Any], workload: Workload) -> Run:
+    """Return a run of a function of parameters, moments and more that returns the new ones."""
     import jax
     import jax.numpy as jnp
 
+    compiled = jax.jit(function, donate_argnums=(0, 1))
+    params = _params(workload)
     zeros = functools.partial(jax.tree.map, jnp.zeros_like)
-    return params, (jnp.zeros(()), zeros(params), zeros(params))
+    state = params, (jnp.zeros(()), zeros(params), zeros(params))
+
+    def call(*batch: Any) -> None:
+        nonlocal state
+        params, moments, *_ = compiled(*state, *batch)
+        state = params, moments
+
+    return Run(
+        call,
+        finish=lambda: jax.block_until_ready(state),
+        result=lambda: [np.array(p) for p in state[0]],
+    )
 
 
-def _logits(params: Any, x: Any) -> Any:
-    import jax
-
-    for weight, bias in params[:-1]:
-        x = jax.nn.relu(x @ weight.T + bias)
-    weight, bias = params[-1]
-    return x @ weight.T + bias
-
-
-def _loss(params: Any, x: Any, y: Any) -> Any:
-    import jax
+def _params(workload: Workload) -> Any:
     import jax.numpy as jnp
 
-    log_p = jax.nn.log_softmax(_logits(params, x))
-    return -jnp.take_along_axis(log_p, y[:, None], axis=1).mean()
+    return [jnp.array(value) for value in workload.initial()]
 
 
 def _update(method: str, lr: float, params: Any, moments: Any, grads: Any) -> Any:
@@ -144,10 +132,6 @@ def _update(method: str, lr: float, params: Any, moments: Any, grads: Any) -> An
     c, d = 1 - 0.9**t, 1 - 0.999**t
     params = each(lambda p, m, v: keep * p - lr * (m / c) / (jnp.sqrt(v / d) + 1e-8), params, m, v)
     return params, (t, m, v)
-
-
-def _weights(params: Any) -> Arrays:
-    return [(np.array(weight), np.array(bias)) for weight, bias in params]
 
 
 make = Jax

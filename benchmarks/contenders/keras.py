@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from collections.abc import Callable
 from importlib import metadata
-from itertools import cycle
 from typing import Any
 
-from benchmarks import problem
 from benchmarks.contenders.base import Contender
-from benchmarks.problem import LEARNING_RATE, MLP, Arrays
 from benchmarks.timing import Run
+from benchmarks.workloads import MLP, Epochs, Inference, Network
 
 _BACKENDS = ("tensorflow", "jax", "torch")
 
@@ -38,36 +37,37 @@ class Keras(Contender):
         """Return what is installed."""
         return f"{super().version()} on {self.backend} {metadata.version(str(self.backend))}"
 
-    def step(self, mlp: MLP) -> Run:
-        """Train on one batch."""
-        model = self._model(mlp, LEARNING_RATE)
-        data = cycle(problem.batches(mlp))
-        return Run(lambda: model.train_on_batch(*next(data)), result=lambda: _weights(model))
-
-    def predict(self, mlp: MLP) -> Run:
+    def predict(self, workload: Inference) -> Run:
         """Predict one batch."""
-        model = self._model(mlp, LEARNING_RATE)
-        x, _ = problem.batches(mlp)[0]
-        return Run(lambda: model.predict_on_batch(x), result=lambda: model.predict_on_batch(x))
+        model, ((x,),) = self._compiled(workload.network, workload.lr), workload.batches()
+        return Run(lambda: model.predict_on_batch(x), result=lambda: [model.predict_on_batch(x)])
 
-    def epoch(self, mlp: MLP, images: int | None) -> Run:
+    def epoch(self, workload: Epochs) -> Run:
         """Fit for one epoch."""
-        model = self._model(mlp, 1e-3)
-        x, y = problem.mnist(images)[0]
-        return Run(
-            lambda: model.fit(x, y, batch_size=mlp.batch, epochs=1, verbose=0),
-            result=lambda: _weights(model),
-        )
+        model = self._compiled(workload.network, workload.lr)
+        ((x, y),), batch = workload.batches(), workload.network.batch
+        return _run(lambda: model.fit(x, y, batch_size=batch, epochs=1, verbose=0), model)
 
-    def _model(self, mlp: MLP, lr: float) -> Any:
+    def mlp(self, network: MLP) -> Any:
+        """Make a `Sequential` with the network's initial values."""
+        import keras
+
+        hidden = [keras.layers.Dense(size, activation="relu") for size in network.sizes[1:-1]]
+        last = keras.layers.Dense(network.sizes[-1])
+        model = keras.Sequential([keras.Input(network.sizes[:1]), *hidden, last])
+        model.set_weights([array.T for array in network.initial()])
+        return model
+
+    def training(self, network: Network, lr: float) -> Run:
+        """Train on one batch."""
+        model = self._compiled(network, lr)
+        return _run(model.train_on_batch, model)
+
+    def _compiled(self, network: Network, lr: float) -> Any:
         os.environ["KERAS_BACKEND"] = str(self.backend)
         import keras
 
-        hidden = [keras.layers.Dense(size, activation="relu") for size in mlp.sizes[1:-1]]
-        model = keras.Sequential(
-            [keras.Input(mlp.sizes[:1]), *hidden, keras.layers.Dense(mlp.sizes[-1])]
-        )
-        model.set_weights([a for w, b in problem.initial(mlp) for a in (w.T, b)])
+        model = self.model(network)
         model.compile(
             optimizer=keras.optimizers.Adam(lr, epsilon=1e-8),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -75,9 +75,8 @@ class Keras(Contender):
         return model
 
 
-def _weights(model: Any) -> Arrays:
-    values = model.get_weights()
-    return [(w.T.copy(), b.copy()) for w, b in zip(values[::2], values[1::2], strict=True)]
+def _run(call: Callable[..., Any], model: Any) -> Run:
+    return Run(call, result=lambda: [array.T.copy() for array in model.get_weights()])
 
 
 make = Keras

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib import metadata
-from itertools import cycle
 from typing import Any
 
-from benchmarks import problem
 from benchmarks.contenders.base import Contender
-from benchmarks.problem import LEARNING_RATE, MLP, Arrays
 from benchmarks.timing import Run
+from benchmarks.workloads import MLP, OPTIMIZERS, Epochs, Inference, Network, Updates
 
 
 class Npnet(Contender):
@@ -39,43 +38,71 @@ class Npnet(Contender):
         numba = f", numba {metadata.version('numba')}" if self.fast else ""
         return f"npnet {npnet.__version__}{numba}"
 
-    def step(self, mlp: MLP) -> Run:
-        """Record, loss, backward, update."""
-        model, step = _training(mlp, LEARNING_RATE)
-        data = cycle(problem.batches(mlp))
-        return Run(lambda: step(*next(data)), self._kernels, result=lambda: _weights(model))
-
-    def predict(self, mlp: MLP) -> Run:
+    def predict(self, workload: Inference) -> Run:
         """Call the model."""
-        model = _model(mlp)
-        x, _ = problem.batches(mlp)[0]
-        return Run(lambda: model(x), self._kernels, result=lambda: model(x))
+        model = self.model(workload.network)
+        ((x,),) = workload.batches()
+        return Run(lambda: model(x), self._kernels, result=lambda: [model(x)])
 
-    def optimize(self, method: str, mlp: MLP) -> Run:
+    def optimize(self, workload: Updates) -> Run:
         """Step with the gradients that are there."""
-        from npnet import optim
+        import npnet
 
-        model = _model(mlp)
-        name, options = problem.OPTIMIZERS[method]
-        optimizer = getattr(optim, name)(model.parameters(), lr=LEARNING_RATE, **options)
-        values = [array for pair in problem.gradients(mlp) for array in pair]
-        for parameter, grad in zip(model.parameters(), values, strict=True):
+        params = [npnet.Parameter(value) for value in workload.initial()]
+        name, options, _ = OPTIMIZERS[workload.method]
+        optimizer = getattr(npnet.optim, name)(params, lr=workload.lr, **options)
+        for parameter, grad in zip(params, *workload.batches(), strict=True):
             parameter.grad = grad
-        return Run(optimizer.step, self._kernels, result=lambda: _weights(model))
+        return self._run(optimizer.step, lambda: params)
 
-    def epoch(self, mlp: MLP, images: int | None) -> Run:
+    def epoch(self, workload: Epochs) -> Run:
         """Loop over a shuffling `DataLoader`."""
         import npnet
 
-        model, step = _training(mlp, 1e-3)
-        train, _ = problem.mnist(images)
-        loader = npnet.data.DataLoader(train, batch_size=mlp.batch, shuffle=True, rng=0)
+        network, (train,) = workload.network, workload.batches()
+        run = self.training(network, workload.lr)
+        step = run.call
+        loader = npnet.data.DataLoader(train, batch_size=network.batch, shuffle=True, rng=0)
 
         def epoch() -> None:
             for x, y in loader:
                 step(x, y)
 
-        return Run(epoch, self._kernels, result=lambda: _weights(model))
+        return replace(run, call=epoch)
+
+    def model(self, network: Network) -> Any:
+        """Make a model with the network's initial values."""
+        model = super().model(network)
+        for parameter, value in zip(model.parameters(), network.initial(), strict=True):
+            parameter.data = value
+        return model
+
+    def mlp(self, network: MLP) -> Any:
+        """Make a `Sequential`."""
+        from npnet import Linear, ReLU, Sequential
+
+        layers = [layer for n, m in network.layers for layer in (Linear(n, m), ReLU())]
+        return Sequential(*layers[:-1])
+
+    def training(self, network: Network, lr: float) -> Run:
+        """Record, loss, backward, update."""
+        import npnet
+
+        model = self.model(network)
+        loss_fn = npnet.CrossEntropyLoss()
+        optimizer = npnet.optim.Adam(model.parameters(), lr=lr)
+
+        def step(x: Any, y: Any) -> None:
+            logits, tape = model.record(x)
+            _loss, grad = loss_fn.value_and_grad(logits, y)
+            tape.backward(grad)
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return self._run(step, model.parameters)
+
+    def _run(self, call: Callable[..., Any], params: Callable[[], Any]) -> Run:
+        return Run(call, self._kernels, result=lambda: [p.data.copy() for p in params()])
 
     @contextlib.contextmanager
     def _kernels(self) -> Iterator[None]:
@@ -89,39 +116,6 @@ class Npnet(Contender):
             yield
         finally:
             ops.use(before)
-
-
-def _model(mlp: MLP) -> Any:
-    import npnet
-
-    layers: list[Any] = []
-    for values, (inputs, outputs) in zip(problem.initial(mlp), mlp.layers, strict=True):
-        linear: Any = npnet.Linear(inputs, outputs)
-        linear.weight.data, linear.bias.data = values
-        layers += [linear, npnet.ReLU()]
-    return npnet.Sequential(*layers[:-1])
-
-
-def _training(mlp: MLP, lr: float) -> Any:
-    import npnet
-
-    model = _model(mlp)
-    loss_fn = npnet.CrossEntropyLoss()
-    optimizer = npnet.optim.Adam(model.parameters(), lr=lr)
-
-    def step(x: Any, y: Any) -> None:
-        logits, tape = model.record(x)
-        _loss, grad = loss_fn.value_and_grad(logits, y)
-        tape.backward(grad)
-        optimizer.step()
-        optimizer.zero_grad()
-
-    return model, step
-
-
-def _weights(model: Any) -> Arrays:
-    linears = list(model)[::2]
-    return [(linear.weight.data.copy(), linear.bias.data.copy()) for linear in linears]
 
 
 make = Npnet

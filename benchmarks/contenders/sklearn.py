@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import cycle
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from benchmarks import problem
 from benchmarks.contenders.base import Contender
-from benchmarks.problem import LEARNING_RATE, MLP, Arrays
+from benchmarks.results import Skip
 from benchmarks.timing import Run
+from benchmarks.workloads import MLP, Arrays, Epochs, Inference, Network, Updates
 
 
 class Sklearn(Contender):
@@ -19,54 +19,49 @@ class Sklearn(Contender):
     module = "sklearn"
     distribution = "scikit-learn"
 
-    def step(self, mlp: MLP) -> Run:
-        """Fit one batch."""
-        model = _model(mlp, LEARNING_RATE)
-        data = cycle(problem.batches(mlp))
-        return _run(mlp, model, lambda: model.partial_fit(*next(data)))
-
-    def predict(self, mlp: MLP) -> Run:
+    def predict(self, workload: Inference) -> Run:
         """Predict probabilities; logits are not public."""
-        model = _model(mlp, LEARNING_RATE)
-        x, _ = problem.batches(mlp)[0]
+        model, ((x,),) = self.model(workload.network), workload.batches()
         return Run(lambda: model.predict_proba(x), note="computes probabilities")
 
-    def epoch(self, mlp: MLP, images: int | None) -> Run:
+    def optimize(self, workload: Updates) -> Run:
+        """Say that it cannot."""
+        raise Skip("its optimizer does not run alone")
+
+    def epoch(self, workload: Epochs) -> Run:
         """Fit everything once."""
-        model = _model(mlp, 1e-3)
-        x, y = problem.mnist(images)[0]
-        model.shuffle = True
-        return _run(mlp, model, lambda: model.partial_fit(x, y))
+        run, (batch,) = self.training(workload.network, workload.lr, True), workload.batches()
+        fit = run.call
+        return replace(run, call=lambda: fit(*batch))
+
+    def mlp(self, network: MLP) -> Any:
+        """Make an `MLPClassifier` with the network's initial values."""
+        from sklearn.neural_network import MLPClassifier
+
+        model = MLPClassifier(network.sizes[1:-1], alpha=0.0, batch_size=network.batch)
+        # Weights exist after a first fit; the optimizer then goes on with these very arrays.
+        model.partial_fit(*network.batches()[0], classes=np.arange(network.sizes[-1]))
+        for array, value in zip(_params(model), network.initial(), strict=True):
+            if array.shape == value.shape:
+                array[...] = value
+        return model
+
+    def training(self, network: Network, lr: float, shuffle: bool = False) -> Run:
+        """Fit a batch, or batch by batch what is more."""
+        model = self.model(network)
+        optimizer, model.shuffle = model._optimizer, shuffle
+        optimizer.t, optimizer.learning_rate_init = 0, lr
+        for moment in (*optimizer.ms, *optimizer.vs):
+            moment[...] = 0
+        if model.n_outputs_ == 1:
+            return Run(model.partial_fit, note="makes one logistic output of two classes")
+        return Run(model.partial_fit, result=lambda: [p.copy() for p in _params(model)])
 
 
-def _model(mlp: MLP, lr: float) -> Any:
-    from sklearn.neural_network import MLPClassifier
-
-    model = MLPClassifier(
-        mlp.sizes[1:-1], alpha=0.0, batch_size=mlp.batch, learning_rate_init=lr, shuffle=False
-    )
-    # Weights exist after a first fit; the optimizer then goes on with these very arrays.
-    model.partial_fit(*problem.batches(mlp)[0], classes=np.arange(mlp.sizes[-1]))
-    for i, (weight, bias) in enumerate(problem.initial(mlp)):
-        if model.intercepts_[i].shape == bias.shape:
-            model.coefs_[i][...] = weight.T
-            model.intercepts_[i][...] = bias
-    optimizer = model._optimizer
-    optimizer.t = 0
-    for moment in (*optimizer.ms, *optimizer.vs):
-        moment[...] = 0
-    return model
-
-
-def _run(mlp: MLP, model: Any, call: Any) -> Run:
-    if mlp.sizes[-1] == 2:
-        return Run(call, note="makes one logistic output of two classes")
-
-    def weights() -> Arrays:
-        pairs = zip(model.coefs_, model.intercepts_, strict=True)
-        return [(weight.T.copy(), bias.copy()) for weight, bias in pairs]
-
-    return Run(call, result=weights)
+def _params(model: Any) -> Arrays:
+    """Return views: each weight (outputs, inputs) and bias."""
+    pairs = zip(model.coefs_, model.intercepts_, strict=True)
+    return [array.T for pair in pairs for array in pair]
 
 
 make = Sklearn

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from itertools import cycle
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from benchmarks import machine, problem
-from benchmarks.contenders.base import Contender, Skip
-from benchmarks.problem import LEARNING_RATE, MLP, Arrays
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.contenders.base import Contender
+from benchmarks.results import Skip
 from benchmarks.timing import Run
+from benchmarks.workloads import MLP, OPTIMIZERS, Epochs, Inference, Network, Updates, Workload
 
 
 class Torch(Contender):
@@ -24,47 +28,8 @@ class Torch(Contender):
         self.isolated = self.slow = self.compiled
         self.fused: dict[str, Any] = {} if name == "torch" else {"fused": True}
 
-    def step(self, mlp: MLP) -> Run:
-        """Forward, loss, backward, update."""
-        torch = self._torch()
-        model, step = self._training(mlp, LEARNING_RATE)
-        data = cycle([tuple(map(torch.from_numpy, pair)) for pair in problem.batches(mlp)])
-        return Run(lambda: step(*next(data)), result=lambda: _weights(model))
-
-    def predict(self, mlp: MLP) -> Run:
-        """Call the model in inference mode."""
-        torch = self._torch()
-        model = self._model(mlp)[1]
-        x = torch.from_numpy(problem.batches(mlp)[0][0])
-        return Run(lambda: model(x), torch.inference_mode, result=lambda: model(x).detach().numpy())
-
-    def optimize(self, method: str, mlp: MLP) -> Run:
-        """Step with the gradients that are there."""
-        if self.compiled:
-            raise Skip("its optimizer is torch-fused's")
-        torch = self._torch()
-        model = self._model(mlp)[0]
-        name, options = problem.OPTIMIZERS[method]
-        cls = getattr(torch.optim, name)
-        optimizer = cls(model.parameters(), lr=LEARNING_RATE, **options, **self.fused)
-        values = [array for pair in problem.gradients(mlp) for array in pair]
-        for parameter, grad in zip(model.parameters(), values, strict=True):
-            parameter.grad = torch.from_numpy(grad)
-        return Run(optimizer.step, result=lambda: _weights(model))
-
-    def epoch(self, mlp: MLP, images: int | None) -> Run:
-        """Loop over rows of a permutation: several times faster than torch's own DataLoader."""
-        torch = self._torch()
-        model, step = self._training(mlp, 1e-3)
-        x, y = map(torch.from_numpy, problem.mnist(images)[0])
-
-        def epoch() -> None:
-            for rows in torch.randperm(len(x)).split(mlp.batch):
-                step(x[rows], y[rows])
-
-        return Run(epoch, result=lambda: _weights(model))
-
-    def _torch(self) -> Any:
+    def build(self, workload: Workload) -> Run:
+        """Prepare a run."""
         if self.compiled:
             os.environ.setdefault("TORCHINDUCTOR_COMPILE_THREADS", "1")  # no idle workers about
         import torch
@@ -72,43 +37,84 @@ class Torch(Contender):
         torch.set_num_threads(machine.threads())
         if self.compiled:
             torch._dynamo.reset()  # every case compiles anew, none runs into the limit
-        return torch
+        return super().build(workload)
 
-    def _model(self, mlp: MLP) -> tuple[Any, Any]:
-        """Return the model, and what computes its outputs."""
+    def tensor(self, array: np.ndarray) -> Any:
+        """Return a tensor."""
         import torch
 
-        layers: list[Any] = []
-        for (weight, bias), (inputs, outputs) in zip(problem.initial(mlp), mlp.layers, strict=True):
-            linear = torch.nn.Linear(inputs, outputs)
-            with torch.no_grad():
-                linear.weight.copy_(torch.from_numpy(weight))
-                linear.bias.copy_(torch.from_numpy(bias))
-            layers += [linear, torch.nn.ReLU()]
-        model = torch.nn.Sequential(*layers[:-1])
-        return model, torch.compile(model) if self.compiled else model
+        return torch.from_numpy(array)
 
-    def _training(self, mlp: MLP, lr: float) -> Any:
+    def predict(self, workload: Inference) -> Run:
+        """Call the model in inference mode."""
         import torch
 
-        model, call = self._model(mlp)
+        model = self.model(workload.network)
+        x = self.tensor(workload.batches()[0][0])
+        return Run(lambda: model(x), torch.inference_mode, result=lambda: [model(x).numpy()])
+
+    def optimize(self, workload: Updates) -> Run:
+        """Step with the gradients that are there."""
+        if self.compiled:
+            raise Skip("its optimizer is torch-fused's")
+        import torch
+
+        params = [torch.nn.Parameter(torch.tensor(value)) for value in workload.initial()]
+        name, options, _ = OPTIMIZERS[workload.method]
+        optimizer = getattr(torch.optim, name)(params, lr=workload.lr, **options, **self.fused)
+        for parameter, grad in zip(params, *workload.batches(), strict=True):
+            parameter.grad = self.tensor(grad)
+        return _run(optimizer.step, lambda: params)
+
+    def epoch(self, workload: Epochs) -> Run:
+        """Loop over rows of a permutation: several times faster than torch's own DataLoader."""
+        import torch
+
+        run = self.training(workload.network, workload.lr)
+        step = run.call
+        x, y = map(self.tensor, *workload.batches())
+
+        def epoch() -> None:
+            for rows in torch.randperm(len(x)).split(workload.network.batch):
+                step(x[rows], y[rows])
+
+        return replace(run, call=epoch)
+
+    def model(self, network: Network) -> Any:
+        """Make a module with the network's initial values."""
+        import torch
+
+        model = super().model(network)
+        with torch.no_grad():
+            for parameter, value in zip(model.parameters(), network.initial(), strict=True):
+                parameter.copy_(self.tensor(value))
+        return torch.compile(model) if self.compiled else model
+
+    def mlp(self, network: MLP) -> Any:
+        """Make a `Sequential`."""
+        from torch.nn import Linear, ReLU, Sequential
+
+        layers = [layer for n, m in network.layers for layer in (Linear(n, m), ReLU())]
+        return Sequential(*layers[:-1])
+
+    def training(self, network: Network, lr: float) -> Run:
+        """Forward, loss, backward, update."""
+        import torch
+
+        model = self.model(network)
         optimizer = torch.optim.Adam(model.parameters(), lr=lr, **self.fused)
         cross_entropy = torch.nn.functional.cross_entropy
 
         def step(x: Any, y: Any) -> None:
             optimizer.zero_grad()
-            cross_entropy(call(x), y).backward()
+            cross_entropy(model(x), y).backward()
             optimizer.step()
 
-        return model, step
+        return _run(step, model.parameters)
 
 
-def _weights(model: Any) -> Arrays:
-    linears = list(model)[::2]
-    return [
-        (linear.weight.detach().numpy().copy(), linear.bias.detach().numpy().copy())
-        for linear in linears
-    ]
+def _run(call: Callable[..., Any], params: Callable[[], Any]) -> Run:
+    return Run(call, result=lambda: [p.detach().numpy().copy() for p in params()])
 
 
 make = Torch

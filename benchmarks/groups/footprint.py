@@ -9,9 +9,9 @@ from benchmarks import footprint
 from benchmarks.case import OURS, Case, Measure, Options, attempt
 from benchmarks.contenders import NAMES, Contender
 from benchmarks.isolate import Child, Children
-from benchmarks.problem import MLP
 from benchmarks.results import Result
 from benchmarks.timing import reason
+from benchmarks.workloads import MLP, Workload
 
 MODULES = {
     "npnet": "npnet",
@@ -24,6 +24,8 @@ RIVALS = tuple(name for name in NAMES if name not in (*OURS, "bare", "torch"))
 IMPORT_ROUNDS, QUICK_ROUNDS = 7, 2
 IMPORT_TARGET = 0.030
 MEMORY_TARGET = 1.3
+SMALL = MLP((784, 64, 10), 128)
+"""What is trained before memory is watched, so that everything is loaded."""
 
 
 def cases(options: Options) -> Iterator[Case]:
@@ -35,11 +37,12 @@ def cases(options: Options) -> Iterator[Case]:
     pairs = ("npnet/torch", "npnet-fast/torch")
     yield Case("footprint", "installed-size", sized, _sizes, pairs, unit="B")
     large, wide = MLP((784, 1024, 1024, 1024, 10), 512), MLP((784, 256, 128, 10), 16384)
-    for mlp in options.mlps or ([large] if options.quick else [large, wide]):
-        yield from _memory_cases(mlp, options.quick)
+    for network in options.networks or ([large] if options.quick else [large, wide]):
+        yield from memory_cases(network, SMALL, options.quick)
 
 
-def _memory_cases(mlp: MLP, quick: bool) -> Iterator[Case]:
+def memory_cases(workload: Workload, small: Workload, quick: bool) -> Iterator[Case]:
+    """Yield the cases of a workload's peak memory, where the small workload ran before."""
     ways = [("peak-rss", footprint.peak_rss)]
     if not quick:
         ways.append(("tracemalloc", footprint.peak_traced))
@@ -49,12 +52,12 @@ def _memory_cases(mlp: MLP, quick: bool) -> Iterator[Case]:
         rivals = () if way == "tracemalloc" else RIVALS
         contenders = (*OURS, *rivals)
         pairs = tuple(f"{name}/needed" for name in contenders)
-        measure = _memory(function, mlp)
-        yield Case("footprint", f"{way}-{mlp}", contenders, measure, pairs, targets, unit="B")
+        measure = _memory(function, workload, small)
+        yield Case("footprint", f"{way}-{workload}", contenders, measure, pairs, targets, unit="B")
 
 
 def _imports(
-    case: Case, ready: dict[str, Contender], options: Options, children: Children
+    ready: dict[str, Contender], options: Options, children: Children
 ) -> dict[str, Result]:
     """Import in fresh processes; NumPy's own import stands beside the times over it."""
     order = random.Random(0)
@@ -81,9 +84,7 @@ def _imports(
     return results | ({"numpy": Result("ok", "", numpy)} if numpy else {})
 
 
-def _sizes(
-    case: Case, ready: dict[str, Contender], options: Options, children: Children
-) -> dict[str, Result]:
+def _sizes(ready: dict[str, Contender], options: Options, children: Children) -> dict[str, Result]:
     def size(who: Contender) -> Result:
         distributions, package = [who.distribution], None
         if who.name in OURS:
@@ -103,18 +104,18 @@ def _backend(who: Contender) -> str | None:
     return getattr(who, "backend", None)
 
 
-def _memory(function: Callable[..., int], mlp: MLP) -> Measure:
+def _memory(function: Callable[..., int], workload: Workload, small: Workload) -> Measure:
     def peak(who: Contender) -> Result:
         child = Child(who.name)
         try:
-            return Result("ok", "", [float(child.ask(function, mlp))])
+            return Result("ok", "", [float(child.ask(function, workload, small))])
         finally:
             child.close()
 
     def measure(
-        case: Case, ready: dict[str, Contender], options: Options, children: Children
+        ready: dict[str, Contender], options: Options, children: Children
     ) -> dict[str, Result]:
         results = {name: attempt(peak, who) for name, who in ready.items()}
-        return results | {"needed": Result("ok", "", [float(mlp.needed)])}
+        return results | {"needed": Result("ok", "", [float(workload.needed)])}
 
     return measure

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Iterator
 
 from benchmarks.case import Case, Options, timed
-from benchmarks.check import check_outputs
 from benchmarks.contenders import NAMES
-from benchmarks.problem import MLP
+from benchmarks.workloads import MIDDLE, Inference
 
 PAIRS = ("npnet/torch", "npnet-fast/torch", "npnet/bare", "npnet-fast/bare")
 TARGETS = {"784-256-128-10@1": {"npnet/torch": 0.35, "npnet-fast/torch": 0.35}}
@@ -18,9 +17,8 @@ ROWS = (1, 32, 1024)
 def cases(options: Options) -> Iterator[Case]:
     """Yield a case for each number of rows."""
     contenders = tuple(name for name in NAMES if name != "torch-fused")
-    for network in options.mlps or [MLP((784, 256, 128, 10), 1)]:
+    for network in options.networks or [MIDDLE]:
         for rows in ROWS:
-            mlp = MLP(network.sizes, rows)
-            measure = timed("predict", mlp, check=functools.partial(check_outputs, mlp=mlp))
-            targets = TARGETS.get(str(mlp), {})
-            yield Case("inference", str(mlp), contenders, measure, PAIRS, targets)
+            workload = Inference(dataclasses.replace(network, batch=rows))
+            name = str(workload)
+            yield Case("inference", name, contenders, timed(workload), PAIRS, TARGETS.get(name, {}))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from benchmarks.case import Case, Options
-from benchmarks.groups.steps import step_case
-from benchmarks.problem import MLP
+from benchmarks.case import Case, Options, timed
+from benchmarks.groups.steps import PAIRS
+from benchmarks.workloads import MIDDLE, MLP
 
 CONTENDERS = ("npnet", "npnet-fast", "bare", "torch-fused")
 QUICK_CONTENDERS = CONTENDERS[:3]  # they share their threads, and need not wait for each other
@@ -27,12 +27,12 @@ def cases(options: Options) -> Iterator[Case]:
         yield _case(contenders, "width", width, MLP((256, width, width, 10), 128))
     for depth in sorted(DEPTHS + MORE_DEPTHS * full):
         yield _case(contenders, "depth", depth, MLP((256, *[128] * depth, 10), 128))
-    for mlp in options.mlps or [MLP((784, 256, 128, 10), 128)]:
+    for network in options.networks or [MIDDLE]:
         for batch in sorted(BATCHES + MORE_BATCHES * full):
-            yield _case(contenders, "batch", batch, MLP(mlp.sizes, batch))
+            yield _case(contenders, "batch", batch, MLP(network.sizes, batch))
 
 
-def _case(contenders: tuple[str, ...], curve: str, value: int, mlp: MLP) -> Case:
+def _case(contenders: tuple[str, ...], curve: str, value: int, network: MLP) -> Case:
     """Return one point; its name is curve=value:network, as `pictures` reads it."""
-    network = {"width": "256-w-w-10", "depth": "256-128*d-10"}.get(curve, mlp.network)
-    return step_case("scaling", f"{curve}={value}:{network}", mlp, contenders, targets=False)
+    name = {"width": "256-w-w-10", "depth": "256-128*d-10"}.get(curve, network.name)
+    return Case("scaling", f"{curve}={value}:{name}", contenders, timed(network), PAIRS)

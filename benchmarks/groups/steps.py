@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 
 from benchmarks.case import Case, Options, timed
-from benchmarks.check import check_steps
 from benchmarks.contenders import NAMES
-from benchmarks.problem import MLP
+from benchmarks.workloads import MLP
 
 PAIRS = ("npnet/torch-fused", "npnet-fast/torch-fused", "npnet/bare", "npnet-fast/bare")
 
@@ -30,25 +28,9 @@ def cases(options: Options) -> Iterator[Case]:
     """Yield a case for each network; in a hurry without the largest one."""
     names = [name for name in TARGETS if not (options.quick and name == LARGEST)]
     usual = (name.split("@") for name in names)
-    for mlp in options.mlps or [MLP.parse(network, int(batch)) for network, batch in usual]:
-        yield step_case("steps", str(mlp), mlp, NAMES)
-
-
-def step_case(
-    group: str, name: str, mlp: MLP, contenders: tuple[str, ...], targets: bool = True
-) -> Case:
-    """Return the case of one network's training step.
-
-    Parameters
-    ----------
-    group, name : str
-    mlp : MLP
-    contenders : tuple of str
-    targets : bool
-        Whether the network's targets, if it has any, are reported with it.
-    """
-    numpy, fast, limit = TARGETS.get(str(mlp), (None, None, None))
-    wanted = {PAIRS[0]: numpy, PAIRS[1]: fast, PAIRS[3]: limit}
-    held = {pair: most for pair, most in wanted.items() if most is not None and targets}
-    measure = timed("step", mlp, check=functools.partial(check_steps, mlp=mlp))
-    return Case(group, name, contenders, measure, PAIRS, held)
+    for network in options.networks or [MLP.parse(sizes, int(batch)) for sizes, batch in usual]:
+        name = str(network)
+        numpy, fast, limit = TARGETS.get(name, (None, None, None))
+        wanted = {PAIRS[0]: numpy, PAIRS[1]: fast, PAIRS[3]: limit}
+        targets = {pair: most for pair, most in wanted.items() if most is not None}
+        yield Case("steps", name, NAMES, timed(network), PAIRS, targets)

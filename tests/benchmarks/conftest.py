@@ -2,8 +2,8 @@ import pytest
 
 from benchmarks import machine, timing
 from benchmarks.case import Options
-from benchmarks.problem import MLP
 from benchmarks.timing import Pace
+from benchmarks.workloads import MLP
 
 
 @pytest.fixture
@@ -14,7 +14,7 @@ def tiny():
 @pytest.fixture
 def hasty(tiny):
     """Two rounds of one call each, on a tiny network."""
-    return Options(Pace(2, turn=0, least=1, settle=0, warm=0), quick=True, mlps=(tiny,))
+    return Options(Pace(2, turn=0, least=1, settle=0, warm=0), quick=True, networks=(tiny,))
 
 
 @pytest.fixture(autouse=True)

@@ -9,18 +9,12 @@ import numpy as np
 import pytest
 
 import npnet
-from benchmarks import problem
-from benchmarks.check import (
-    WrongResult,
-    accuracy,
-    check_outputs,
-    check_steps,
-    check_updates,
-)
-from benchmarks.contenders import NAMES, Contender, Skip, contender
+from benchmarks.check import WrongResult, check
+from benchmarks.contenders import NAMES, Contender, contender
 from benchmarks.isolate import Child, ChildError, Children, RemoteRun
-from benchmarks.problem import MLP, OPTIMIZERS
+from benchmarks.results import Skip
 from benchmarks.timing import Run
+from benchmarks.workloads import MLP, OPTIMIZERS, Epochs, Inference, Updates, network
 
 # Keras's own.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -37,17 +31,17 @@ def installed(name):
 
 @pytest.mark.parametrize("name", HERE)
 def test_steps(name, tiny):
-    run = installed(name).build("step", tiny)
+    run = installed(name).build(tiny)
     assert (run.result is None) == (name == "bare")
-    check_steps(run, tiny)
+    check(run, tiny)
     assert run.turn(3) > 0
 
 
 def test_two_classes_are_another_network_to_scikit_learn():
     mlp = MLP((2, 5, 2), 4)
-    run = installed("sklearn").build("step", mlp)
+    run = installed("sklearn").build(mlp)
     assert "logistic" in run.note
-    check_steps(run, mlp)
+    check(run, mlp)
     assert run.turn(2) > 0
 
 
@@ -55,22 +49,23 @@ def test_two_classes_are_another_network_to_scikit_learn():
 def test_outputs(name, tiny):
     if name == "torch-fused":
         pytest.skip("it is torch's")
-    run = installed(name).build("predict", tiny)
-    check_outputs(run, tiny)
+    run = installed(name).build(Inference(tiny))
+    check(run, Inference(tiny))
     assert run.turn(3) > 0
 
 
 @pytest.mark.parametrize("method", OPTIMIZERS)
 @pytest.mark.parametrize("name", ["npnet", "npnet-fast", "torch", "torch-fused", "jax"])
 def test_updates(name, method, tiny):
-    run = installed(name).build("optimize", method, tiny)
-    check_updates(run, method, tiny)
+    updates = Updates(method, tiny.shapes)
+    run = installed(name).build(updates)
+    check(run, updates)
     assert run.turn(3) > 0
 
 
 def test_what_is_not_offered_is_skipped(tiny):
-    with pytest.raises(Skip):
-        contender("bare").build("optimize", "adam", tiny)
+    with pytest.raises(Skip, match="no matrix products"):
+        contender("bare").build(Updates("adam", tiny.shapes))
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -79,12 +74,12 @@ def test_epochs_learn(name, monkeypatch):
     rng = np.random.default_rng(0)
     y = rng.integers(0, 3, 600)
     x = rng.standard_normal((600, 5), np.float32) + 3 * np.eye(3, 5, dtype=np.float32)[y]
-    monkeypatch.setattr(problem, "mnist", lambda images: ((x[:500], y[:500]), (x[500:], y[500:])))
-    run = who.build("epoch", MLP((5, 16, 3), 8), None)
-    before = accuracy(problem.initial(MLP((5, 16, 3), 8)), x[500:], y[500:])
+    monkeypatch.setattr(network, "mnist", lambda images: ((x[:500], y[:500]), (x[500:], y[500:])))
+    epochs = Epochs(MLP((5, 16, 3), 8))
+    run = who.build(epochs)
     run.turn(5)
     if run.result is not None:
-        assert accuracy(run.result(), x[500:], y[500:]) > max(0.8, before)
+        assert epochs.accuracy(run.result()) > max(0.8, epochs.accuracy(epochs.initial()))
 
 
 @pytest.mark.parametrize("what", ["lr", "loss", "frozen"])
@@ -104,36 +99,36 @@ def test_a_contender_that_computes_something_else_is_found_out(what, tiny, monke
     else:
         monkeypatch.setattr(npnet.optim.Adam, "step", lambda self: None)
     with pytest.raises(WrongResult, match="off by"):
-        check_steps(contender("npnet").build("step", tiny), tiny)
+        check(contender("npnet").build(tiny), tiny)
 
 
 def test_wrong_outputs_are_found_out(tiny, monkeypatch):
     right = npnet.Sequential.forward
     monkeypatch.setattr(npnet.Sequential, "forward", lambda *args: abs(right(*args)))
     with pytest.raises(WrongResult, match="outputs"):
-        check_outputs(contender("npnet").build("predict", tiny), tiny)
+        check(contender("npnet").build(Inference(tiny)), Inference(tiny))
 
 
 def test_another_dtype_is_found_out(tiny):
     model = npnet.Sequential(npnet.Linear(6, 3, dtype=np.float64))
-    wide = Run(lambda: None, result=lambda: model(problem.batches(tiny)[0][0]))
+    wide = Run(lambda: None, result=lambda: [model(tiny.batches()[0][0])])
     with pytest.raises(WrongResult, match="float64"):
-        check_outputs(wide, tiny)
-    params = [(w.astype(float), b) for w, b in problem.initial(tiny)]
+        check(wide, Inference(tiny))
+    params = [value.astype(float) for value in tiny.initial()]
     with pytest.raises(WrongResult, match="float64"):
-        check_steps(Run(lambda: None, result=lambda: params), tiny)
+        check(Run(lambda: None, result=lambda: params), tiny)
 
 
 def test_numpy_is_not_measured_under_the_name_of_numba(tiny, monkeypatch):
     monkeypatch.setattr(npnet.ops, "active", lambda: "numpy")
     with pytest.raises(RuntimeError, match="computes with numpy, not numba"):
-        contender("npnet-fast").build("step", tiny).turn(1)
+        contender("npnet-fast").build(tiny).turn(1)
 
 
 def test_the_kernels_are_put_back(tiny):
     npnet.ops.use("auto")
     before = npnet.ops.active()
-    contender("npnet").build("step", tiny).turn(1)
+    contender("npnet").build(tiny).turn(1)
     assert npnet.ops.active() == before
 
 
@@ -171,8 +166,8 @@ def test_a_child_answers_fails_and_dies(tiny):
         assert child.ask(add, 1, 2) == ("npnet", 3)
         with pytest.raises(ChildError, match="ValueError: pardon"):
             child.ask(blow_up, "pardon")
-        run = RemoteRun(child, "step", tiny)
-        check_steps(run, tiny)
+        run = RemoteRun(child, tiny)
+        check(run, tiny)
         assert run.turn(2) > 0
     finally:
         child.close()
@@ -181,8 +176,8 @@ def test_a_child_answers_fails_and_dies(tiny):
 def test_a_child_skips_what_its_contender_does_not_offer(tiny):
     child = Child("bare")
     try:
-        with pytest.raises(Skip, match="does not run alone"):
-            RemoteRun(child, "optimize", "adam", tiny)
+        with pytest.raises(Skip, match="no matrix products"):
+            RemoteRun(child, Updates("adam", tiny.shapes))
     finally:
         child.close()
 
@@ -191,11 +186,11 @@ def test_a_child_that_ends_is_replaced(tiny):
     who = contender("bare")
     who.isolated = True
     with Children() as children:
-        run = children.build(who, "step", tiny)
+        run = children.build(who, tiny)
         assert run.turn(1) > 0
         with pytest.raises(ChildError, match="code 3"):
             run._child.ask(die)
-        assert children.build(who, "step", tiny).turn(1) > 0
+        assert children.build(who, tiny).turn(1) > 0
 
 
 def test_missing_contenders_say_so(monkeypatch):
@@ -214,7 +209,8 @@ def test_missing_contenders_say_so(monkeypatch):
 
 def test_mlp():
     mlp = MLP.parse("784-256-128-10", 128)
-    assert (str(mlp), mlp.parameters) == ("784-256-128-10@128", 235_146)
+    assert str(mlp) == "784-256-128-10@128"
+    assert str(Updates("adam", mlp.shapes)) == "adam@235146"
     assert mlp.needed == 4 * (4 * 235_146 + 128 * (256 + 128 + 10))
     for text in ("784", "784--10", "0-3", "a-b", ""):
         with pytest.raises(ValueError):  # noqa: PT011
@@ -223,16 +219,26 @@ def test_mlp():
         MLP.parse("3-2", 0)
 
 
+def test_what_is_needed():
+    mlp = MLP((3, 4, 2), 5)  # 26 parameters
+    assert mlp.needed == Epochs(mlp).needed == 4 * (4 * 26 + 5 * (4 + 2))
+    assert Inference(mlp).needed == 4 * 26
+    found = {method: Updates(method, mlp.shapes).needed for method in OPTIMIZERS}
+    assert found == {"sgd": 4 * 26, "momentum": 8 * 26, "adam": 12 * 26, "adamw": 12 * 26}
+
+
 def test_everyone_gets_the_same_data(tiny):
-    assert problem.batches(tiny) is problem.batches(tiny)
-    assert len({y.tobytes() for _, y in problem.batches(tiny)}) > 1
-    x, y = problem.batches(tiny)[0]
+    assert tiny.batches() is tiny.batches()
+    assert tiny.initial() is tiny.initial()
+    assert len({y.tobytes() for _, y in tiny.batches()}) > 1
+    x, y = tiny.batches()[0]
     assert (x.dtype, x.shape, y.shape) == (np.float32, (7, 6), (7,))
-    assert all(w.dtype == b.dtype == np.float32 for w, b in problem.initial(tiny))
+    assert [value.shape for value in tiny.initial()] == list(tiny.shapes)
+    assert all(value.dtype == np.float32 for value in tiny.initial())
 
 
 def test_mnist_needs_data(monkeypatch):
     monkeypatch.delenv("NPNET_DATA", raising=False)
-    problem.mnist.cache_clear()
-    with pytest.raises(FileNotFoundError, match="NPNET_DATA"):
-        problem.mnist(3)
+    network.mnist.cache_clear()
+    with pytest.raises(Skip, match="no MNIST: FileNotFoundError: set NPNET_DATA"):
+        network.mnist(3)

@@ -3,15 +3,16 @@
 import numpy as np
 import pytest
 
-from benchmarks import footprint, problem
+from benchmarks import footprint
 from benchmarks.case import Options, figures, run_case
 from benchmarks.contenders import NAMES, Contender, contender
 from benchmarks.groups import all_cases
+from benchmarks.groups.footprint import SMALL
 from benchmarks.groups.steps import TARGETS
 from benchmarks.isolate import Children
-from benchmarks.problem import MLP
 from benchmarks.results import Result
 from benchmarks.timing import Pace, Run
+from benchmarks.workloads import MLP, network
 
 ALL = all_cases(Options())
 
@@ -56,8 +57,8 @@ def test_scaling(hasty):
 def test_epochs(hasty, monkeypatch):
     rng = np.random.default_rng(0)
     part = rng.random((300, 784), np.float32), rng.integers(0, 10, 300)
-    monkeypatch.setattr(problem, "mnist", lambda images: (part, part))
-    options = Options(hasty.pace, quick=True, mlps=(MLP((784, 8, 10), 128),))
+    monkeypatch.setattr(network, "mnist", lambda images: (part, part))
+    options = Options(hasty.pace, quick=True, networks=(MLP((784, 8, 10), 128),))
     (case,) = (case for case in all_cases(options) if case.group == "epochs")
     outcome = run(case, ("npnet", "bare"), options)
     assert samples(outcome, "npnet") == samples(outcome, "bare") == 2
@@ -67,7 +68,7 @@ def test_epochs(hasty, monkeypatch):
 
 def test_epochs_without_data(hasty, monkeypatch):
     monkeypatch.delenv("NPNET_DATA", raising=False)
-    problem.mnist.cache_clear()
+    network.mnist.cache_clear()
     (case,) = (case for case in ALL if case.group == "epochs")
     result = run(case, ("npnet",), hasty).results["npnet"]
     assert result.status == "skipped"
@@ -87,7 +88,7 @@ def test_footprint(hasty):
 @pytest.mark.parametrize("way", ["peak-rss", "tracemalloc"])
 def test_memory(way):
     mlp = MLP((256, 512, 512, 10), 256)
-    options = Options(Pace(1, 0, 1, 0, 0), mlps=(mlp,))
+    options = Options(Pace(1, 0, 1, 0, 0), networks=(mlp,))
     (case,) = (case for case in all_cases(options) if case.name == f"{way}-{mlp}")
     outcome = run(case, ("npnet",), options)
     if outcome.results["npnet"].status == "skipped":
@@ -102,7 +103,7 @@ def test_traced_memory_is_that_of_numpys_arrays():
     (case,) = (case for case in ALL if case.name.startswith("tracemalloc-784-1024"))
     assert case.contenders == ("npnet", "npnet-fast")
     mlp = MLP((256, 512, 10), 256)
-    assert footprint.peak_traced(contender("npnet"), mlp) > 0.8 * mlp.needed
+    assert footprint.peak_traced(contender("npnet"), mlp, SMALL) > 0.8 * mlp.needed
 
 
 def test_import_that_fails():
@@ -165,7 +166,7 @@ class Broken(Contender):
 
 class Wrong(Contender):
     def step(self, mlp):
-        return Run(lambda: None, result=lambda: problem.initial(mlp))
+        return Run(lambda: None, result=mlp.initial)
 
 
 def test_nobody_disappears_silently(hasty, tiny):
