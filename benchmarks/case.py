@@ -17,21 +17,11 @@ OURS = ("npnet", "npnet-fast")
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line asked for.
+    """What the command line asked for."""
 
-    Attributes
-    ----------
-    pace : Pace
-        How long to measure.
-    quick : bool
-        Fewer and smaller cases, no contender that takes long to get ready.
-    networks : tuple of MLP
-        Networks to measure instead of the usual ones; empty for those.
-    """
-
-    pace: Pace = field(default_factory=Pace)
-    quick: bool = False
-    networks: tuple[MLP, ...] = ()
+    pace: Pace = field(default_factory=Pace)  # how long to measure
+    quick: bool = False  # fewer and smaller cases, no contender that takes long to get ready
+    networks: tuple[MLP, ...] = ()  # to measure instead of the usual ones; empty for those
 
 
 Measure = Callable[[dict[str, Contender], Options, Children], dict[str, Result]]
@@ -39,31 +29,15 @@ Measure = Callable[[dict[str, Contender], Options, Children], dict[str, Result]]
 
 @dataclass(frozen=True)
 class Case:
-    """Something that several contenders do.
-
-    Attributes
-    ----------
-    group, name : str
-        ``group/name`` identifies it.
-    contenders : tuple of str
-        Who may take part.
-    measure : callable
-        Lets them; returns the results of those it was given.
-    pairs : tuple of str
-        Figures to report: ``"npnet/torch"`` is a ratio, ``"npnet"`` a plain value.
-    targets : dict of str to float
-        The most that a figure may be.
-    unit : str
-        "s" or "B".
-    """
+    """Something that several contenders do; ``group/name`` identifies it."""
 
     group: str
     name: str
-    contenders: tuple[str, ...]
-    measure: Measure
-    pairs: tuple[str, ...] = ()
-    targets: dict[str, float] = field(default_factory=dict)
-    unit: str = "s"
+    contenders: tuple[str, ...]  # who may take part
+    measure: Measure  # lets those it is given do it
+    pairs: tuple[str, ...] = ()  # figures: "npnet/torch" is a ratio, "npnet" a plain value
+    targets: dict[str, float] = field(default_factory=dict)  # the most that a figure may be
+    unit: str = "s"  # or "B"
 
     def label(self, contender: str) -> str:
         """Return what ``--filter`` looks at: group/case/contender."""
@@ -73,17 +47,7 @@ class Case:
 def run_case(
     case: Case, contenders: Sequence[Contender], options: Options, children: Children
 ) -> Outcome:
-    """Measure a case; whoever is missing or fails has a result that says so.
-
-    Parameters
-    ----------
-    case : Case
-    contenders : sequence of Contender
-        Who shall take part.
-    options : Options
-    children : Children
-        Where isolated contenders live.
-    """
+    """Measure a case; whoever is missing or fails has a result that says so."""
     results: dict[str, Result] = {}
     ready: dict[str, Contender] = {}
     for who in contenders:
@@ -113,14 +77,7 @@ def figures(case: Case, results: dict[str, Result]) -> list[Figure]:
 
 
 def timed(workload: Workload, pace: Pace | None = None) -> Measure:
-    """Return a measurement that races the contenders, whose results are right, at a workload.
-
-    Parameters
-    ----------
-    workload : Workload
-    pace : Pace, optional
-        That of the options by default.
-    """
+    """Return a measurement that races those whose results are right; at the options' own pace."""
 
     def measure(
         ready: dict[str, Contender], options: Options, children: Children

@@ -23,13 +23,7 @@ class ChildError(Exception):
 
 
 class Child:
-    """A fresh process that holds one contender.
-
-    Parameters
-    ----------
-    name : str
-        The contender.
-    """
+    """A fresh process that holds the contender of this name."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -83,13 +77,7 @@ class Child:
 
 
 class RemoteRun(Run):
-    """A run whose turns are taken and timed in a child.
-
-    Parameters
-    ----------
-    child : Child
-    workload : Workload
-    """
+    """A run whose turns are taken and timed in a child."""
 
     def __init__(self, child: Child, workload: Workload) -> None:
         self._child = child

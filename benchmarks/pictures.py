@@ -14,18 +14,9 @@ _MARKERS = dict(zip(NAMES, "oDXsv^P*h", strict=True))
 
 
 def draw(outcomes: list[Outcome], folder: Path) -> list[Path]:
-    """Draw a picture for each group of times, and one for each curve.
+    """Draw a picture for each group of times and each curve; return the files, if any.
 
-    Parameters
-    ----------
-    outcomes : list of Outcome
-    folder : Path
-        Where the files go.
-
-    Returns
-    -------
-    list of Path
-        The files; empty without matplotlib.
+    There are none without matplotlib.
     """
     try:
         import matplotlib  # noqa: F401

@@ -18,22 +18,11 @@ _FEW = 3  # so many cases are named
 
 @dataclass
 class Report:
-    """What was measured, with what, on what.
+    """What was measured, with what, on what."""
 
-    Attributes
-    ----------
-    settings : dict
-        The command, the date and the pace.
-    machine : dict
-        As `machine.describe` returns it.
-    contenders : dict of str to str
-        Versions, or why one is missing.
-    outcomes : list of Outcome
-    """
-
-    settings: dict[str, Any]
-    machine: dict[str, Any]
-    contenders: dict[str, str]
+    settings: dict[str, Any]  # the command, the date and the pace
+    machine: dict[str, Any]  # as `machine.describe` returns it
+    contenders: dict[str, str]  # versions, or why one is missing
     outcomes: list[Outcome] = field(default_factory=list)
 
     def save(self, path: Path) -> None:

@@ -13,24 +13,12 @@ class Skip(Exception):
 
 @dataclass
 class Result:
-    """One contender at one case.
+    """One contender at one case."""
 
-    Attributes
-    ----------
-    status : str
-        "ok", "missing", "skipped" or "failed".
-    reason : str
-        Why, if it is not ok.
-    samples : list of float
-        One value a round, in the case's unit.
-    note : str
-        What a reader must know.
-    """
-
-    status: str
-    reason: str = ""
-    samples: list[float] = field(default_factory=list)
-    note: str = ""
+    status: str  # "ok", "missing", "skipped" or "failed"
+    reason: str = ""  # why, if it is not ok
+    samples: list[float] = field(default_factory=list)  # one value a round, in the case's unit
+    note: str = ""  # what a reader must know
 
     @property
     def ok(self) -> bool:

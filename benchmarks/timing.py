@@ -26,30 +26,15 @@ def nothing() -> None:
 
 @dataclass
 class Run:
-    """One contender, ready to do one thing again and again.
+    """One contender, ready to do one thing again and again."""
 
-    Attributes
-    ----------
-    call : callable
-        What is timed: one step, one prediction, one epoch.
-    around : callable
-        Makes a context manager that a whole turn runs in, outside the clock.
-    finish : callable
-        Ends a turn inside the clock: waits for what goes on in the background.
-    result : callable or None
-        Tells what came of it, for comparison with a reference.
-    note : str
-        What a reader must know about this contender here.
-    pool : str
-        Whose threads compute.
-    """
-
-    call: Callable[..., Any]
+    call: Callable[..., Any]  # what is timed: one step, one prediction, one epoch
+    # Makes a context manager that a whole turn runs in, outside the clock.
     around: Callable[[], contextlib.AbstractContextManager[Any]] = contextlib.nullcontext
-    finish: Callable[[], None] = nothing
-    result: Callable[[], Any] | None = None
-    note: str = ""
-    pool: str = "NumPy"
+    finish: Callable[[], None] = nothing  # waits, inside the clock, for what is not done yet
+    result: Callable[[], Any] | None = None  # what came of it: a list of arrays
+    note: str = ""  # what a reader must know about this contender here
+    pool: str = "NumPy"  # whose threads compute
 
     def turn(self, calls: int, settle: float = 0.0) -> float:
         """Time `calls` calls, in some chunks of equal length.
@@ -110,43 +95,20 @@ def rest(limit: float = 1.0) -> None:
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to measure.
+    """How long to measure; times are in seconds."""
 
-    Attributes
-    ----------
-    rounds : int
-        Turns of each contender.
-    turn : float
-        Seconds that a turn should take.
-    least : int
-        Calls that a turn has at least.
-    settle : float
-        Seconds of calls before each turn, not timed.
-    warm : float
-        Seconds of calls before the first round.
-    limit : float
-        Seconds after which no further round begins, once there are three.
-    """
-
-    rounds: int = 15
-    turn: float = 0.06
-    least: int = 3
-    settle: float = 0.02
-    warm: float = 0.2
-    limit: float = 45.0
+    rounds: int = 15  # turns of each contender
+    turn: float = 0.06  # what a turn should take
+    least: int = 3  # calls that a turn has at least
+    settle: float = 0.02  # calls before each turn, not timed
+    warm: float = 0.2  # calls before the first round
+    limit: float = 45.0  # after which no further round begins, once there are three
 
 
 def race(
     runs: Mapping[str, Run], pace: Pace, seed: int = 0
 ) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Measure several contenders side by side.
-
-    Parameters
-    ----------
-    runs : mapping of str to Run
-    pace : Pace
-    seed : int
-        Of the order in the rounds.
+    """Measure several contenders side by side; the seed is that of the order in the rounds.
 
     Returns
     -------
@@ -196,13 +158,7 @@ def race(
 
 
 def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return the lower quartile, the median and the upper quartile.
-
-    Parameters
-    ----------
-    values : sequence of float
-        At least one.
-    """
+    """Return the lower quartile, the median and the upper quartile of at least one value."""
     if len(values) == 1:
         return values[0], values[0], values[0]
     low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -210,19 +166,9 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def ratio(a: Sequence[float], b: Sequence[float]) -> tuple[float, float, float]:
-    """Return the quartiles of a / b, round by round.
+    """Return the quartiles of a / b over the same rounds; `b` may be a single value.
 
     What slows a whole round down cancels, unlike in a ratio of medians.
-
-    Parameters
-    ----------
-    a, b : sequence of float
-        Of equal length: the same rounds; or `b` holds a single value.
-
-    Returns
-    -------
-    tuple of float
-        Lower quartile, median, upper quartile.
     """
     pairs = zip(a, b if len(b) > 1 else [b[0]] * len(a), strict=True)
     return quartiles([x / y for x, y in pairs])

@@ -29,14 +29,11 @@ class Workload(ABC):
     lr : float
         The learning rate. So small that nothing is learned: gradients that fade away would end in
         denormal numbers, which processors are slow at. A step's cost does not depend on the rate.
-    shapes : tuple of tuple of int
-        Of the parameters, each weight (outputs, inputs, ...) before its bias.
     """
 
     kind: ClassVar[str]
     trains: ClassVar[bool] = False
     lr: ClassVar[float] = 1e-6
-    shapes: Shapes
 
     @abstractmethod
     def batches(self) -> list[tuple[np.ndarray, ...]]:
@@ -55,12 +52,12 @@ class Workload(ABC):
 
     @property
     def needed(self) -> int:
-        """Bytes that a call in float32 cannot do without besides its batch; here the parameters."""
-        return 4 * sum(map(math.prod, self.shapes))
+        """Bytes that a call cannot do without besides its batch; here the parameters."""
+        return sum(array.nbytes for array in self.initial())
 
     def initial(self) -> Arrays:
-        """Return the parameters before the first call."""
-        return uniform(self.shapes)
+        """Return the parameters before the first call, if any; the same arrays for everyone."""
+        return []
 
     def products(self) -> Callable[[], Any] | None:
         """Return what does a call's matrix products and nothing else, if it has any."""
@@ -73,7 +70,7 @@ class Workload(ABC):
 
 @functools.lru_cache(maxsize=2)
 def uniform(shapes: Shapes) -> Arrays:
-    """Return float32 weights and biases, uniform as PyTorch's."""
+    """Return float32 weights (outputs, inputs, ...) and their biases, uniform as PyTorch's."""
     rng = np.random.default_rng(1)
     values, k = [], 1.0
     for shape in shapes:

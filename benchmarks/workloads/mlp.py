@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.workloads.base import Arrays, Shapes, labelled
+from benchmarks.workloads.base import Arrays, Shapes, labelled, uniform
 from benchmarks.workloads.network import Network
 
 
@@ -62,7 +62,7 @@ class MLP(Network):
         return list(itertools.pairwise(self.sizes))
 
     @property
-    def shapes(self) -> Shapes:  # type: ignore[override]
+    def shapes(self) -> Shapes:
         """The shapes of each layer's weight and bias."""
         return tuple(shape for n, m in self.layers for shape in ((m, n), (m,)))
 
@@ -70,6 +70,10 @@ class MLP(Network):
     def needed(self) -> int:
         """Parameters, gradients and Adam's two moments, and what every layer put out."""
         return 4 * super().needed + 4 * self.batch * sum(self.sizes[1:])
+
+    def initial(self) -> Arrays:
+        """Return each layer's weight and bias."""
+        return uniform(self.shapes)
 
     def batches(self) -> list[tuple[np.ndarray, ...]]:
         """Return inputs and labels."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.results import Skip
 from benchmarks.timing import reason
-from benchmarks.workloads.base import Arrays, Shapes, Workload
+from benchmarks.workloads.base import Arrays, Workload
 from benchmarks.workloads.updates import descend
 
 
@@ -70,10 +70,9 @@ class Inference(Workload):
     def __str__(self) -> str:
         return str(self.network)
 
-    @property
-    def shapes(self) -> Shapes:  # type: ignore[override]
-        """The shapes of the network's parameters."""
-        return self.network.shapes
+    def initial(self) -> Arrays:
+        """Return the network's parameters."""
+        return self.network.initial()
 
     def batches(self) -> list[tuple[np.ndarray, ...]]:
         """Return one batch of inputs."""
@@ -103,10 +102,9 @@ class Epochs(Workload):
     def __str__(self) -> str:
         return f"mnist-{self.network}" + (f"-first-{self.images}" if self.images else "")
 
-    @property
-    def shapes(self) -> Shapes:  # type: ignore[override]
-        """The shapes of the network's parameters."""
-        return self.network.shapes
+    def initial(self) -> Arrays:
+        """Return the network's parameters."""
+        return self.network.initial()
 
     @property
     def needed(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.workloads.base import Arrays, Shapes, Workload, normal
+from benchmarks.workloads.base import Arrays, Shapes, Workload, normal, uniform
 
 OPTIMIZERS: dict[str, tuple[str, dict[str, float], int]] = {
     "sgd": ("SGD", {}, 0),
@@ -35,6 +35,10 @@ class Updates(Workload):
     def needed(self) -> int:
         """Parameters and moments."""
         return super().needed * (1 + OPTIMIZERS[self.method][2])
+
+    def initial(self) -> Arrays:
+        """Return parameters as of a network."""
+        return uniform(self.shapes)
 
     def batches(self) -> list[tuple[np.ndarray, ...]]:
         """Return the gradients."""

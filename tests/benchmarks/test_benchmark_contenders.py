@@ -114,6 +114,9 @@ def test_another_dtype_is_found_out(tiny):
     wide = Run(lambda: None, result=lambda: [model(tiny.batches()[0][0])])
     with pytest.raises(WrongResult, match="float64"):
         check(wide, Inference(tiny))
+    narrow = Run(lambda: None, result=lambda: [np.zeros((7, 1), np.float32)])
+    with pytest.raises(WrongResult, match=r"\(7, 1\), not float32 \(7, 3\)"):
+        check(narrow, Inference(tiny))
     params = [value.astype(float) for value in tiny.initial()]
     with pytest.raises(WrongResult, match="float64"):
         check(Run(lambda: None, result=lambda: params), tiny)
@@ -242,3 +245,20 @@ def test_mnist_needs_data(monkeypatch):
     network.mnist.cache_clear()
     with pytest.raises(Skip, match="no MNIST: FileNotFoundError: set NPNET_DATA"):
         network.mnist(3)
+
+
+def test_bare_products_are_those_of_a_call(tiny, monkeypatch):
+    part = np.ones((17, 6), np.float32), np.zeros(17, int)
+    monkeypatch.setattr(network, "mnist", lambda images: (part, part))
+    done, dot = [], np.dot
+
+    def counted(a, b, out):
+        done.append(a.shape[0] * a.shape[1] * b.shape[1])
+        return dot(a, b, out=out)
+
+    monkeypatch.setattr(np, "dot", counted)
+    forward, rest = 6 * 5 + 5 * 4 + 4 * 3, (6 * 5 + 5 * 4 + 4 * 3) + (5 * 4 + 4 * 3)
+    for workload, rows in ((Inference(tiny), 0), (tiny, 7), (Epochs(tiny), 17)):
+        done.clear()
+        workload.products()()
+        assert sum(done) == (rows or 7) * forward + rows * rest
