@@ -44,6 +44,8 @@ def refusal(
         To be raised by the caller.
     """
     text = f"{name_of(owner)} expects {name} to be {kind}, got {shown(value)}"
+    if isinstance(value, np.ndarray) and not isinstance(owner, str):
+        hint = hint or f"arrays are passed in the call: {name_of(owner)}(...)(x)"
     made: NpnetError = error(f"{text}; {hint}" if hint else text)
     return made
 
@@ -279,6 +281,32 @@ def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
     return tuple(whole_number(owner, f"{name}[{i}]", n, 0) for i, n in enumerate(value))
 
 
+def items(owner: Any, name: str, value: Any, kind: str = "a list") -> list[Any]:
+    """Return what an iterable gives.
+
+    Parameters
+    ----------
+    owner, name
+        See `refusal`.
+    value : iterable
+    kind : str
+        What it should be.
+
+    Returns
+    -------
+    list
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be iterated over.
+    """
+    try:
+        return list(value)
+    except TypeError:
+        raise refusal(owner, name, kind, value) from None
+
+
 def instance(owner: Any, name: str, value: Any, kind: type[Any], hint: str = "") -> Any:
     """Return an object of a class; the class itself in its place is a frequent mistake.
 
@@ -338,5 +366,7 @@ def wrong_call(
         unknown = [name for name in kwargs if name not in signature.parameters]
         hint = did_you_mean(unknown[0], [p.name for p in parameters]) if unknown else ""
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"
+        if any(isinstance(value, np.ndarray) for value in args):
+            hint = f"arrays are passed in the call: {name_of(owner)}(...)(x)"
         return SignatureError(f"{text}; {hint}" if hint else text)
     return None

@@ -446,7 +446,8 @@ class Tape:
     def _wants(self, layer: Any, input_grad: Any) -> tuple[bool, ...]:
         """Return which inputs get a gradient: of those asked for the floating ones."""
         count = len(self._dtypes)
-        asked = [input_grad] * count if isinstance(input_grad, bool) else list(input_grad)
+        several = isinstance(input_grad, tuple | list)
+        asked = list(input_grad) if several else [input_grad] * count
         if len(asked) != count:
             raise TapeError(f"input_grad has {len(asked)} entries for {count} inputs", layer)
         return tuple(

@@ -15,7 +15,7 @@ import numpy as np
 from npnet.arguments import flag
 from npnet.context import Context, Tape, refuse_direct_call
 from npnet.convert import as_input
-from npnet.errors import NameTypoError, NpnetError, SignatureError
+from npnet.errors import DtypeError, NameTypoError, NpnetError, SignatureError
 from npnet.parameter import Parameter
 from npnet.random import as_generator
 from npnet.registry import Registry
@@ -221,9 +221,16 @@ class Layer(Registry):
         integers = takes if isinstance(takes, tuple) else (takes,) * len(inputs)
         integers += (False,) * (len(inputs) - len(integers))
         return [
-            None if x is None else as_input(x, dtype, self, whole)
-            for x, whole in zip(inputs, integers, strict=False)
+            self._left_out(i) if x is None else as_input(x, dtype, self, whole)
+            for i, (x, whole) in enumerate(zip(inputs, integers, strict=False))
         ]
+
+    def _left_out(self, index: int) -> None:
+        """Check that an input may be None: that `forward` has a default for it."""
+        parameters = list(inspect.signature(self.forward).parameters.values())[1:]
+        p = parameters[min(index, len(parameters) - 1)] if parameters else None
+        if p is not None and p.default is p.empty and p.kind is not p.VAR_POSITIONAL:
+            raise DtypeError(f"expected an array as the input {p.name}, got None", self)
 
     def astype(self, dtype: DtypeLike) -> Self:
         """Convert parameters and floating buffers in place.

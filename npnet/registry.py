@@ -9,6 +9,7 @@ import numpy as np
 
 from npnet.arguments import flag
 from npnet.configured import Configured
+from npnet.convert import real_array
 from npnet.errors import ArgumentError
 from npnet.parameter import Parameter
 from npnet.typing import Array, ArrayLike
@@ -30,7 +31,7 @@ class Buffer:
     """
 
     def __init__(self, data: ArrayLike) -> None:
-        self.data: Array = np.array(data)
+        self.data: Array = np.array(real_array(data, "buffer"))
 
 
 class _Structure:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.arguments import float_dtype
+from npnet.arguments import flag, float_dtype
 from npnet.errors import StateError
 from npnet.parameter import Parameter
 from npnet.registry import Registry
@@ -35,6 +35,7 @@ def named_state(layer: Registry) -> dict[str, Parameter | Array]:
 
 def load_state(layer: Registry, state: Mapping[str, ArrayLike], strict: bool) -> LoadResult:
     """Copy `state` into a layer after checking all of it; see `Layer.load_state_dict`."""
+    strict = flag("load_state_dict", "strict", strict)
     own = named_state(layer)
     if not isinstance(state, Mapping):
         raise StateError(f"expected a mapping of names to arrays, got {type(state).__name__}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from npnet.arguments import instance, refusal, whole_number
+from npnet.arguments import instance, items, whole_number
 from npnet.errors import ArgumentError
 from npnet.layer import Layer
 
@@ -111,9 +111,7 @@ class LayerList(_Holder):
         Layer
             Itself.
         """
-        if not isinstance(layers, Iterable):
-            raise refusal(self, "layers", "an iterable of layers", layers)
-        for layer in list(layers):
+        for layer in items(self, "layers", layers, "a list of layers"):
             self.append(layer)
         return self
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.arguments import real_number
+from npnet.arguments import choice, real_number
 from npnet.context import Context
-from npnet.errors import ArgumentError
 from npnet.layer import Layer
 from npnet.ops import elementwise as ops
 from npnet.typing import Array
@@ -133,9 +132,7 @@ class GELU(Layer):
 
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
-        if approximate not in ("none", "tanh"):
-            raise ArgumentError(f"GELU expects approximate='none' or 'tanh', got {approximate!r}")
-        self.approximate = approximate
+        self.approximate = choice(self, "approximate", approximate, ("none", "tanh"))
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute y; keep x."""
@@ -256,9 +253,7 @@ class Softplus(Layer):
 
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
-        self.beta = real_number(self, "beta", beta, 0)
-        if self.beta == 0:
-            raise ArgumentError("Softplus expects a positive beta, got 0")
+        self.beta = real_number(self, "beta", beta, above=0)
         self.threshold = real_number(self, "threshold", threshold)
 
     def forward(self, ctx: Context, x: Array) -> Array:
