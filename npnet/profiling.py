@@ -11,7 +11,6 @@ from npnet.arguments import instance, whole_number
 from npnet.context import Context
 from npnet.layer import Layer
 from npnet.losses import Loss
-from npnet.ops import prepare
 
 if TYPE_CHECKING:
     from npnet.typing import ArrayLike
@@ -164,7 +163,6 @@ def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 
     rounds = whole_number("profile", "rounds", rounds, 1)
     instance("profile", "model", model, Layer)
     instance("profile", "loss", loss, Loss)
-    prepare(model.dtype)
     parameters = list(model.parameters())
     before = [None if p.grad is None else p.grad.copy() for p in parameters]
     names = {id(layer): name for name, layer in reversed(list(model.named_layers()))}

@@ -108,7 +108,8 @@ class LinearRun:
                 if len(y) > _ROWS:
                     grad = _product_over(y, grad, weight._data)
                 else:
-                    grad = ops.relu_grad(grad.dot(weight._data), y, y)
+                    ops.relu_grad_in_place(grad.dot(weight._data), y)
+                    grad = y
             else:
                 del y
                 grad = grad.dot(weight._data)
@@ -122,7 +123,7 @@ def _product_over(y: Array, grad: Array, weight: Array) -> Array:
     rows = max(_ROWS, ops.BLOCK // y.shape[1])
     for start in range(0, len(y), rows):
         part = y[start : start + rows]
-        ops.relu_grad(grad[start : start + rows].dot(weight), part, part)
+        ops.relu_grad_in_place(grad[start : start + rows].dot(weight), part)
     return y
 
 

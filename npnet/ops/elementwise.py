@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from npnet.errors import MissingDependency
-from npnet.ops.choose import kernel
+from npnet.ops.kernels import kernel
 from npnet.typing import Array
 
-_WORDS: dict[str, np.dtype[Any]] = {"f": np.dtype(np.uint32), "d": np.dtype(np.uint64)}
+_UNSIGNED: dict[str, np.dtype[Any]] = {"f": np.dtype(np.uint32), "d": np.dtype(np.uint64)}
 BLOCK = 32768
 """Elements that one pass works on; smaller blocks pay for calls, larger ones leave the cache."""
 FEW = 2048
@@ -89,9 +89,9 @@ def relu(x: Array, out: Array) -> Array:
 
 @kernel
 def relu_grad(grad: Array, y: Array, out: Array) -> Array:
-    """Write grad where y > 0, else 0; `out` may be `grad` or `y`."""
-    word = _WORDS.get(y.dtype.char)
-    if word is None or not y.dtype == grad.dtype == out.dtype:
+    """Write grad where y > 0, else 0; `out` may be `grad`."""
+    unsigned = _UNSIGNED.get(y.dtype.char)
+    if unsigned is None or not y.dtype == grad.dtype == out.dtype:
         out[...] = np.where(y <= 0, 0, grad)
     elif y.size <= FEW:  # fewer calls
         zero = constant(0.0, y.shape, y.dtype)
@@ -100,14 +100,21 @@ def relu_grad(grad: Array, y: Array, out: Array) -> Array:
             out[...] = grad
         np.putmask(out, off, zero)
     else:
-        # y is 0, positive or NaN; -min(word, 1) has all bits set unless the word of y is 0.
-        # Faster than a boolean mask, and 0 * inf cannot arise.
-        for g, kept, bits in _blocks(grad.view(word), y.view(word), out.view(word)):
+        # Read as an unsigned integer, y is 0 only where the float is 0 (it is never negative), and
+        # -min(y, 1) has all bits set elsewhere. This mask is faster than one of booleans, and
+        # no 0 * inf arises as in a product.
+        for g, kept, bits in _blocks(grad.view(unsigned), y.view(unsigned), out.view(unsigned)):
             mask = np.empty_like(kept) if out is grad else bits
-            np.minimum(kept, constant(1, kept.shape, word), out=mask)
+            np.minimum(kept, constant(1, kept.shape, unsigned), out=mask)
             np.negative(mask, out=mask)
             np.bitwise_and(mask, g, out=bits)
     return out
+
+
+@kernel
+def relu_grad_in_place(grad: Array, y: Array) -> None:
+    """Write grad where y > 0, else 0, over y; a compiled loop of three arrays would be slower."""
+    relu_grad(grad, y, y)
 
 
 @kernel

@@ -1,96 +1,173 @@
-"""When loops are compiled, for which dtypes, and what happens if that fails."""
+"""Compiles the loops of a family of kernels with Numba, and makes the kernels that call them.
+
+A loop runs once over memory, serially. It does not check its indices: it returns False where shapes
+do not fit, and NumPy takes over, as for arrays that are not contiguous or of another dtype.
+"""
 
 from __future__ import annotations
 
-import sys
+import functools
+import inspect
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
-from npnet.ops.tell import say_once
+from npnet.ops.kernels import Family
+from npnet.ops.warn import warn_once
 
 # Without checks that would keep the loops from being vectorised.
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-NOT_COMPILED = (TypeError, RuntimeError)
-"""What a loop raises for other arguments; the latter if another thread is about to compile it."""
 
-ready: set[str] = set()
-"""Characters of the dtypes that all loops are compiled for."""
-refused: set[str] = set()
-"""Those of dtypes that they cannot be compiled for."""
+Signature = Callable[[Any], tuple[Any, ...]]
 
-_samples: dict[tuple[str, str], Callable[[Any], tuple[Any, ...]]] = {}
+
+class _Loop(NamedTuple):
+    """A loop in Python, what it is compiled for, and whether it takes arrays of any shape."""
+
+    function: Any
+    signatures: tuple[Signature, ...]
+    any_shape: bool
+
+
+_loops: dict[str, dict[str, _Loop]] = {}  # by module and name
 _lock = threading.Lock()  # one thread compiles at a time
 
 
-def jit(sample: Callable[[Any], tuple[Any, ...]]) -> Callable[[Any], Any]:
-    """Compile a loop, when it is needed, for the types of ``sample(dtype)``."""
-    njit: Any = numba.njit
+def loop(*signatures: Signature, any_shape: bool = False) -> Callable[[Any], Any]:
+    """Mark a loop that Numba compiles when its family is first used.
+
+    A loop that has the name of a kernel takes the kernel's arguments by position and returns True,
+    or False where their shapes do not fit. The kernel returns `out` if that is among them.
+
+    Parameters
+    ----------
+    *signatures : callable
+        Each gives Numba's types of the arguments for a dtype: ``lambda t: (t[:, ::1], t[::1])``.
+    any_shape : bool
+        Compiled for two axes, the kernel takes contiguous arrays of any one shape; `out` is among
+        its arguments.
+
+    Returns
+    -------
+    callable
+        The decorator.
+    """
 
     def decorate(function: Any) -> Any:
-        _samples[function.__module__, function.__name__] = sample
-        try:
-            return njit(cache=True, **_OPTIONS)(function)
-        except RuntimeError:  # there is no folder that it may write to
-            say_once("Numba finds no folder for compiled kernels; set NUMBA_CACHE_DIR to one")
-            return njit(**_OPTIONS)(function)
+        loops = _loops.setdefault(function.__module__, {})
+        loops[function.__name__] = _Loop(function, signatures, any_shape)
+        return function
 
     return decorate
 
 
-def prepare(dtype: Any) -> None:
-    """Compile all loops for a dtype, or load them from the cache, and say so if it took long.
+def compile_family(family: Family, char: str) -> None:
+    """Compile the loops of a family for a dtype, or load them from the cache, and bind the kernels.
 
     Parameters
     ----------
-    dtype : dtype or None
-        None stands for float32; for others than float32 and float64 there are no loops.
+    family : Family
+    char : {"f", "d"}
+        Character of the dtype.
     """
-    dtype = np.dtype(dtype or np.float32)
-    try:
-        prepare_or_raise(dtype)
-    except Exception as error:  # whatever is wrong, NumPy works
-        refused.add(dtype.char)
-        say_once(
-            f"Numba cannot be used for {dtype} ({type(error).__name__}: {error}), "
-            "NumPy computes instead"
-        )
-
-
-def prepare_or_raise(dtype: np.dtype[Any]) -> None:
-    """Do what `prepare` does, and raise what Numba raises."""
-    if dtype.char not in "fd":
-        return
     with _lock:
-        if dtype.char in ready:
+        if char in family.dtypes:
             return
         start = time.perf_counter()
-        for place, sample in _samples.items():
-            _compile(*place, sample, dtype.char)
-        ready.add(dtype.char)
+        compiled = import_module(f"{family.module.__name__}_compiled")
+        loops = _loops[compiled.__name__]
+        dtypes = family.dtypes + char
+        for name, each in loops.items():
+            setattr(compiled, name, _compile(each, dtypes))
+        for name, fallback in family.fallback.items():
+            any_shape = name in loops and loops[name].any_shape
+            family.compiled[name] = _with_fallback(getattr(compiled, name), fallback, any_shape)
+        family.dtypes = dtypes
+        family.bind()
         seconds = time.perf_counter() - start
     if seconds > 0.5:
-        say_once(f"prepared {len(_samples)} compiled kernels for {dtype} in {seconds:.1f} s")
+        name = family.module.__name__.rpartition(".")[2]
+        warn_once(f"compiled the {name} kernels for {np.dtype(char)} in {seconds:.1f} s")
 
 
-def _compile(module: str, name: str, sample: Callable[[Any], tuple[Any, ...]], char: str) -> None:
-    """Compile one loop for a dtype, without the cache if that is corrupt or the disk is full."""
-    loop = getattr(sys.modules[module], name)
-    loop.disable_compile(False)
+def _compile(uncompiled: _Loop, dtypes: str) -> Any:
+    """Compile a loop for dtypes, without the cache if that is corrupt or the disk is full."""
+    function, njit = uncompiled.function, functools.partial(numba.njit, **_OPTIONS)
+    signatures = [
+        signature(numba.from_dtype(np.dtype(char)))
+        for char in dtypes
+        for signature in uncompiled.signatures
+    ]
     try:
-        loop(*sample(np.dtype(char).type))
+        compiled: Any = njit(cache=True)(function)
+    except RuntimeError:
+        warn_once("Numba finds no folder for compiled kernels; set NUMBA_CACHE_DIR to one")
+        return njit(signatures)(function)
+    try:
+        for signature in signatures:
+            compiled.compile(signature)
     except Exception as error:
-        folder = loop.stats.cache_path
-        loop = numba.njit(**_OPTIONS)(loop.py_func)  # type: ignore[call-overload]
-        for each in (*ready, char):
-            loop(*sample(np.dtype(each).type))
-        setattr(sys.modules[module], name, loop)
-        say_once(
-            f"compiled kernels cannot be read from or written to {folder} "
-            f"({type(error).__name__}: {error}), so they are compiled each time; empty the folder"
+        warn_once(
+            "compiled kernels cannot be read from or written to "
+            f"{compiled.stats.cache_path} ({type(error).__name__}: {error}), "
+            "so they are compiled each time; empty the folder"
         )
-    loop.disable_compile()  # other arrays raise, and NumPy takes them
+        return njit(signatures)(function)
+    compiled.disable_compile()  # arguments of other types raise TypeError
+    return compiled
+
+
+_WITH_FALLBACK = """
+def {name}{signature}:
+    try:
+        result = {call}
+        if result:
+            return {returned}
+    except TypeError:
+        pass
+    return fallback({arguments})
+"""
+
+
+def _with_fallback(compiled: Any, fallback: Any, any_shape: bool) -> Any:
+    """Make a kernel that hands over to `fallback` what the compiled one does not take.
+
+    It is made from text, as ``collections.namedtuple`` is: ``*args, **kwargs`` would be slower.
+    """
+    signature = inspect.signature(fallback)
+    parameters = signature.parameters
+    names = ", ".join(parameters)
+    call = f"compiled({names})"
+    if any_shape:
+        call += f" if out.ndim == 2 else compiled(*two_axes({names}))"
+    returned = "None" if signature.return_annotation == "None" else "result"
+    text = _WITH_FALLBACK.format(
+        name=fallback.__name__,
+        signature=signature,
+        call=call,
+        returned="out" if "out" in parameters else returned,
+        arguments=", ".join(
+            f"{name}={name}" if each.kind is each.KEYWORD_ONLY else name
+            for name, each in parameters.items()
+        ),
+    )
+    namespace = {"compiled": compiled, "fallback": fallback, "two_axes": _two_axes}
+    exec(text, namespace)
+    return functools.wraps(fallback)(namespace[fallback.__name__])
+
+
+def _two_axes(*args: Any) -> list[Any]:
+    """Reshape contiguous arrays of one shape to two axes; others raise TypeError."""
+    shape, reshaped = args[0].shape, []
+    for a in args:
+        if isinstance(a, np.ndarray):
+            if a.shape != shape or not a.flags.c_contiguous:
+                raise TypeError("not contiguous arrays of one shape")
+            a = a.reshape(1, -1)
+        reshaped.append(a)
+    return reshaped

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.ops.choose import kernel
 from npnet.ops.elementwise import constant
+from npnet.ops.kernels import kernel
 from npnet.typing import Array
 
 
@@ -68,10 +68,11 @@ def cross_entropy(
         The sum of the values, added up in float64.
     """
     rows, classes = x.shape
-    # As unsigned numbers negative labels are huge: the largest one tells of all wrong ones.
+    # Read as unsigned integers, negative labels are large: one maximum finds both kinds.
     if np.maximum.reduce(labels.view(np.uintp)) >= classes:
         return False, 0.0
-    # Over a short axis a reduction is slow; over its copy's first axis it is not.
+    # Reducing a short last axis is slow: the maximum is taken over the first axis of a transposed
+    # copy, the sum is a product with ones.
     short = classes < 64
     tall = np.ascontiguousarray(x.T) if short else x
     peak = np.maximum.reduce(tall, axis=0 if short else 1)
@@ -107,8 +108,8 @@ def cross_entropy_dense(x: Array, q: Array, with_grad: bool) -> tuple[Array, Arr
     grad : ndarray, shape (m, num_classes), or None
     """
     log_p = log_softmax(x, 1, np.empty_like(x))
-    products = np.multiply(q, log_p, where=q != 0, out=np.zeros_like(log_p))
-    values = -products.sum(axis=1)
+    terms = np.multiply(q, log_p, where=q != 0, out=np.zeros_like(log_p))
+    values = -terms.sum(axis=1)
     if not with_grad:
         return values, None
     grad = np.exp(log_p, out=log_p)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from npnet.ops.choose import kernel
+from npnet.ops.kernels import kernel
 from npnet.typing import Array
 
 BLOCK = 65536
@@ -37,17 +37,13 @@ def sgd(
     dampening: float,
     nesterov: bool,
     weight_decay: float,
-    maximize: bool,
     first: bool,
 ) -> None:
     """Do one step of gradient descent, see `npnet.optim.SGD` for the formula."""
-    changed = maximize or weight_decay
     first_scratch = np.empty(min(BLOCK, data.size), data.dtype)
-    second_scratch = np.empty_like(first_scratch) if changed else first_scratch
+    second_scratch = np.empty_like(first_scratch) if weight_decay else first_scratch
     for x, g, *rest in _blocks(data, grad, *([] if velocity is None else [velocity])):
         t, u = first_scratch[: x.size], second_scratch[: x.size]
-        if maximize:
-            g = np.negative(g, out=u)
         if weight_decay:
             np.multiply(x, weight_decay, out=t)
             g = np.add(t, g, out=u)
@@ -71,27 +67,25 @@ def adam(
     peak: Array | None,
     *,
     lr: float,
-    betas: tuple[float, float],
+    beta1: float,
+    beta2: float,
     eps: float,
     weight_decay: float,
     decoupled: bool,
-    maximize: bool,
     step: int,
 ) -> None:
     """Do one step of Adam, see `npnet.optim.Adam` for the formula; `step` counts from 1."""
-    beta1, beta2, eps, weight_decay = map(float, (*betas, eps, weight_decay))
+    beta1, beta2, eps, weight_decay = map(float, (beta1, beta2, eps, weight_decay))
     root = math.sqrt(1 - beta2**step)
     step_size = lr * root / (1 - beta1**step)
     # Arrays of no axes, for NumPy is slow to convert a Python number.
     numbers = np.array((beta1, 1 - beta1, beta2, 1 - beta2, eps * root, step_size), data.dtype)
     b1, c1, b2, c2, eps_root, rate = (numbers[i, ...] for i in range(6))
-    changed = maximize or (weight_decay and not decoupled)
     first_scratch = np.empty(min(BLOCK, data.size), data.dtype)
+    changed = weight_decay and not decoupled
     second_scratch = np.empty_like(first_scratch) if changed else first_scratch
     for x, g, m, v, *rest in _blocks(data, grad, mean, square, *([] if peak is None else [peak])):
         t, u = first_scratch[: x.size], second_scratch[: x.size]
-        if maximize:
-            g = np.negative(g, out=u)
         if weight_decay and decoupled:
             x *= 1 - lr * weight_decay
         elif weight_decay:

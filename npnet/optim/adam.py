@@ -91,18 +91,19 @@ class Adam(Optimizer):
 
     def update(self, at: Stretch, options: Mapping[str, Any]) -> None:
         """Do one step."""
+        beta1, beta2 = options["betas"]
         update.adam(
             at.data,
-            at.grad,
+            -at.grad if options["maximize"] else at.grad,
             at.state["exp_avg"],
             at.state["exp_avg_sq"],
             at.state["max_exp_avg_sq"] if options["amsgrad"] else None,
             lr=at.lr,
-            betas=options["betas"],
+            beta1=beta1,
+            beta2=beta2,
             eps=options["eps"],
             weight_decay=options["weight_decay"],
             decoupled=self.decoupled,
-            maximize=options["maximize"],
             step=at.step,
         )
 

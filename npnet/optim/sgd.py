@@ -87,5 +87,6 @@ class SGD(Optimizer):
     def update(self, at: Stretch, options: Mapping[str, Any]) -> None:
         """Do one step."""
         velocity = at.state["momentum_buffer"] if options["momentum"] else None
-        hyper = {k: v for k, v in options.items() if k not in ("params", "lr")}
-        update.sgd(at.data, at.grad, velocity, lr=at.lr, first=at.step == 1, **hyper)
+        grad = -at.grad if options["maximize"] else at.grad
+        hyper = {k: v for k, v in options.items() if k not in ("params", "lr", "maximize")}
+        update.sgd(at.data, grad, velocity, lr=at.lr, first=at.step == 1, **hyper)

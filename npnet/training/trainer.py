@@ -193,7 +193,8 @@ class Trainer:
         history.interrupted = False
         last = len(history["epoch"]) + epochs
         total = None if feed.batches is None else feed.batches * epochs
-        prepare(self.model.dtype)  # before the bar starts to count the time
+        users = (*dict(self.model.named_layers()).values(), self.loss, self.optimizer)
+        prepare(self.model.dtype, *users)  # before the bar starts to count the time
         bar = Progress(progress, total)
         with DeferredInterrupt() as interrupt:
             try:

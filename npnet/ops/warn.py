@@ -2,16 +2,16 @@
 
 import sys
 
-_told: set[str] = set()
+_shown: set[str] = set()
 
 
-def say_once(message: str) -> None:
+def warn_once(message: str) -> None:
     """Print a message on the standard error stream, but never the same one again.
 
     Parameters
     ----------
     message : str
     """
-    if message not in _told:
-        _told.add(message)
+    if message not in _shown:
+        _shown.add(message)
         print(f"npnet: {message}", file=sys.stderr, flush=True)
