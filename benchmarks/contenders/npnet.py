@@ -110,6 +110,7 @@ class Npnet(Contender):
 
         before, wanted = ops.active(), "numba" if self.fast else "numpy"
         ops.use(wanted)
+        ops.prepare(None)  # so that no round is the first one to need a kernel
         try:
             if ops.active() != wanted:  # npnet goes on with NumPy where Numba does not work
                 raise RuntimeError(f"npnet computes with {ops.active()}, not {wanted}")
