@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.arguments import flag, float_dtype
-from npnet.errors import StateError
+from npnet.errors import NpnetError, StateError
 from npnet.parameter import Parameter
 from npnet.registry import Registry
 from npnet.typing import Array, ArrayLike, DtypeLike
@@ -39,33 +39,41 @@ def load_state(layer: Registry, state: Mapping[str, ArrayLike], strict: bool) ->
     own = named_state(layer)
     if not isinstance(state, Mapping):
         raise StateError(f"expected a mapping of names to arrays, got {type(state).__name__}")
-    arrays = {name: _as_array(name, value) for name, value in state.items()}
-    missing = [name for name in own if name not in arrays]
-    unexpected = [name for name in arrays if name not in own]
+    given = {name: _as_array(name, state[name], read=False) for name in own if name in state}
+    missing = [name for name in own if name not in given]
+    unexpected = [name for name in state if name not in own]
     problems = []
     if strict:
         problems += [f"missing: {name}" for name in missing]
         problems += [f"unexpected: {name}" for name in unexpected]
-    both = [(name, own[name], arrays[name]) for name in own if name in arrays]
-    for name, mine, array in both:
-        if array.shape != mine.shape:
-            problems.append(f"wrong shape: {name} is {mine.shape}, got {array.shape}")
-        if array.dtype.kind not in "fiub":
-            problems.append(f"not real numbers: {name} has dtype {array.dtype}")
+    for name, value in given.items():
+        mine = own[name]
+        if value.shape != mine.shape:
+            problems.append(f"wrong shape: {name} is {mine.shape}, got {value.shape}")
+        if value.dtype.kind not in ("fiubc" if mine.dtype.kind == "c" else "fiub"):
+            problems.append(f"not real numbers: {name} has dtype {value.dtype}")
     if problems:
         lines = "\n  ".join([f"the state does not fit {type(layer).__name__}:", *problems])
         raise StateError(lines)
-    for _, mine, array in both:
+    # All are read before the first is changed, because reading from a file may fail.
+    arrays = {name: _as_array(name, value) for name, value in given.items()}
+    for name, array in arrays.items():
+        mine = own[name]
         target = mine.data if isinstance(mine, Parameter) else mine
         target[...] = array
     return LoadResult(missing, unexpected)
 
 
-def _as_array(name: str, value: Any) -> Array:
+def _as_array(name: str, value: Any, read: bool = True) -> Any:
+    """Return an array, or without `read` what tells its shape and dtype, as arrays in files do."""
     if hasattr(value, "detach"):  # a PyTorch parameter
         value = value.detach()
+    if not read and isinstance(getattr(value, "dtype", None), np.dtype) and hasattr(value, "shape"):
+        return value
     try:
         return np.asarray(value)
+    except NpnetError:
+        raise
     except (TypeError, ValueError, RuntimeError) as error:
         raise StateError(f"{name} cannot be read as an array: {error}") from error
 
