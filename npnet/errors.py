@@ -90,6 +90,10 @@ class NameTypoError(NpnetError, AttributeError):
     """An attribute is set or asked for that an object does not have."""
 
 
+class MissingMethod(NpnetError, NotImplementedError):
+    """A subclass lacks a method that it has to write."""
+
+
 class GradientMismatch(NpnetError, AssertionError):
     """An analytic gradient differs from the numerical one."""
 

@@ -15,7 +15,7 @@ import numpy as np
 from npnet.arguments import flag
 from npnet.context import Context, Tape, refuse_direct_call
 from npnet.convert import as_input
-from npnet.errors import DtypeError, NameTypoError, NpnetError, SignatureError
+from npnet.errors import DtypeError, MissingMethod, NameTypoError, NpnetError, SignatureError
 from npnet.parameter import Parameter
 from npnet.random import as_generator
 from npnet.registry import Registry
@@ -121,7 +121,7 @@ class Layer(Registry):
         -------
         ndarray or tuple of ndarray
         """
-        raise NotImplementedError(f"{type(self).__name__} has no forward(self, ctx, x)")
+        raise MissingMethod("it has no forward(self, ctx, x)", self)
 
     def backward(self, ctx: Context, *grads: Any) -> Any:
         """Add to the parameters' gradients; compute those of the inputs.
@@ -139,7 +139,7 @@ class Layer(Registry):
             One gradient for each input; may be None for an input whose
             ``ctx.needs_grad(index)`` is False, and for all when ``ctx.needs_input_grad`` is.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no backward(self, ctx, grad)")
+        raise MissingMethod("it has no backward(self, ctx, grad)", self)
 
     def matmul_shapes(self, *shapes: tuple[int, ...]) -> list[tuple[int, int, int]]:
         """Return the shapes of a forward pass's matrix products, for `summary` and `profile`.
@@ -221,16 +221,17 @@ class Layer(Registry):
         integers = takes if isinstance(takes, tuple) else (takes,) * len(inputs)
         integers += (False,) * (len(inputs) - len(integers))
         return [
-            self._left_out(i) if x is None else as_input(x, dtype, self, whole)
+            self._missing(i) if x is None else as_input(x, dtype, self, whole)
             for i, (x, whole) in enumerate(zip(inputs, integers, strict=False))
         ]
 
-    def _left_out(self, index: int) -> None:
-        """Check that an input may be None: that `forward` has a default for it."""
+    def _missing(self, index: int) -> Any:
+        """Return None for an input that may be None: `forward` has a default for it."""
         parameters = list(inspect.signature(self.forward).parameters.values())[1:]
         p = parameters[min(index, len(parameters) - 1)] if parameters else None
         if p is not None and p.default is p.empty and p.kind is not p.VAR_POSITIONAL:
             raise DtypeError(f"expected an array as the input {p.name}, got None", self)
+        return None
 
     def astype(self, dtype: DtypeLike) -> Self:
         """Convert parameters and floating buffers in place.

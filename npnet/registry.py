@@ -27,11 +27,22 @@ class Buffer:
     Parameters
     ----------
     data : array_like
-        Copied.
+        Numbers, also complex ones, or booleans; copied.
+
+    Raises
+    ------
+    DtypeError
+        If it holds something else.
     """
 
     def __init__(self, data: ArrayLike) -> None:
-        self.data: Array = np.array(real_array(data, "buffer"))
+        self.data: Array = _numbers(data).copy()
+
+
+def _numbers(value: ArrayLike) -> Array:
+    if isinstance(value, np.ndarray) and value.dtype.kind == "c":
+        return value
+    return real_array(value, "buffer")
 
 
 class _Structure:
@@ -87,7 +98,7 @@ class Registry(Configured):
         elif isinstance(value, Buffer):
             home, value = self._buffers, value.data
         elif isinstance(value, np.ndarray | np.number) and name in self._buffers:
-            home, value = self._buffers, np.asarray(value)
+            home, value = self._buffers, _numbers(value)
         else:
             _refuse_hidden(where, value)
         if home is self._layers or name in self._layers or callable(value):

@@ -52,11 +52,17 @@ def load_state(layer: Registry, state: Mapping[str, ArrayLike], strict: bool) ->
             problems.append(f"wrong shape: {name} is {mine.shape}, got {value.shape}")
         if value.dtype.kind not in ("fiubc" if mine.dtype.kind == "c" else "fiub"):
             problems.append(f"not real numbers: {name} has dtype {value.dtype}")
+    arrays = {}  # all are read before the first is changed, because reading may fail
+    for name, value in {} if problems else given.items():
+        array, dtype = _as_array(name, value), own[name].dtype
+        with np.errstate(over="ignore", invalid="ignore"):
+            arrays[name] = array.astype(dtype)
+            same = arrays[name] == array if dtype.kind in "iub" else np.isfinite(arrays[name])
+        if not (same | ~np.isfinite(array) & (dtype.kind not in "iub")).all():
+            problems.append(f"not kept by {dtype}: {name} has values that would be changed")
     if problems:
         lines = "\n  ".join([f"the state does not fit {type(layer).__name__}:", *problems])
         raise StateError(lines)
-    # All are read before the first is changed, because reading from a file may fail.
-    arrays = {name: _as_array(name, value) for name, value in given.items()}
     for name, array in arrays.items():
         mine = own[name]
         target = mine.data if isinstance(mine, Parameter) else mine

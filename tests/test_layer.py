@@ -299,7 +299,7 @@ def test_forward_that_returns_nothing():
 
     with pytest.raises(ShapeError, match="forward returned None"):
         Nothing()(np.ones(2))
-    with pytest.raises(NotImplementedError, match="no forward"):
+    with pytest.raises(NotImplementedError, match=r"it has no forward\(self, ctx, x\)"):
         npnet.Layer()(np.ones(2))
 
 
@@ -473,3 +473,54 @@ def test_a_child_leaves_the_facts_of_its_parent_alone(rng):
 
     layer, x = Flat(), rng.normal(size=(2, 3, 4)).astype(np.float32)
     np.testing.assert_array_equal(layer(x), layer.record(x)[0])
+
+
+def test_a_state_whose_values_the_layer_cannot_keep_is_refused():
+    class Counts(npnet.Layer):
+        def __init__(self):
+            super().__init__()
+            self.a = npnet.Parameter(np.ones(2))
+            self.count = npnet.Buffer(np.zeros(2, np.int64))
+
+    layer = Counts().astype(np.float32)
+    before = layer.state_dict()
+    for name, wrong in (("count", [2.7, 1]), ("count", [np.nan, 1]), ("a", [1e300, 1.0])):
+        state = {**before, "a": np.array([5.0, 6.0]), name: np.array(wrong)}
+        with pytest.raises(npnet.errors.StateError, match=f"not kept by .*: {name}"):
+            layer.load_state_dict(state)
+        for key, value in layer.state_dict().items():
+            np.testing.assert_array_equal(value, before[key])
+    layer.load_state_dict({"a": np.array([np.inf, np.nan]), "count": np.array([3.0, 4.0])})
+    assert layer.count.tolist() == [3, 4]
+    assert np.isinf(layer.a.data[0])
+    with pytest.raises(npnet.errors.StateError, match="not real numbers: a has dtype complex"):
+        layer.load_state_dict({**before, "a": np.ones(2, complex)})
+
+
+def test_summary_and_profile_leave_buffers_and_take_several_inputs():
+    class Moves(npnet.Layer):
+        takes_integers = (False, True)
+
+        def __init__(self):
+            super().__init__()
+            self.linear = npnet.Linear(3, 2)
+            self.seen = npnet.Buffer(np.zeros(1))
+
+        def forward(self, ctx, x, index):
+            assert index.dtype.kind == "i"
+            if ctx.recording:
+                self.seen = self.seen + 1
+            return ctx.call(self.linear, x[index])
+
+        def backward(self, ctx, grad):
+            ctx.calls.pop().backward(grad)
+            return None
+
+    layer = Moves()
+    rows = layer.summary([(3,), ()], batch_size=4).rows
+    assert [(row.name, row.output_shape) for row in rows] == [("linear", (4, 2))]
+    assert layer.seen == 0
+    costs = npnet.profile(
+        layer, (np.ones((4, 3)), np.arange(4)), np.zeros((4, 2)), npnet.MSELoss(), rounds=2
+    )
+    assert [cost.name for cost in costs.layers] == ["linear"]

@@ -96,3 +96,15 @@ def test_frozen_parameters_by_name_and_by_layer():
     model.requires_grad_(False)
     assert model[1].weight.grad is None
     assert not model.trainable
+
+
+@pytest.mark.parametrize("wrong", [["a", "b"], [None, 1], [[1], [1, 2]], object()])
+def test_buffers_hold_numbers(wrong):
+    with pytest.raises(npnet.NpnetError, match="buffer"):
+        npnet.Buffer(wrong)
+    layer = Holder(mean=npnet.Buffer([1, 2]), spectrum=npnet.Buffer(np.ones(2, complex)))
+    assert layer.mean.dtype.kind == "i"
+    with pytest.raises(npnet.NpnetError, match="buffer"):
+        layer.mean = np.array(wrong, object)
+    layer.mean = np.array([True, False])
+    assert layer.state_dict()["mean"].dtype == bool
