@@ -17,7 +17,7 @@ from npnet import (
 from npnet._version import __version__
 from npnet.config import show_config
 from npnet.containers import LayerDict, LayerList, Sequential
-from npnet.context import Context, Tape
+from npnet.context import Context
 from npnet.errors import NpnetError
 from npnet.io import load_weights, save_weights
 from npnet.layer import Layer
@@ -50,6 +50,7 @@ from npnet.parameter import Parameter
 from npnet.profiling import profile
 from npnet.random import manual_seed
 from npnet.registry import Buffer
+from npnet.tape import Tape
 from npnet.threads import limit_threads
 from npnet.training import History, Trainer
 

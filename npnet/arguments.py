@@ -1,4 +1,9 @@
-"""Checks of the arguments that users pass, with one wording for all errors."""
+"""Checks of the arguments that users pass, with one wording for all errors.
+
+Each function takes the owner of the argument (an object or class, whose name opens the error, or a
+name), the argument's name and its value. It returns the value in one type, or raises
+`ArgumentError`: "Dropout expects p to be a finite number of at least 0 and at most 1, got 1.5".
+"""
 
 from __future__ import annotations
 
@@ -21,28 +26,7 @@ _SHOWN = 120
 def refusal(
     owner: Any, name: str, kind: str, value: Any, hint: str = "", error: type[Any] = ArgumentError
 ) -> NpnetError:
-    """Build the error about an argument: "Dropout expects p to be ..., got ...".
-
-    Parameters
-    ----------
-    owner : object
-        Whose argument it is: an object or a class, whose name opens the text, or a name.
-    name : str
-        The argument.
-    kind : str
-        What it should be.
-    value : object
-        What it is.
-    hint : str
-        How to mend it.
-    error : type
-        Of the exception.
-
-    Returns
-    -------
-    NpnetError
-        To be raised by the caller.
-    """
+    """Build the error about an argument: "Dropout expects p to be ..., got ..."."""
     text = f"{name_of(owner)} expects {name} to be {kind}, got {shown(value)}"
     if isinstance(value, np.ndarray) and not isinstance(owner, str):
         hint = hint or f"arrays are passed in the call: {name_of(owner)}(...)(x)"
@@ -59,14 +43,6 @@ def name_of(owner: Any) -> str:
 
 def shown(value: Any) -> str:
     """Return a value as an error shows it: on one line, not too long.
-
-    Parameters
-    ----------
-    value : object
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -95,28 +71,7 @@ def real_number(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """Return a finite number in an interval.
-
-    Parameters
-    ----------
-    owner, name
-        See `refusal`.
-    value : float
-        Python's or NumPy's; no boolean, no array.
-    low, high : float
-        Bounds that are included.
-    above, below : float, optional
-        Bounds that are not.
-
-    Returns
-    -------
-    float
-
-    Raises
-    ------
-    ArgumentError
-        If it is no number, not finite, or out of range.
-    """
+    """Return a finite number in an interval."""
     if not isinstance(value, bool) and isinstance(value, Real):
         try:
             number = float(value)
@@ -140,26 +95,7 @@ def real_number(
 def whole_number(
     owner: Any, name: str, value: Any, low: int | None = None, high: int = sys.maxsize
 ) -> int:
-    """Return an integer in an interval.
-
-    Parameters
-    ----------
-    owner, name
-        See `refusal`.
-    value : int
-        Python's or NumPy's; no boolean, no array, no float.
-    low, high : int, optional
-        Both included.
-
-    Returns
-    -------
-    int
-
-    Raises
-    ------
-    ArgumentError
-        If it is no integer, or out of range.
-    """
+    """Return an integer in an interval."""
     if not isinstance(value, bool) and isinstance(value, Integral):
         number = operator.index(value)
         if (low is None or number >= low) and -sys.maxsize <= number <= high:
@@ -171,47 +107,14 @@ def whole_number(
 
 
 def flag(owner: Any, name: str, value: Any) -> bool:
-    """Return True or False; other objects, whose truth would be guessed, are refused.
-
-    Parameters
-    ----------
-    owner, name
-        See `refusal`.
-    value : bool
-
-    Returns
-    -------
-    bool
-
-    Raises
-    ------
-    ArgumentError
-        If it is neither.
-    """
+    """Return True or False; other objects, whose truth would be guessed, are refused."""
     if isinstance(value, bool | np.bool_):
         return bool(value)
     raise refusal(owner, name, "True or False", value)
 
 
 def choice(owner: Any, name: str, value: Any, choices: Collection[str]) -> str:
-    """Return one of some words.
-
-    Parameters
-    ----------
-    owner, name
-        See `refusal`.
-    value : str
-    choices : collection of str
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ArgumentError
-        If it is none of them; the text suggests the closest.
-    """
+    """Return one of some words."""
     if isinstance(value, str) and value in choices:
         return value
     words = list(map(repr, choices))
@@ -228,24 +131,7 @@ def did_you_mean(value: Any, known: Iterable[str]) -> str:
 
 
 def float_dtype(owner: Any, name: str, value: DtypeLike) -> np.dtype[Any]:
-    """Return a floating dtype in the machine's byte order.
-
-    Parameters
-    ----------
-    owner, name
-        See `refusal`.
-    value : dtype
-        None, which NumPy takes for float64, is refused.
-
-    Returns
-    -------
-    dtype
-
-    Raises
-    ------
-    DtypeError
-        If it is not floating, or no dtype at all.
-    """
+    """Return a floating dtype in the machine's byte order."""
     try:
         dtype = None if value is None else np.dtype(value)
     except Exception:  # NumPy raises several kinds
@@ -257,23 +143,7 @@ def float_dtype(owner: Any, name: str, value: DtypeLike) -> np.dtype[Any]:
 
 
 def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
-    """Return the sizes of an array's axes; one integer stands for one axis.
-
-    Parameters
-    ----------
-    owner, name
-        See `refusal`.
-    value : int or sequence of int
-
-    Returns
-    -------
-    tuple of int
-
-    Raises
-    ------
-    ArgumentError
-        If it is something else, or a size is negative.
-    """
+    """Return the sizes of an array's axes; one integer stands for one axis."""
     if not isinstance(value, bool) and isinstance(value, Integral):
         return (whole_number(owner, name, value, 0),)
     if not isinstance(value, tuple | list):
@@ -282,25 +152,7 @@ def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
 
 
 def items(owner: Any, name: str, value: Any, kind: str = "a list") -> list[Any]:
-    """Return what an iterable gives.
-
-    Parameters
-    ----------
-    owner, name
-        See `refusal`.
-    value : iterable
-    kind : str
-        What it should be.
-
-    Returns
-    -------
-    list
-
-    Raises
-    ------
-    ArgumentError
-        If it cannot be iterated over.
-    """
+    """Return what an iterable gives."""
     try:
         return list(value)
     except TypeError:
@@ -308,26 +160,7 @@ def items(owner: Any, name: str, value: Any, kind: str = "a list") -> list[Any]:
 
 
 def instance(owner: Any, name: str, value: Any, kind: type[Any], hint: str = "") -> Any:
-    """Return an object of a class; the class itself in its place is a frequent mistake.
-
-    Parameters
-    ----------
-    owner, name
-        See `refusal`.
-    value : object
-    kind : type
-    hint : str
-        How to mend it, where no class was given.
-
-    Returns
-    -------
-    object
-
-    Raises
-    ------
-    ArgumentError
-        If it is no instance.
-    """
+    """Return an object of a class; the class itself in its place is a frequent mistake."""
     if isinstance(value, kind):
         return value
     if isinstance(value, type) and issubclass(value, kind):
@@ -339,20 +172,7 @@ def instance(owner: Any, name: str, value: Any, kind: type[Any], hint: str = "")
 def wrong_call(
     function: Callable[..., Any], owner: Any, args: Any, kwargs: Any
 ) -> SignatureError | None:
-    """Return the error for arguments that a function does not take, None if it takes them.
-
-    Parameters
-    ----------
-    function : callable
-    owner : object
-        See `refusal`.
-    args, kwargs
-        What it was called with, an object first if it is a method.
-
-    Returns
-    -------
-    SignatureError or None
-    """
+    """Return the error for arguments that a function does not take, None if it takes them."""
     import inspect
 
     signature = inspect.signature(function)

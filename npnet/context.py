@@ -1,4 +1,4 @@
-"""Context, what one pass through one layer keeps, and Tape, a whole recorded pass.
+"""Context, what one pass through one layer keeps.
 
 A layer never stores activations on itself: whatever the backward pass will need goes into the
 context of this very call, so a layer may be called twice before either backward pass.
@@ -6,29 +6,17 @@ context of this very call, so a layer may be called twice before either backward
 
 from __future__ import annotations
 
-import inspect
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.arguments import flag
-from npnet.convert import as_gradient, as_output
-from npnet.errors import ArgumentError, NpnetError, SignatureError, TapeError
+from npnet.calls import not_registered, running, wrong_inputs
+from npnet.convert import as_output
+from npnet.errors import NpnetError, TapeError
 from npnet.parameter import Parameter
 from npnet.random import default_generator
-from npnet.registry import Registry, holds_hidden
-from npnet.typing import Array, ArrayLike
-
-
-class _Running(threading.local):
-    """The layer whose recorded forward pass is running in a thread, if there is one."""
-
-    layer: Any = None
-
-
-_running = _Running()
+from npnet.typing import Array
 
 
 class Context:
@@ -139,7 +127,7 @@ class Context:
             If the child is not registered: nobody would train or save it.
         """
         if not self.layer.contains(layer):
-            raise _not_registered(self.layer, layer)
+            raise not_registered(self.layer, layer)
         return self.run_child(layer, *inputs)
 
     def run_child(self, layer: Any, *inputs: Any) -> Any:
@@ -177,7 +165,7 @@ class Context:
         try:
             output = self.layer.forward(self, *inputs)
         except TypeError as error:
-            raise _wrong_signature(self.layer, self, inputs) or error from None
+            raise wrong_inputs(self.layer, self, inputs) or error from None
         return output if type(output) is np.ndarray else as_output(output, self.layer)
 
     def run_as_root(self, *inputs: Any) -> Any:
@@ -185,12 +173,12 @@ class Context:
 
         While it runs, a layer of the model that is called directly raises: it would not train.
         """
-        outer = _running.layer
-        _running.layer = self.layer
+        outer = running.layer
+        running.layer = self.layer
         try:
             return self.run(*inputs)
         finally:
-            _running.layer = outer
+            running.layer = outer
 
     # --- backward
 
@@ -277,201 +265,3 @@ def _holds(kept: Any, owner: Any) -> bool:
 
 _ARRAY = np.ndarray
 _NESTS = frozenset({tuple, list, dict})
-
-
-def refuse_direct_call(layer: Any) -> None:
-    """Raise if a layer is called by itself inside the recorded pass of a model that holds it.
-
-    Parameters
-    ----------
-    layer : Layer
-        The one that is called.
-
-    Raises
-    ------
-    ArgumentError
-        It would run as inference, and nothing in it would train.
-    """
-    root = _running.layer
-    if root is None:
-        return
-    if root.contains(layer):
-        names = (name for name, one in root.named_layers() if one is layer)
-        child = f"self.{next(names, '')}"
-    elif any(holds_hidden(v) for _, one in root.named_layers() for _, v in one.unregistered()):
-        child = "the layer"
-    else:
-        return
-    raise ArgumentError(
-        f"{type(layer).__name__} was called directly inside forward, where it would not train; "
-        f"write ctx.call({child}, x)",
-        root,
-    )
-
-
-def _not_registered(parent: Any, layer: Any) -> ArgumentError:
-    if not isinstance(layer, Registry):
-        return ArgumentError(f"ctx.call expects a layer first, got {type(layer).__name__}", parent)
-    return ArgumentError(
-        f"ctx.call of a {type(layer).__name__} that is not registered: nobody would train or save "
-        "it; make it an attribute in __init__, or keep several in a npnet.LayerList",
-        parent,
-    )
-
-
-def _wrong_signature(layer: Any, ctx: Context, inputs: tuple[Any, ...]) -> SignatureError | None:
-    """Return the error for a number of inputs that `forward` does not take, or None."""
-    signature = inspect.signature(layer.forward)
-    try:
-        signature.bind(ctx, *inputs)
-    except TypeError:
-        names = list(signature.parameters)
-        if names[:1] != ["ctx"] and len(names) == len(inputs):
-            given = ", ".join(["self", *names])
-            right = ", ".join(["self", "ctx", *names])
-            return SignatureError(
-                f"forward({given}) lacks the context; write forward({right})", layer
-            )
-        takes = ", ".join(names[1:])
-        return SignatureError(f"expected the inputs ({takes}), got {len(inputs)} of them", layer)
-    return None
-
-
-class Tape:
-    """A recorded pass, to be run backward once.
-
-    Made by `Layer.record`.
-
-    Parameters
-    ----------
-    ctx : Context
-        The context of the layer that the user called.
-    inputs, outputs : sequence of ndarray
-        What went in and what came out.
-
-    Examples
-    --------
-    >>> import npnet
-    >>> layer = npnet.Linear(3, 2)
-    >>> y, tape = layer.record(np.ones((4, 3)))
-    >>> tape.backward(np.ones((4, 2)), input_grad=True).shape
-    (4, 3)
-    >>> layer.weight.grad.shape
-    (2, 3)
-    """
-
-    __slots__ = ("_ctx", "_dtypes", "_outputs")
-
-    def __init__(
-        self, ctx: Context, inputs: Sequence[Array | None], outputs: Sequence[Array]
-    ) -> None:
-        self._ctx: Context | None = ctx
-        self._dtypes: list[Any] = []
-        for x in inputs:  # faster than a comprehension
-            self._dtypes.append(None if x is None else x.dtype)
-        self._outputs: list[Any] = []
-        for y in outputs:
-            self._outputs.append((y.shape, y.dtype))
-
-    def backward(self, *grads: ArrayLike | None, input_grad: bool | Sequence[bool] = False) -> Any:
-        """Fill the parameters' gradients; free what the pass kept.
-
-        Parameters
-        ----------
-        *grads : array_like or None
-            The gradient with respect to each output, of that output's shape. Where there are
-            several outputs, None for those that nobody used.
-        input_grad : bool or sequence of bool
-            Whether to return the gradient with respect to the inputs as well, for all or for
-            each. Without it the first layer skips a product.
-
-        Returns
-        -------
-        None, ndarray or tuple
-            With `input_grad`, the gradient with respect to the input: a tuple for several
-            inputs, None for one that is None or of integers and for one that was not asked for.
-
-        Raises
-        ------
-        TapeError
-            If the tape was used before, or the number of gradients is wrong.
-        ShapeError
-            If a gradient has another shape than its output. The tape can then still be used.
-        DtypeError
-            If a gradient is not real.
-        """
-        ctx = self._ctx
-        if ctx is None:
-            raise TapeError(
-                "this tape was already run backward; what it kept is gone. "
-                "Record the pass again: y, tape = layer.record(x)"
-            )
-        upstream: Sequence[Any] = grads
-        first, (shape, dtype) = grads[0] if grads else None, self._outputs[0]
-        if (
-            len(grads) != 1
-            or len(self._outputs) != 1
-            or type(first) is not np.ndarray
-            or first.shape != shape
-            or first.dtype != dtype
-        ):
-            upstream = self._upstream(ctx.layer, grads)
-        wants = input_grad
-        if wants is not False:
-            wants = self._wants(ctx.layer, input_grad)
-        self._ctx = None
-        try:
-            result = ctx.backward(*upstream, needs_input_grad=wants)
-        except NpnetError as error:
-            error.locate(ctx.layer)
-            raise
-        return None if wants is False else self._input_grads(ctx.layer, result, wants)
-
-    def _upstream(self, layer: Any, grads: tuple[ArrayLike | None, ...]) -> list[Array | None]:
-        """Check the gradients of the outputs."""
-        if len(grads) != len(self._outputs):
-            raise TapeError(
-                f"expected {len(self._outputs)} gradient(s), one for each output, got {len(grads)}",
-                layer,
-            )
-        upstream: list[Any] = []
-        for grad, (shape, dtype) in zip(grads, self._outputs, strict=True):
-            if type(grad) is not np.ndarray or grad.shape != shape or grad.dtype != dtype:
-                grad = None if grad is None else as_gradient(grad, shape, dtype, layer)
-            upstream.append(grad)
-        if upstream[0] is None and all(grad is None for grad in upstream):
-            raise TapeError("expected the gradient of an output, got None", layer)
-        return upstream
-
-    def _wants(self, layer: Any, input_grad: Any) -> tuple[bool, ...]:
-        """Return which inputs get a gradient: of those asked for the floating ones."""
-        count = len(self._dtypes)
-        several = isinstance(input_grad, tuple | list)
-        asked = list(input_grad) if several else [input_grad] * count
-        if len(asked) != count:
-            raise TapeError(f"input_grad has {len(asked)} entries for {count} inputs", layer)
-        return tuple(
-            flag("backward", "input_grad", ask) and dtype is not None and dtype.kind == "f"
-            for ask, dtype in zip(asked, self._dtypes, strict=True)
-        )
-
-    def _input_grads(self, layer: Any, result: Any, wants: Sequence[bool]) -> Any:
-        """Check what the layer returned."""
-        results = list(result) if isinstance(result, tuple) else [result]
-        while len(results) > len(wants) and results[-1] is None:  # of inputs that were left out
-            results.pop()
-        if len(results) != len(wants):
-            raise TapeError(
-                f"backward must return {len(wants)} gradient(s), one for each input, "
-                f"it returned {len(results)}",
-                layer,
-            )
-        triples = zip(results, self._dtypes, wants, strict=True)
-        found = tuple(_in_dtype(g, d, layer) if want else None for g, d, want in triples)
-        return found[0] if len(wants) == 1 else found
-
-
-def _in_dtype(grad: Any, dtype: Any, layer: Any) -> Array:
-    if not isinstance(grad, np.ndarray | np.floating):
-        raise TapeError(f"backward must return arrays, it returned {type(grad).__name__}", layer)
-    return np.asarray(grad, dtype)

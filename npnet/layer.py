@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from npnet.arguments import flag
-from npnet.context import Context, Tape, refuse_direct_call
+from npnet.calls import refuse_direct_call
+from npnet.context import Context
 from npnet.convert import as_input
 from npnet.errors import DtypeError, MissingMethod, NameTypoError, NpnetError, SignatureError
 from npnet.parameter import Parameter
 from npnet.random import as_generator
 from npnet.registry import Registry
 from npnet.state import LoadResult, convert_state, load_state, named_state
+from npnet.tape import Tape
 from npnet.typing import Array, ArrayLike, DtypeLike, Rng
 
 if TYPE_CHECKING:

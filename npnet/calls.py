@@ -1,0 +1,79 @@
+"""Wrong ways to call a layer, and the errors that say the right one."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import Any
+
+from npnet.errors import ArgumentError, SignatureError
+from npnet.registry import Registry, holds_hidden
+
+
+class _Running(threading.local):
+    """The layer whose recorded forward pass is running in a thread, if there is one."""
+
+    layer: Any = None
+
+
+running = _Running()
+
+
+def refuse_direct_call(layer: Any) -> None:
+    """Raise if a layer is called by itself inside the recorded pass of a model that holds it.
+
+    Parameters
+    ----------
+    layer : Layer
+        The one that is called.
+
+    Raises
+    ------
+    ArgumentError
+        It would run as inference, and nothing in it would train.
+    """
+    root = running.layer
+    if root is None:
+        return
+    layers = dict(root.named_layers())
+    path = next((name for name, one in layers.items() if one is layer), None)
+    parent, _, name = ("", "", "") if path is None else path.rpartition(".")
+    if path is None and not any(
+        holds_hidden(value) for one in layers.values() for _, value in one.unregistered()
+    ):
+        return
+    child = f"self.{name}" if name.isidentifier() else "layer"
+    raise ArgumentError(
+        f"{type(layer).__name__} was called directly inside forward, where it would not train; "
+        f"write ctx.call({child}, x)",
+        layers[parent],
+    )
+
+
+def not_registered(parent: Any, layer: Any) -> ArgumentError:
+    """Return the error for a call of something that is no layer of the caller's."""
+    if not isinstance(layer, Registry):
+        return ArgumentError(f"ctx.call expects a layer first, got {type(layer).__name__}", parent)
+    return ArgumentError(
+        f"ctx.call of a {type(layer).__name__} that is not registered: nobody would train or save "
+        "it; make it an attribute in __init__, or keep several in a npnet.LayerList",
+        parent,
+    )
+
+
+def wrong_inputs(layer: Any, ctx: Any, inputs: tuple[Any, ...]) -> SignatureError | None:
+    """Return the error for a number of inputs that `forward` does not take, or None."""
+    signature = inspect.signature(layer.forward)
+    try:
+        signature.bind(ctx, *inputs)
+    except TypeError:
+        names = list(signature.parameters)
+        if names[:1] != ["ctx"] and len(names) == len(inputs):
+            given = ", ".join(["self", *names])
+            right = ", ".join(["self", "ctx", *names])
+            return SignatureError(
+                f"forward({given}) lacks the context; write forward({right})", layer
+            )
+        takes = ", ".join(names[1:])
+        return SignatureError(f"expected the inputs ({takes}), got {len(inputs)} of them", layer)
+    return None
