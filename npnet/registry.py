@@ -16,6 +16,7 @@ from npnet.typing import Array, ArrayLike
 
 _REGISTRIES = ("_parameters", "_buffers", "_layers")
 _CACHES = ("_inside", "_plan")
+_HIDDEN = frozenset({*_REGISTRIES, *_CACHES})
 
 
 class Buffer:
@@ -171,8 +172,7 @@ class Registry(Configured):
 
     def unregistered(self) -> Iterator[tuple[str, Any]]:
         """Yield the attributes other than registries, and what follows from them, by name."""
-        hidden = (*_REGISTRIES, *_CACHES)
-        return ((k, v) for k, v in vars(self).items() if k not in hidden)
+        return ((k, v) for k, v in vars(self).items() if k not in _HIDDEN)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         """Yield every parameter once, under its first dotted name.
@@ -190,7 +190,8 @@ class Registry(Configured):
         seen: set[Parameter] = set()
         for prefix, layer in self.named_layers():
             for name, value in layer.unregistered():
-                _refuse_hidden(f"{type(layer).__name__}.{name}", value)
+                if type(value) not in _PLAIN:
+                    _refuse_hidden(f"{type(layer).__name__}.{name}", value)
             for name, p in layer._parameters.items():
                 if p not in seen:
                     seen.add(p)
@@ -258,7 +259,7 @@ def holds_hidden(value: Any) -> bool:
 
 
 def _refuse_hidden(where: str, value: Any) -> None:
-    if type(value) in _PLAIN or not holds_hidden(value):
+    if not holds_hidden(value):
         return
     raise ArgumentError(
         f"{where}: layers and parameters in a {type(value).__name__} would not be found, trained "
