@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from npnet.arguments import choice, whole_number
 from npnet.errors import ArgumentError, ShapeError
 from npnet.gradcheck.contract import arrays, batch, ownership, passes, state
 from npnet.gradcheck.contract.calls import Fault, name_of
@@ -46,6 +47,7 @@ LAYER_RULES: dict[str, Callable[[Specimen], Iterator[str]]] = {
     "gradients accumulate": passes.accumulation,
     "flat store": passes.flat_store,
     "parameter gradients without input gradient": passes.input_gradient_on_demand,
+    "unused outputs": passes.unused_outputs,
     "shapes and dtypes": arrays.shapes_and_dtypes,
     "precision": arrays.precision,
     "memory layout": arrays.memory_layout,
@@ -253,14 +255,16 @@ def _apply(name: str, rule: Callable[[Any], Iterator[str]], specimen: Any, repor
 def _notes(specimen: Specimen, chosen: Collection[str]) -> Iterator[str]:
     if any(name.startswith("batch ") for name in chosen) and not batch.has_batches(specimen):
         yield "rules about batches do not apply: inputs and outputs have no common batch axis"
+    for i, run in enumerate(passes.runs_without(specimen) if "unused outputs" in chosen else ()):
+        if isinstance(run, Fault):
+            yield f"with None as the gradient of output {i}, which nobody may have used, {run}"
 
 
 def _refuse(mode: str, seed: int, batch_axis: int | None) -> None:
-    if mode not in _MODES:
-        raise ArgumentError(f"check_layer expects mode to be one of {_MODES}, got {mode!r}")
-    for name, value in (("seed", seed), ("batch_axis", 0 if batch_axis is None else batch_axis)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 0:
-            raise ArgumentError(f"check_layer expects {name} from 0 up, got {value!r}")
+    choice("check_layer", "mode", mode, _MODES)
+    whole_number("check_layer", "seed", seed, 0)
+    if batch_axis is not None:
+        whole_number("check_layer", "batch_axis", batch_axis, 0)
 
 
 def _chosen(names: list[str], skip: Collection[str], only: Collection[str] | None) -> set[str]:

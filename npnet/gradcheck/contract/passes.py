@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -236,6 +236,30 @@ def input_gradient_on_demand(specimen: Specimen) -> Iterator[str]:
     want = specimen.reference._replace(input_grads=())
     for found in compare(got, want):
         yield f"with ctx.needs_input_grad=False {found}"
+
+
+def unused_outputs(specimen: Specimen) -> Iterator[str]:
+    """Check that None for an output that nobody used stands for a gradient of zeros."""
+    for i, got in enumerate(runs_without(specimen)):
+        grads = specimen.upstream(specimen.reference.outputs)
+        grads[i] = np.zeros_like(grads[i])
+        if isinstance(got, Pass):
+            for found in specimen.differences(got, specimen.run(upstream=grads)):
+                yield f"with None as the gradient of output {i} {found}, that with zeros"
+
+
+def runs_without(specimen: Specimen) -> list[Pass | Fault]:
+    """Run a pass for each of several outputs, with None as its gradient."""
+    found: list[Pass | Fault] = []
+    outputs = specimen.reference.outputs
+    for i in range(len(outputs) if len(outputs) > 1 else 0):
+        grads: list[Any] = specimen.upstream(outputs)
+        grads[i] = None
+        try:
+            found.append(specimen.run(upstream=grads))
+        except Fault as fault:
+            found.append(fault)
+    return found
 
 
 def tape_agrees(specimen: Specimen) -> Iterator[str]:
