@@ -645,7 +645,7 @@ def test_violations_of_losses_are_named(change, sentence):
 @pytest.mark.parametrize(
     ("arguments", "options", "sentence"),
     [
-        ((npnet.ReLU, (-1, 4)), {}, r"input 0 expects a shape of lengths to be an integer of at least 0, got \(-1, 4\)"),
+        ((npnet.ReLU, (-1, 4)), {}, r"input 0 expects a shape of lengths from 0 up, got \(-1, 4\)"),
         ((npnet.ReLU, [5, 4]), {}, r"if it is a shape, pass an array of that shape"),
         ((npnet.MSELoss, (5, 4), (5, 4)), {}, r"target \(5, 4\) is taken for its values"),
         ((npnet.ReLU, (5, 4)), {"seed": -1}, "seed to be an integer of at least 0, got -1"),
