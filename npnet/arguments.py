@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import sys
 from collections.abc import Callable, Collection, Iterable
 from numbers import Integral, Real
@@ -169,6 +170,40 @@ def instance(owner: Any, name: str, value: Any, kind: type[Any], hint: str = "")
     raise refusal(owner, name, f"{article} {kind.__name__}", value, hint)
 
 
+def habit(owner: Any, name: str) -> str:
+    """Return what a class says to those who look for a name of another framework, or nothing."""
+    kinds = (owner if isinstance(owner, type) else type(owner)).__mro__
+    hints = (vars(kind).get("habits", {}).get(name, "") for kind in kinds)
+    return next(filter(None, hints), "")
+
+
+def path(owner: Any, name: str, value: Any) -> str:
+    """Return a path as text.
+
+    Parameters
+    ----------
+    owner, name
+        See `refusal`.
+    value : str, bytes or path-like
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ArgumentError
+        If it is no path.
+    """
+    try:
+        text = os.fsdecode(value)
+    except Exception:  # of a path-like object's own as well
+        text = "\0"
+    if not text or "\0" in text:
+        raise refusal(owner, name, "a path, as text or path-like", value)
+    return text
+
+
 def wrong_call(
     function: Callable[..., Any], owner: Any, args: Any, kwargs: Any
 ) -> SignatureError | None:
@@ -183,8 +218,11 @@ def wrong_call(
         if parameters and parameters[0].name == "self":
             parameters = parameters[1:]
         plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
-        unknown = [name for name in kwargs if name not in signature.parameters]
-        hint = did_you_mean(unknown[0], [p.name for p in parameters]) if unknown else ""
+        named = [name for name in kwargs if f"'{name}'" in str(error)]  # unknown, or given twice
+        named += [name for name in kwargs if name not in signature.parameters]
+        hint = habit(owner, named[0]) if named else ""
+        if named and not hint and named[0] not in signature.parameters:
+            hint = did_you_mean(named[0], [p.name for p in parameters])
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"
         if any(isinstance(value, np.ndarray) for value in args):
             hint = f"arrays are passed in the call: {name_of(owner)}(...)(x)"

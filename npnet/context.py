@@ -15,7 +15,7 @@ from npnet.calls import not_registered, running, wrong_inputs
 from npnet.convert import as_output
 from npnet.errors import NpnetError, TapeError
 from npnet.parameter import Parameter
-from npnet.random import default_generator
+from npnet.random import LazyGenerator, default_generator
 from npnet.typing import Array
 
 
@@ -34,7 +34,7 @@ class Context:
         Whether a backward pass will follow; if not, `save` keeps nothing.
     training : bool
         Whether the layer trains: dropout drops, running statistics move.
-    rng : numpy.random.Generator or None
+    rng : numpy.random.Generator, LazyGenerator or None
         Where the layer's random numbers come from; None is npnet's default generator.
 
     Attributes
@@ -57,7 +57,7 @@ class Context:
         layer: Any,
         recording: bool,
         training: bool,
-        rng: np.random.Generator | None = None,
+        rng: np.random.Generator | LazyGenerator | None = None,
     ) -> None:
         self.layer = layer
         self.recording = recording
@@ -80,7 +80,8 @@ class Context:
     @property
     def rng(self) -> np.random.Generator:
         """The generator of this pass."""
-        return default_generator() if self._rng is None else self._rng
+        rng = default_generator() if self._rng is None else self._rng
+        return rng() if isinstance(rng, LazyGenerator) else rng
 
     def save(self, *arrays: Any) -> None:
         """Keep arrays for the backward pass; without one, keep nothing.

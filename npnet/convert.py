@@ -6,15 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from npnet.errors import DtypeError, ShapeError, shape_error
+from npnet.arguments import float_dtype
+from npnet.errors import ArgumentError, DtypeError, ShapeError, shape_error
 from npnet.typing import Array, ArrayLike, DtypeLike
-
-_HINTS = {
-    "O": "rows of unequal length or missing values become objects; np.asarray(data, np.float32)",
-    "c": "split it into real and imaginary parts",
-    "U": "number the strings first: names, codes = np.unique(strings, return_inverse=True)",
-}
-_HINTS["S"] = _HINTS["T"] = _HINTS["U"]
 
 
 def floating_dtype(value: ArrayLike) -> np.dtype[Any]:
@@ -29,6 +23,8 @@ def floating_dtype(value: ArrayLike) -> np.dtype[Any]:
     dtype
     """
     dtype = getattr(value, "dtype", None)
+    if not isinstance(dtype, np.dtype) and hasattr(value, "__array__"):  # a table, a tensor
+        dtype = real_array(value, "value").dtype
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
         return dtype.newbyteorder("=")
     return np.dtype(np.float32)
@@ -52,30 +48,53 @@ def real_array(value: ArrayLike, what: str, layer: Any = None) -> Array:
     Raises
     ------
     DtypeError
-        If it is masked, complex, or of objects or strings.
+        If it is masked, complex, or of objects or strings, or if a table has missing values.
     ShapeError
         If it is a ragged sequence.
+    DataError
+        If it cannot be read.
     """
+    if type(value) is np.ndarray and value.dtype.kind in "fiub":
+        return value
     if isinstance(value, np.ma.MaskedArray):
-        raise DtypeError(f"{what}: a masked array would lose its mask; fill it first", layer)
+        raise DtypeError(
+            f"{what}: a masked array would lose its mask; fill it first: .filled(0)", layer
+        )
+    refuse_recorded(value, what, layer)
+    array: Array | None
     try:
-        array = np.asarray(value)
-    except ValueError as error:
-        raise ShapeError(f"{what}: expected an array, got a ragged sequence", layer) from error
-    if array.dtype.kind in "fiub":
+        if hasattr(value, "isna"):  # a table of pandas, or one of its columns
+            from npnet.tables import table_array
+
+            array = table_array(value)
+        else:
+            array = np.asarray(value)
+    except Exception as error:
+        from npnet.wrong_data import unreadable
+
+        raise unreadable(value, what, error, layer) from error
+    if array is not None and array.dtype.kind in "fiub":
         return array
-    hint = _HINTS.get(array.dtype.kind, "convert it to real numbers")
-    if hasattr(value, "toarray"):
-        hint = "a sparse matrix becomes an array with .toarray()"
-    raise DtypeError(f"{what}: expected real numbers, got dtype {array.dtype}; {hint}", layer)
+    from npnet.wrong_data import not_real
+
+    raise not_real(value, array, what, layer)
+
+
+def refuse_recorded(value: Any, what: str, layer: Any = None) -> None:
+    """Raise if `value` is what `Layer.record` returned, not unpacked."""
+    last = value[-1] if isinstance(value, tuple) and value else None
+    if hasattr(last, "backward") and not hasattr(last, "__array__"):  # no tensor of PyTorch's
+        raise ArgumentError(
+            f"{what}: record returns the output and a tape: y, tape = model.record(x)", layer
+        )
 
 
 def owned_floats(value: ArrayLike, dtype: DtypeLike | None = None) -> Array:
     """Copy `value` into a contiguous floating array."""
-    dtype = np.dtype(dtype or floating_dtype(value)).newbyteorder("=")
-    if dtype.kind != "f":
-        raise DtypeError(f"a parameter holds floating-point numbers, not {dtype}")
-    return np.array(real_array(value, "parameter"), dtype=dtype, order="C")
+    array = real_array(value, "parameter")
+    if dtype is None:
+        dtype = floating_dtype(value)
+    return np.array(array, float_dtype("Parameter", "dtype", dtype), order="C")
 
 
 def as_input(

@@ -18,7 +18,7 @@ from npnet.context import Context
 from npnet.convert import as_input
 from npnet.errors import DtypeError, MissingMethod, NameTypoError, NpnetError, SignatureError
 from npnet.parameter import Parameter
-from npnet.random import as_generator
+from npnet.random import LazyGenerator, as_generator
 from npnet.registry import Registry
 from npnet.state import LoadResult, convert_state, load_state, named_state
 from npnet.tape import Tape
@@ -177,7 +177,9 @@ class Layer(Registry):
             error.locate(self)
             raise
 
-    def record(self, *inputs: ArrayLike, training: bool = True, rng: Rng = None) -> Any:
+    def record(
+        self, *inputs: ArrayLike, training: bool = True, rng: Rng | LazyGenerator = None
+    ) -> Any:
         """Compute the output and remember the pass.
 
         Parameters
@@ -197,10 +199,11 @@ class Layer(Registry):
         """
         try:
             arrays = self._as_inputs(inputs)
-            generator = None if rng is None else as_generator(rng)
+            if rng is not None and not isinstance(rng, LazyGenerator):
+                rng = as_generator(rng)
             if training is not True:
                 training = flag(self, "training", training)
-            ctx = Context(self, True, training, generator)
+            ctx = Context(self, True, training, rng)
             output = ctx.run_as_root(*arrays)
         except NpnetError as error:
             error.locate(self)

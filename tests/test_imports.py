@@ -16,6 +16,8 @@ ROOT = Path(npnet.__file__).parent
 FLOORS = [
     {"errors", "typing", "_version"},
     {"arguments"},
+    {"tables"},
+    {"wrong_data"},
     {"random", "schedules", "ops", "convert", "configured"},
     {"parameter", "init"},
     {"registry", "store"},

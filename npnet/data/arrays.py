@@ -5,34 +5,71 @@ Nothing here copies or reads an array as a whole, so memory-mapped files stay on
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from npnet.convert import real_array
 from npnet.errors import DataError, ShapeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from npnet.typing import Array, ArrayLike
 
 
-def sample_arrays(arrays: Sequence[ArrayLike]) -> tuple[Array, ...]:
+def sample_array(data: ArrayLike, what: str, tuples: str) -> Array:
+    """Return `data` as a real array, but refuse a list of arrays.
+
+    Parameters
+    ----------
+    data : array_like
+    what : str
+        What it is, for the error.
+    tuples : str
+        How several arrays are passed, for the error.
+
+    Returns
+    -------
+    ndarray
+        `data` itself or a view, if it is an array.
+
+    Raises
+    ------
+    DataError
+        If it is a list of arrays, which might mean one array or several, or cannot be read.
+    DtypeError
+        If its dtype is none that npnet computes with.
+    ShapeError
+        If it is a ragged sequence.
+    """
+    if isinstance(data, list | tuple) and data and getattr(data[0], "ndim", 0) > 0:
+        raise DataError(
+            f"{what} is a {type(data).__name__} of arrays; several arrays are one tuple, {tuples}; "
+            f"rows of one array are joined with np.stack"
+        )
+    return real_array(data, what)
+
+
+def sample_arrays(arrays: Mapping[str, ArrayLike], tuples: str) -> dict[str, Array]:
     """Return `arrays` as real arrays that share the length of their first axis, the samples.
 
     Parameters
     ----------
-    arrays : sequence of array_like, shapes (n, ...)
-        One entry for every array.
+    arrays : mapping of str to array_like, shapes (n, ...)
+        By the names that errors call them.
+    tuples : str
+        How several arrays are passed, for the error.
 
     Returns
     -------
-    tuple of ndarray, shapes (n, ...)
+    dict of str to ndarray, shapes (n, ...)
         Views or the arrays themselves where these were arrays.
 
     Raises
     ------
     DataError
-        If there is no array, no sample, or a mismatch of lengths.
+        If there is no array, no sample, or a mismatch of lengths, and as `sample_array` does.
     DtypeError
         If a dtype is none that npnet computes with.
     ShapeError
@@ -40,32 +77,50 @@ def sample_arrays(arrays: Sequence[ArrayLike]) -> tuple[Array, ...]:
 
     Examples
     --------
-    >>> x, y = sample_arrays(([[0.0, 1.0], [2.0, 3.0]], [0, 1]))
-    >>> x.shape, y.shape
+    >>> found = sample_arrays({"x": [[0.0, 1.0], [2.0, 3.0]], "y": [0, 1]}, "f((x, y))")
+    >>> found["x"].shape, found["y"].shape
     ((2, 2), (2,))
     """
     if not arrays:
         raise DataError("expected at least one array, got none")
-    checked = []
-    for position, data in enumerate(arrays):
-        what = f"arrays[{position}]"
-        if isinstance(data, list | tuple) and data and getattr(data[0], "ndim", 0) > 0:
-            raise DataError(
-                f"{what} is a {type(data).__name__} of arrays; join its items into one array with "
-                "np.stack, or pass them as several arrays: DataLoader((x, y)), "
-                "train_test_split(x, y)"
-            )
-        array = real_array(data, what)
+    checked = {what: sample_array(data, what, tuples) for what, data in arrays.items()}
+    for what, array in checked.items():
         if array.ndim == 0:
             raise ShapeError(f"expected {what} of shape (samples, ...), got the scalar {array}")
-        checked.append(array)
-    if len({len(array) for array in checked}) > 1:
-        shapes = ", ".join(str(array.shape) for array in checked)
+    lengths = {len(array) for array in checked.values()}
+    shapes = ", ".join(str(array.shape) for array in checked.values())
+    if len(lengths) > 1:
         raise DataError(f"the arrays must have the same number of samples, got shapes {shapes}")
-    if len(checked[0]) == 0:
-        shapes = ", ".join(str(array.shape) for array in checked)
+    if lengths == {0}:
         raise DataError(f"the data is empty: expected at least one sample, got shape {shapes}")
-    return tuple(checked)
+    return checked
+
+
+def row_batches(
+    arrays: Sequence[Array], batch_size: int, steps: range, order: Array | None = None
+) -> Iterator[tuple[Array, ...]]:
+    """Yield batches of rows.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray, shapes (n, ...)
+    batch_size : int
+    steps : range
+        The numbers of the batches, from 0.
+    order : ndarray of int, shape (n,), optional
+        The order of the rows; without it, batches are views.
+
+    Yields
+    ------
+    tuple of ndarray, shapes (batch_size, ...)
+    """
+    for first in range(steps.start * batch_size, steps.stop * batch_size, batch_size):
+        rows = slice(first, first + batch_size)
+        if order is None:
+            yield tuple([array[rows] for array in arrays])
+        else:
+            index = order[rows]
+            yield tuple([take_rows(array, index) for array in arrays])
 
 
 def take_rows(array: Array, index: Array) -> Array:
@@ -94,3 +149,8 @@ def take_rows(array: Array, index: Array) -> Array:
         return array.take(index, axis=0)
     rows: Array = array[index]
     return rows
+
+
+def written(fraction: Any) -> float:
+    """Return a fraction as it was written: ``np.float16(0.3)`` means 0.3, not 0.30005."""
+    return float(str(fraction)) if isinstance(fraction, np.floating) else float(fraction)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npnet.arguments import refusal, whole_number
 from npnet.convert import real_array
-from npnet.errors import ArgumentError, DtypeError, TargetError
+from npnet.errors import DataError, DtypeError, TargetError
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, DtypeLike
@@ -35,6 +36,8 @@ def one_hot(
     ------
     ArgumentError
         If `num_classes` is no positive integer.
+    DataError
+        If the result does not fit in memory.
     DtypeError
         If `labels` or `dtype` is not real.
     TargetError
@@ -48,15 +51,9 @@ def one_hot(
            [0., 1., 0.]], dtype=float32)
     """
     labels = real_array(labels, "labels")
-    dtype = np.dtype(dtype)
-    if dtype.kind not in "biuf":
-        raise DtypeError(f"one_hot makes boolean, integer or floating arrays, not {dtype}")
-    if num_classes is not None and (
-        isinstance(num_classes, bool)
-        or not isinstance(num_classes, int | np.integer)
-        or num_classes < 1
-    ):
-        raise ArgumentError(f"num_classes must be a positive integer or None, got {num_classes!r}")
+    kind = _real_dtype(dtype)
+    if num_classes is not None:
+        num_classes = whole_number("one_hot", "num_classes", num_classes, 1)
     if labels.dtype.kind == "f":
         whole = np.isfinite(labels) & (labels == np.floor(labels))
         if not whole.all():
@@ -64,7 +61,7 @@ def one_hot(
     if labels.size == 0:
         if num_classes is None:
             raise TargetError("no label tells the number of classes; pass num_classes")
-        return np.zeros((*labels.shape, num_classes), dtype)
+        return np.zeros((*labels.shape, num_classes), kind)
     low, high = int(labels.min()), int(labels.max())
     if num_classes is None:
         num_classes = high + 1
@@ -73,6 +70,21 @@ def one_hot(
             f"labels must lie between 0 and {num_classes - 1} (num_classes={num_classes}), "
             f"got {low if low < 0 else high}"
         )
-    rows = np.zeros((labels.size, num_classes), dtype)
+    try:
+        rows = np.zeros((labels.size, num_classes), kind)
+    except (MemoryError, ValueError) as error:  # NumPy's two words for too large
+        shape = (*labels.shape, num_classes)
+        raise DataError(f"one_hot: an array of shape {shape} does not fit in memory") from error
     rows[np.arange(labels.size), labels.ravel().astype(np.intp)] = 1
     return rows.reshape(*labels.shape, num_classes)
+
+
+def _real_dtype(dtype: DtypeLike) -> np.dtype[Any]:
+    try:
+        found = None if dtype is None else np.dtype(dtype)
+    except Exception:  # NumPy raises several kinds
+        found = None
+    if found is None or found.kind not in "biuf":
+        kind = "a boolean, integer or floating dtype"
+        raise refusal("one_hot", "dtype", kind, dtype, error=DtypeError)
+    return found

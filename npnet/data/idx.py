@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from npnet.arguments import path as as_path
 from npnet.errors import DataError
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
 
     Raises
     ------
+    ArgumentError
+        If `path` is no path.
     DataError
         If the file is missing, not IDX, corrupt, too short or too long; the text says which.
 
@@ -53,6 +56,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     ...     read_idx(path)
     array([7, 2, 1], dtype=uint8)
     """
+    path = as_path("read_idx", "path", path)
     content = _read_bytes(path)
     if len(content) < 4 or content[:2] != b"\x00\x00":
         raise DataError(
@@ -82,7 +86,7 @@ def read_idx(path: str | os.PathLike[str]) -> Array:
     return values.astype(dtype.newbyteorder("="))
 
 
-def _read_bytes(path: str | os.PathLike[str]) -> bytes:
+def _read_bytes(path: str) -> bytes:
     """Return the content of a file, decompressed if it is gzip's."""
     import gzip
     import zlib
@@ -90,8 +94,9 @@ def _read_bytes(path: str | os.PathLike[str]) -> bytes:
 
     try:
         content = Path(path).read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot read {path}: {reason}") from error
     if not content.startswith(_GZIP_MAGIC):
         return content
     try:

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from npnet.arguments import flag, refusal, shown
 from npnet.convert import real_array
-from npnet.data.arrays import sample_arrays, take_rows
+from npnet.data.arrays import sample_arrays, take_rows, written
 from npnet.errors import ArgumentError, DataError, ShapeError
 from npnet.random import as_generator
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, Rng
+
+_NAME = "train_test_split"
 
 
 def train_test_split(
@@ -48,9 +51,10 @@ def train_test_split(
     Raises
     ------
     ArgumentError
-        If `test_size` leaves a part empty, or `stratify` comes with ``shuffle=False``.
+        If an argument is of the wrong kind, `test_size` leaves a part empty, or `stratify` comes
+        with ``shuffle=False``.
     DataError
-        If there is no data, the lengths differ, or a class has a single member.
+        If there is no data, the lengths differ, or a class is NaN or has a single member.
     DtypeError
         If an array holds objects, strings or complex numbers.
     ShapeError
@@ -66,15 +70,16 @@ def train_test_split(
     >>> np.bincount(y_train), np.bincount(y_test)
     (array([3, 3]), array([2, 2]))
     """
-    checked = sample_arrays(arrays)
+    named = {f"arrays[{i}]": array for i, array in enumerate(arrays)}
+    checked = tuple(sample_arrays(named, f"{_NAME}(x, y)").values())
     n_samples = len(checked[0])
     n_test = _test_count(test_size, n_samples)
-    if not shuffle:
+    generator = as_generator(rng)
+    if not flag(_NAME, "shuffle", shuffle):
         if stratify is not None:
             raise ArgumentError("stratify draws samples at random: it needs shuffle=True")
         cut = n_samples - n_test
         return tuple(part for array in checked for part in (array[:cut], array[cut:]))
-    generator = as_generator(rng)
     order = generator.permutation(n_samples)
     if stratify is not None:
         order = _stratified(order, _classes(stratify, n_samples), n_test, generator)
@@ -84,19 +89,18 @@ def train_test_split(
 
 def _test_count(test_size: float, n_samples: int) -> int:
     """Return how many of `n_samples` the argument `test_size` asks for."""
-    if isinstance(test_size, int | np.integer) and not isinstance(test_size, bool):
+    if isinstance(test_size, float | np.floating) and 0.0 < test_size < 1.0:
+        n_test = math.ceil(written(test_size) * n_samples)
+    elif isinstance(test_size, int | np.integer) and not isinstance(test_size, bool):
         n_test = int(test_size)
-    elif isinstance(test_size, float | np.floating) and 0.0 < test_size < 1.0:
-        n_test = math.ceil(test_size * n_samples)
     else:
-        raise ArgumentError(
-            "test_size must be a fraction between 0 and 1 or a whole number of samples, "
-            f"got {test_size!r}"
-        )
+        kind = "a fraction between 0 and 1 or a whole number of samples"
+        raise refusal(_NAME, "test_size", kind, test_size)
     if not 0 < n_test < n_samples:
+        parts = f"{n_samples - n_test} for training and {n_test} for the test"
         raise ArgumentError(
-            f"test_size={test_size!r} must leave samples in both parts: {n_samples} would be "
-            f"split into {n_samples - n_test} for training and {n_test} for the test"
+            f"test_size={shown(test_size)} must leave samples in both parts of {n_samples}"
+            + (f": it would be {parts}" if 0 <= n_test <= n_samples else "")
         )
     return n_test
 
@@ -111,6 +115,8 @@ def _classes(stratify: ArrayLike, n_samples: int) -> Array:
         )
     if len(labels) != n_samples:
         raise DataError(f"stratify must have one class per sample ({n_samples}), got {len(labels)}")
+    if labels.dtype.kind == "f" and np.isnan(labels).any():
+        raise DataError(f"stratify holds no class for sample {int(np.isnan(labels).argmax())}: NaN")
     names, classes, counts = np.unique(labels, return_inverse=True, return_counts=True)
     if counts.min() < 2:
         lonely = names[counts.argmin()]

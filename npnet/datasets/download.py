@@ -10,6 +10,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from npnet.arguments import flag, path
 from npnet.errors import DataError
 
 if TYPE_CHECKING:
@@ -65,33 +66,34 @@ def locate(
 
     Raises
     ------
+    ArgumentError
+        If `folder` is no path, or `download` no boolean.
     DataError
         If files are missing and cannot or may not be downloaded; the text says which files to put
         where.
     """
-    from pathlib import Path
-
+    may_download = flag(source.title, "download", download)
     places = [_cache_folder() / source.folder]
     if data := os.environ.get("NPNET_DATA"):
-        places.insert(0, Path(data).expanduser() / source.folder)
+        places.insert(0, _path(data) / source.folder)
     target = places[-1]
     if folder is not None:
-        given = Path(folder).expanduser()
+        given = _path(path(source.title, "folder", folder))
         target = given / source.folder
         places[:0] = [target, given]
     for place in places:
-        if all((place / name).is_file() for name in source.checksums):
+        if all(os.path.isfile(place / name) for name in source.checksums):
             return place
-    if not download:
+    if not may_download:
         problem = "; download=False forbids to fetch it"
         raise DataError(_how_to_install(source, target, places, problem))
     try:
         target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        problem = f", and {target} cannot be created ({error.strerror or error})"
+    except (OSError, ValueError) as error:  # ValueError: a name that no folder can have
+        problem = f", and {target} cannot be created ({getattr(error, 'strerror', None) or error})"
         raise DataError(_how_to_install(source, target, places, problem)) from error
     for name in source.checksums:
-        if not (target / name).is_file():
+        if not os.path.isfile(target / name):
             failures = _fetch(source, name, target)
             if failures:
                 problem = ", and the download failed:\n" + "\n".join(failures)
@@ -100,11 +102,15 @@ def locate(
 
 
 def _cache_folder() -> Path:
+    if cache := os.environ.get("NPNET_CACHE"):
+        return _path(cache)
+    return _path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "npnet"
+
+
+def _path(text: str) -> Path:
     from pathlib import Path
 
-    if cache := os.environ.get("NPNET_CACHE"):
-        return Path(cache).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "npnet"
+    return Path(os.path.expanduser(text))  # leaves "~nobody" as it is
 
 
 def _how_to_install(source: Source, target: Path, places: list[Path], problem: str) -> str:

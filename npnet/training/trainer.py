@@ -9,22 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from npnet.arguments import whole_number
+from npnet.data.batches import BatchSource, evaluation_source, input_batches, training_sources
 from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
 from npnet.losses import Loss
 from npnet.ops import prepare
 from npnet.optim.optimizer import Optimizer
-from npnet.random import as_generator
+from npnet.random import LazyGenerator, as_seed
 from npnet.store import unique
-from npnet.training.arguments import (
-    PASS_ROWS,
-    as_inputs,
-    evaluation_feed,
-    positive_integer,
-    training_feeds,
-)
 from npnet.training.callbacks import Callback, as_callbacks, overriding
-from npnet.training.feed import Feed
 from npnet.training.history import History
 from npnet.training.interrupt import DeferredInterrupt
 from npnet.training.progress import Progress
@@ -156,8 +150,12 @@ class Trainer:
         progress : bool, optional
             Whether to show a bar; unless given, it is shown if stderr is a terminal.
         rng : numpy.random.Generator, int or None
-            Where shuffling and the model's training passes draw from: the same seed and the same
-            initial weights give the same result, bit for bit.
+            An integer is the seed; from a generator, npnet's default one for None, one is drawn.
+            The order of an epoch, and what the model draws for a batch, depend on the seed, the
+            epoch's number in the history and the batch's number alone (see
+            `npnet.random.generator_at`), so that ``fit(epochs=4, rng=0)`` and twice
+            ``fit(epochs=2, rng=0)`` give the same result, bit for bit. A `DataLoader` has a seed
+            of its own for its orders.
 
         Returns
         -------
@@ -171,10 +169,10 @@ class Trainer:
         DataError
             If the data is empty, or lengths differ.
         """
-        epochs = positive_integer("epochs", epochs)
-        generator = as_generator(rng)
+        epochs = whole_number("fit", "epochs", epochs, 1)
+        seed = as_seed(rng)
         watchers = as_callbacks(() if callbacks is None else callbacks)
-        feed, validation = training_feeds(
+        source, validation = training_sources(
             x,
             y,
             epochs=epochs,
@@ -183,7 +181,7 @@ class Trainer:
             validation_split=validation_split,
             shuffle=shuffle,
             sample_weight=sample_weight,
-            rng=generator,
+            seed=seed,
         )
         names = ("loss", *(metric.name for metric in self._metrics))
         val_names = () if validation is None else tuple(f"val_{name}" for name in names)
@@ -192,7 +190,8 @@ class Trainer:
         history = self.history
         history.interrupted = False
         last = len(history["epoch"]) + epochs
-        total = None if feed.batches is None else feed.batches * epochs
+        steps = source.steps_per_epoch
+        total = None if steps is None else steps * epochs
         users = (*dict(self.model.named_layers()).values(), self.loss, self.optimizer)
         prepare(self.model.dtype, *users)  # before the bar starts to count the time
         bar = Progress(progress, total)
@@ -206,7 +205,7 @@ class Trainer:
                         watcher.on_epoch_begin(self)
                     logs: dict[str, float] = {"epoch": epoch}
                     rate = self.optimizer.lr
-                    logs |= self._train(feed, watchers, generator, interrupt, bar)
+                    logs |= self._train(source, (seed, epoch), watchers, interrupt, bar)
                     if validation is not None:
                         results = self._evaluate(validation, interrupt.check)
                         logs |= {f"val_{name}": value for name, value in results.items()}
@@ -238,22 +237,22 @@ class Trainer:
 
     def _train(
         self,
-        feed: Feed,
+        source: BatchSource,
+        place: tuple[int, int],
         watchers: list[Callback],
-        generator: np.random.Generator,
         interrupt: DeferredInterrupt,
         bar: Progress,
     ) -> dict[str, float]:
-        """Train for one epoch."""
+        """Train for one epoch; `place` is the seed and the number of the epoch."""
         model, loss, optimizer = self.model, self.loss, self.optimizer
         parameters = self._all_parameters()
         before_update = overriding(watchers, "on_backward_end")
         after_update = overriding(watchers, "on_batch_end")
         tally = Tally(loss, self._metrics)
-        for inputs, target, weight in feed:
+        for step, (inputs, target, weight) in enumerate(source.epoch(place[1])):
             for p in parameters:  # also of those that the optimizer leaves alone
                 p.zero_grad()
-            pred, tape = model.record(*inputs, rng=generator)
+            pred, tape = model.record(*inputs, rng=LazyGenerator(*place, step))
             if isinstance(pred, tuple):
                 raise _several_outputs(model)
             result = loss.evaluate(pred, target, weight)
@@ -318,7 +317,7 @@ class Trainer:
         DataError
             If the data is empty, or lengths differ.
         """
-        return self._evaluate(evaluation_feed(x, y, batch_size, sample_weight))
+        return self._evaluate(evaluation_source(x, y, batch_size, sample_weight))
 
     def predict(self, x: Any, *, batch_size: int | None = None) -> Any:
         """Compute the model's output, in evaluation mode.
@@ -344,20 +343,18 @@ class Trainer:
         ShapeError
             If the output does not have a row for each row of the input.
         """
-        rows = positive_integer("batch_size", batch_size, PASS_ROWS)
-        inputs = as_inputs(x)
-        count = len(inputs[0])
-        parts = [
-            self.model(*(array[start : start + rows] for array in inputs))
-            for start in range(0, max(count, 1), rows)
-        ]
+        batches = input_batches(x, batch_size)
+        count = sum(len(inputs[0]) for inputs in batches)
+        parts = [self.model(*inputs) for inputs in batches]
         if isinstance(parts[0], tuple):
             return tuple(_join(outputs, count) for outputs in zip(*parts, strict=True))
         return _join(parts, count)
 
-    def _evaluate(self, feed: Feed, check: Callable[[], None] | None = None) -> dict[str, float]:
+    def _evaluate(
+        self, source: BatchSource, check: Callable[[], None] | None = None
+    ) -> dict[str, float]:
         tally = Tally(self.loss, self._metrics)
-        for inputs, target, weight in feed:
+        for inputs, target, weight in source.epoch(1):
             pred = self.model(*inputs)
             if isinstance(pred, tuple):
                 raise _several_outputs(self.model)

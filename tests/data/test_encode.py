@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from npnet.data import one_hot
-from npnet.errors import ArgumentError, DtypeError, TargetError
+from npnet.errors import ArgumentError, DataError, DtypeError, TargetError
 
 LABELS = hnp.arrays(
     st.sampled_from([np.uint8, np.int64, np.uint64, np.float32, np.float64]),
@@ -74,10 +74,16 @@ def test_bad_labels_are_refused(labels, num_classes, words):
         one_hot(labels, num_classes)
 
 
-@pytest.mark.parametrize("num_classes", [0, -2, 2.0, True, "3"])
+@pytest.mark.parametrize("num_classes", [0, -2, 2.0, True, "3", 10**30, np.array(3), [3]])
 def test_a_bad_number_of_classes_is_refused(num_classes):
     with pytest.raises(ArgumentError, match="num_classes"):
         one_hot([0], num_classes)
+
+
+@pytest.mark.parametrize(("labels", "num_classes"), [([0, 1], 2**60), ([2**60], None)])
+def test_a_result_too_large_for_the_memory_is_refused(labels, num_classes):
+    with pytest.raises(DataError, match="does not fit in memory"):
+        one_hot(labels, num_classes)
 
 
 @pytest.mark.parametrize("labels", [np.array(["cat"]), np.array([None]), np.array([1j])])
@@ -86,7 +92,9 @@ def test_labels_that_are_no_numbers_are_refused(labels):
         one_hot(labels)
 
 
-@pytest.mark.parametrize("dtype", [complex, object, "U3"])
+@pytest.mark.parametrize("dtype", [complex, object, "U3", None, "float99", 3, [], np.zeros(2)])
 def test_a_result_that_is_not_real_is_refused(dtype):
-    with pytest.raises(DtypeError, match="one_hot makes"):
+    with pytest.raises(
+        DtypeError, match="one_hot expects dtype to be a boolean, integer or floating dtype"
+    ):
         one_hot([0], dtype=dtype)

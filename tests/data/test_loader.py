@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import npnet.random
 from npnet.data import DataLoader
-from npnet.errors import ArgumentError, DataError, DtypeError, ShapeError
+from npnet.errors import ArgumentError, DataError, DtypeError, NpnetError, ShapeError
 
 
 @given(n=st.integers(1, 40), batch_size=st.integers(1, 45), shuffle=st.booleans())
@@ -62,22 +62,55 @@ def test_unshuffled_batches_are_views_and_shuffled_ones_are_not():
     assert not any(np.shares_memory(x, batch) for batch in DataLoader(x, 4, shuffle=True))
 
 
-def test_every_epoch_draws_one_new_permutation_from_the_generator():
+def order(seed, epoch, n):
+    """The documented order of an epoch, written out with NumPy alone."""
+    sequence = np.random.SeedSequence(seed, spawn_key=(epoch,))
+    return np.random.Generator(np.random.PCG64(sequence)).permutation(n)
+
+
+def test_the_order_of_an_epoch_depends_on_seed_and_number_alone():
     loader = DataLoader(np.arange(50), 7, shuffle=True, rng=3)
-    expected = np.random.default_rng(3)
-    for _ in range(3):
-        assert np.array_equal(np.concatenate(list(loader)), expected.permutation(50))
+    assert np.array_equal(np.concatenate(list(loader.epoch(3))), order(3, 3, 50))
+    next(iter(loader))  # epoch 1, left after its first batch
+    for epoch in 2, 3:
+        assert np.array_equal(np.concatenate(list(loader)), order(3, epoch, 50))
+    orders = [order(seed, epoch, 50).tolist() for seed in (3, 4) for epoch in (1, 2, 3)]
+    assert len(set(map(tuple, orders))) == 6
 
 
-def test_without_rng_the_default_generator_decides_also_when_seeded_later():
-    loader = DataLoader(np.arange(50), 50, shuffle=True)
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_a_batch_is_the_same_whether_or_not_those_before_it_were_asked_for(shuffle, drop_last):
+    loader = DataLoader((np.arange(20), np.arange(20)), 3, shuffle, drop_last, rng=1)
+    epochs = [[x.tolist() for x, _ in loader] for _ in range(3)]
+    for epoch in 3, 1, 2:
+        for start in 5, 0, len(loader):
+            found = [x.tolist() for x, _ in loader.epoch(epoch, start)]
+            assert found == epochs[epoch - 1][start:]
+    for wrong in 0, -1, 1.0, None, True:
+        with pytest.raises(ArgumentError, match="number to be a positive integer"):
+            loader.epoch(wrong)
+    for wrong in -1, 8, 0.0, None:
+        with pytest.raises(ArgumentError, match="start to be an integer of at least 0 up to"):
+            loader.epoch(1, wrong)
+
+
+def test_without_a_seed_one_is_drawn_when_the_first_order_is_needed():
+    def epochs(loader):
+        return [np.concatenate(list(loader)).tolist() for _ in range(2)]
+
+    early = DataLoader(np.arange(50), 7, shuffle=True)
     npnet.random.manual_seed(5)
-    (first,) = loader
+    first = epochs(early)
     npnet.random.manual_seed(5)
-    (second,) = loader
-    assert np.array_equal(first, second)
-    (third,) = loader
-    assert not np.array_equal(first, third)
+    assert epochs(DataLoader(np.arange(50), 7, shuffle=True)) == first
+    assert first[0] != first[1]
+    assert epochs(DataLoader(np.arange(50), 7, shuffle=True)) != first
+    rng = np.random.default_rng(8)
+    seed = int(np.random.default_rng(8).integers(2**63))
+    assert epochs(DataLoader(np.arange(50), 7, shuffle=True, rng=rng)) == [
+        order(seed, epoch, 50).tolist() for epoch in (1, 2)
+    ]
 
 
 def test_unshuffled_iteration_draws_nothing():
@@ -127,8 +160,8 @@ def layouts():
 def test_any_layout_and_real_dtype(name, shuffle):
     x = layouts()[name]
     batches = np.concatenate(list(DataLoader(x, 5, shuffle, rng=1)))
-    order = np.random.default_rng(1).permutation(12) if shuffle else np.arange(12)
-    assert np.array_equal(batches, x[order])
+    rows = order(1, 1, 12) if shuffle else np.arange(12)
+    assert np.array_equal(batches, x[rows])
     assert next(iter(DataLoader(x, 5, shuffle))).dtype == x.dtype
 
 
@@ -164,15 +197,56 @@ def test_repr_tells_shapes_and_settings():
     )
 
 
-@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "8", True, None, np.float64(4)])
+@pytest.mark.parametrize("batch_size", [0, -1, 2.0, "8", True, None, np.float64(4), 10**30])
 def test_a_bad_batch_size_is_refused(batch_size):
-    with pytest.raises(ArgumentError, match="batch_size must be a positive integer"):
+    with pytest.raises(ArgumentError, match="DataLoader expects batch_size to be a positive"):
         DataLoader(np.arange(5), batch_size)
 
 
-def test_labels_passed_as_batch_size_get_the_fix_told():
-    with pytest.raises(ArgumentError, match=r"got a ndarray; .*DataLoader\(\(x, y\)"):
-        DataLoader(np.zeros((5, 2)), np.arange(5))
+@pytest.mark.parametrize("name", ["shuffle", "drop_last"])
+@pytest.mark.parametrize("value", ["no", 1, None, np.ones(3)])
+def test_flags_are_true_or_false(name, value):
+    with pytest.raises(ArgumentError, match=f"DataLoader expects {name} to be True or False"):
+        DataLoader(np.arange(5), **{name: value})
+
+
+X, Y = np.zeros((5, 2)), np.arange(5)
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "words"),
+    [
+        ((X, Y), {}, r"batch_size .* shape \(5,\) .*one tuple: DataLoader\(\(x, y\), batch_size="),
+        (
+            (X, Y),
+            {"batch_size": 4},
+            r"multiple values .*one tuple: DataLoader\(\(x, y\), batch_size=",
+        ),
+        ((X,), {"y": Y}, r"one tuple: DataLoader\(\(x, y\)"),
+        ((), {"dataset": X}, "the first argument is called arrays"),
+        ((X,), {"num_workers": 2}, "there are no workers"),
+        ((X,), {"seed": 2}, "use rng="),
+        ((X,), {"bacth_size": 2}, "did you mean 'batch_size'"),
+        ((), {}, "missing a required argument: 'arrays'"),
+        (([X, Y],), {}, r"list of arrays; several arrays are one tuple, DataLoader\(\(x, y\)\)"),
+    ],
+)
+def test_habits_get_the_fix_told(args, kwargs, words):
+    with pytest.raises(NpnetError, match=words):
+        DataLoader(*args, **kwargs)
+
+
+def test_a_mistyped_attribute_raises():
+    loader = DataLoader(X)
+    with pytest.raises(AttributeError, match="did you mean 'batch_size'"):
+        loader.bacth_size = 3
+    with pytest.raises(AttributeError, match="each loop is the next epoch"):
+        loader.set_epoch(3)
+
+
+def test_a_loader_is_made_again_from_its_arguments():
+    loader = DataLoader((X, Y), 2, shuffle=True, drop_last=True)
+    assert repr(DataLoader.from_config(loader.get_config())) == repr(loader)
 
 
 def test_a_numpy_integer_is_a_batch_size():
@@ -196,7 +270,7 @@ class Sparse:
         ((np.zeros(3), 5), ShapeError, r"arrays\[1\]"),
         (np.zeros(3, complex), DtypeError, "complex128.*real and imaginary"),
         (np.array([1, None]), DtypeError, "object"),
-        (None, DtypeError, "object"),
+        (None, DtypeError, "got None"),
         (np.array(["a", "b"]), DtypeError, "np.unique"),
         (np.array([b"a"]), DtypeError, "np.unique"),
         (np.zeros(3, "M8[s]"), DtypeError, "datetime64"),

@@ -1,0 +1,300 @@
+"""What users pass to the `Trainer` as data, checked once and turned into batches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from operator import length_hint
+from typing import Any, NamedTuple
+
+from npnet.arguments import flag, real_number, refusal, whole_number
+from npnet.convert import refuse_recorded
+from npnet.data.arrays import row_batches, sample_array, sample_arrays, written
+from npnet.data.loader import DataLoader
+from npnet.errors import ArgumentError, DataError
+from npnet.random import generator_at
+from npnet.typing import Array, ArrayLike
+
+PASS_ROWS = 256
+"""Rows in a pass that does not train, unless somebody says otherwise."""
+
+_TUPLE = "fit((a, b), y)"
+
+
+class Batch(NamedTuple):
+    """One batch; ``inputs`` has one entry for each input of the model."""
+
+    inputs: tuple[Any, ...]
+    target: Any
+    weight: Any = None
+
+
+class BatchSource:
+    """Batches to train or to evaluate on, epoch by epoch.
+
+    Parameters
+    ----------
+    steps_per_epoch : int or None
+        How many batches an epoch has, if that is known.
+    """
+
+    def __init__(self, steps_per_epoch: int | None) -> None:
+        self.steps_per_epoch = steps_per_epoch
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Iterate over the batches of an epoch.
+
+        Parameters
+        ----------
+        number : int
+            The epoch, from 1.
+
+        Returns
+        -------
+        iterator of Batch
+        """
+        raise NotImplementedError
+
+    def named_arrays(self) -> dict[str, Array]:
+        """Return the data as a whole: "x" or "x[0]", "x[1]", ..., "y" and "sample_weight".
+
+        Returns
+        -------
+        dict of str to ndarray
+            Empty for batches that somebody else makes.
+        """
+        return {}
+
+
+class ArraySource(BatchSource):
+    """Batches of arrays.
+
+    Parameters
+    ----------
+    arrays : dict of str to ndarray
+        See `BatchSource.named_arrays`; checked.
+    batch_size : int
+    seed : int or None
+        Of the orders; None does not shuffle.
+    """
+
+    def __init__(self, arrays: dict[str, Array], batch_size: int, seed: int | None = None) -> None:
+        self._steps = range(-(-len(arrays["y"]) // batch_size))
+        super().__init__(len(self._steps))
+        self._arrays = arrays
+        self._batch_size = batch_size
+        self._seed = seed
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Iterate over slices, or over rows in the order of this epoch."""
+        arrays = list(self._arrays.values())
+        inputs = list(self._arrays).index("y")
+        order = None
+        if self._seed is not None:
+            order = generator_at(self._seed, number).permutation(len(arrays[inputs]))
+        for rows in row_batches(arrays, self._batch_size, self._steps, order):
+            yield Batch(rows[:inputs], *rows[inputs:])
+
+    def named_arrays(self) -> dict[str, Array]:
+        """Return all of them."""
+        return dict(self._arrays)
+
+
+class LoaderSource(BatchSource):
+    """Batches that somebody else makes: (x, y) or (x, y, sample_weight), x a tuple if several.
+
+    Parameters
+    ----------
+    loader : iterable
+        A `DataLoader`, a list of batches, or any object that can be looped over.
+    epochs : int
+        How often it will be.
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be looped over, or not as often.
+    """
+
+    def __init__(self, loader: Any, epochs: int = 1) -> None:
+        plain = isinstance(loader, tuple | str | bytes | dict) or hasattr(loader, "__array__")
+        if plain or not isinstance(loader, Iterable):
+            raise ArgumentError(
+                "expected arrays x and y, or in place of both a DataLoader or another iterable of "
+                f"(x, y) batches; got y=None and x of type {type(loader).__name__}"
+            )
+        if isinstance(loader, Iterator) and epochs > 1:
+            raise ArgumentError(
+                f"a {type(loader).__name__} can be looped over once, but {epochs} epochs were "
+                "asked for; pass a DataLoader, a list or an object with __iter__"
+            )
+        if isinstance(loader, list):  # what can be seen at once need not wait for its turn
+            _as_batch(loader[0] if loader else None)
+        super().__init__(length_hint(loader) or None)
+        self._loader = loader
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """Loop over the loader; of a `DataLoader` ask for the epoch of this number."""
+        loader = self._loader
+        if isinstance(loader, DataLoader) and type(loader).__iter__ is DataLoader.__iter__:
+            loader = loader.epoch(number)
+        batch = None
+        for batch in loader:
+            yield _as_batch(batch)
+        if batch is None:
+            _as_batch(batch)
+
+
+def _as_batch(batch: Any) -> Batch:
+    if isinstance(batch, tuple | list) and len(batch) in (2, 3):
+        x, *rest = batch
+        if isinstance(x, list) and x and getattr(x[0], "ndim", 0) > 0:
+            raise DataError(
+                "x of a batch is a list of arrays; several inputs are one tuple: ((a, b), y)"
+            )
+        return Batch(x if isinstance(x, tuple) else (x,), *rest)
+    if batch is None:
+        raise DataError("the data is empty: the iterable gave no batch")
+    got = type(batch).__name__ + (f" of {len(batch)}" if isinstance(batch, tuple | list) else "")
+    raise DataError(
+        f"expected batches (x, y) or (x, y, sample_weight), got {got}; "
+        "arrays are passed as two arguments, or as a tuple for validation"
+    )
+
+
+# --- the arguments of the Trainer's methods
+
+
+def training_sources(
+    x: Any,
+    y: ArrayLike | None,
+    *,
+    epochs: int,
+    batch_size: int | None,
+    validation_data: Any,
+    validation_split: float,
+    shuffle: bool | None,
+    sample_weight: ArrayLike | None,
+    seed: int,
+) -> tuple[BatchSource, BatchSource | None]:
+    """Return what `Trainer.fit` trains on, and what it validates on, if anything."""
+    rows = _batch_size("fit", batch_size, 32)
+    fraction = _fraction(validation_split)
+    shuffled = shuffle is None or flag("fit", "shuffle", shuffle)
+    if validation_data is not None and fraction:
+        raise ArgumentError("give validation_data or validation_split, not both")
+    validation: BatchSource | None = None
+    if validation_data is not None:
+        validation = _validation_source(validation_data, max(rows, PASS_ROWS), epochs)
+    if y is None:
+        source = LoaderSource(x, epochs)
+        _refuse_options(
+            x, batch_size=batch_size, shuffle=shuffle, sample_weight=sample_weight,
+            validation_split=fraction or None,
+        )  # fmt: skip
+        return source, validation
+    arrays = _samples("fit", x, y, sample_weight)
+    if fraction:
+        cut = _cut(len(arrays["y"]), fraction)
+        held_out = {name: array[cut:] for name, array in arrays.items()}
+        validation = ArraySource(held_out, max(rows, PASS_ROWS))
+        arrays = {name: array[:cut] for name, array in arrays.items()}
+    return ArraySource(arrays, rows, seed if shuffled else None), validation
+
+
+def evaluation_source(
+    x: Any, y: ArrayLike | None, batch_size: int | None, sample_weight: ArrayLike | None
+) -> BatchSource:
+    """Return what `Trainer.evaluate` goes through."""
+    rows = _batch_size("evaluate", batch_size, PASS_ROWS)
+    if y is not None:
+        return ArraySource(_samples("evaluate", x, y, sample_weight), rows)
+    source = LoaderSource(x)
+    _refuse_options(x, batch_size=batch_size, sample_weight=sample_weight)
+    return source
+
+
+def input_batches(x: Any, batch_size: int | None) -> list[tuple[Array, ...]]:
+    """Return the batches of `Trainer.predict`: views of the inputs, one batch at least."""
+    rows = _batch_size("predict", batch_size, PASS_ROWS)
+    if _is_loader(x):
+        raise ArgumentError(
+            f"predict takes the array itself, got a {type(x).__name__}; loop over it: "
+            "[model(xb) for xb, yb in loader]"
+        )
+    arrays = {name: sample_array(a, name, "predict((a, b))") for name, a in _inputs(x).items()}
+    lengths = {array.shape[:1] for array in arrays.values()}
+    if len(lengths) != 1 or () in lengths:
+        shapes = ", ".join(str(array.shape) for array in arrays.values()) or "none"
+        raise DataError(f"expected inputs with the same number of rows, got shapes {shapes}")
+    steps = range(max(-(-lengths.pop()[0] // rows), 1))
+    return list(row_batches(tuple(arrays.values()), rows, steps))
+
+
+def _inputs(x: Any) -> dict[str, Any]:
+    refuse_recorded(x, "x")
+    return {f"x[{i}]": a for i, a in enumerate(x)} if isinstance(x, tuple) else {"x": x}
+
+
+def _samples(owner: str, x: Any, y: Any, sample_weight: Any) -> dict[str, Array]:
+    if _is_loader(x):
+        raise ArgumentError(
+            f"with y given, x must be an array, got a {type(x).__name__}; an iterable of batches "
+            f"gives (x, y) pairs and comes alone: {owner}(loader)"
+        )
+    arrays = {**_inputs(x), "y": y}
+    if sample_weight is not None:
+        arrays["sample_weight"] = sample_weight
+    return sample_arrays(arrays, _TUPLE)
+
+
+def _is_loader(x: Any) -> bool:
+    loops = isinstance(x, Iterable) and not hasattr(x, "__array__") and not hasattr(x, "toarray")
+    return isinstance(x, Iterator) or (loops and hasattr(x, "batch_size"))
+
+
+def _validation_source(data: Any, rows: int, epochs: int) -> BatchSource:
+    if isinstance(data, list) and data and getattr(data[0], "ndim", 0) > 0:
+        raise ArgumentError("validation_data is a list of arrays; make it a tuple: (x, y)")
+    if not isinstance(data, tuple):
+        return LoaderSource(data, epochs)
+    if len(data) not in (2, 3):
+        raise ArgumentError(
+            "validation_data must be (x, y), (x, y, sample_weight) or an iterable of batches, "
+            f"got a tuple of {len(data)}"
+        )
+    return ArraySource(_samples("fit", data[0], data[1], data[2] if data[2:] else None), rows)
+
+
+def _batch_size(owner: str, value: int | None, default: int) -> int:
+    return default if value is None else whole_number(owner, "batch_size", value, 1)
+
+
+def _fraction(value: Any) -> float:
+    """Check `validation_split`."""
+    if isinstance(value, int | float) and 1 < value < 100:
+        hint = f"{value:g} percent is {value / 100:g}"
+        raise refusal("fit", "validation_split", "a fraction below 1", value, hint)
+    real_number("fit", "validation_split", value, 0, below=1)
+    return written(value)
+
+
+def _cut(count: int, fraction: float) -> int:
+    """Return where the last samples begin, which are held out."""
+    cut = math.floor(round(count * (1 - fraction), 6))  # 10 * (1 - 0.9) is a little less than 1
+    if not 0 < cut < count:
+        raise ArgumentError(
+            f"validation_split={fraction!r} must leave samples in both parts: {count} would be "
+            f"split into {cut} for training and {count - cut} for validation"
+        )
+    return cut
+
+
+def _refuse_options(x: Any, **options: Any) -> None:
+    """Raise if options for arrays come with an iterable of batches."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ArgumentError(
+            f"{', '.join(given)} cannot be applied to batches that are already made, by a "
+            f"{type(x).__name__}; without y, x is an iterable of batches"
+        )
