@@ -133,12 +133,18 @@ def did_you_mean(value: Any, known: Iterable[str]) -> str:
 
 def float_dtype(owner: Any, name: str, value: DtypeLike) -> np.dtype[Any]:
     """Return a floating dtype in the machine's byte order."""
-    try:
-        dtype = None if value is None else np.dtype(value)
-    except Exception:  # NumPy raises several kinds
-        dtype = None
-    if dtype is None or dtype.kind != "f":
-        kind = "a floating dtype such as np.float32"
+    return real_dtype(owner, name, value, "a floating dtype such as np.float32", "f")
+
+
+def real_dtype(owner: Any, name: str, value: DtypeLike, kind: str, kinds: str) -> np.dtype[Any]:
+    """Return a dtype whose kind is among NumPy's letters `kinds`; `kind` is the word for them."""
+    dtype = None
+    if isinstance(value, str | type | np.dtype):  # NumPy takes None, arrays and tuples as well
+        try:
+            dtype = np.dtype(value)
+        except Exception:  # NumPy raises several kinds
+            dtype = None
+    if dtype is None or dtype.kind not in kinds:
         raise refusal(owner, name, kind, value, error=DtypeError)
     return dtype.newbyteorder("=")
 

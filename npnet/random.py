@@ -104,17 +104,19 @@ def as_seed(rng: np.random.Generator | int | None) -> int:
     return int(rng) if isinstance(rng, int | np.integer) else int(generator.integers(2**63))
 
 
-def generator_at(seed: int, *place: int) -> np.random.Generator:
+def generator_at(seed: int, epoch: int, batch: int | None = None) -> np.random.Generator:
     """Return the generator of a place in a training, which depends on seed and place alone.
 
-    A shuffled epoch draws its order from ``generator_at(seed, epoch)``, and what the model draws
-    for a batch comes from ``generator_at(seed, epoch, batch)``.
+    The order of a shuffled epoch comes from ``generator_at(seed, epoch)``, and what the model
+    draws for a batch from ``generator_at(seed, epoch, batch)``.
 
     Parameters
     ----------
     seed : int
-    *place : int
-        The epoch, from 1, and the batch in it, from 0.
+    epoch : int
+        From 1.
+    batch : int, optional
+        From 0.
 
     Returns
     -------
@@ -126,27 +128,60 @@ def generator_at(seed: int, *place: int) -> np.random.Generator:
     >>> generator_at(0, 3, 7).random() == generator_at(0, 3, 7).random()
     True
     """
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=place))
+    if batch is not None:
+        return LazyGenerator(seed, epoch).at(batch)()
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(epoch,))))
+
+
+_JUMP = 0x9E3779B97F4A7C15F39CC0605CEDC835
+"""How far `numpy.random.PCG64.jumped` goes; nobody draws as many numbers."""
 
 
 class LazyGenerator:
-    """The generator of a place in a training, made on first use: most models draw nothing.
+    """The generator of a batch, made when it is first asked for: most models draw nothing.
+
+    One object serves all batches of an epoch, for setting a generator is faster than making one.
 
     Parameters
     ----------
-    seed : int
-    *place : int
+    seed, epoch : int
         As for `generator_at`.
     """
 
-    __slots__ = ("_generator", "_place")
+    __slots__ = ("_batch", "_generator", "_ready", "_start", "epoch", "seed")
 
-    def __init__(self, *place: int) -> None:
-        self._place = place
+    def __init__(self, seed: int, epoch: int) -> None:
+        self.seed = seed
+        self.epoch = epoch
+        self._batch = 0
+        self._ready = False
         self._generator: np.random.Generator | None = None
 
+    def at(self, batch: int) -> LazyGenerator:
+        """Go to a batch of the epoch.
+
+        Parameters
+        ----------
+        batch : int
+            From 0.
+
+        Returns
+        -------
+        LazyGenerator
+            The object itself.
+        """
+        self._batch = batch
+        self._ready = False
+        return self
+
     def __call__(self) -> np.random.Generator:
-        """Return the generator, always the same one."""
+        """Return the generator, the same one until the next batch."""
         if self._generator is None:
-            self._generator = generator_at(*self._place)
+            self._generator = generator_at(self.seed, self.epoch)
+            self._start = self._generator.bit_generator.state
+        if not self._ready:
+            bits = self._generator.bit_generator
+            bits.state = self._start
+            bits.advance((self._batch + 1) * _JUMP)  # type: ignore[attr-defined]
+            self._ready = True
         return self._generator

@@ -44,9 +44,9 @@ def unreadable(value: Any, what: str, error: Exception, layer: Any) -> NpnetErro
             return ShapeError(f"{what}: expected an array, got a ragged sequence: {odd}", layer)
     hint, name = "", _variable(what)
     if getattr(value, "requires_grad", None) is True:
-        hint = f"; it requires a gradient, pass {name}.detach().numpy()"
+        hint = f"; it requires a gradient: {name} = {name}.detach().numpy()"
     elif not str(getattr(value, "device", "cpu")).startswith("cpu"):
-        hint = f"; it is on the device {value.device}, pass {name}.cpu().numpy()"
+        hint = f"; it is on the device {value.device}: {name} = {name}.cpu().numpy()"
     problem = f"cannot read {_article(value)} as an array ({shown(error)})"
     return DataError(f"{what}: {problem}{hint}", layer)
 
@@ -216,11 +216,11 @@ def _array_fix(array: Array, gaps: Array, kind: str, x: str) -> str:
 def _in_object(value: Any, x: str) -> tuple[str, str]:
     """Return what a single object is, and what to pass instead."""
     if hasattr(value, "toarray"):
-        return f"a sparse {type(value).__name__}", f"pass {x}.toarray()"
+        return f"a sparse {type(value).__name__}", f"{x} = {x}.toarray()"
     if isinstance(value, dict):
         return "a dict", "pass its arrays"
     if isinstance(value, Iterator | set | frozenset):
-        return _article(value), f"pass np.array(list({x}))"
+        return _article(value), f"{x} = np.array(list({x}))"
     if isinstance(value, np.ndarray | np.generic):
         return f"dtype {value.dtype}", "convert it to real numbers"
     return shown(value), "pass an array"

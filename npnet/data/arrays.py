@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.convert import real_array
+from npnet.convert import real_array, refuse_recorded
 from npnet.errors import DataError, ShapeError
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ def sample_array(data: ArrayLike, what: str, tuples: str) -> Array:
 
     Raises
     ------
+    ArgumentError
+        If it is what `Layer.record` returned.
     DataError
         If it is a list of arrays, which might mean one array or several, or cannot be read.
     DtypeError
@@ -43,6 +45,7 @@ def sample_array(data: ArrayLike, what: str, tuples: str) -> Array:
     ShapeError
         If it is a ragged sequence.
     """
+    refuse_recorded(data, what)
     if isinstance(data, list | tuple) and data and getattr(data[0], "ndim", 0) > 0:
         raise DataError(
             f"{what} is a {type(data).__name__} of arrays; several arrays are one tuple, {tuples}; "

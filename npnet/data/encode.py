@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from npnet.arguments import refusal, whole_number
+from npnet.arguments import real_dtype, whole_number
 from npnet.convert import real_array
-from npnet.errors import DataError, DtypeError, TargetError
+from npnet.errors import DataError, TargetError
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, DtypeLike
@@ -51,7 +51,7 @@ def one_hot(
            [0., 1., 0.]], dtype=float32)
     """
     labels = real_array(labels, "labels")
-    kind = _real_dtype(dtype)
+    kind = real_dtype("one_hot", "dtype", dtype, "a boolean, integer or floating dtype", "biuf")
     if num_classes is not None:
         num_classes = whole_number("one_hot", "num_classes", num_classes, 1)
     if labels.dtype.kind == "f":
@@ -77,14 +77,3 @@ def one_hot(
         raise DataError(f"one_hot: an array of shape {shape} does not fit in memory") from error
     rows[np.arange(labels.size), labels.ravel().astype(np.intp)] = 1
     return rows.reshape(*labels.shape, num_classes)
-
-
-def _real_dtype(dtype: DtypeLike) -> np.dtype[Any]:
-    try:
-        found = None if dtype is None else np.dtype(dtype)
-    except Exception:  # NumPy raises several kinds
-        found = None
-    if found is None or found.kind not in "biuf":
-        kind = "a boolean, integer or floating dtype"
-        raise refusal("one_hot", "dtype", kind, dtype, error=DtypeError)
-    return found

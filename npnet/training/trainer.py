@@ -205,7 +205,9 @@ class Trainer:
                         watcher.on_epoch_begin(self)
                     logs: dict[str, float] = {"epoch": epoch}
                     rate = self.optimizer.lr
-                    logs |= self._train(source, (seed, epoch), watchers, interrupt, bar)
+                    logs |= self._train(
+                        source, LazyGenerator(seed, epoch), watchers, interrupt, bar
+                    )
                     if validation is not None:
                         results = self._evaluate(validation, interrupt.check)
                         logs |= {f"val_{name}": value for name, value in results.items()}
@@ -238,21 +240,21 @@ class Trainer:
     def _train(
         self,
         source: BatchSource,
-        place: tuple[int, int],
+        draws: LazyGenerator,
         watchers: list[Callback],
         interrupt: DeferredInterrupt,
         bar: Progress,
     ) -> dict[str, float]:
-        """Train for one epoch; `place` is the seed and the number of the epoch."""
+        """Train for one epoch, the number of which `draws` knows."""
         model, loss, optimizer = self.model, self.loss, self.optimizer
         parameters = self._all_parameters()
         before_update = overriding(watchers, "on_backward_end")
         after_update = overriding(watchers, "on_batch_end")
         tally = Tally(loss, self._metrics)
-        for step, (inputs, target, weight) in enumerate(source.epoch(place[1])):
+        for step, (inputs, target, weight) in enumerate(source.epoch(draws.epoch)):
             for p in parameters:  # also of those that the optimizer leaves alone
                 p.zero_grad()
-            pred, tape = model.record(*inputs, rng=LazyGenerator(*place, step))
+            pred, tape = model.record(*inputs, rng=draws.at(step))
             if isinstance(pred, tuple):
                 raise _several_outputs(model)
             result = loss.evaluate(pred, target, weight)
