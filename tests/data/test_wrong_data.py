@@ -289,6 +289,25 @@ def test_real_columns_of_any_dtype_are_numbers(pd):
     assert npnet.ReLU()(pd.DataFrame(np.ones((3, 2)))).dtype == np.float64
 
 
+class Column:
+    """A column of a nullable dtype as older versions of pandas have it: its array is of objects."""
+
+    class dtype:
+        numpy_dtype = np.dtype(np.int64)
+
+    name, ndim = "n", 1
+
+    def isna(self):
+        return np.zeros(2, bool)
+
+    def __array__(self, dtype=object, copy=None):
+        return np.array([1, 2], object if dtype is None else dtype)
+
+
+def test_a_nullable_column_without_gaps_is_read_in_its_own_dtype():
+    assert real_array(Column(), "x").dtype == np.int64
+
+
 def test_tables_are_data_everywhere(pd):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(20, 3)), rng.integers(0, 2, 20)

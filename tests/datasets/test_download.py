@@ -9,7 +9,7 @@ import pytest
 
 from npnet.datasets import download
 from npnet.datasets.download import Source, locate
-from npnet.errors import DataError
+from npnet.errors import ArgumentError, DataError
 
 CONTENT = {"a.bin": b"first file" * 20_000, "b.bin": b"second file"}
 CHECKSUMS = {name: hashlib.sha256(content).hexdigest() for name, content in CONTENT.items()}
@@ -165,6 +165,24 @@ def test_a_place_that_cannot_be_created_is_named(source, tmp_path):
     (tmp_path / "occupied").write_text("a file, not a folder")
     with pytest.raises(DataError, match=r"occupied.* cannot be created"):
         locate(source("good"), tmp_path / "occupied")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows takes the name")
+def test_a_name_that_no_folder_can_have_is_named(source):
+    with pytest.raises(DataError, match="cannot be created"):
+        locate(source("good"), "\ud800")
+
+
+@pytest.mark.parametrize("folder", [3, None.__class__, object(), "a\0b", ["mnist"]])
+def test_a_folder_that_is_no_path_is_refused(source, folder):
+    with pytest.raises(ArgumentError, match="expects folder to be a path"):
+        locate(source("good"), folder)
+
+
+@pytest.mark.parametrize("value", ["no", 0, None])
+def test_download_is_true_or_false(source, value):
+    with pytest.raises(ArgumentError, match="expects download to be True or False"):
+        locate(source("good"), download=value)
 
 
 def test_the_order_of_the_search(source, server, tmp_path, monkeypatch):
