@@ -230,7 +230,7 @@ def wrong_call(
         if named and not hint and named[0] not in signature.parameters:
             hint = did_you_mean(named[0], [p.name for p in parameters])
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"
-        if any(isinstance(value, np.ndarray) for value in args):
+        if not hint and any(isinstance(value, np.ndarray) for value in args):
             hint = f"arrays are passed in the call: {name_of(owner)}(...)(x)"
         return SignatureError(f"{text}; {hint}" if hint else text)
     return None

@@ -26,7 +26,8 @@ def floating_dtype(value: ArrayLike) -> np.dtype[Any]:
     if not isinstance(dtype, np.dtype) and hasattr(value, "__array__"):  # a table, a tensor
         dtype = real_array(value, "value").dtype
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
-        return dtype.newbyteorder("=")
+        # SciPy's functions and matrix products have no long double.
+        return dtype.newbyteorder("=") if dtype.itemsize <= 8 else np.dtype(np.float64)
     return np.dtype(np.float32)
 
 

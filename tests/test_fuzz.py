@@ -65,7 +65,7 @@ OPEN = {  # arguments in which functions, mappings or any objects have a meaning
     "lr", "schedule", "schedules", "callbacks", "metrics", "metric", "layers", "state",
     "state_dict", "params", "parameters", "defaults", "group", "function", "rng",
     "validation_data", "config",
-    "monitor", "loss", "x", "y", "arrays",
+    "monitor", "loss", "x", "y", "arrays", "step",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from npnet.errors import ArgumentError
+from npnet.arguments import choice
 from npnet.ops.warn import warn_once
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -116,8 +116,7 @@ def use(name: str) -> None:
     'numpy'
     >>> npnet.ops.use("auto")
     """
-    if name not in _NAMES:
-        raise ArgumentError(f"npnet.ops has 'numpy', 'numba' and 'auto', not {name!r}")
+    name = choice("npnet.ops.use", "name", name, _NAMES)
     if name != "numpy":
         try:
             from npnet.ops import jit  # noqa: F401
@@ -155,12 +154,7 @@ def active() -> str:
     """
     if _active is None:
         name = os.environ.get("NPNET_OPS") or "auto"
-        if name not in _NAMES:
-            raise ArgumentError(
-                f"the environment variable NPNET_OPS is {name!r}; "
-                "it may be 'numpy', 'numba' or 'auto'"
-            )
-        use(name)
+        use(choice("the environment", "NPNET_OPS", name, _NAMES))
     return _active or "numpy"
 
 

@@ -117,7 +117,7 @@ class Endless:
         (None, DtypeError, "got None; pass an array"),
         ("text", DtypeError, "got 'text'; pass an array"),
         ({"x": [1]}, DtypeError, "got a dict; pass its arrays"),
-        (Endless(), DtypeError, "got a Endless"),
+        (Endless(), DtypeError, "got something of type Endless"),
         ([10**400], DtypeError, "objects such as 1000"),
         (np.zeros(2, "V3"), DtypeError, "got dtype .V3"),
         (np.ma.masked_array([1.0], [True]), DtypeError, r"fill it first: .filled\(0\)"),

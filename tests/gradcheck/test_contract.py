@@ -650,8 +650,16 @@ def test_violations_of_losses_are_named(change, sentence):
         ((npnet.MSELoss, (5, 4), (5, 4)), {}, r"target \(5, 4\) is taken for its values"),
         ((npnet.ReLU, (5, 4)), {"seed": -1}, "seed to be an integer of at least 0, got -1"),
         ((npnet.ReLU, (5, 4)), {"seed": "a"}, "seed to be an integer of at least 0, got 'a'"),
-        ((npnet.ReLU, (5, 4)), {"batch_axis": -1}, "batch_axis to be an integer of at least 0, got -1"),
-        ((npnet.ReLU, (5, 4)), {"batch_axis": "a"}, "batch_axis to be an integer of at least 0, got 'a'"),
+        (
+            (npnet.ReLU, (5, 4)),
+            {"batch_axis": -1},
+            "batch_axis to be an integer of at least 0, got -1",
+        ),
+        (
+            (npnet.ReLU, (5, 4)),
+            {"batch_axis": "a"},
+            "batch_axis to be an integer of at least 0, got 'a'",
+        ),
         ((npnet.ReLU, (5, 4)), {"skip": None}, "skip expects a list of rule names, got None"),
         ((npnet.ReLU, (5, 4)), {"only": []}, "no rule to check"),
         ((npnet.ReLU, (5, 4)), {"dtype": "nope"}, "float32 or float64, got 'nope'"),
