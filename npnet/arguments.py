@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import operator
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -309,7 +310,11 @@ def instance(owner: Any, name: str, value: Any, kind: type[Any], hint: str = "")
 
 
 def wrong_call(
-    function: Callable[..., Any], owner: Any, args: Any, kwargs: Any
+    function: Callable[..., Any],
+    owner: Any,
+    args: Any,
+    kwargs: Any,
+    habits: Mapping[str, str] = MappingProxyType({}),
 ) -> SignatureError | None:
     """Return the error for arguments that a function does not take, None if it takes them.
 
@@ -320,6 +325,8 @@ def wrong_call(
         See `refusal`.
     args, kwargs
         What it was called with, an object first if it is a method.
+    habits : mapping of str to str
+        Keywords of other frameworks, each with a sentence that says what to use here.
 
     Returns
     -------
@@ -327,7 +334,10 @@ def wrong_call(
     """
     import inspect
 
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of some built-in functions nobody knows it
+        return None
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -336,7 +346,8 @@ def wrong_call(
             parameters = parameters[1:]
         plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
         unknown = [name for name in kwargs if name not in signature.parameters]
-        hint = did_you_mean(unknown[0], [p.name for p in parameters]) if unknown else ""
+        names = [p.name for p in parameters]
+        hint = habits.get(unknown[0]) or did_you_mean(unknown[0], names) if unknown else ""
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"
         return SignatureError(f"{text}; {hint}" if hint else text)
     return None

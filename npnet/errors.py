@@ -90,6 +90,13 @@ class NameTypoError(NpnetError, AttributeError):
     """An attribute is set or asked for that an object does not have."""
 
 
+class UnknownNameError(NpnetError, KeyError):
+    """A mapping is asked for a name that it does not have."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class GradientMismatch(NpnetError, AssertionError):
     """An analytic gradient differs from the numerical one."""
 

@@ -224,15 +224,15 @@ def test_the_automatic_mode(monitor, mode):
 
 
 def test_bad_arguments_of_early_stopping():
-    with pytest.raises(ArgumentError, match="small 'val_score' is good is not known; pass mode"):
+    with pytest.raises(ArgumentError, match="whether a small 'val_score' is good; pass mode"):
         EarlyStopping("val_score")
-    with pytest.raises(ArgumentError, match="mode must be"):
+    with pytest.raises(ArgumentError, match="mode to be 'auto', 'min' or 'max', got 'largest'"):
         EarlyStopping(mode="largest")
     for patience in -1, 1.5, True, "3":
-        with pytest.raises(ArgumentError, match="patience must be a non-negative integer"):
+        with pytest.raises(ArgumentError, match="patience to be an integer of at least 0"):
             EarlyStopping(patience=patience)
     for delta in -1, math.nan, math.inf:
-        with pytest.raises(ArgumentError, match="min_delta must be"):
+        with pytest.raises(ArgumentError, match="min_delta to be a finite number"):
             EarlyStopping(min_delta=delta)
 
 
