@@ -270,9 +270,12 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
 
 
 def _as_callback(callback: Any) -> Callback:
-    if isinstance(callback, Callback | type) or not callable(callback):
-        found: Callback = instance("Trainer.fit", "a callback", callback, Callback, "or a function")
+    if isinstance(callback, Callback | type):
+        found: Callback = instance("Trainer.fit", "a callback", callback, Callback)
         return found
+    if not callable(callback):
+        kind = "a Callback or a function f(trainer, logs)"
+        raise refusal("Trainer.fit", "a callback", kind, callback)
     name = getattr(callback, "__name__", type(callback).__name__)
     who = f"the callback {name}, called with (trainer, logs)"
     error = wrong_call(callback, who, ("trainer", "logs"), {})

@@ -15,7 +15,6 @@ from npnet.layer import Layer
 from npnet.layers import Flatten, Identity, LogSoftmax, ReLU, Sigmoid, Softmax
 from npnet.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
 from npnet.optim.optimizer import Optimizer
-from npnet.training.warn import warn
 from npnet.typing import Array
 
 _BLOCK = 1 << 20
@@ -116,12 +115,11 @@ def misfit(loss: Loss, pred: Array, ctx: Context) -> str:
             sums = np.exp(pred, dtype=np.float64).sum(axis)
         if (np.abs(sums - 1) < 0.01).all():
             return ""
-        fix = (
-            "put LogSoftmax in its place" if last == "Softmax" else "end it with LogSoftmax(dim=1)"
-        )
+        instead = " in place of Softmax" if last == "Softmax" else ""
         return (
             f"{kind} expects log-probabilities, and the model's outputs are none: exp of them does "
-            f"not sum to 1; {fix}, or with none and use CrossEntropyLoss"
+            f"not sum to 1; end the model with LogSoftmax(dim=1){instead}, or let it return logits "
+            "and use CrossEntropyLoss"
         )
     if not last and low >= 0 and isinstance(loss, CrossEntropyLoss):
         sums = pred.sum(axis, dtype=np.float64)
@@ -238,7 +236,7 @@ def _named_arrays(source: Any) -> dict[str, Any]:
 # --- schedules in epochs
 
 
-def count_epochs(optimizer: Optimizer, steps: int | None) -> None:
+def count_epochs(optimizer: Optimizer, steps: int | None) -> str:
     """Tell the schedules that count epochs how many steps an epoch has.
 
     Parameters
@@ -248,11 +246,17 @@ def count_epochs(optimizer: Optimizer, steps: int | None) -> None:
     steps : int or None
         Steps of an epoch, if they are known.
 
+    Returns
+    -------
+    str
+        What to say of schedules that count other epochs, or nothing.
+
     Raises
     ------
     ArgumentError
         If a schedule needs them, and they are not known.
     """
+    advice = ""
     for options in optimizer.param_groups:
         schedule = options["lr"]
         if not hasattr(schedule, "with_steps_per_epoch"):
@@ -266,7 +270,8 @@ def count_epochs(optimizer: Optimizer, steps: int | None) -> None:
         if given is None:
             options["lr"] = schedule.with_steps_per_epoch(steps)
         elif steps is not None and isinstance(given, int) and given != steps:
-            warn(
+            advice = (
                 f"the schedule counts {given} steps as an epoch, and an epoch of these data has "
                 f"{steps}; make another one: npnet.schedules.per_epoch(schedule, {steps})"
             )
+    return advice

@@ -197,9 +197,11 @@ def _as_metric(metric: Any, loss: Loss) -> Metric:
         if not isinstance(metric.name, str) or not metric.name:
             raise ArgumentError(f"{type(metric).__name__} needs a name to appear under")
         return metric
-    if isinstance(metric, type) or not callable(metric):
-        found: Metric = instance("Trainer", "a metric", metric, Metric, "or a name or a function")
-        return found
+    if isinstance(metric, type):
+        instance("Trainer", "a metric", metric, Metric)
+    if not callable(metric):
+        kind = "a name, a Metric or a function f(y_pred, y_true) -> float"
+        raise refusal("Trainer", "a metric", kind, metric)
     name = getattr(metric, "__name__", type(metric).__name__)
     who = f"the metric {name}, called with (y_pred, y_true)"
     error = wrong_call(metric, who, ("y_pred", "y_true"), {})

@@ -161,7 +161,7 @@ class Trainer(Configured):
         self.history = History()
         self.columns: tuple[str, ...] = ()
         self._stopping = False
-        self._trained: list[Any] = []  # the parameters, when they were last checked
+        self._trained: list[Any] | None = None  # the parameters, when they were last checked
         self._structure = -1  # of the layers, when the predictions were last checked
         self._warned: set[str] = set()
 
@@ -261,7 +261,7 @@ class Trainer(Configured):
             sample_weight=sample_weight,
             rng=generator,
         )
-        count_epochs(self.optimizer, feed.batches)
+        self._warn_once(count_epochs(self.optimizer, feed.batches))
         names = ("loss", *(metric.name for metric in metrics))
         val_names = () if validation is None else tuple(f"val_{name}" for name in names)
         self.columns = ("epoch", *names, *val_names, "lr")
@@ -356,8 +356,8 @@ class Trainer(Configured):
             if self._stopping:
                 break
         if not tracker.weight:
-            text = "the training loss is nan: all sample weights are 0, or all labels are ignored"
-            self._warn_once(text, text)
+            reason = "all sample weights are 0, or all labels are ignored"
+            self._warn_once(f"the training loss is nan: {reason}")
         return tracker.results()
 
     # --- applying
@@ -467,17 +467,15 @@ class Trainer(Configured):
         parameters = self._parameters()
         trained = [p for p in parameters if p.requires_grad]
         if trained != self._trained:
-            advice = untrained(self.model, self.optimizer)
-            self._warn_once(advice, advice)
+            self._warn_once(untrained(self.model, self.optimizer))
             self._trained = trained
         return parameters
 
     def _check_outputs(self, outputs: Any, tape: Any) -> None:
         """Warn of a last layer that does not fit the loss."""
-        self._structure = structure.changes
         pred = outputs[0] if isinstance(outputs, tuple) else outputs
-        advice = misfit(self.loss, pred, tape._ctx)
-        self._warn_once(advice, advice)
+        self._warn_once(misfit(self.loss, pred, tape._ctx))
+        self._structure = structure.changes
 
     def _located(
         self, error: TargetError, feed: Feed, batch: Any, tracker: MetricTracker
@@ -502,11 +500,11 @@ class Trainer(Configured):
             reason = "the data is finite, and the model's "
             reason += f"{broken[0]} is not" if broken else "predictions are too large"
         end = ", and callbacks=[TerminateOnNaN()] ends such a run" if what == "training " else ""
-        self._warn_once(key, f"{key} {value}: {reason}{end}")
+        self._warn_once(f"{key} {value}: {reason}{end}", key)
 
-    def _warn_once(self, key: str, message: str) -> None:
-        if message and key not in self._warned:
-            self._warned.add(key)
+    def _warn_once(self, message: str, key: str = "") -> None:
+        if message and (key or message) not in self._warned:
+            self._warned.add(key or message)
             warn(message)
 
 

@@ -292,13 +292,9 @@ def test_bad_metrics():
         make(["accurcy"])
     with pytest.raises(ArgumentError, match=r"add parentheses: Accuracy\(...\)"):
         make([Accuracy])
-    with pytest.raises(
-        ArgumentError, match="a metric to be a Metric, got 3; or a name or a function"
-    ):
+    with pytest.raises(ArgumentError, match="a metric to be a name, a Metric or .*, got 3"):
         make([3])
-    with pytest.raises(
-        ArgumentError, match="metrics to be a list of names, functions and Metrics, got 3"
-    ):
+    with pytest.raises(ArgumentError, match="metrics to be a list of names, .* got 3"):
         make(3)
     with pytest.raises(ArgumentError, match="'mae' is taken"):
         make(["mae", "MAE"], npnet.MSELoss())
