@@ -18,6 +18,9 @@ from npnet.typing import DtypeLike
 _SHOWN = 120
 """Characters of a wrong value that an error shows at most."""
 
+_NO_NUMBERS = (bool, np.timedelta64)
+"""What Python counts among the integers, and nobody means as one."""
+
 
 def refusal(
     owner: Any, name: str, kind: str, value: Any, hint: str = "", error: type[Any] = ArgumentError
@@ -116,7 +119,7 @@ def real_number(
     ArgumentError
         If it is no number, not finite, or out of range.
     """
-    if not isinstance(value, bool) and isinstance(value, Real):
+    if isinstance(value, Real) and not isinstance(value, _NO_NUMBERS):
         try:
             number = float(value)
         except OverflowError:
@@ -159,7 +162,7 @@ def whole_number(
     ArgumentError
         If it is no integer, or out of range.
     """
-    if not isinstance(value, bool) and isinstance(value, Integral):
+    if isinstance(value, Integral) and not isinstance(value, _NO_NUMBERS):
         number = operator.index(value)
         if (low is None or number >= low) and -sys.maxsize <= number <= high:
             return number
@@ -273,7 +276,7 @@ def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
     ArgumentError
         If it is something else, or a size is negative.
     """
-    if not isinstance(value, bool) and isinstance(value, Integral):
+    if isinstance(value, Integral) and not isinstance(value, _NO_NUMBERS):
         return (whole_number(owner, name, value, 0),)
     if not isinstance(value, tuple | list):
         raise refusal(owner, name, "a shape, such as (784,)", value)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
 from npnet.arguments import (
     choice,
     did_you_mean,
@@ -264,7 +266,7 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
     """
     if isinstance(callbacks, Callback) or callable(callbacks):
         callbacks = [callbacks]
-    if not isinstance(callbacks, Iterable) or isinstance(callbacks, str | Mapping):
+    if not isinstance(callbacks, Iterable) or isinstance(callbacks, str | Mapping | np.ndarray):
         raise refusal("Trainer.fit", "callbacks", "a list of Callbacks and functions", callbacks)
     return [_as_callback(callback) for callback in callbacks]
 

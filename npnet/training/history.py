@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
+import numpy as np
+
 from npnet.arguments import instance, refusal
 from npnet.configured import Configured
 from npnet.errors import ArgumentError, UnknownNameError
@@ -71,7 +73,8 @@ class History(Configured, dict[str, list[float]]):
         if "epoch" not in columns:
             raise refusal(self, "logs", "values with the number of their 'epoch'", logs)
         for name, value in columns.items():
-            if not isinstance(name, str) or not isinstance(value, int | float):
+            number = np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu"
+            if not isinstance(name, str) or not number:
                 raise refusal(self, f"logs[{name!r}]", "a number under a name", value)
         before = len(dict.__getitem__(self, "epoch"))
         for name in columns:
@@ -103,7 +106,7 @@ class History(Configured, dict[str, list[float]]):
         return plot_curves(self, path)
 
     def __getitem__(self, name: str) -> list[float]:
-        if name not in self:
+        if not isinstance(name, str) or name not in self:
             text = f"the history has no {name!r}; it has {', '.join(self)}"
             hint = suggest(name, self.keys())
             raise UnknownNameError(f"{text}; {hint}" if hint else text)

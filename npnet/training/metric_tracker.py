@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import inspect
 import math
@@ -173,7 +172,7 @@ def as_list(metrics: Any) -> list[Any]:
     """List what the argument ``metrics`` of the Trainer holds; one alone needs no list."""
     if isinstance(metrics, str | Metric) or callable(metrics):
         return [metrics]
-    if not isinstance(metrics, Iterable) or isinstance(metrics, Mapping):
+    if not isinstance(metrics, Iterable) or isinstance(metrics, Mapping | np.ndarray):
         raise refusal("Trainer", "metrics", "a list of names, functions and Metrics", metrics)
     return list(metrics)
 
@@ -207,12 +206,15 @@ def _as_metric(metric: Any, loss: Loss) -> Metric:
     error = wrong_call(metric, who, ("y_pred", "y_true"), {})
     if error is not None:
         raise error
-    with contextlib.suppress(ValueError):  # of some built-in functions nobody knows the signature
-        if list(inspect.signature(metric).parameters)[:2] == ["y_true", "y_pred"]:
-            raise ArgumentError(
-                f"the metric {name} takes (y_true, y_pred), but is given the predictions first; "
-                f"pass a function: def score(y_pred, y_true): return {name}(y_true, y_pred)"
-            )
+    try:
+        takes = list(inspect.signature(metric).parameters)
+    except ValueError:  # of some built-in functions nobody knows it
+        takes = []
+    if takes[:2] == ["y_true", "y_pred"]:
+        raise ArgumentError(
+            f"the metric {name} takes (y_true, y_pred), but is given the predictions first; "
+            f"pass a function: def score(y_pred, y_true): return {name}(y_true, y_pred)"
+        )
     return FunctionMetric(metric, name)
 
 

@@ -584,3 +584,50 @@ def test_bad_parts_of_a_trainer():
         Trainer(npnet.ReLU(), loss, optimizer)
     with pytest.raises((AttributeError, NameTypoError)):
         make().histroy = 3
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (lambda t: t.fit(X, Y, verbose=1), "progress=True or progress=False"),
+        (lambda t: t.fit(X, Y, batch=3), "did you mean 'batch_size'"),
+        (lambda t: t.fit(X, Y, epoch=3), "did you mean 'epochs'"),
+        (lambda t: t.fit(X, Y, class_weight={0: 1}), r"CrossEntropyLoss\(weight="),
+        (lambda t: t.fit(X, Y, 32, 10), r"too many positional arguments; it takes \(x, y=None"),
+        (lambda t: t.fit(), "missing a required argument: 'x'"),
+        (lambda t: t.evaluate(X, Y, verbose=0), "progress"),
+        (lambda t: t.predict(X, batchsize=3), "did you mean 'batch_size'"),
+        (lambda t: t.train(X, Y), "trainer.fit"),
+        (lambda t: t.compile("adam"), r"Trainer\(model, loss, optimizer, metrics="),
+        (lambda t: t.score(X, Y), "trainer.evaluate"),
+        (lambda t: t.predict_classes(X), "argmax"),
+        (lambda t: t.summary(), "trainer.model.summary"),
+        (lambda t: t.evalute(X, Y), "did you mean 'evaluate'"),
+        (lambda t: setattr(t, "model", "net"), "model to be a Layer, got 'net'"),
+        (lambda t: setattr(t, "optimizer", npnet.optim.SGD), "add parentheses: SGD"),
+        (lambda t: t.fit(X, Y, progress="no"), "progress to be True or False, got 'no'"),
+        (lambda t: t.fit(X, Y, epochs=10**400), "epochs to be a positive integer"),
+        (lambda t: Trainer(t.model, t.loss, t.optimizer, metric=["accuracy"]), "did you mean 'met"),
+        (lambda t: Trainer(t.model, t.loss), "missing a required argument: 'optimizer'"),
+        (lambda t: Trainer(t.model, t.optimizer, t.loss), "expects loss to be a Loss, got SGD"),
+    ],
+)
+def test_habits_and_typos_are_answered_in_a_sentence(call, answer):
+    trainer = make()
+    with pytest.raises(npnet.NpnetError, match=answer):
+        call(trainer)
+    assert trainer.optimizer.step_count == 0
+
+
+def test_a_type_error_from_within_stays_what_it_is():
+    def broken(trainer, logs):
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match="^mine$"):
+        make().fit(X, Y, callbacks=[broken])
+
+
+def test_a_trainer_shows_what_it_was_made_of():
+    text = repr(make(metrics=["accuracy"]))
+    assert text.startswith("Trainer(model=Sequential(")
+    assert "metrics=['accuracy']" in text
