@@ -227,9 +227,17 @@ def test_a_layer_put_behind_later_is_seen_too():
     trainer.fit(X, Y)
     trainer.model.append(npnet.Softmax())
     assert "ends with Softmax" in said(trainer.fit, X, Y)[0]
-    trainer.model = npnet.Sequential(*list(trainer.model)[:1])
     trainer.loss = npnet.NLLLoss()
     assert "expects log-probabilities" in said(trainer.fit, X, Y)[0]
+
+
+def test_predictions_are_looked_at_once_for_a_model_and_its_loss(monkeypatch):
+    looks = []
+    monkeypatch.setattr("npnet.training.trainer.misfit", lambda *args: looks.append(args) or "")
+    trainer = make()
+    trainer.fit(X, Y, epochs=3, batch_size=8, validation_split=0.2)
+    trainer.evaluate(X, Y, batch_size=8)
+    assert len(looks) == 1
 
 
 def test_the_check_changes_no_number():
