@@ -119,7 +119,7 @@ def real_number(
     ArgumentError
         If it is no number, not finite, or out of range.
     """
-    if isinstance(value, Real) and not isinstance(value, _NO_NUMBERS):
+    if not isinstance(value, _NO_NUMBERS) and isinstance(value, Real):
         try:
             number = float(value)
         except OverflowError:
@@ -162,7 +162,7 @@ def whole_number(
     ArgumentError
         If it is no integer, or out of range.
     """
-    if isinstance(value, Integral) and not isinstance(value, _NO_NUMBERS):
+    if not isinstance(value, _NO_NUMBERS) and isinstance(value, Integral):
         number = operator.index(value)
         if (low is None or number >= low) and -sys.maxsize <= number <= high:
             return number
@@ -276,7 +276,7 @@ def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
     ArgumentError
         If it is something else, or a size is negative.
     """
-    if isinstance(value, Integral) and not isinstance(value, _NO_NUMBERS):
+    if not isinstance(value, _NO_NUMBERS) and isinstance(value, Integral):
         return (whole_number(owner, name, value, 0),)
     if not isinstance(value, tuple | list):
         raise refusal(owner, name, "a shape, such as (784,)", value)

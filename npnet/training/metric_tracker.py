@@ -199,8 +199,8 @@ def _as_metric(metric: Any, loss: Loss) -> Metric:
     if isinstance(metric, type):
         instance("Trainer", "a metric", metric, Metric)
     if not callable(metric):
-        kind = "a name, a Metric or a function f(y_pred, y_true) -> float"
-        raise refusal("Trainer", "a metric", kind, metric)
+        wanted = "a name, a Metric or a function f(y_pred, y_true) -> float"
+        raise refusal("Trainer", "a metric", wanted, metric)
     name = getattr(metric, "__name__", type(metric).__name__)
     who = f"the metric {name}, called with (y_pred, y_true)"
     error = wrong_call(metric, who, ("y_pred", "y_true"), {})

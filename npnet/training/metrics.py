@@ -19,6 +19,10 @@ from npnet.errors import ArgumentError, ShapeError, TargetError, shape_error
 from npnet.typing import Array
 
 
+_REAL = frozenset("?bBhHiIlLqQefdg")
+"""The characters of the real dtypes."""
+
+
 class Metric:
     """Base of all metrics: a subclass has a `name` and writes `update` and `result`.
 
@@ -137,16 +141,17 @@ class Accuracy(_Quotient):
         pred, target = _pair(self, pred, target)
         axis = min(1, pred.ndim - 1)
         labels = pred.shape[:axis] + pred.shape[axis + 1 :]
+        binary, counted = self.binary, None
         if target.shape == pred.shape:
             single = pred.ndim < 2 or pred.shape[1] == 1
-            if single if self.binary is None else self.binary:
+            if single if binary is None else binary:
                 right = self._binary(pred, target)
             else:
                 _refuse_rows(target, axis)
                 right = pred.argmax(axis) == target.argmax(axis)
-        elif self.binary or target.shape != labels or pred.shape[axis] < 2:
+        elif binary or target.shape != labels or pred.shape[axis] < 2:
             expected = str(pred.shape)
-            if not self.binary and pred.shape[axis : axis + 1] != (1,):
+            if not binary and pred.shape[axis : axis + 1] != (1,):
                 expected = f"{labels} or {expected}"
             raise shape_error(None, expected, target.shape, what="target of the accuracy")
         else:
@@ -158,9 +163,9 @@ class Accuracy(_Quotient):
                 counted = target != ignored
                 if ignored >= 0:  # which a prediction can be
                     right &= counted
-                self._add(int(np.count_nonzero(right)), int(np.count_nonzero(counted)))
-                return
-        self._add(int(np.count_nonzero(right)), right.size)
+        sums = self._sums
+        sums[0] += int(np.count_nonzero(right))
+        sums[1] += right.size if counted is None else int(np.count_nonzero(counted))
 
     def _binary(self, pred: Array, target: Array) -> Array:
         """Return which binary decisions are right."""
@@ -334,14 +339,15 @@ class FunctionMetric(Metric):
         return self.function(np.concatenate(self._preds), np.concatenate(self._targets))
 
 
-def _is_real(array: Any) -> bool:
-    return type(array) is np.ndarray and array.dtype.kind in "fiub"
-
-
 def _pair(metric: Metric, pred: Any, target: Any) -> tuple[Array, Array]:
     """Return what a metric is given as real arrays."""
-    if not (_is_real(pred) and _is_real(target)):
-        pred, target = real_array(pred, "prediction"), real_array(target, "target")
+    if (
+        type(pred) is type(target) is np.ndarray
+        and pred.ndim
+        and _REAL.issuperset((pred.dtype.char, target.dtype.char))
+    ):  # as almost always
+        return pred, target
+    pred, target = real_array(pred, "prediction"), real_array(target, "target")
     if pred.ndim == 0:
         raise ShapeError(f"the metric {metric.name} expects predictions (n, ...), got a scalar")
     return pred, target
