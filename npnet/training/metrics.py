@@ -18,7 +18,6 @@ from npnet.convert import real_array
 from npnet.errors import ArgumentError, ShapeError, TargetError, shape_error
 from npnet.typing import Array
 
-
 _REAL = frozenset("?bBhHiIlLqQefdg")
 """The characters of the real dtypes."""
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from npnet.arguments import instance, whole_number, wrong_call
 from npnet.configured import Configured
-from npnet.errors import ArgumentError, ShapeError, TargetError
+from npnet.errors import ArgumentError, NpnetError, ShapeError, TargetError
 from npnet.layer import Layer
 from npnet.losses import Loss
 from npnet.ops import prepare
@@ -296,9 +296,12 @@ class Trainer(Configured):
                         break
             except BaseException as error:
                 errors.append(error)
-            bar.close()
-            for p in self._parameters():  # nothing is left over for somebody's own loop
-                p.zero_grad()
+            try:
+                bar.close()
+                for p in self._parameters():  # nothing is left over for somebody's own loop
+                    p.zero_grad()
+            except NpnetError as error:  # a callback has spoilt the model
+                errors.append(error)
             end_training(self, watchers, errors)
         history.interrupted |= interrupt.pending
         return history
@@ -337,9 +340,8 @@ class Trainer(Configured):
                 raise self._located(error, feed, (inputs, target, weight), tracker) from None
             if result.weight:
                 if not isfinite(result.value):
-                    self._explain(
-                        result.value, "training ", feed, (inputs, target, weight), tracker
-                    )
+                    batch = (inputs, target, weight)
+                    self._explain(result.value, "training ", feed, batch, tracker)
                 grad: Any = result.grad
                 if type(grad) is tuple:
                     tape.backward(*grad)

@@ -401,3 +401,13 @@ def test_the_best_weights_are_put_back_whatever_another_callback_raises(error, e
     assert stopping.best_epoch == 1
     for name, value in trainer.model.state_dict().items():
         assert np.array_equal(value, best[0][name])
+
+
+def test_a_model_that_a_callback_has_spoilt_keeps_nobody_from_the_end():
+    def spoil(trainer, logs):
+        vars(trainer.model)["hidden"] = [npnet.Linear(2, 2)]
+
+    recorder = Recorder()
+    with pytest.raises(ArgumentError, match="would not be found, trained"):
+        make().fit(X, Y, callbacks=[spoil, recorder])
+    assert recorder.events[-1] == "train end"
