@@ -11,8 +11,9 @@ import math
 import operator
 import os
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,9 @@ from npnet.typing import DtypeLike
 
 _SHOWN = 120
 """Characters of a wrong value that an error shows at most."""
+
+_NO_NUMBERS = (bool, np.timedelta64)
+"""What Python counts among the integers, and nobody means as one."""
 
 
 def refusal(
@@ -73,7 +77,7 @@ def real_number(
     below: float | None = None,
 ) -> float:
     """Return a finite number in an interval."""
-    if not isinstance(value, bool) and isinstance(value, Real):
+    if not isinstance(value, _NO_NUMBERS) and isinstance(value, Real):
         try:
             number = float(value)
         except OverflowError:
@@ -97,7 +101,7 @@ def whole_number(
     owner: Any, name: str, value: Any, low: int | None = None, high: int = sys.maxsize
 ) -> int:
     """Return an integer in an interval."""
-    if not isinstance(value, bool) and isinstance(value, Integral):
+    if not isinstance(value, _NO_NUMBERS) and isinstance(value, Integral):
         number = operator.index(value)
         if (low is None or number >= low) and -sys.maxsize <= number <= high:
             return number
@@ -151,7 +155,7 @@ def real_dtype(owner: Any, name: str, value: DtypeLike, kind: str, kinds: str) -
 
 def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
     """Return the sizes of an array's axes; one integer stands for one axis."""
-    if not isinstance(value, bool) and isinstance(value, Integral):
+    if not isinstance(value, _NO_NUMBERS) and isinstance(value, Integral):
         return (whole_number(owner, name, value, 0),)
     if not isinstance(value, tuple | list):
         raise refusal(owner, name, "a shape, such as (784,)", value)
@@ -184,23 +188,7 @@ def habit(owner: Any, name: str) -> str:
 
 
 def path(owner: Any, name: str, value: Any) -> str:
-    """Return a path as text.
-
-    Parameters
-    ----------
-    owner, name
-        See `refusal`.
-    value : str, bytes or path-like
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ArgumentError
-        If it is no path.
-    """
+    """Return a path as text."""
     try:
         text = os.fsdecode(value)
     except Exception:  # of a path-like object's own as well
@@ -211,12 +199,22 @@ def path(owner: Any, name: str, value: Any) -> str:
 
 
 def wrong_call(
-    function: Callable[..., Any], owner: Any, args: Any, kwargs: Any
+    function: Callable[..., Any],
+    owner: Any,
+    args: Any,
+    kwargs: Any,
+    habits: Mapping[str, str] = MappingProxyType({}),
 ) -> SignatureError | None:
-    """Return the error for arguments that a function does not take, None if it takes them."""
+    """Return the error for arguments that a function does not take, None if it takes them.
+
+    `habits` are keywords of other frameworks, each with a sentence that says what to use here.
+    """
     import inspect
 
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # of some built-in functions nobody knows it
+        return None
     try:
         signature.bind(*args, **kwargs)
     except TypeError as error:
@@ -226,7 +224,7 @@ def wrong_call(
         plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
         named = [name for name in kwargs if f"'{name}'" in str(error)]  # unknown, or given twice
         named += [name for name in kwargs if name not in signature.parameters]
-        hint = habit(owner, named[0]) if named else ""
+        hint = habits.get(named[0]) or habit(owner, named[0]) if named else ""
         if named and not hint and named[0] not in signature.parameters:
             hint = did_you_mean(named[0], [p.name for p in parameters])
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"

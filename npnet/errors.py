@@ -94,6 +94,17 @@ class MissingMethod(NpnetError, NotImplementedError):
     """A subclass lacks a method that it has to write."""
 
 
+class UnknownNameError(NpnetError, KeyError):
+    """A mapping is asked for a name that it does not have."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class UnknownIndexError(NpnetError, IndexError):
+    """A sequence is asked for a position that it does not have."""
+
+
 class GradientMismatch(NpnetError, AssertionError):
     """An analytic gradient differs from the numerical one."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
 from npnet.arguments import instance, items, whole_number
-from npnet.errors import ArgumentError
+from npnet.errors import ArgumentError, UnknownIndexError, UnknownNameError
 from npnet.layer import Layer
 
 
@@ -119,7 +119,7 @@ class LayerList(_Holder):
         names: list[str] = list(self._layers)
         index = whole_number(self, "an index", index)
         if not -len(names) <= index < len(names):
-            raise IndexError(f"{type(self).__name__} of {len(names)} layers has no {index}")
+            raise UnknownIndexError(f"it has {len(names)} layers, and no number {index}", self)
         return str(names[index])
 
     def __iter__(self) -> Iterator[Layer]:
@@ -204,7 +204,8 @@ class LayerDict(_Holder):
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._layers:
-            raise KeyError(f"LayerDict has no {name!r}; it has {', '.join(self._layers)}")
+            hint = f"it has {', '.join(self._layers)}"
+            raise UnknownNameError(f"LayerDict has no layer {name!r}; {hint}")
         return self._layers[name]
 
     def __setitem__(self, name: str, layer: Layer) -> None:

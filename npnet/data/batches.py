@@ -22,7 +22,7 @@ _TUPLE = "fit((a, b), y)"
 
 
 class Batch(NamedTuple):
-    """One batch; ``inputs`` has one entry for each input of the model."""
+    """One batch; ``inputs`` has one entry for each input, ``target`` is a tuple if several."""
 
     inputs: tuple[Any, ...]
     target: Any
@@ -56,7 +56,7 @@ class BatchSource:
         raise NotImplementedError
 
     def named_arrays(self) -> dict[str, Array]:
-        """Return the data as a whole: "x" or "x[0]", "x[1]", ..., "y" and "sample_weight".
+        """Return the data as a whole: "x" or "x[0]", "x[1]", ..., "y" likewise, "sample_weight".
 
         Returns
         -------
@@ -79,7 +79,8 @@ class ArraySource(BatchSource):
     """
 
     def __init__(self, arrays: dict[str, Array], batch_size: int, seed: int | None = None) -> None:
-        self._steps = range(-(-len(arrays["y"]) // batch_size))
+        self._count = len(next(iter(arrays.values())))
+        self._steps = range(-(-self._count // batch_size))
         super().__init__(len(self._steps))
         self._arrays = arrays
         self._batch_size = batch_size
@@ -87,13 +88,15 @@ class ArraySource(BatchSource):
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """Iterate over slices, or over rows in the order of this epoch."""
-        arrays = list(self._arrays.values())
-        inputs = list(self._arrays).index("y")
+        arrays, several = self._arrays, "y" not in self._arrays
+        inputs = sum(name.startswith("x") for name in arrays)
+        targets = inputs + sum(name.startswith("y") for name in arrays)
         order = None
         if self._seed is not None:
-            order = generator_at(self._seed, number).permutation(len(arrays[inputs]))
-        for rows in row_batches(arrays, self._batch_size, self._steps, order):
-            yield Batch(rows[:inputs], *rows[inputs:])
+            order = generator_at(self._seed, number).permutation(self._count)
+        for rows in row_batches(list(arrays.values()), self._batch_size, self._steps, order):
+            target = rows[inputs:targets] if several else rows[inputs]
+            yield Batch(rows[:inputs], target, *rows[targets:])
 
     def named_arrays(self) -> dict[str, Array]:
         """Return all of them."""
@@ -195,7 +198,7 @@ def training_sources(
         return source, validation
     arrays = _samples("fit", x, y, sample_weight)
     if fraction:
-        cut = _cut(len(arrays["y"]), fraction)
+        cut = _cut(len(next(iter(arrays.values()))), fraction)
         held_out = {name: array[cut:] for name, array in arrays.items()}
         validation = ArraySource(held_out, max(rows, PASS_ROWS))
         arrays = {name: array[:cut] for name, array in arrays.items()}
@@ -236,13 +239,19 @@ def _inputs(x: Any) -> dict[str, Any]:
     return {f"x[{i}]": a for i, a in enumerate(x)} if isinstance(x, tuple) else {"x": x}
 
 
+def _targets(y: Any) -> dict[str, Any]:
+    """Name the targets: a tuple of arrays has one for each, an empty one none."""
+    several = isinstance(y, tuple) and all(getattr(one, "ndim", 0) for one in y)
+    return {f"y[{i}]": one for i, one in enumerate(y)} if several else {"y": y}
+
+
 def _samples(owner: str, x: Any, y: Any, sample_weight: Any) -> dict[str, Array]:
     if _is_loader(x):
         raise ArgumentError(
             f"with y given, x must be an array, got a {type(x).__name__}; an iterable of batches "
             f"gives (x, y) pairs and comes alone: {owner}(loader)"
         )
-    arrays = {**_inputs(x), "y": y}
+    arrays = {**_inputs(x), **_targets(y)}
     if sample_weight is not None:
         arrays["sample_weight"] = sample_weight
     return sample_arrays(arrays, _TUPLE)

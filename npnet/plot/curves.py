@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from npnet.errors import ArgumentError
-from npnet.plot.figure import new_figure
+import numpy as np
+
+from npnet.arguments import refusal
+from npnet.convert import real_array
+from npnet.errors import ArgumentError, DataError
+from npnet.plot.figure import check_path, new_figure
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+
+    from npnet.typing import Array
 
 
 def plot_curves(
@@ -36,7 +41,9 @@ def plot_curves(
     Raises
     ------
     ArgumentError
-        If there is no epoch to draw.
+        If there is no epoch or no column to draw, or an argument is of another kind.
+    DataError
+        If the columns have different lengths.
     MissingDependency
         If matplotlib is not installed.
 
@@ -46,20 +53,22 @@ def plot_curves(
     >>> [line.get_label() for line in figure.axes[0].lines]
     ['training', 'validation']
     """
-    epochs = columns["epoch"]
-    if not len(epochs):
-        raise ArgumentError("there is no epoch to plot; train first")
-    panels = [name for name in columns if not name.startswith("val_") and name != "epoch"]
-    if "lr" in panels and len(set(columns["lr"])) == 1:
+    values_of = _checked(columns)
+    check_path("plot_curves", path)
+    epochs = values_of["epoch"]
+    panels = [name for name in values_of if not name.startswith("val_") and name != "epoch"]
+    if len(panels) > 1 and "lr" in panels and len(set(values_of["lr"].tolist())) == 1:
         panels.remove("lr")
+    if not panels:
+        raise ArgumentError("there is no column to plot beside the epochs")
     figure = new_figure(4.8 * len(panels), 3.6)
     from matplotlib.ticker import MaxNLocator
 
     marker = "o" if len(epochs) <= 25 else ""  # a single epoch is a point, which a line hides
     for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        curves = {"training": columns[name]}
-        if f"val_{name}" in columns:
-            curves["validation"] = columns[f"val_{name}"]
+        curves = {"training": values_of[name]}
+        if f"val_{name}" in values_of:
+            curves["validation"] = values_of[f"val_{name}"]
         for label, values in curves.items():
             axes.plot(epochs, values, label=label, marker=marker, markersize=3.5, linewidth=1.6)
         axes.set_xlabel("epoch")
@@ -69,13 +78,28 @@ def plot_curves(
         axes.spines[["top", "right"]].set_visible(False)
         if name != "lr":
             axes.legend(frameon=False)
-        if _is_wide([value for values in curves.values() for value in values]):
+        if _is_wide(np.concatenate(list(curves.values()))):
             axes.set_yscale("log")
     if path is not None:
         figure.savefig(path, dpi=150)
     return figure
 
 
-def _is_wide(values: Sequence[float]) -> bool:
-    finite = [value for value in values if math.isfinite(value)]
-    return bool(finite) and min(finite) > 0 and max(finite) > 100 * min(finite)
+def _checked(columns: Any) -> dict[str, Array]:
+    """Return the columns as vectors of the same length."""
+    if not isinstance(columns, Mapping) or not all(isinstance(name, str) for name in columns):
+        raise refusal("plot_curves", "columns", "a History, or lists of numbers by name", columns)
+    if "epoch" not in columns:
+        raise refusal("plot_curves", "columns", "values with their 'epoch'", list(columns))
+    checked = {name: real_array(values, name) for name, values in columns.items()}
+    shapes = {name: array.shape for name, array in checked.items()}
+    if set(shapes.values()) != {(np.size(checked["epoch"]),)}:
+        raise DataError(f"expected one value of each column for each epoch, got shapes {shapes}")
+    if not len(checked["epoch"]):
+        raise ArgumentError("there is no epoch to plot; train first")
+    return checked
+
+
+def _is_wide(values: Array) -> bool:
+    finite = values[np.isfinite(values)]
+    return bool(finite.size and finite.min() > 0 and finite.max() > 100 * finite.min())

@@ -1,9 +1,11 @@
-"""An empty matplotlib figure, apart from `pyplot` and its backends."""
+"""A matplotlib figure, made and saved apart from `pyplot` and its backends."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from npnet.arguments import refusal
 from npnet.errors import MissingDependency
 
 
@@ -31,3 +33,28 @@ def new_figure(width: float, height: float) -> Any:
             'pictures need matplotlib: pip install "npnet-framework[plot]"'
         ) from error
     return Figure(figsize=(width, height), layout="constrained")
+
+
+def check_path(owner: str, path: Any) -> None:
+    """Refuse what is no path of a picture, before anything is drawn.
+
+    Parameters
+    ----------
+    owner : str
+        The function that was given it.
+    path : str, path-like or None
+
+    Raises
+    ------
+    ArgumentError
+        If it is something else, or nothing can be saved under this suffix.
+    """
+    if path is None:
+        return
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise refusal(owner, "path", "a path, such as 'curves.png'", path)
+    known = new_figure(1, 1).canvas.get_supported_filetypes()
+    suffix = os.path.splitext(os.fspath(path))[1].lstrip(".").lower()
+    if suffix not in ("", *known):
+        kind = f"a path that ends with .{', .'.join(sorted(known))}"
+        raise refusal(owner, "path", kind, path)

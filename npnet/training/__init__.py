@@ -1,5 +1,8 @@
 """The training loop, and what watches it."""
 
+from typing import Any
+
+from npnet.errors import NameTypoError, NpnetError
 from npnet.training.callbacks import Callback, EarlyStopping, TerminateOnNaN
 from npnet.training.history import History
 from npnet.training.metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric, R2Score
@@ -17,3 +20,22 @@ __all__ = [
     "MeanSquaredError",
     "R2Score",
 ]
+
+_KERAS = {
+    "ReduceLROnPlateau": "give the optimizer a rate from npnet.schedules, or set optimizer.lr in a "
+    "function callback",
+    "ModelCheckpoint": "EarlyStopping puts back the best weights; a function callback can call "
+    "npnet.save_weights(trainer.model, path)",
+    "LearningRateScheduler": "give the optimizer a schedule: lr=npnet.schedules.StepLR(0.1, 100)",
+    "CSVLogger": "fit returns the history: pandas.DataFrame(history).to_csv(path)",
+    "LambdaCallback": "a function f(trainer, logs) is a callback",
+    "TensorBoard": "fit returns the history: history.plot() draws it",
+    "BackupAndRestore": "npnet.save_weights and optimizer.state_dict() keep what is needed",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Answer to the names of Keras's callbacks."""
+    if name in _KERAS:  # an AttributeError would be lost in "from npnet.training import name"
+        raise NpnetError(f"npnet.training has no {name}; {_KERAS[name]}")
+    raise NameTypoError(f"npnet.training has no attribute {name!r}")

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from npnet.errors import ArgumentError, NameTypoError
+import numpy as np
+
+from npnet.arguments import (
+    choice,
+    did_you_mean,
+    flag,
+    instance,
+    real_number,
+    refusal,
+    whole_number,
+    wrong_call,
+)
+from npnet.configured import Configured
+from npnet.errors import ArgumentError, NameTypoError, SignatureError
+from npnet.training.names import suggest
 
 if TYPE_CHECKING:
     from npnet.training.trainer import Trainer
@@ -18,8 +33,9 @@ class Callback:
 
     `Trainer.fit` calls, in this order: `on_train_begin`; for every epoch `on_epoch_begin`, for
     every batch `on_backward_end` and `on_batch_end`, then `on_epoch_end`; and in any case, after
-    Ctrl-C and errors too, `on_train_end`. A callback may read and change ``trainer.model`` and
-    ``trainer.optimizer``, read ``trainer.history``, and call ``trainer.stop()``.
+    Ctrl-C and errors too, `on_train_end`, that of every callback even if another's raises. A
+    callback may read and change ``trainer.model`` and ``trainer.optimizer``, read
+    ``trainer.history``, and call ``trainer.stop()``.
 
     Examples
     --------
@@ -34,12 +50,12 @@ class Callback:
     ...             print(f"epoch {logs['epoch']}: {logs['loss']:.3f}")
     """
 
-    def __init_subclass__(cls) -> None:
-        """Refuse a method that would never be called."""
-        for name in vars(cls):
-            if name.startswith("on_") and not hasattr(Callback, name):
-                known = ", ".join(name for name in vars(Callback) if name.startswith("on_"))
-                raise NameTypoError(f"{cls.__name__}.{name} is not an event; there are {known}")
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse methods that would never be called, or with other arguments than they take."""
+        super().__init_subclass__(**kwargs)
+        for name, method in vars(cls).items():
+            if name.startswith("on_"):
+                _check_event(cls.__name__, name, method)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         """Before the first epoch of a call of `Trainer.fit`."""
@@ -60,6 +76,26 @@ class Callback:
         """After the last epoch, after `Trainer.stop`, after Ctrl-C, and after an error."""
 
 
+def _check_event(owner: str, name: str, method: Any) -> None:
+    """Refuse a method of a callback that is no event, or that does not take what it is given."""
+    events = [event for event in vars(Callback) if event.startswith("on_")]
+    if name not in events:
+        hint = did_you_mean(name, events)
+        text = f"{owner}.{name} is not an event; there are {', '.join(events)}"
+        raise NameTypoError(f"{text}; {hint}" if hint else text)
+    if not inspect.isfunction(method):
+        return
+    takes = list(inspect.signature(method).parameters)
+    given = list(inspect.signature(getattr(Callback, name)).parameters)
+    # In Keras the first argument is the number of the epoch or batch, or the logs.
+    other = takes[1:2] in (["epoch"], ["batch"], ["logs"])
+    if other or wrong_call(method, owner, given, {}):
+        raise SignatureError(
+            f"{owner}.{name}({', '.join(takes)}) would not get what it expects; "
+            f"write {name}({', '.join(given)})"
+        )
+
+
 class FunctionCallback(Callback):
     """A plain function ``f(trainer, logs)``, called at the end of every epoch.
 
@@ -76,7 +112,7 @@ class FunctionCallback(Callback):
         self.function(trainer, logs)
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(Configured, Callback):
     """Stop when a monitored value has not improved for some epochs.
 
     Parameters
@@ -113,10 +149,17 @@ class EarlyStopping(Callback):
 
     Examples
     --------
-    >>> EarlyStopping("val_accuracy", patience=5)
-    EarlyStopping(monitor='val_accuracy', patience=5, min_delta=0.0, mode='max')
+    >>> EarlyStopping("val_accuracy", patience=5, restore_best_weights=False)
+    EarlyStopping(monitor='val_accuracy', patience=5, min_delta=0.0, mode='max', \
+restore_best_weights=False)
     """
 
+    habits: ClassVar[Mapping[str, str]] = {
+        "verbose": "it says nothing while it works; its stopped_epoch tells when it stopped",
+        "baseline": "it compares with the best epoch so far",
+        "start_from_epoch": "it watches from the first epoch",
+        "delta": "it is min_delta",
+    }
     _MODES: ClassVar[dict[str, str]] = {
         "loss": "min", "mae": "min", "mse": "min", "accuracy": "max", "r2": "max",
     }  # fmt: skip
@@ -129,23 +172,21 @@ class EarlyStopping(Callback):
         mode: str = "auto",
         restore_best_weights: bool = True,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int) or patience < 0:
-            raise ArgumentError(f"patience must be a non-negative integer, got {patience!r}")
-        if not 0 <= min_delta < math.inf:
-            raise ArgumentError(f"min_delta must be finite and not negative, got {min_delta!r}")
-        if mode == "auto":
+        if not isinstance(monitor, str):
+            raise refusal(self, "monitor", "the name of a column of the history", monitor)
+        if choice(self, "mode", mode, ("auto", "min", "max")) == "auto":
             mode = self._MODES.get(monitor.removeprefix("val_"), "")
             if not mode:
+                names = [prefix + name for name in self._MODES for prefix in ("", "val_")]
+                hint = suggest(monitor, names) or "pass mode='min' or 'max'"
                 raise ArgumentError(
-                    f"whether a small {monitor!r} is good is not known; pass mode='min' or 'max'"
+                    f"EarlyStopping does not know whether a small {monitor!r} is good; {hint}"
                 )
-        if mode not in ("min", "max"):
-            raise ArgumentError(f"mode must be 'auto', 'min' or 'max', got {mode!r}")
         self.monitor = monitor
-        self.patience = patience
-        self.min_delta = min_delta
+        self.patience = whole_number(self, "patience", patience, 0)
+        self.min_delta = real_number(self, "min_delta", min_delta, 0)
         self.mode = mode
-        self.restore_best_weights = restore_best_weights
+        self.restore_best_weights = flag(self, "restore_best_weights", restore_best_weights)
         self._begin()
 
     def _begin(self) -> None:
@@ -160,10 +201,11 @@ class EarlyStopping(Callback):
         self._begin()
         if self.monitor not in trainer.columns:
             missing_data = self.monitor.startswith("val_") and "val_loss" not in trainer.columns
-            hint = "; pass validation_data or validation_split" if missing_data else ""
+            hint = "pass validation_data or validation_split" if missing_data else ""
+            hint = hint or suggest(self.monitor, trainer.columns)
             raise ArgumentError(
                 f"EarlyStopping monitors {self.monitor!r}, but this training records only "
-                f"{', '.join(trainer.columns)}{hint}"
+                f"{', '.join(trainer.columns)}{hint and '; ' + hint}"
             )
 
     def on_epoch_end(self, trainer: Trainer, logs: Mapping[str, float]) -> None:
@@ -191,12 +233,8 @@ class EarlyStopping(Callback):
             trainer.model.load_state_dict(self._weights)
             self._weights = None
 
-    def __repr__(self) -> str:
-        names = ("monitor", "patience", "min_delta", "mode")
-        return f"EarlyStopping({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
-
-class TerminateOnNaN(Callback):
+class TerminateOnNaN(Configured, Callback):
     """Stop at the first batch whose loss is NaN or infinite.
 
     References
@@ -228,21 +266,55 @@ def as_callbacks(callbacks: Any) -> list[Callback]:
     """
     if isinstance(callbacks, Callback) or callable(callbacks):
         callbacks = [callbacks]
-    if not isinstance(callbacks, Iterable):
-        raise ArgumentError(f"callbacks must be a list of Callbacks or functions, got {callbacks}")
+    if not isinstance(callbacks, Iterable) or isinstance(callbacks, str | Mapping | np.ndarray):
+        raise refusal("Trainer.fit", "callbacks", "a list of Callbacks and functions", callbacks)
     return [_as_callback(callback) for callback in callbacks]
 
 
 def _as_callback(callback: Any) -> Callback:
-    if isinstance(callback, Callback):
-        return callback
-    if isinstance(callback, type):
-        raise ArgumentError(f"{callback.__name__} is a class; pass {callback.__name__}(...)")
-    if callable(callback):
-        return FunctionCallback(callback)
-    raise ArgumentError(
-        f"a callback must be a Callback or a function f(trainer, logs), got {callback!r}"
-    )
+    if isinstance(callback, Callback | type):
+        found: Callback = instance("Trainer.fit", "a callback", callback, Callback)
+        return found
+    if not callable(callback):
+        kind = "a Callback or a function f(trainer, logs)"
+        raise refusal("Trainer.fit", "a callback", kind, callback)
+    name = getattr(callback, "__name__", type(callback).__name__)
+    who = f"the callback {name}, called with (trainer, logs)"
+    error = wrong_call(callback, who, ("trainer", "logs"), {})
+    if error is not None:
+        raise error
+    return FunctionCallback(callback)
+
+
+def end_training(
+    trainer: Trainer, callbacks: Iterable[Callback], errors: list[BaseException]
+) -> None:
+    """Call `on_train_end` of every callback, whatever the others raise.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Whose history notes a KeyboardInterrupt, which is not raised again.
+    callbacks : iterable of Callback
+    errors : list of BaseException
+        What ended the training, if anything did.
+
+    Raises
+    ------
+    BaseException
+        The first error; those after it are notes of it.
+    """
+    for callback in callbacks:
+        try:
+            callback.on_train_end(trainer)
+        except BaseException as error:
+            errors.append(error)
+    failures = [error for error in errors if not isinstance(error, KeyboardInterrupt)]
+    trainer.history.interrupted |= len(failures) < len(errors)
+    for later in failures[1:]:
+        failures[0].add_note(f"Then, as the training ended: {type(later).__name__}: {later}")
+    if failures:
+        raise failures[0]
 
 
 def overriding(callbacks: Iterable[Callback], event: str) -> list[Callable[..., None]]:

@@ -9,7 +9,8 @@ from typing import Any, Self
 class DeferredInterrupt:
     """While entered, note the first Ctrl-C instead of raising it; a second one raises at once.
 
-    Only in the main thread, and only if nobody else handles the signal; Python's own handler is
+    Only in the main thread, and only where Python's own handler is in charge: not where somebody
+    else handles the signal or it is ignored, as in a shell's background job. Python's handler is
     back when the block is left.
 
     Attributes
@@ -19,11 +20,9 @@ class DeferredInterrupt:
 
     Examples
     --------
-    >>> import signal
     >>> with DeferredInterrupt() as interrupt:
-    ...     signal.raise_signal(signal.SIGINT)
-    ...     interrupt.pending
-    True
+    ...     for batch in range(3):
+    ...         interrupt.check()
     """
 
     __slots__ = ("_installed", "pending")

@@ -12,8 +12,14 @@ from typing import Any, Self
 
 import numpy as np
 
-from npnet.errors import ArgumentError, TargetError, shape_error
+from npnet.arguments import flag, real_number, whole_number
+from npnet.configured import Configured
+from npnet.convert import real_array
+from npnet.errors import ArgumentError, ShapeError, TargetError, shape_error
 from npnet.typing import Array
+
+_REAL = frozenset("?bBhHiIlLqQefdg")
+"""The characters of the real dtypes."""
 
 
 class Metric:
@@ -61,13 +67,29 @@ class Metric:
         raise NotImplementedError(f"{type(self).__name__} has no result(self)")
 
 
-class Accuracy(Metric):
+class _Quotient(Configured, Metric):
+    """A metric that is one sum divided by another."""
+
+    def __init__(self) -> None:
+        self._sums = [0.0, 0]
+
+    def _add(self, value: float, count: int) -> None:
+        self._sums[0] += value
+        self._sums[1] += count
+
+    def result(self) -> float:
+        """Return the quotient, NaN where nothing was counted."""
+        value, count = self._sums
+        return value / count if count else math.nan
+
+
+class Accuracy(_Quotient):
     """Share of right decisions.
 
     Predictions (n, C) or (n, C, d1, ...) decide for the largest of the C entries of a sample. The
     targets are labels of shape (n, d1, ...), or one-hot or probability rows of the predictions'
     shape, which stand for their largest entry. Predictions (n,) or (n, 1, d1, ...) with targets of
-    the same shape are binary: yes above the threshold, where the target is above 0.5.
+    the same shape are binary: yes above the threshold, where the target is 1.
 
     The name ``"accuracy"`` chooses by the loss: with `BCEWithLogitsLoss` every entry is a binary
     decision, as several labels at once need; with `MSELoss` and `L1Loss` the threshold is 0.5;
@@ -76,11 +98,20 @@ class Accuracy(Metric):
     Parameters
     ----------
     binary : bool or None
-        Whether every entry is a decision of its own; None decides by shape as said above.
-    threshold : float
-        Of binary predictions: 0 for logits, 0.5 for probabilities.
+        Whether every entry is a decision of its own, whose target may be a probability; None
+        decides by shape as said above.
+    threshold : float or None
+        Of binary predictions: 0 for logits, 0.5 for probabilities. With 0 the targets may also
+        be -1 and 1. None refuses them.
     ignore_index : int or None
         A label that is not counted.
+
+    Raises
+    ------
+    TargetError
+        In `update`, for targets that are no decisions, as in a regression.
+    ShapeError
+        In `update`, if the shapes do not belong together.
 
     Examples
     --------
@@ -95,54 +126,85 @@ class Accuracy(Metric):
     def __init__(
         self,
         binary: bool | None = None,
-        threshold: float = 0.0,
+        threshold: float | None = 0.0,
         ignore_index: int | None = None,
     ) -> None:
-        self.binary = binary
-        self.threshold = threshold
-        self.ignore_index = ignore_index
-        self._right = 0
-        self._total = 0
+        super().__init__()
+        self.binary = binary if binary is None else flag(self, "binary", binary)
+        self.threshold = None if threshold is None else real_number(self, "threshold", threshold)
+        whole = ignore_index is None
+        self.ignore_index = None if whole else whole_number(self, "ignore_index", ignore_index)
 
     def update(self, pred: Array, target: Array) -> None:
         """Count a batch."""
+        pred, target = _pair(self, pred, target)
         axis = min(1, pred.ndim - 1)
         labels = pred.shape[:axis] + pred.shape[axis + 1 :]
-        counted = None
+        binary, counted = self.binary, None
         if target.shape == pred.shape:
             single = pred.ndim < 2 or pred.shape[1] == 1
-            if single if self.binary is None else self.binary:
-                right = (pred > self.threshold) == (target > 0.5)
+            if single if binary is None else binary:
+                right = self._binary(pred, target)
             else:
-                _refuse_several(target, axis)
+                _refuse_rows(target, axis)
                 right = pred.argmax(axis) == target.argmax(axis)
-        elif self.binary or target.shape != labels or pred.shape[axis] < 2:
+        elif binary or target.shape != labels or pred.shape[axis] < 2:
             expected = str(pred.shape)
-            if not self.binary and pred.shape[axis : axis + 1] != (1,):
+            if not binary and pred.shape[axis : axis + 1] != (1,):
                 expected = f"{labels} or {expected}"
             raise shape_error(None, expected, target.shape, what="target of the accuracy")
         else:
+            if target.dtype.kind == "f" and (fraction := target % 1 != 0).any():
+                raise TargetError(f"accuracy expects whole labels, got {target[fraction][0]}")
             right = pred.argmax(axis) == target
-            if self.ignore_index is not None:
-                counted = target != self.ignore_index
-                right &= counted
-        self._right += int(np.count_nonzero(right))
-        self._total += right.size if counted is None else int(np.count_nonzero(counted))
+            ignored = self.ignore_index
+            if ignored is not None:
+                counted = target != ignored
+                if ignored >= 0:  # which a prediction can be
+                    right &= counted
+        sums = self._sums
+        sums[0] += int(np.count_nonzero(right))
+        sums[1] += right.size if counted is None else int(np.count_nonzero(counted))
 
-    def result(self) -> float:
-        """Return right decisions / decisions."""
-        return self._right / self._total if self._total else math.nan
+    def _binary(self, pred: Array, target: Array) -> Array:
+        """Return which binary decisions are right."""
+        if self.threshold is None:
+            raise ArgumentError(
+                "accuracy does not know whether these predictions are logits or probabilities; "
+                "pass npnet.training.Accuracy(threshold=0.0) or Accuracy(threshold=0.5)"
+            )
+        yes = target > 0.5
+        if not (target == yes).all():
+            signs = np.abs(target) == 1
+            share = (target >= 0) & (target <= 1)
+            if not (self.threshold == 0 and signs.all()) and not (self.binary and share.all()):
+                wrong = target[target != yes][0]
+                if wrong == -1:
+                    fix = "for targets -1 and 1 pass npnet.training.Accuracy(threshold=0.0)"
+                else:
+                    fix = "for other numbers use 'mae', 'mse' or 'r2'"
+                raise TargetError(f"accuracy expects targets that are 0 or 1, got {wrong}; {fix}")
+        decisions: Array = (pred > self.threshold) == yes
+        return decisions
 
 
-def _refuse_several(target: Array, axis: int) -> None:
+def _refuse_rows(target: Array, axis: int) -> None:
+    """Refuse rows that stand for no class: several at once, or the values of a regression."""
     if (np.count_nonzero(target == 1, axis=axis) > 1).any():
         raise TargetError(
             "accuracy found a target with several classes set to 1; for several labels at once "
             "use npnet.training.Accuracy(binary=True) or BCEWithLogitsLoss"
         )
+    # Rows of +1 and -1, one of them positive, are one-hot too.
+    rows = (target + 1) / 2 if target.size and target.min() == -1 else target
+    if not ((rows >= 0).all() and (np.abs(rows.sum(axis, dtype=np.float64) - 1) < 0.01).all()):
+        raise TargetError(
+            "accuracy expects labels, one-hot rows or probabilities as targets, got rows that do "
+            "not sum to 1; for other numbers use 'mae', 'mse' or 'r2'"
+        )
 
 
-class MeanAbsoluteError(Metric):
+class MeanAbsoluteError(_Quotient):
     """Mean of abs(pred - target) over all entries.
 
     Examples
@@ -155,22 +217,13 @@ class MeanAbsoluteError(Metric):
 
     name = "mae"
 
-    def __init__(self) -> None:
-        self._total = 0.0
-        self._count = 0
-
     def update(self, pred: Array, target: Array) -> None:
         """Count a batch."""
         error = _difference(self, pred, target)
-        self._total += float(np.abs(error, out=error).sum())
-        self._count += error.size
-
-    def result(self) -> float:
-        """Return the mean."""
-        return self._total / self._count if self._count else math.nan
+        self._add(float(np.abs(error, out=error).sum()), error.size)
 
 
-class MeanSquaredError(Metric):
+class MeanSquaredError(_Quotient):
     """Mean of (pred - target)**2 over all entries.
 
     Examples
@@ -183,22 +236,14 @@ class MeanSquaredError(Metric):
 
     name = "mse"
 
-    def __init__(self) -> None:
-        self._total = 0.0
-        self._count = 0
-
     def update(self, pred: Array, target: Array) -> None:
         """Count a batch."""
         error = _difference(self, pred, target).reshape(-1)
-        self._total += float(error @ error)
-        self._count += error.size
-
-    def result(self) -> float:
-        """Return the mean."""
-        return self._total / self._count if self._count else math.nan
+        with np.errstate(over="ignore"):
+            self._add(float(error @ error), error.size)
 
 
-class R2Score(Metric):
+class R2Score(Configured, Metric):
     """Coefficient of determination, 1 - sum((target - pred)^2) / sum((target - mean)^2).
 
     Several outputs have one each, and the result is their mean. As in scikit-learn, an output
@@ -227,6 +272,7 @@ class R2Score(Metric):
         self._spread: Any = 0.0  # sum of squared distances from the mean, by output
         self._residual: Any = 0.0
 
+    @np.errstate(over="ignore", invalid="ignore")
     def update(self, pred: Array, target: Array) -> None:
         """Count a batch."""
         error = _difference(self, pred, target)
@@ -234,7 +280,7 @@ class R2Score(Metric):
         if not rows:
             return
         error = error.reshape(rows, -1)
-        y = target.reshape(rows, -1).astype(np.float64)
+        y = np.asarray(target).reshape(rows, -1).astype(np.float64)
         if self._origin is None:
             self._origin = y[0].copy()
         y -= self._origin
@@ -251,6 +297,7 @@ class R2Score(Metric):
         self._mean = self._mean + shift * (rows / total)
         self._count = total
 
+    @np.errstate(invalid="ignore")
     def result(self) -> float:
         """Return the mean of all outputs' coefficients."""
         if self._count < 2:
@@ -288,16 +335,28 @@ class FunctionMetric(Metric):
         """Call the function."""
         if not self._preds:
             return math.nan
-        value = self.function(np.concatenate(self._preds), np.concatenate(self._targets))
-        if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
-            raise ArgumentError(
-                f"the metric {self.name} must return one real number, got {value!r}"
-            )
-        return float(value)
+        return self.function(np.concatenate(self._preds), np.concatenate(self._targets))
 
 
-def _difference(metric: Metric, pred: Array, target: Array) -> Array:
+def _pair(metric: Metric, pred: Any, target: Any) -> tuple[Array, Array]:
+    """Return what a metric is given as real arrays."""
+    if (
+        type(pred) is type(target) is np.ndarray
+        and pred.ndim
+        and _REAL.issuperset((pred.dtype.char, target.dtype.char))
+    ):  # as almost always
+        return pred, target
+    pred, target = real_array(pred, "prediction"), real_array(target, "target")
+    if pred.ndim == 0:
+        raise ShapeError(f"the metric {metric.name} expects predictions (n, ...), got a scalar")
+    return pred, target
+
+
+def _difference(metric: Metric, pred: Any, target: Any) -> Array:
+    pred, target = _pair(metric, pred, target)
     if pred.shape != target.shape:
         what = f"target of the metric {metric.name}"
         raise shape_error(None, str(pred.shape), target.shape, "nothing is broadcast", what=what)
-    return np.subtract(pred, target, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # infinity - infinity is NaN
+        error: Array = np.subtract(pred, target, dtype=np.float64)
+    return error

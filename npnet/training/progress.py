@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import TYPE_CHECKING, Any
+
+from npnet.arguments import flag
+from npnet.training.warn import warn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from npnet.training.tally import Tally
+    from npnet.training.metric_tracker import MetricTracker
 
 
 class Progress:
@@ -34,10 +36,10 @@ class Progress:
         if self._bar is not None:
             self._bar.set_description(f"epoch {number}/{last}", refresh=False)
 
-    def advance(self, tally: Tally) -> None:
+    def advance(self, tracker: MetricTracker) -> None:
         """Count a batch; the running loss is only written out when the bar is drawn."""
         if self._bar is not None and self._bar.update():
-            self._set(loss=tally.loss)
+            self._set(loss=tracker.loss)
 
     def end_epoch(self, logs: Mapping[str, float]) -> None:
         """Note the results of an epoch."""
@@ -57,14 +59,16 @@ class Progress:
 
 
 def _make_bar(show: bool | None, total: int | None) -> Any:
-    wanted = sys.stderr is not None and sys.stderr.isatty() if show is None else show
+    if show is None:
+        wanted = sys.stderr is not None and sys.stderr.isatty()
+    else:
+        wanted = flag("Trainer.fit", "progress", show)
     if not wanted:
         return None
     try:
         from tqdm import tqdm
     except ImportError:  # a bar is a comfort; training goes on without it
         if show:
-            text = "progress=True needs tqdm, which is not installed: pip install tqdm"
-            warnings.warn(text, RuntimeWarning, stacklevel=4)
+            warn("progress=True needs tqdm, which is not installed: pip install tqdm")
         return None
     return tqdm(total=total, unit="batch", dynamic_ncols=True)

@@ -2,47 +2,90 @@
 
 from __future__ import annotations
 
+import functools
 import math
-import warnings
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
 
 import numpy as np
 
-from npnet.arguments import whole_number
+from npnet.arguments import instance, whole_number, wrong_call
+from npnet.configured import Configured
 from npnet.data.batches import BatchSource, evaluation_source, input_batches, training_sources
-from npnet.errors import ArgumentError, ShapeError
+from npnet.errors import ArgumentError, NpnetError, ShapeError, TargetError
 from npnet.layer import Layer
 from npnet.losses import Loss
 from npnet.ops import prepare
 from npnet.optim.optimizer import Optimizer
 from npnet.random import LazyGenerator, as_seed
+from npnet.registry import structure
 from npnet.store import unique
-from npnet.training.callbacks import Callback, as_callbacks, overriding
+from npnet.training.callbacks import Callback, as_callbacks, end_training, overriding
+from npnet.training.checks import count_epochs, misfit, place_in_data, untrained
 from npnet.training.history import History
 from npnet.training.interrupt import DeferredInterrupt
+from npnet.training.metric_tracker import MetricTracker, as_list, as_metrics
+from npnet.training.metrics import Metric
 from npnet.training.progress import Progress
-from npnet.training.tally import Tally, as_metrics
+from npnet.training.warn import warn
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, Rng
 
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
-class Trainer:
+_PARTS: dict[str, tuple[type[Any], str]] = {
+    "model": (Layer, "several layers make one model: npnet.Sequential(*layers)"),
+    "loss": (Loss, "such as npnet.CrossEntropyLoss()"),
+    "optimizer": (Optimizer, "such as npnet.optim.Adam(model.parameters(), lr=1e-3)"),
+}
+
+_KEYWORDS = {
+    "verbose": "the bar is shown or hidden by progress=True or progress=False",
+    "class_weight": "the loss takes it: npnet.CrossEntropyLoss(weight=...)",
+    "steps_per_epoch": "an epoch is all of the data",
+    "validation_batch_size": "validation takes 256 rows at a time",
+    "nb_epoch": "it is epochs",
+    "initial_epoch": "fit goes on where the last call ended",
+    "lr": "the optimizer has the rate",
+    "loss": "it is an argument of the constructor",
+    "metrics": "it is an argument of the constructor",
+    "optimizer": "it is an argument of the constructor",
+}
+
+
+def _checked_call(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Wrap a method: arguments that it does not take are refused with a sentence."""
+
+    @functools.wraps(method)
+    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        try:
+            return method(*args, **kwargs)
+        except TypeError as error:
+            name = f"Trainer.{method.__name__}"
+            raise wrong_call(method, name, args, kwargs, _KEYWORDS) or error from None
+
+    return call
+
+
+class Trainer(Configured):
     """Train, evaluate and apply a model.
 
     Parameters
     ----------
     model : Layer
-        With one output.
+        Its outputs are the loss's predictions, in order.
     loss : Loss
         With ``reduction="mean"`` or ``"sum"``; a sum is added up over the batches.
     optimizer : Optimizer
-        Of the model's parameters, or of some of them.
+        Of the model's parameters, or of some of them; the others are frozen on purpose, by
+        `Layer.requires_grad_`.
     metrics : list of str, callable or Metric
         ``"accuracy"`` (see `Accuracy` for what it counts), ``"mae"``, ``"mse"``, ``"r2"``, and
         functions ``f(y_pred, y_true) -> float``. All are those of the whole set, whatever the
-        batch size, and count every sample alike.
+        batch size, and count every sample alike. Where there are several predictions or targets,
+        they see the first of each.
 
     Attributes
     ----------
@@ -75,33 +118,60 @@ class Trainer:
     (200, 2)
     """
 
-    __slots__ = ("_metrics", "_stopping", "columns", "history", "loss", "model", "optimizer")
+    habits: ClassVar[Mapping[str, str]] = {
+        "train": "trainer.fit(x, y, epochs=10) trains",
+        "fit_generator": "fit takes an iterable of batches: trainer.fit(loader)",
+        "train_on_batch": "trainer.fit([(x, y)]) trains on one batch",
+        "compile": "the constructor takes all: Trainer(model, loss, optimizer, metrics=[...])",
+        "test": "trainer.evaluate(x, y) computes loss and metrics",
+        "validate": "trainer.evaluate(x, y) computes loss and metrics",
+        "score": "trainer.evaluate(x, y) computes loss and metrics",
+        "eval": "the mode belongs to the call: fit trains, evaluate and predict do not",
+        "predict_proba": "npnet.Softmax()(trainer.predict(x)) makes probabilities of logits",
+        "predict_classes": "trainer.predict(x).argmax(axis=1) are the classes",
+        "summary": "trainer.model.summary(input_shape) has it",
+        "save": "npnet.save_weights(trainer.model, path)",
+        "save_weights": "npnet.save_weights(trainer.model, path)",
+        "load_weights": "npnet.load_weights(trainer.model, path)",
+        "state_dict": "trainer.model and trainer.optimizer have one each",
+        "callbacks": "fit takes them: trainer.fit(x, y, callbacks=[...])",
+        "epochs": "fit takes it: trainer.fit(x, y, epochs=10)",
+        "verbose": "fit takes progress=True or progress=False",
+    }  # fmt: skip
 
     def __init__(self, model: Layer, loss: Loss, optimizer: Optimizer, metrics: Any = ()) -> None:
-        self.model: Layer = _expect(Layer, "model", model)
-        self.loss: Loss = _expect(Loss, "loss", loss)
-        self.optimizer: Optimizer = _expect(Optimizer, "optimizer", optimizer)
+        self.model: Layer = model
+        self.loss: Loss = loss
+        self.optimizer: Optimizer = optimizer
+        self.metrics = as_list(metrics)
         if loss.reduction not in ("mean", "sum"):
             raise ArgumentError(
                 f"the Trainer needs a loss that is one number, got {loss!r}; "
                 "use reduction='mean' or 'sum'"
             )
-        if set(optimizer.parameters).isdisjoint(model.parameters()):
-            raise ArgumentError(
-                "the optimizer holds none of the model's parameters; make it of this very model: "
-                f"{type(optimizer).__name__}(model.parameters(), ...)"
-            )
-        self._metrics = as_metrics(metrics, loss)
-        self._stopping = False
+        untrained(model, optimizer)
+        as_metrics(self.metrics, loss)
         self.history = History()
         self.columns: tuple[str, ...] = ()
+        self._stopping = False
+        self._trained: list[Any] | None = None  # the parameters, when they were last checked
+        self._structure = -1  # of the layers, when the predictions were last checked
+        self._warned: set[str] = set()
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _PARTS:
+            value = instance(self, name, value, *_PARTS[name])
+        super().__setattr__(name, value)
+        if name in _PARTS:
+            vars(self)["_structure"] = -1
 
     # --- training
 
+    @_checked_call
     def fit(
         self,
         x: Any,
-        y: ArrayLike | None = None,
+        y: Any = None,
         *,
         epochs: int = 1,
         batch_size: int | None = None,
@@ -123,16 +193,20 @@ class Trainer:
         ``history.interrupted`` is True, and the callbacks' `on_train_end` is called. A second
         Ctrl-C stops at once, be it amid an update.
 
+        A warning tells, once, of parameters that would not train by mistake, of a last layer that
+        does not fit the loss, and of a loss that is not finite.
+
         Parameters
         ----------
         x : array_like, shape (n, ...), a tuple of them, or an iterable of batches
             A tuple has one array for each input of the model. In place of `x` and `y` a
             `DataLoader` may be given, or anything that can be looped over once per epoch and
             gives (x, y) or (x, y, sample_weight).
-        y : array_like, shape (n, ...)
-            Targets, as the loss wants them.
+        y : array_like, shape (n, ...), or tuple of them
+            Targets, as the loss wants them: a tuple for a loss that takes several.
         epochs : int
-            How many more.
+            How many more. A schedule made by `npnet.schedules.per_epoch` without a number of steps
+            is told how many an epoch has.
         batch_size : int, optional
             Samples per batch, 32 unless given. Not with an iterable of batches.
         validation_data : tuple (x, y) or (x, y, sample_weight), or iterable of batches, optional
@@ -169,9 +243,10 @@ class Trainer:
         DataError
             If the data is empty, or lengths differ.
         """
-        epochs = whole_number("fit", "epochs", epochs, 1)
+        epochs = whole_number("Trainer.fit", "epochs", epochs, 1)
         seed = as_seed(rng)
         watchers = as_callbacks(() if callbacks is None else callbacks)
+        metrics = as_metrics(self.metrics, self.loss)
         source, validation = training_sources(
             x,
             y,
@@ -183,7 +258,8 @@ class Trainer:
             sample_weight=sample_weight,
             seed=seed,
         )
-        names = ("loss", *(metric.name for metric in self._metrics))
+        self._warn_once(count_epochs(self.optimizer, source.steps_per_epoch))
+        names = ("loss", *(metric.name for metric in metrics))
         val_names = () if validation is None else tuple(f"val_{name}" for name in names)
         self.columns = ("epoch", *names, *val_names, "lr")
         self._stopping = False
@@ -191,10 +267,10 @@ class Trainer:
         history.interrupted = False
         last = len(history["epoch"]) + epochs
         steps = source.steps_per_epoch
-        total = None if steps is None else steps * epochs
+        bar = Progress(progress, None if steps is None else steps * epochs)
+        errors: list[BaseException] = []
         users = (*dict(self.model.named_layers()).values(), self.loss, self.optimizer)
         prepare(self.model.dtype, *users)  # before the bar starts to count the time
-        bar = Progress(progress, total)
         with DeferredInterrupt() as interrupt:
             try:
                 for watcher in watchers:
@@ -205,11 +281,10 @@ class Trainer:
                         watcher.on_epoch_begin(self)
                     logs: dict[str, float] = {"epoch": epoch}
                     rate = self.optimizer.lr
-                    logs |= self._train(
-                        source, LazyGenerator(seed, epoch), watchers, interrupt, bar
-                    )
+                    draws = LazyGenerator(seed, epoch)
+                    logs |= self._train(source, metrics, watchers, draws, interrupt, bar)
                     if validation is not None:
-                        results = self._evaluate(validation, interrupt.check)
+                        results = self._evaluate(validation, metrics, "validation ", interrupt)
                         logs |= {f"val_{name}": value for name, value in results.items()}
                     logs["lr"] = rate
                     history.append(logs)
@@ -219,14 +294,15 @@ class Trainer:
                     interrupt.check()
                     if self._stopping:
                         break
-            except KeyboardInterrupt:
-                history.interrupted = True
-            finally:
+            except BaseException as error:
+                errors.append(error)
+            try:
                 bar.close()
-                for p in self._all_parameters():  # nothing is left over for somebody's own loop
+                for p in self._parameters():  # nothing is left over for somebody's own loop
                     p.zero_grad()
-                for watcher in watchers:
-                    watcher.on_train_end(self)
+            except NpnetError as error:  # a callback has spoilt the model
+                errors.append(error)
+            end_training(self, watchers, errors)
         history.interrupted |= interrupt.pending
         return history
 
@@ -240,59 +316,59 @@ class Trainer:
     def _train(
         self,
         source: BatchSource,
-        draws: LazyGenerator,
+        metrics: list[Metric],
         watchers: list[Callback],
+        draws: LazyGenerator,
         interrupt: DeferredInterrupt,
         bar: Progress,
     ) -> dict[str, float]:
         """Train for one epoch, the number of which `draws` knows."""
-        model, loss, optimizer = self.model, self.loss, self.optimizer
-        parameters = self._all_parameters()
+        model, optimizer, isfinite = self.model, self.optimizer, math.isfinite
+        parameters = self._checked_parameters()
         before_update = overriding(watchers, "on_backward_end")
         after_update = overriding(watchers, "on_batch_end")
-        tally = Tally(loss, self._metrics)
+        tracker = MetricTracker(self.loss, metrics)
         for step, (inputs, target, weight) in enumerate(source.epoch(draws.epoch)):
             for p in parameters:  # also of those that the optimizer leaves alone
-                p.zero_grad()
-            pred, tape = model.record(*inputs, rng=draws.at(step))
-            if isinstance(pred, tuple):
-                raise _several_outputs(model)
-            result = loss.evaluate(pred, target, weight)
-            tally.add(result, pred, target)
+                p._grad = None
+            outputs, tape = model.record(*inputs, rng=draws.at(step))
+            if self._structure != structure.changes:
+                self._check_outputs(outputs, tape)
+            try:
+                result = tracker.add(outputs, target, weight)
+            except TargetError as error:
+                raise self._located(error, source, (inputs, target, weight), tracker) from None
             if result.weight:
-                tape.backward(result.grad)
+                if not isfinite(result.value):
+                    batch = (inputs, target, weight)
+                    self._explain(result.value, "training ", source, batch, tracker)
+                grad: Any = result.grad
+                if type(grad) is tuple:
+                    tape.backward(*grad)
+                else:
+                    tape.backward(grad)
                 for call in before_update:
                     call(self)
                 optimizer.step()
                 for call in after_update:
                     call(self, result.value)
-            bar.advance(tally)
-            interrupt.check()
+            bar.advance(tracker)
+            if interrupt.pending:
+                raise KeyboardInterrupt
             if self._stopping:
                 break
-        results = tally.results()
-        if not math.isfinite(results["loss"]):
-            self._warn_once(results["loss"])
-        return results
-
-    def _all_parameters(self) -> list[Any]:
-        return unique([*self.model.parameters(), *self.optimizer.parameters])
-
-    def _warn_once(self, loss: float) -> None:
-        if all(map(math.isfinite, self.history.get("loss", []))):
-            warnings.warn(
-                f"the training loss is {loss}; a smaller learning rate, scaled inputs or gradient "
-                "clipping may help, and callbacks=[TerminateOnNaN()] ends such a run",
-                RuntimeWarning,
-                stacklevel=4,
-            )
+        if not tracker.weight:
+            reason = "all sample weights are 0, or all labels are ignored"
+            self._warn_once(f"the training loss is nan: {reason}")
+        return tracker.results()
 
     # --- applying
 
+    @_checked_call
     def evaluate(
         self,
         x: Any,
-        y: ArrayLike | None = None,
+        y: Any = None,
         *,
         batch_size: int | None = None,
         sample_weight: ArrayLike | None = None,
@@ -319,8 +395,10 @@ class Trainer:
         DataError
             If the data is empty, or lengths differ.
         """
-        return self._evaluate(evaluation_source(x, y, batch_size, sample_weight))
+        source = evaluation_source(x, y, batch_size, sample_weight)
+        return self._evaluate(source, as_metrics(self.metrics, self.loss), "")
 
+    @_checked_call
     def predict(self, x: Any, *, batch_size: int | None = None) -> Any:
         """Compute the model's output, in evaluation mode.
 
@@ -353,18 +431,79 @@ class Trainer:
         return _join(parts, count)
 
     def _evaluate(
-        self, source: BatchSource, check: Callable[[], None] | None = None
+        self,
+        source: BatchSource,
+        metrics: list[Metric],
+        what: str,
+        interrupt: DeferredInterrupt | None = None,
     ) -> dict[str, float]:
-        tally = Tally(self.loss, self._metrics)
-        for inputs, target, weight in source.epoch(1):
-            pred = self.model(*inputs)
-            if isinstance(pred, tuple):
-                raise _several_outputs(self.model)
-            result = self.loss.evaluate(pred, target, weight, with_grad=False)
-            tally.add(result, pred, target)
-            if check is not None:
-                check()
-        return tally.results()
+        tracker = MetricTracker(self.loss, metrics)
+        for batch in source.epoch(1):
+            inputs, target, weight = batch
+            if self._structure == structure.changes:
+                outputs = self.model(*inputs)
+            else:
+                outputs, tape = self.model.record(*inputs, training=False)
+                self._check_outputs(outputs, tape)
+            try:
+                result = tracker.add(outputs, target, weight, with_grad=False)
+            except TargetError as error:
+                raise self._located(error, source, batch, tracker) from None
+            if result.weight and not math.isfinite(result.value):
+                self._explain(result.value, what, source, batch, tracker)
+            if interrupt is not None:
+                interrupt.check()
+        return tracker.results()
+
+    # --- what is said, once
+
+    def _parameters(self) -> list[Any]:
+        return unique([*self.model.parameters(), *self.optimizer.parameters])
+
+    def _checked_parameters(self) -> list[Any]:
+        """Return all parameters; warn if others are to train than before, and some would not."""
+        parameters = self._parameters()
+        trained = [p for p in parameters if p.requires_grad]
+        if trained != self._trained:
+            self._warn_once(untrained(self.model, self.optimizer))
+            self._trained = trained
+        return parameters
+
+    def _check_outputs(self, outputs: Any, tape: Any) -> None:
+        """Warn of a last layer that does not fit the loss."""
+        pred = outputs[0] if isinstance(outputs, tuple) else outputs
+        self._warn_once(misfit(self.loss, pred, tape._ctx))
+        self._structure = structure.changes
+
+    def _located(
+        self, error: TargetError, source: BatchSource, batch: Any, tracker: MetricTracker
+    ) -> TargetError:
+        """Return the error about a target with the place where the data is not finite."""
+        place = place_in_data(source, batch, tracker.batches, self.model.dtype)
+        return TargetError(f"{error.args[0]}; {place}", error.layer) if place else error
+
+    def _explain(
+        self, value: float, what: str, source: BatchSource, batch: Any, tracker: MetricTracker
+    ) -> None:
+        """Warn of a loss that is not finite, and say where that comes from."""
+        key = f"the {what}loss is"
+        if key in self._warned:
+            return
+        reason = place_in_data(source, batch, tracker.batches, self.model.dtype)
+        if not reason and what == "training ":
+            reason = "a smaller learning rate, scaled inputs or gradient clipping may help"
+        elif not reason:
+            named = self.model.named_parameters()
+            broken = [name for name, p in named if not np.isfinite(p.data).all()]
+            reason = "the data is finite, and the model's "
+            reason += f"{broken[0]} is not" if broken else "predictions are too large"
+        end = ", and callbacks=[TerminateOnNaN()] ends such a run" if what == "training " else ""
+        self._warn_once(f"{key} {value}: {reason}{end}", key)
+
+    def _warn_once(self, message: str, key: str = "") -> None:
+        if message and (key or message) not in self._warned:
+            self._warned.add(key or message)
+            warn(message)
 
 
 def _join(parts: Any, count: int) -> Array:
@@ -375,21 +514,3 @@ def _join(parts: Any, count: int) -> Array:
             "call the model itself"
         )
     return np.concatenate(parts)
-
-
-def _several_outputs(model: Layer) -> ArgumentError:
-    return ArgumentError(
-        "the Trainer's loss compares one output with one target, but the model returned a tuple; "
-        "train it in a loop with model.record(x)",
-        model,
-    )
-
-
-def _expect(kind: type[Any], name: str, value: Any) -> Any:
-    if isinstance(value, kind):
-        return value
-    if isinstance(value, type) and issubclass(value, kind):
-        hint = f"the class {value.__name__}; pass {value.__name__}(...)"
-    else:
-        hint = f"a {type(value).__name__}"
-    raise ArgumentError(f"Trainer expects a {kind.__name__} as {name}, got {hint}")

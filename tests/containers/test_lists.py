@@ -65,7 +65,7 @@ def test_lists_are_lists():
     assert layers[0] is c
     del layers[1]
     assert [name for name, _ in layers.named_layers()] == ["", "0", "1"]
-    with pytest.raises(IndexError, match="2 layers has no 2"):
+    with pytest.raises(IndexError, match="2 layers, and no number 2"):
         layers[2]
     with pytest.raises(ArgumentError, match="index to be an integer"):
         layers["a"]
@@ -83,7 +83,7 @@ def test_dictionaries_are_dictionaries():
     for wrong in ("a.b", "", 3, "forward"):
         with pytest.raises(ArgumentError, match="cannot name"):
             layers[wrong] = npnet.ReLU()
-    with pytest.raises(KeyError, match="has no 'a'; it has b"):
+    with pytest.raises(KeyError, match="has no layer 'a'; it has b"):
         layers["a"]
 
 

@@ -1,10 +1,11 @@
+import contextlib
 import math
 
 import numpy as np
 import pytest
 
 import npnet
-from npnet.errors import ArgumentError, NameTypoError
+from npnet.errors import ArgumentError, NameTypoError, NpnetError, SignatureError
 from npnet.training import Callback, EarlyStopping, Trainer
 
 X = np.random.default_rng(0).normal(size=(20, 3))
@@ -224,15 +225,15 @@ def test_the_automatic_mode(monitor, mode):
 
 
 def test_bad_arguments_of_early_stopping():
-    with pytest.raises(ArgumentError, match="small 'val_score' is good is not known; pass mode"):
+    with pytest.raises(ArgumentError, match="whether a small 'val_score' is good; pass mode"):
         EarlyStopping("val_score")
-    with pytest.raises(ArgumentError, match="mode must be"):
+    with pytest.raises(ArgumentError, match="mode to be 'auto', 'min' or 'max', got 'largest'"):
         EarlyStopping(mode="largest")
     for patience in -1, 1.5, True, "3":
-        with pytest.raises(ArgumentError, match="patience must be a non-negative integer"):
+        with pytest.raises(ArgumentError, match="patience to be an integer of at least 0"):
             EarlyStopping(patience=patience)
     for delta in -1, math.nan, math.inf:
-        with pytest.raises(ArgumentError, match="min_delta must be"):
+        with pytest.raises(ArgumentError, match="min_delta to be a finite number"):
             EarlyStopping(min_delta=delta)
 
 
@@ -246,3 +247,167 @@ def test_monitoring_what_is_not_recorded_fails_before_training():
     with pytest.raises(ArgumentError, match="'val_f1', but .* val_loss, val_accuracy, lr$"):
         trainer.fit(X, Y, validation_split=0.5, callbacks=[EarlyStopping("val_f1", mode="max")])
     assert trainer.optimizer.step_count == 0
+
+
+@pytest.mark.parametrize(
+    ("monitor", "right"),
+    [("val_acc", "val_accuracy"), ("acc", "accuracy"), ("val_accuarcy", "val_accuracy"),
+     ("val_mean_squared_error", "val_mse"), ("Loss", "loss")],
+)  # fmt: skip
+def test_a_monitor_of_another_framework_or_with_a_typo(monitor, right):
+    with pytest.raises(ArgumentError, match=f"did you mean '{right}'"):
+        EarlyStopping(monitor)
+    model = npnet.Linear(3, 1)
+    optimizer = npnet.optim.SGD(model.parameters(), lr=0.1)
+    trainer = Trainer(model, npnet.MSELoss(), optimizer, ["accuracy", "mse"])
+    stopping = EarlyStopping(monitor, mode="max")
+    with pytest.raises(ArgumentError, match=f"records only .*; did you mean '{right}'"):
+        trainer.fit(X, Y[:, np.newaxis], validation_split=0.5, callbacks=[stopping])
+
+
+def test_arguments_of_keras_are_answered():
+    with pytest.raises(SignatureError, match="unexpected keyword argument 'verbose'"):
+        EarlyStopping(patience=3, verbose=1)
+    with pytest.raises(NameTypoError, match="it is min_delta"):
+        EarlyStopping().delta  # noqa: B018
+    for bad in "no", 1, None, np.ones(2):
+        with pytest.raises(ArgumentError, match="restore_best_weights to be True or False"):
+            EarlyStopping(restore_best_weights=bad)
+    for name in "ModelCheckpoint", "ReduceLROnPlateau":
+        with pytest.raises(NpnetError, match=f"has no {name}; "):
+            getattr(npnet.training, name)
+    with pytest.raises(NpnetError, match="EarlyStopping puts back the best weights"):
+        from npnet.training import ModelCheckpoint  # noqa: F401
+    with pytest.raises(ImportError):
+        from npnet.training import Nonsense  # noqa: F401
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "right"),
+    [
+        ("on_epoch_end", lambda self, epoch, logs=None: None, r"on_epoch_end\(self, trainer, logs"),
+        ("on_epoch_begin", lambda self, epoch, logs=None: None, r"on_epoch_begin\(self, trainer\)"),
+        ("on_train_begin", lambda self, logs=None: None, r"on_train_begin\(self, trainer\)"),
+        ("on_batch_end", lambda self, trainer: None, r"on_batch_end\(self, trainer, loss\)"),
+        ("on_train_end", lambda self: None, r"on_train_end\(self, trainer\)"),
+    ],
+)
+def test_events_with_other_arguments_are_refused_when_the_class_is_written(name, function, right):
+    with pytest.raises(SignatureError, match=f"Own.{name}.* would not get .*; write {right}"):
+        type("Own", (Callback,), {name: function})
+
+
+def test_events_may_take_more_than_they_are_given():
+    class Wide(Callback):
+        def on_epoch_end(self, trainer, logs, note="x"):
+            self.note = note
+
+        def on_batch_end(self, *args):
+            self.args = args
+
+        on_train_begin = staticmethod(print)
+
+    wide = Wide()
+    wide.on_train_begin = lambda trainer: None
+    make().fit(X, Y, callbacks=[wide])
+    assert wide.note == "x"
+    assert len(wide.args) == 2
+
+
+def test_functions_with_other_arguments_are_refused_before_training():
+    trainer = make()
+    with pytest.raises(SignatureError, match=r"called with \(trainer, logs\).*it takes \(logs\)"):
+        trainer.fit(X, Y, callbacks=[lambda logs: None])
+    with pytest.raises(ArgumentError, match="list of Callbacks"):
+        trainer.fit(X, Y, callbacks="early_stopping")
+    assert trainer.optimizer.step_count == 0
+
+
+# --- the end of a training
+
+
+class EndsBadly(Callback):
+    def __init__(self, error, event="train end"):
+        self.error, self.event = error, event
+
+    def on_batch_end(self, trainer, loss):
+        if self.event == "batch end":
+            raise self.error
+
+    def on_train_end(self, trainer):
+        if self.event == "train end":
+            raise self.error
+
+
+def test_every_callback_gets_its_end_and_the_first_error_is_raised():
+    first, second, recorder = ZeroDivisionError("one"), KeyError("two"), Recorder()
+    trainer = make()
+    with pytest.raises(ZeroDivisionError) as caught:
+        trainer.fit(X, Y, callbacks=[EndsBadly(first), EndsBadly(second), recorder])
+    assert caught.value is first
+    assert caught.value.__notes__ == ["Then, as the training ended: KeyError: 'two'"]
+    assert recorder.events[-1] == "train end"
+    assert trainer.history["epoch"] == [1]
+    assert not trainer.history.interrupted
+
+
+def test_an_error_of_the_training_comes_before_those_of_its_end():
+    recorder = Recorder()
+    callbacks = [
+        EndsBadly(KeyError("two")),
+        EndsBadly(ZeroDivisionError("one"), "batch end"),
+        recorder,
+    ]
+    with pytest.raises(ZeroDivisionError, match="one") as caught:
+        make().fit(X, Y, callbacks=callbacks)
+    assert "KeyError: 'two'" in caught.value.__notes__[0]
+    assert recorder.events[-1] == "train end"
+
+
+def test_an_interrupt_at_the_end_is_noted_and_the_others_get_theirs():
+    recorder, trainer = Recorder(), make()
+    history = trainer.fit(X, Y, callbacks=[EndsBadly(KeyboardInterrupt()), recorder])
+    assert history.interrupted
+    assert recorder.events[-1] == "train end"
+    with pytest.raises(KeyError):
+        trainer.fit(X, Y, callbacks=[EndsBadly(KeyboardInterrupt()), EndsBadly(KeyError("x"))])
+    assert history.interrupted
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), KeyboardInterrupt(), SystemExit()])
+@pytest.mark.parametrize("event", ["train end", "batch end"])
+def test_the_best_weights_are_put_back_whatever_another_callback_raises(error, event):
+    best = []
+
+    class Spoil(Callback):
+        def on_epoch_begin(self, trainer):
+            if len(trainer.history["epoch"]) == 1:
+                best.append(trainer.model.state_dict())
+                trainer.model.weight.data *= -50
+                trainer.optimizer.lr = 0.0
+
+        def on_batch_end(self, trainer, loss):
+            if best and event == "batch end":
+                raise error
+
+        def on_train_end(self, trainer):
+            if event == "train end":
+                raise error
+
+    trainer = make()
+    stopping = EarlyStopping("loss", patience=10)
+    with contextlib.suppress(type(error)):
+        trainer.fit(X, Y, epochs=3, batch_size=10, callbacks=[Spoil(), stopping])
+    assert stopping.best_epoch == 1
+    for name, value in trainer.model.state_dict().items():
+        assert np.array_equal(value, best[0][name])
+
+
+def test_a_model_that_a_callback_has_spoilt_keeps_nobody_from_the_end():
+    def spoil(trainer, logs):
+        vars(trainer.model)["hidden"] = [npnet.Linear(2, 2)]
+
+    recorder = Recorder()
+    with pytest.raises(ArgumentError, match="would not be found, trained"):
+        make().fit(X, Y, callbacks=[spoil, recorder])
+    assert recorder.events[-1] == "train end"

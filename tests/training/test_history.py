@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 import subprocess
 import sys
 
@@ -6,7 +8,7 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.errors import ArgumentError
+from npnet.errors import ArgumentError, NameTypoError, UnknownNameError
 from npnet.training import History
 
 
@@ -41,6 +43,76 @@ def test_all_columns_keep_the_same_length():
     assert history["accuracy"][1] == 0.5
     assert math.isnan(history["accuracy"][0])
     assert math.isnan(history["loss"][1])
+
+
+def test_copies_do_not_grow_with_the_history():
+    history = filled(2)
+    for copied in dict(history), {**history}, copy.deepcopy(history), copy.copy(history):
+        assert copied["loss"] == [1, 1 / 2]
+        assert list(copied.values())[1] == history.get("loss") == [1, 1 / 2]
+    before = dict(history)
+    history.append({"epoch": 3, "loss": 0.0})
+    assert before["loss"] == [1, 1 / 2]
+    for _, column in history.items():
+        column.clear()
+    assert history["loss"] == [1, 1 / 2, 0.0]
+
+
+def test_copies_and_pickles_are_histories():
+    history = filled(2)
+    history.interrupted = True
+    for made in copy.deepcopy(history), pickle.loads(pickle.dumps(history)):
+        assert isinstance(made, History)
+        assert made.interrupted
+        assert dict(made) == dict(history)
+
+
+def test_only_training_writes_it():
+    history = filled(2)
+    for action in (
+        lambda: history.update(loss=[0]),
+        lambda: history.pop("loss"),
+        lambda: history.clear(),
+        lambda: history.__setitem__("loss", 3),
+        lambda: history.__delitem__("loss"),
+        lambda: history.setdefault("x", []),
+    ):
+        with pytest.raises(ArgumentError, match=r"change a copy: dict\(history\)"):
+            action()
+    for logs in None, 3, {"loss": 1.0}, {"epoch": 3, "loss": "x"}, {"epoch": 3, 4: 1.0}:
+        with pytest.raises(ArgumentError, match="History expects logs"):
+            history.append(logs)
+    assert len(history["epoch"]) == 2
+
+
+def test_it_is_a_table_of_pandas():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(filled(3))
+    assert list(frame.columns) == ["epoch", "loss", "val_loss", "lr"]
+    assert frame["val_loss"].tolist() == [2, 1, 2 / 3]
+    assert frame.shape == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "right"), [("val_accuarcy", "val_accuracy"), ("val_acc", "val_accuracy"),
+                        ("acc", "accuracy"), ("learning_rate", "lr"), ("losss", "loss")]
+)  # fmt: skip
+def test_a_wrong_name_is_answered_with_the_right_one(name, right):
+    history = History()
+    history.append({"epoch": 1, "loss": 1.0, "accuracy": 0.5, "val_accuracy": 0.5, "lr": 0.1})
+    with pytest.raises(UnknownNameError, match=f"; did you mean '{right}'"):
+        history[name]
+
+
+def test_habits_of_keras_are_answered():
+    history = filled(1)
+    with pytest.raises(NameTypoError, match=r'it is the record itself: history\["loss"\]'):
+        history.history["loss"]
+    for name in "epoch", "loss", "params":
+        with pytest.raises(NameTypoError, match=f"History has no attribute '{name}'; "):
+            getattr(history, name)
+    with pytest.raises(NameTypoError):
+        history.interupted = True
 
 
 def test_the_representation_is_a_table():

@@ -60,10 +60,13 @@ def raise_interrupt():
 
 @pytest.fixture(autouse=True)
 def _handler_is_restored():
-    before = signal.getsignal(signal.SIGINT)
-    assert before is signal.default_int_handler
-    yield
-    assert signal.getsignal(signal.SIGINT) is before
+    """Python's handler is in charge, also where the tests run with the signal ignored."""
+    outer = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, outer)
 
 
 @pytest.mark.parametrize(
@@ -195,6 +198,15 @@ def test_somebody_else_s_handler_is_left_alone():
     assert seen == [signal.SIGINT]
     assert not history.interrupted
     assert history["epoch"] == [1, 2]
+
+
+def test_where_the_signal_is_ignored_training_goes_on():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a background job of a shell
+    history = make().fit(X, Y, epochs=2, callbacks=[At("backward end", 1, ctrl_c)])
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    assert not history.interrupted
+    assert history["epoch"] == [1, 2]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def test_the_handler_is_restored_after_an_error():

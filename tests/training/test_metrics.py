@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import npnet
-from npnet.errors import ArgumentError, ShapeError, TargetError
+from npnet.errors import ArgumentError, DtypeError, ShapeError, SignatureError, TargetError
 from npnet.training import (
     Accuracy,
     MeanAbsoluteError,
@@ -162,7 +162,7 @@ def test_shapes_that_do_not_match_are_refused(pred, target):
 
 
 def test_inputs_stay_as_they_are(rng):
-    pred, target = rng.normal(size=(5, 3)), rng.normal(size=(5, 3))
+    pred, target = rng.normal(size=(5, 3)), np.eye(3)[[0, 2, 1, 1, 0]]
     copies = pred.copy(), target.copy()
     for kind in Accuracy, MeanAbsoluteError, MeanSquaredError, R2Score:
         kind().update(pred, target)
@@ -288,16 +288,16 @@ def test_the_binary_threshold_depends_on_the_loss(rng, loss, threshold):
 
 
 def test_bad_metrics():
-    with pytest.raises(ArgumentError, match="'accurcy'; known are 'accuracy', 'mae', 'mse', 'r2'"):
+    with pytest.raises(ArgumentError, match="one of .*, got 'accurcy'; did you mean 'accuracy'\\?"):
         make(["accurcy"])
-    with pytest.raises(ArgumentError, match=r"pass Accuracy\(\)"):
+    with pytest.raises(ArgumentError, match=r"add parentheses: Accuracy\(...\)"):
         make([Accuracy])
-    with pytest.raises(ArgumentError, match="a function or a Metric, got 3"):
+    with pytest.raises(ArgumentError, match="a metric to be a name, a Metric or .*, got 3"):
         make([3])
-    with pytest.raises(ArgumentError, match="must be a list"):
+    with pytest.raises(ArgumentError, match="metrics to be a list of names, .* got 3"):
         make(3)
     with pytest.raises(ArgumentError, match="'mae' is taken"):
-        make(["mae", "MAE"])
+        make(["mae", "MAE"], npnet.MSELoss())
     for name in "loss", "lr", "epoch", "val_mae":
         metric = MeanAbsoluteError()
         metric.name = name
@@ -316,5 +316,82 @@ def test_a_function_must_return_a_number(rng, value):
     def strange(y_pred, y_true):
         return value
 
-    with pytest.raises(ArgumentError, match="strange must return one real number"):
+    with pytest.raises(ArgumentError, match="the metric strange to be one real number"):
         make([strange]).evaluate(rng.normal(size=(4, 3)), np.zeros(4, int))
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [("acc", "accuracy"), ("binary_accuracy", "accuracy"), ("mean_squared_error", "mse"),
+     ("r2_score", "r2"), ("maee", "mae")],
+)  # fmt: skip
+def test_names_of_other_frameworks_are_answered(name, right):
+    with pytest.raises(ArgumentError, match=f"got '{name}'; did you mean '{right}'"):
+        make([name], npnet.MSELoss())
+
+
+def test_a_function_of_other_arguments_is_refused_at_once():
+    def precision(y_true, y_pred):
+        return 0.0
+
+    with pytest.raises(ArgumentError, match=r"takes \(y_true, y_pred\).*return precision\(y_true"):
+        make([precision])
+    with pytest.raises(SignatureError, match=r"called with \(y_pred, y_true\).*takes \(y_pred\)"):
+        make([lambda y_pred: 0.0])
+    with pytest.raises(ArgumentError, match="metrics to be a list"):
+        make({"accuracy": 1})
+    make([max, np.corrcoef])  # whose signature nobody knows, or fits
+
+
+def test_bad_arguments_of_accuracy():
+    for options in (
+        {"binary": "no"}, {"binary": 1}, {"threshold": "x"}, {"threshold": math.nan},
+        {"ignore_index": 0.5}, {"ignore_index": True},
+    ):  # fmt: skip
+        with pytest.raises(ArgumentError, match=f"Accuracy expects {next(iter(options))} to be"):
+            Accuracy(**options)
+    with pytest.raises(SignatureError, match="Accuracy"):
+        Accuracy(treshold=0.5)
+    for kind in Accuracy, MeanAbsoluteError, MeanSquaredError, R2Score:
+        with pytest.raises(DtypeError, match="prediction: expected real numbers"):
+            kind().update(np.array(["a"]), np.array([1]))
+        with pytest.raises(ShapeError, match="got a scalar"):
+            kind().update(1.0, 1.0)
+        lists = kind()
+        lists.update([[0.0, 1.0], [1.0, 0.0]], [[0.0, 1.0], [1.0, 0.0]])
+        assert lists.result() in (0.0, 1.0)
+
+
+def test_infinite_predictions_are_measured_without_a_warning():
+    pred, target = np.array([[np.inf], [1.0]]), np.array([[np.inf], [1.0]])
+    for kind in MeanAbsoluteError, MeanSquaredError, R2Score:
+        assert math.isnan(by_batches(kind(), pred, target, 2))
+    assert by_batches(MeanSquaredError(), np.array([[1e200]]), np.array([[0.0]]), 1) == math.inf
+
+
+def test_the_result_of_every_metric_is_one_number(rng):
+    class Odd(Metric):
+        name = "odd"
+
+        def update(self, pred, target):
+            pass
+
+        def result(self):
+            return None
+
+    with pytest.raises(ArgumentError, match="the metric odd to be one real number, got None"):
+        make([Odd()]).evaluate(rng.normal(size=(4, 3)), np.zeros(4, int))
+
+
+def test_a_loss_is_a_metric(rng):
+    x, y = rng.normal(size=(20, 3)), rng.normal(size=(20, 2))
+    found = make([npnet.L1Loss()], npnet.MSELoss()).evaluate(x, y, batch_size=6)
+    assert list(found) == ["loss", "L1Loss"]
+
+
+def test_the_metrics_of_a_trainer_follow_its_loss(rng):
+    x, y = rng.normal(size=(20, 3)), rng.integers(2, size=(20, 2))
+    trainer = make(["accuracy"], npnet.MSELoss())
+    trainer.loss = npnet.BCEWithLogitsLoss()
+    expected = np.mean((trainer.model(x) > 0) == y)
+    assert trainer.evaluate(x, y)["accuracy"] == expected

@@ -163,7 +163,8 @@ def test_gradients_of_somebody_else_are_neither_used_nor_left():
     for p in stale.model.parameters():
         p.grad = np.full(p.shape, 1e3)
     for trainer in clean, stale:
-        trainer.fit(x, y, rng=0)
+        with pytest.warns(RuntimeWarning, match="does not hold 4.weight, 4.bias of the model"):
+            trainer.fit(x, y, rng=0)
         assert all(p.grad is None for p in trainer.model.parameters())
     assert np.array_equal(weights(clean), weights(stale))
 
@@ -172,6 +173,7 @@ def test_an_optimizer_of_a_part_trains_that_part():
     x, y = blobs()
     model = net()
     before = model.state_dict()
+    model[0].requires_grad_(False)
     Trainer(model, npnet.CrossEntropyLoss(), npnet.optim.SGD(model[-1].parameters(), lr=0.5)).fit(
         x, y, epochs=3
     )
@@ -320,7 +322,7 @@ def test_several_outputs_are_predicted_and_not_trained(rng):
     assert np.allclose(y, 2 * (a - b))
     assert np.array_equal(twice, 2 * y)
     for call in trainer.fit, trainer.evaluate:
-        with pytest.raises(ArgumentError, match="returned a tuple"):
+        with pytest.raises(ArgumentError, match=r"1 prediction \(pred\), and the model returns 2"):
             call((a, b), a)
 
 
@@ -334,7 +336,7 @@ def test_a_batch_in_which_nothing_counts_is_passed_over():
     history = trainer.fit(x, y, batch_size=10, shuffle=False, sample_weight=w)
     assert optimizer.step_count == 2
     assert math.isfinite(history["loss"][0])
-    with pytest.warns(RuntimeWarning, match="loss is nan"):
+    with pytest.warns(RuntimeWarning, match="loss is nan: all sample weights are 0, or all"):
         trainer.fit(x, y, sample_weight=0 * w)
     assert math.isnan(trainer.evaluate(x, y, sample_weight=0 * w)["loss"])
 
@@ -359,7 +361,9 @@ def diverging():
 
 def test_a_loss_that_is_not_finite_is_recorded_and_warned_of_once():
     x, y = diverging()
-    with pytest.warns(RuntimeWarning, match="the training loss is nan.*TerminateOnNaN") as caught:
+    with pytest.warns(
+        RuntimeWarning, match=r"loss is nan: x\[40, 0\] is nan, and callb.*TerminateOn"
+    ) as caught:
         history = make().fit(x, y, epochs=3)
     assert len(caught) == 1
     assert caught[0].filename == __file__
@@ -528,9 +532,17 @@ X, Y = np.zeros((6, 3)), np.zeros(6, int)
         ({"validation_data": (X[:0], Y[:0])}, DataError, "data is empty"),
         ({"sample_weight": np.ones(5)}, DataError, "same number of samples"),
         ({"sample_weight": -np.ones(6)}, ArgumentError, "non-negative sample weights"),
-        ({"callbacks": [3]}, ArgumentError, "a callback must be a Callback or a function"),
-        ({"callbacks": 3}, ArgumentError, "callbacks must be a list"),
-        ({"callbacks": [TerminateOnNaN]}, ArgumentError, r"pass TerminateOnNaN\(...\)"),
+        (
+            {"callbacks": [3]},
+            ArgumentError,
+            "a callback to be a Callback or a function",
+        ),
+        (
+            {"callbacks": 3},
+            ArgumentError,
+            "callbacks to be a list of .* got 3",
+        ),
+        ({"callbacks": [TerminateOnNaN]}, ArgumentError, r"add parentheses: TerminateOnNaN\(...\)"),
         ({"rng": "seed"}, ArgumentError, "rng must be"),
     ],
 )
@@ -571,13 +583,15 @@ def test_bad_input_of_evaluate():
 def test_bad_parts_of_a_trainer():
     model, loss = net(), npnet.MSELoss()
     optimizer = npnet.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.raises(ArgumentError, match="expects a Layer as model, got a list"):
+    with pytest.raises(
+        ArgumentError, match=r"model to be a Layer, .*several layers make one model"
+    ):
         Trainer([model], loss, optimizer)
-    with pytest.raises(ArgumentError, match=r"a Loss as loss, got the class MSELoss; pass MSELoss"):
+    with pytest.raises(ArgumentError, match=r"loss to be a Loss, got the class MSELoss; add paren"):
         Trainer(model, npnet.MSELoss, optimizer)
-    with pytest.raises(ArgumentError, match="a Loss as loss, got a str"):
+    with pytest.raises(ArgumentError, match="loss to be a Loss, got 'mse'; such as npnet.Cross"):
         Trainer(model, "mse", optimizer)
-    with pytest.raises(ArgumentError, match="an? Optimizer as optimizer, got a float"):
+    with pytest.raises(ArgumentError, match="optimizer to be an Optimizer, got 0.1; such as"):
         Trainer(model, loss, 0.1)
     with pytest.raises(ArgumentError, match="one number, got MSELoss.*reduction='mean' or 'sum'"):
         Trainer(model, npnet.MSELoss(reduction="none"), optimizer)
@@ -587,3 +601,48 @@ def test_bad_parts_of_a_trainer():
         Trainer(npnet.ReLU(), loss, optimizer)
     with pytest.raises((AttributeError, NameTypoError)):
         make().histroy = 3
+
+
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [
+        (lambda t: t.fit(X, Y, verbose=1), "progress=True or progress=False"),
+        (lambda t: t.fit(X, Y, batch=3), "did you mean 'batch_size'"),
+        (lambda t: t.fit(X, Y, epoch=3), "did you mean 'epochs'"),
+        (lambda t: t.fit(X, Y, class_weight={0: 1}), r"CrossEntropyLoss\(weight="),
+        (lambda t: t.fit(X, Y, 32, 10), r"too many positional arguments; it takes \(x, y=None"),
+        (lambda t: t.fit(), "missing a required argument: 'x'"),
+        (lambda t: t.evaluate(X, Y, verbose=0), "progress"),
+        (lambda t: t.predict(X, batchsize=3), "did you mean 'batch_size'"),
+        (lambda t: t.train(X, Y), "trainer.fit"),
+        (lambda t: t.compile("adam"), r"Trainer\(model, loss, optimizer, metrics="),
+        (lambda t: t.score(X, Y), "trainer.evaluate"),
+        (lambda t: t.predict_classes(X), "argmax"),
+        (lambda t: t.summary(), "trainer.model.summary"),
+        (lambda t: setattr(t, "optimizer", npnet.optim.SGD), "add parentheses: SGD"),
+        (lambda t: t.fit(X, Y, progress="no"), "progress to be True or False, got 'no'"),
+        (lambda t: t.fit(X, Y, epochs=10**400), "epochs to be a positive integer"),
+        (lambda t: Trainer(t.model, t.loss, t.optimizer, metric=["accuracy"]), "did you mean 'met"),
+        (lambda t: Trainer(t.model, t.loss), "missing a required argument: 'optimizer'"),
+        (lambda t: Trainer(t.model, t.optimizer, t.loss), "expects loss to be a Loss, got SGD"),
+    ],
+)
+def test_habits_and_typos_are_answered_in_a_sentence(call, answer):
+    trainer = make()
+    with pytest.raises(npnet.NpnetError, match=answer):
+        call(trainer)
+    assert trainer.optimizer.step_count == 0
+
+
+def test_a_type_error_from_within_stays_what_it_is():
+    def broken(trainer, logs):
+        raise TypeError("mine")
+
+    with pytest.raises(TypeError, match="^mine$"):
+        make().fit(X, Y, callbacks=[broken])
+
+
+def test_a_trainer_shows_what_it_was_made_of():
+    text = repr(make(metrics=["accuracy"]))
+    assert text.startswith("Trainer(model=Sequential(")
+    assert "metrics=['accuracy']" in text

@@ -1,0 +1,267 @@
+"""What `Trainer` checks: all parameters train, predictions fit the loss, the data is finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from npnet.containers.fused import LinearRun
+from npnet.context import Context
+from npnet.data.batches import BatchSource
+from npnet.errors import ArgumentError
+from npnet.layer import Layer
+from npnet.layers import Flatten, Identity, LogSoftmax, ReLU, Sigmoid, Softmax
+from npnet.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
+from npnet.optim.optimizer import Optimizer
+from npnet.typing import Array
+
+_BLOCK = 1 << 20
+"""Numbers that are looked at in one piece: data may be larger than the memory."""
+
+
+# --- parameters
+
+
+def untrained(model: Layer, optimizer: Optimizer) -> str:
+    """Return what to say of parameters that would not train by mistake, or nothing.
+
+    Parameters
+    ----------
+    model : Layer
+    optimizer : Optimizer
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ArgumentError
+        If none would train.
+    """
+    named = {p: name for name, p in model.named_parameters()}
+    held = set(optimizer.parameters)
+    if held.isdisjoint(named):
+        raise ArgumentError(
+            "the optimizer holds none of the model's parameters; make it of this very model: "
+            f"{type(optimizer).__name__}(model.parameters(), ...)"
+        )
+    if not any(p.requires_grad for p in named if p in held):
+        raise ArgumentError(
+            "all parameters that the optimizer holds are frozen; "
+            "model.requires_grad_(True) lets them train"
+        )
+    missing = [name for p, name in named.items() if p.requires_grad and p not in held]
+    foreign = [str(p.shape) for p in optimizer.parameters if p.requires_grad and p not in named]
+    found = []
+    if missing:
+        found.append(f"does not hold {_some(missing)} of the model, which will not train")
+    if foreign:
+        found.append(f"holds parameters that are not the model's, of shapes {_some(foreign)}")
+    if not found:
+        return ""
+    return (
+        f"the optimizer {', and '.join(found)}; make it when the model is complete, or, if this is "
+        "on purpose, freeze what is not to train: layer.requires_grad_(False)"
+    )
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return ", ".join(names[:5]) + more
+
+
+# --- predictions
+
+
+def misfit(loss: Loss, pred: Array, ctx: Context) -> str:
+    """Return what to say of predictions that are not what a loss expects, or nothing.
+
+    Parameters
+    ----------
+    loss : Loss
+    pred : ndarray
+        What a recorded pass returned, or the first of several arrays.
+    ctx : Context
+        Its context, before the backward pass.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    ArgumentError
+        If the loss is one of classes, and there is a single one.
+    """
+    kind = type(loss).__name__
+    axis = min(1, pred.ndim - 1)
+    if isinstance(loss, CrossEntropyLoss | NLLLoss):
+        if pred.ndim and pred.shape[axis] == 1:
+            raise ArgumentError(
+                f"{kind} needs an output for each class, and the model has one, in predictions of "
+                f"shape {pred.shape}; use BCEWithLogitsLoss for a yes or no, or two outputs"
+            )
+    elif not isinstance(loss, BCEWithLogitsLoss):
+        return ""
+    if pred.size == 0 or not np.isfinite(pred).all():
+        return ""
+    last = _last_layer(ctx)
+    low, high = float(pred.min()), float(pred.max())
+    if isinstance(loss, NLLLoss):
+        with np.errstate(over="ignore"):
+            sums = np.exp(pred, dtype=np.float64).sum(axis)
+        if (np.abs(sums - 1) < 0.01).all():
+            return ""
+        instead = " in place of Softmax" if last == "Softmax" else ""
+        return (
+            f"{kind} expects log-probabilities, and the model's outputs are none: exp of them does "
+            f"not sum to 1; end the model with LogSoftmax(dim=1){instead}, or let it return logits "
+            "and use CrossEntropyLoss"
+        )
+    if not last and low >= 0 and isinstance(loss, CrossEntropyLoss):
+        sums = pred.sum(axis, dtype=np.float64)
+        last = "probabilities" if (np.abs(sums - 1) < 1e-3).all() else ""
+    bounds = {"LogSoftmax": (-math.inf, 0.0), "ReLU": (0.0, math.inf), "": (1.0, 0.0)}
+    least, most = bounds.get(last, (0.0, 1.0))
+    if not least <= low <= high <= most:  # something else came after that layer
+        return ""
+    own = "sigmoid" if isinstance(loss, BCEWithLogitsLoss) else "softmax"
+    return (
+        f"{kind} expects logits and applies the {own} itself, but the model ends with {last}; "
+        "leave it out for training" + (", or use NLLLoss" if last == "LogSoftmax" else "")
+    )
+
+
+def _last_layer(ctx: Context) -> str:
+    """Return the name of the activation that a pass ended with, if its outputs betray it."""
+    for call in reversed(ctx.calls):
+        if not isinstance(call.layer, Identity | Flatten):
+            return _last_layer(call)
+    layer: Any = ctx.layer
+    if isinstance(layer, LinearRun):
+        return "ReLU" if layer.steps[-1][1] else ""
+    kinds = (Softmax, LogSoftmax, Sigmoid, ReLU)
+    return next((kind.__name__ for kind in kinds if isinstance(layer, kind)), "")
+
+
+# --- numbers that are not finite
+
+
+def first_nonfinite(named: Mapping[str, Any], dtype: np.dtype[Any] | None) -> str:
+    """Return "x[17, 3] is nan", the first place where data is not finite, or nothing.
+
+    Parameters
+    ----------
+    named : mapping of str to ndarray
+        The arrays to be looked at.
+    dtype : dtype or None
+        What the model computes in; what it cannot hold is not finite either.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> first_nonfinite({"x": np.array([[0.0, 1.0], [2.0, np.inf]])}, None)
+    'x[1, 1] is inf'
+    """
+    for name, value in named.items():
+        array = np.asarray(value)
+        if array.dtype.kind != "f":
+            continue
+        small = dtype is not None and np.finfo(dtype).max < np.finfo(array.dtype).max
+        limit = array.dtype.type(np.finfo(dtype if small else array.dtype).max)
+        rows = max(1, _BLOCK // max(1, math.prod(array.shape[1:])))
+        for start in range(0, len(array) if array.ndim else 0, rows):
+            part = array[start : start + rows]
+            bad = ~(np.abs(part) <= limit)
+            if bad.any():
+                row, *rest = np.unravel_index(int(bad.argmax()), bad.shape)
+                number = part[(row, *rest)]
+                place = ", ".join(str(int(i)) for i in (start + row, *rest))
+                large = f", too large for {dtype}" if np.isfinite(number) else ""
+                return f"{name}[{place}] is {number}{large}"
+    return ""
+
+
+def place_in_data(source: BatchSource, batch: Any, number: int, dtype: np.dtype[Any] | None) -> str:
+    """Return where the data of a pass is not finite, or nothing.
+
+    Parameters
+    ----------
+    source : BatchSource
+        Where the batches come from.
+    batch : (inputs, target, weight)
+        The batch at hand, in which the place is looked for otherwise.
+    number : int
+        Of the batch, from 1.
+    dtype : dtype or None
+        What the model computes in.
+
+    Returns
+    -------
+    str
+    """
+    named: dict[str, Any] = source.named_arrays()
+    if named:
+        return first_nonfinite(named, dtype)
+    inputs, target, weight = batch
+    several = {"x": inputs, "y": target if isinstance(target, tuple) else (target,)}
+    named = {
+        name if len(arrays) == 1 else f"{name}[{i}]": array
+        for name, arrays in several.items()
+        for i, array in enumerate(arrays)
+    }
+    if weight is not None:
+        named["sample_weight"] = weight
+    place = first_nonfinite(named, dtype)
+    return place and f"{place}, in batch {number}"
+
+
+# --- schedules in epochs
+
+
+def count_epochs(optimizer: Optimizer, steps: int | None) -> str:
+    """Tell the schedules that count epochs how many steps an epoch has.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose groups may have such schedules.
+    steps : int or None
+        Steps of an epoch, if they are known.
+
+    Returns
+    -------
+    str
+        What to say of schedules that count other epochs, or nothing.
+
+    Raises
+    ------
+    ArgumentError
+        If a schedule needs them, and they are not known.
+    """
+    advice = ""
+    for options in optimizer.param_groups:
+        schedule = options["lr"]
+        if not hasattr(schedule, "with_steps_per_epoch"):
+            continue
+        given = getattr(schedule, "steps_per_epoch", None)
+        if given is None and steps is None:
+            raise ArgumentError(
+                "the schedule counts epochs, but these data do not say how many batches an epoch "
+                "has; pass npnet.schedules.per_epoch(schedule, steps_per_epoch)"
+            )
+        if given is None:
+            options["lr"] = schedule.with_steps_per_epoch(steps)
+        elif steps is not None and isinstance(given, int) and given != steps:
+            advice = (
+                f"the schedule counts {given} steps as an epoch, and an epoch of these data has "
+                f"{steps}; make another one: npnet.schedules.per_epoch(schedule, {steps})"
+            )
+    return advice

@@ -1,0 +1,231 @@
+"""MetricTracker, which joins the loss and the metrics of batches into those of the whole set."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from npnet.arguments import instance, refusal, wrong_call
+from npnet.errors import ArgumentError
+from npnet.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, Loss, MSELoss, NLLLoss
+from npnet.losses.loss import LossValue
+from npnet.training.metrics import (
+    Accuracy,
+    FunctionMetric,
+    MeanAbsoluteError,
+    MeanSquaredError,
+    Metric,
+    R2Score,
+)
+from npnet.training.names import suggest
+
+
+class MetricTracker:
+    """Loss and metrics of one pass over data, joined from its batches.
+
+    Parameters
+    ----------
+    loss : Loss
+        Its `reduction` says whether batches are averaged or added.
+    metrics : list of Metric
+        Copied.
+    """
+
+    __slots__ = ("_evaluate", "_loss", "_mean", "_metrics", "_plain", "_total", "batches", "weight")
+
+    def __init__(self, loss: Loss, metrics: list[Metric]) -> None:
+        self._loss = loss
+        self._evaluate: Any = loss.evaluate
+        self._plain = _takes(loss) == _PLAIN
+        self._mean = loss.reduction == "mean"
+        self._metrics = copy.deepcopy(metrics)
+        self._total = 0.0
+        self.weight = 0.0
+        self.batches = 0
+
+    def add(self, outputs: Any, target: Any, weight: Any, with_grad: bool = True) -> LossValue:
+        """Compute the loss of a batch and count it.
+
+        Parameters
+        ----------
+        outputs : ndarray or tuple of ndarray
+            The model's; the predictions of the loss in their order.
+        target : ndarray or tuple of ndarray
+            The other arguments of the loss in their order.
+        weight : ndarray or None
+            Sample weights.
+        with_grad : bool
+            Whether the gradient is wanted.
+
+        Returns
+        -------
+        LossValue
+
+        Raises
+        ------
+        ArgumentError
+            If the loss takes another number of predictions or targets.
+        """
+        self.batches += 1
+        if self._plain and type(outputs) is not tuple and type(target) is not tuple:
+            result = self._evaluate(outputs, target, sample_weight=weight, with_grad=with_grad)
+        else:
+            outputs = outputs if type(outputs) is tuple else (outputs,)
+            target = target if type(target) is tuple else (target,)
+            arrays = _in_order(self._loss, outputs, target)
+            result = self._evaluate(*arrays, sample_weight=weight, with_grad=with_grad)
+            outputs, target = outputs[0], target[0] if target else None
+        if result.weight:  # a mean in which nothing counts is NaN, and joins nothing
+            self._total += result.value * result.weight if self._mean else result.value
+            self.weight += result.weight
+        if self._metrics:
+            target = np.asarray(target)
+            for metric in self._metrics:
+                metric.update(outputs, target)
+        found: LossValue = result
+        return found
+
+    @property
+    def loss(self) -> float:
+        """The loss of the batches so far."""
+        if not self._mean:
+            return float(self._total)
+        return float(self._total / self.weight) if self.weight else math.nan
+
+    def results(self) -> dict[str, float]:
+        """Return loss and metrics by name."""
+        return {"loss": self.loss, **{m.name: _number(m) for m in self._metrics}}
+
+
+_PLAIN = (("pred", "target"), ("pred",))
+
+
+def _takes(loss: Loss) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    kind = type(loss)
+    return getattr(kind, "arguments", _PLAIN[0]), getattr(kind, "predictions", _PLAIN[1])
+
+
+def _in_order(loss: Loss, outputs: tuple[Any, ...], targets: tuple[Any, ...]) -> list[Any]:
+    """Return the arrays that a loss of several predictions or targets takes, in its order."""
+    arguments, predictions = _takes(loss)
+    others = tuple(name for name in arguments if name not in predictions)
+    named: dict[str, Any] = {}
+    for kind, names, given, who in (
+        ("prediction", predictions, outputs, "the model returns"),
+        ("target", others, targets, "y holds"),
+    ):
+        if len(names) != len(given):
+            raise ArgumentError(
+                f"{type(loss).__name__} takes {len(names)} {kind}{'s' * (len(names) != 1)} "
+                f"({', '.join(names)}), and {who} {len(given)}"
+            )
+        named |= dict(zip(names, given, strict=True))
+    return [named[name] for name in arguments]
+
+
+def _number(metric: Metric) -> float:
+    value = metric.result()
+    if np.ndim(value) or np.asarray(value).dtype.kind not in "biuf":
+        kind = "one real number"
+        raise refusal("Trainer", f"the metric {metric.name}", kind, value)
+    return float(value)
+
+
+_NAMED: dict[str, type[Metric]] = {
+    metric.name: metric for metric in (Accuracy, MeanAbsoluteError, MeanSquaredError, R2Score)
+}
+
+
+def as_metrics(metrics: Any, loss: Loss) -> list[Metric]:
+    """Turn the argument ``metrics`` of the Trainer into metric objects.
+
+    Parameters
+    ----------
+    metrics : list of str, Metric or callable
+    loss : Loss
+        What the name ``"accuracy"`` means depends on it.
+
+    Returns
+    -------
+    list of Metric
+
+    Raises
+    ------
+    ArgumentError
+        If a name is unknown, given twice or that of another column of the history, or a metric
+        makes no sense with the loss.
+    """
+    found = [_as_metric(metric, loss) for metric in metrics]
+    names = [metric.name for metric in found]
+    for name in names:
+        if names.count(name) > 1 or name in ("epoch", "loss", "lr") or name.startswith("val_"):
+            raise ArgumentError(f"the metric name {name!r} is taken; give each metric its own")
+    return found
+
+
+def as_list(metrics: Any) -> list[Any]:
+    """List what the argument ``metrics`` of the Trainer holds; one alone needs no list."""
+    if isinstance(metrics, str | Metric) or callable(metrics):
+        return [metrics]
+    if not isinstance(metrics, Iterable) or isinstance(metrics, Mapping | np.ndarray):
+        raise refusal("Trainer", "metrics", "a list of names, functions and Metrics", metrics)
+    return list(metrics)
+
+
+def _as_metric(metric: Any, loss: Loss) -> Metric:
+    if isinstance(metric, str):
+        kind = _NAMED.get(metric.lower())
+        if kind is None:
+            known = ", ".join(map(repr, _NAMED))
+            hint = suggest(metric, _NAMED) or "pass a function f(y_pred, y_true) -> float"
+            raise refusal("Trainer", "the name of a metric", f"one of {known}", metric, hint)
+        if kind is Accuracy:
+            return _accuracy_for(loss)
+        if isinstance(loss, BCEWithLogitsLoss | CrossEntropyLoss | NLLLoss):
+            raise ArgumentError(
+                f"{metric!r} measures distances from the targets, and the predictions of "
+                f"{type(loss).__name__} are no values but logits of classes; use 'accuracy'"
+            )
+        return kind()
+    if isinstance(metric, Metric):
+        if not isinstance(metric.name, str) or not metric.name:
+            raise ArgumentError(f"{type(metric).__name__} needs a name to appear under")
+        return metric
+    if isinstance(metric, type):
+        instance("Trainer", "a metric", metric, Metric)
+    if not callable(metric):
+        wanted = "a name, a Metric or a function f(y_pred, y_true) -> float"
+        raise refusal("Trainer", "a metric", wanted, metric)
+    name = getattr(metric, "__name__", type(metric).__name__)
+    who = f"the metric {name}, called with (y_pred, y_true)"
+    error = wrong_call(metric, who, ("y_pred", "y_true"), {})
+    if error is not None:
+        raise error
+    try:
+        takes = list(inspect.signature(metric).parameters)
+    except ValueError:  # of some built-in functions nobody knows it
+        takes = []
+    if takes[:2] == ["y_true", "y_pred"]:
+        raise ArgumentError(
+            f"the metric {name} takes (y_true, y_pred), but is given the predictions first; "
+            f"pass a function: def score(y_pred, y_true): return {name}(y_true, y_pred)"
+        )
+    return FunctionMetric(metric, name)
+
+
+def _accuracy_for(loss: Loss) -> Accuracy:
+    threshold = None
+    if isinstance(loss, BCEWithLogitsLoss):
+        threshold = 0.0
+    elif isinstance(loss, MSELoss | L1Loss):
+        threshold = 0.5
+    return Accuracy(
+        binary=True if isinstance(loss, BCEWithLogitsLoss) else None,
+        threshold=threshold,
+        ignore_index=vars(loss).get("ignore_index"),
+    )
