@@ -7,6 +7,7 @@ name), the argument's name and its value. It returns the value in one type, or r
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import os
@@ -14,13 +15,14 @@ import sys
 from collections.abc import Callable, Collection, Iterable, Mapping
 from numbers import Integral, Real
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from npnet.errors import ArgumentError, DtypeError, NpnetError, SignatureError
 from npnet.typing import DtypeLike
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 _SHOWN = 120
 """Characters of a wrong value that an error shows at most."""
 
@@ -232,3 +234,19 @@ def wrong_call(
             hint = f"arrays are passed in the call: {name_of(owner)}(...)(x)"
         return SignatureError(f"{text}; {hint}" if hint else text)
     return None
+
+
+def checked_call(owner: str, habits: Mapping[str, str]) -> Callable[[_F], _F]:
+    """Let a function refuse arguments that it does not take as constructors do."""
+
+    def decorate(function: _F) -> _F:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except TypeError as error:
+                raise wrong_call(function, owner, args, kwargs, habits) or error from None
+
+        return call  # type: ignore[return-value]
+
+    return decorate

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from npnet.arguments import flag, refusal, shown
+from npnet.arguments import checked_call, flag, refusal, shown
 from npnet.convert import real_array
 from npnet.data.arrays import sample_arrays, take_rows, written
 from npnet.errors import ArgumentError, DataError, ShapeError
@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 _NAME = "train_test_split"
 
 
+_HABITS = {
+    "random_state": "it is rng: rng=0",
+    "train_size": "test_size=0.25 leaves the rest for training",
+    "seed": "it is rng: rng=0",
+}
+
+
+@checked_call("train_test_split", _HABITS)
 def train_test_split(
     *arrays: ArrayLike,
     test_size: float = 0.25,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, ParamSpec, TypeVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from npnet.arguments import instance, whole_number, wrong_call
+from npnet.arguments import checked_call, instance, whole_number
 from npnet.configured import Configured
 from npnet.data.batches import BatchSource, evaluation_source, input_batches, training_sources
 from npnet.errors import ArgumentError, NpnetError, ShapeError, TargetError
@@ -32,9 +31,6 @@ from npnet.training.warn import warn
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, Rng
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
 _PARTS: dict[str, tuple[type[Any], str]] = {
     "model": (Layer, "several layers make one model: npnet.Sequential(*layers)"),
     "loss": (Loss, "such as npnet.CrossEntropyLoss()"),
@@ -53,20 +49,6 @@ _KEYWORDS = {
     "metrics": "it is an argument of the constructor",
     "optimizer": "it is an argument of the constructor",
 }
-
-
-def _checked_call(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Wrap a method: arguments that it does not take are refused with a sentence."""
-
-    @functools.wraps(method)
-    def call(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        try:
-            return method(*args, **kwargs)
-        except TypeError as error:
-            name = f"Trainer.{method.__name__}"
-            raise wrong_call(method, name, args, kwargs, _KEYWORDS) or error from None
-
-    return call
 
 
 class Trainer(Configured):
@@ -167,7 +149,7 @@ class Trainer(Configured):
 
     # --- training
 
-    @_checked_call
+    @checked_call("Trainer.fit", _KEYWORDS)
     def fit(
         self,
         x: Any,
@@ -364,7 +346,7 @@ class Trainer(Configured):
 
     # --- applying
 
-    @_checked_call
+    @checked_call("Trainer.evaluate", _KEYWORDS)
     def evaluate(
         self,
         x: Any,
@@ -398,7 +380,7 @@ class Trainer(Configured):
         source = evaluation_source(x, y, batch_size, sample_weight)
         return self._evaluate(source, as_metrics(self.metrics, self.loss), "")
 
-    @_checked_call
+    @checked_call("Trainer.predict", _KEYWORDS)
     def predict(self, x: Any, *, batch_size: int | None = None) -> Any:
         """Compute the model's output, in evaluation mode.
 
