@@ -337,6 +337,8 @@ def wrong_call(
         plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
         unknown = [name for name in kwargs if name not in signature.parameters]
         hint = did_you_mean(unknown[0], [p.name for p in parameters]) if unknown else ""
+        if not kwargs:
+            hint = getattr(owner, "habits", {}).get("__init__", "")
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"
         return SignatureError(f"{text}; {hint}" if hint else text)
     return None

@@ -255,7 +255,7 @@ class Trainer:
             pred, tape = model.record(*inputs, rng=generator)
             if isinstance(pred, tuple):
                 raise _several_outputs(model)
-            result = loss.evaluate(pred, target, weight)
+            result = loss.evaluate(pred, target, sample_weight=weight)
             tally.add(result, pred, target)
             if result.weight:
                 tape.backward(result.grad)
@@ -360,7 +360,7 @@ class Trainer:
             pred = self.model(*inputs)
             if isinstance(pred, tuple):
                 raise _several_outputs(self.model)
-            result = self.loss.evaluate(pred, target, weight, with_grad=False)
+            result = self.loss.evaluate(pred, target, sample_weight=weight, with_grad=False)
             tally.add(result, pred, target)
             if check is not None:
                 check()
