@@ -110,8 +110,7 @@ class Loss(Configured):
         """Check that `arguments`, `predictions` and `terms` belong together."""
         super().__init_subclass__(**kwargs)
         names, predictions, signature = cls.arguments, cls.predictions, inspect.signature(cls.terms)
-        tuples = isinstance(names, tuple) and isinstance(predictions, tuple)
-        if not (tuples and set(predictions) <= set(names)):
+        if not set(predictions) <= set(names):
             raise ArgumentError(
                 f"{cls.__name__}: arguments and predictions are tuples of names, the second some "
                 f"of the first, got {names!r} and {predictions!r}"
@@ -215,11 +214,10 @@ class Loss(Configured):
         if total_weight == math.inf:
             raise ArgumentError("the sum of the sample weights is infinite", self)
         grads = self._scaled(grad, by, axes, given) if with_grad and grad is not None else None
-        if self.reduction == "none":
-            value: Any = values if factor is None else _times(values, by)
-        else:
-            if factor is not None:
-                values = _times(values.astype(np.float64), factor)
+        if factor is not None:
+            values = _times(values, by if self.reduction == "none" else factor)
+        value: Any = values
+        if self.reduction != "none":
             value = float(np.add.reduce(values, axis=None, dtype=np.float64))
             value = value * scale if not mean else value / weight if weight else math.nan
         if grads is not None and mean and not weight:  # as in PyTorch: nothing counts

@@ -119,6 +119,13 @@ def test_wrong_weights_of_classes_are_named(kind, name, wrong):
         kind(**{name: [1.0, wrong, 2.0]})
 
 
+def test_weights_of_classes_are_copied():
+    weight = np.array([1.0, 2.0])
+    loss = npnet.CrossEntropyLoss(weight)
+    weight[:] = 5
+    assert loss.weight.tolist() == [1, 2]
+
+
 @pytest.mark.parametrize("weight", [1e-30, 1e30])
 @pytest.mark.parametrize("kind", [npnet.CrossEntropyLoss, npnet.NLLLoss])
 def test_extreme_weights_of_classes_are_right_in_float32(kind, weight):

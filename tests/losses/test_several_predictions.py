@@ -173,6 +173,20 @@ class Twice(Loss):
         return Terms((a + b) ** 2, None, (grad, grad))
 
 
+def test_every_prediction_is_floating():
+    value, grads = GaussianNLLLoss().value_and_grad([3], [1], [2])
+    assert value == pytest.approx(0.5 * (np.log(2) + 2))
+    assert [g.dtype for g in grads] == [np.float32, np.float32]
+
+
+def test_a_gradient_that_may_not_be_written():
+    class Sum(Loss):
+        def terms(self, pred, target, with_grad):
+            return Terms(pred - target, None, np.broadcast_to(pred.dtype.type(1), pred.shape))
+
+    assert Sum().value_and_grad([2.0, 4.0], [1.0, 1.0])[1].tolist() == [0.5, 0.5]
+
+
 @pytest.mark.parametrize("weight", [None, [1.0, 3.0]])
 def test_one_array_as_the_gradient_of_two_predictions(weight, rng):
     a, b = rng.normal(size=(2, 2))

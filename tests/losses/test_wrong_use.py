@@ -37,6 +37,7 @@ NLL, BCE = npnet.NLLLoss(), npnet.BCEWithLogitsLoss()
         (lambda: BCE(OUT, LABELS), r"CrossEntropyLoss, or .*npnet.data.one_hot\(target, 3\)"),
         (lambda: CE(OUT, np.eye(4)[LABELS]), r"target.argmax\(1\)"),
         (lambda: NLL(OUT, np.eye(3)[LABELS]), r"target.argmax\(1\)"),
+        (lambda: MSE(OUT, LABELS + 0.5), "targets are never broadcast$"),
         (lambda: MSE(OUT, None), "expects target to be an array, got None"),
         (lambda: MSE(MODEL, OUT), r"expects pred to be an array, got Linear\("),
         (lambda: MSE(npnet.Linear, OUT), "expects pred to be an array, got the class Linear"),
