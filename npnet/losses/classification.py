@@ -156,20 +156,18 @@ class CrossEntropyLoss(_ClassLoss):
             type(pred) is type(target) is np.ndarray
             and pred.ndim == 2
             and target.ndim == 1
-            and 0 < len(pred) == len(target)
-            and pred.dtype in _FLOATS
+            and 0 < (n := len(pred)) == len(target)
+            and (dtype := pred.dtype) in _FLOATS
             and target.dtype in _LABELS
             and self.reduction == "mean"
             and self.weight is sample_weight is None
             and self.ignore_index < 0
             and self.label_smoothing == 0
-            and type(with_grad) is bool
         ):
-            n = len(pred)
-            values, grad = np.empty(n, pred.dtype), np.empty(pred.shape, pred.dtype)
+            values, grad = np.empty(n, dtype), np.empty(pred.shape, dtype)
             in_range, total = ops.cross_entropy(pred, target, values, grad, 1 / n)
-            if in_range:
-                return LossValue(total / n, grad if with_grad else None, float(n))
+            if in_range and (with_grad is True or with_grad is False):
+                return LossValue(total / n, grad if with_grad else None, n * 1.0)
         return super().evaluate(*arrays, sample_weight=sample_weight, with_grad=with_grad)
 
     def terms(self, pred: Array, target: Array, with_grad: bool) -> Terms:

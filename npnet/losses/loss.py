@@ -164,7 +164,10 @@ class Loss(Configured):
         grad : ndarray, shape of the prediction; for several predictions a tuple of them
             Of the sum of the terms with ``reduction="none"``.
         """
-        value, grad, _ = self.evaluate(*arrays, sample_weight=sample_weight)
+        if sample_weight is None:  # the usual call; keywords beside a star cost time
+            value, grad, _ = self.evaluate(*arrays)
+        else:
+            value, grad, _ = self.evaluate(*arrays, sample_weight=sample_weight)
         if grad is None:
             raise ArgumentError(f"{type(self).__name__}.terms returned no gradient")
         return value, grad
