@@ -229,6 +229,8 @@ def wrong_call(
         hint = habits.get(named[0]) or habit(owner, named[0]) if named else ""
         if named and not hint and named[0] not in signature.parameters:
             hint = did_you_mean(named[0], [p.name for p in parameters])
+        if not kwargs:
+            hint = getattr(owner, "habits", {}).get("__init__", "")
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"
         if not hint and any(isinstance(value, np.ndarray) for value in args):
             hint = f"arrays are passed in the call: {name_of(owner)}(...)(x)"

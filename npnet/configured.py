@@ -69,7 +69,7 @@ class Configured:
         if "__init__" in vars(cls):
             cls.__init__ = _constructor(cls.__init__)  # type: ignore[method-assign]
         for name, sentence in vars(cls).get("habits", {}).items():
-            if name not in vars(cls):
+            if name not in vars(cls) and not name.startswith("__"):
                 setattr(cls, name, _Habit(name, sentence))
 
     @_constructor

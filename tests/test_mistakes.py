@@ -104,7 +104,7 @@ MISTAKES = {
     "itself": (lambda: (lambda m: m.append(m))(model()), "part of itself"),
     "an array for an option": (lambda: npnet.ReLU(X), "passed in the call"),
     "an array for dim": (lambda: npnet.Softmax(X), "passed in the call"),
-    "logits for the weight": (lambda: npnet.CrossEntropyLoss(X, Y), "in the call|class weights"),
+    "logits for the weight": (lambda: npnet.CrossEntropyLoss(X, Y), "loss is made first"),
     "a size too few": (lambda: npnet.Linear(3), "out_features"),
     "a float size": (lambda: npnet.Linear(3.0, 2), "positive integer"),
     "a keyword's typo": (lambda: npnet.Linear(3, 2, biass=False), "did you mean 'bias'"),

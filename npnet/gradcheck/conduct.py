@@ -19,6 +19,7 @@ from npnet.gradcheck.subject import (
     LossSubject,
     Subject,
     attributes,
+    call_loss,
     new_attribute,
 )
 from npnet.typing import Array
@@ -79,7 +80,7 @@ def check_loss_conduct(report: Report, subject: LossSubject) -> bool:
     _new_attributes(report, subject)
     loss, pred = subject.checked, subject.variables[0]
     given, others = pred.copy(), copy.deepcopy(subject.others)
-    value, grad = loss.value_and_grad(given, *others)
+    value, grad = call_loss(loss.value_and_grad, given, *others)
     for name, now, then in zip(
         ("pred", "target", "sample_weight"), (given, *others), (pred, *subject.others), strict=False
     ):

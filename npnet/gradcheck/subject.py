@@ -386,11 +386,7 @@ class LossSubject(Subject):
         self, loss: Loss, inputs: tuple[ArrayLike, ...], dtype: DtypeLike = np.float64
     ) -> None:
         super().__init__(loss, dtype)
-        if not 2 <= len(inputs) <= 3:
-            raise ArgumentError(
-                f"a loss is checked with its prediction, its target and, if wanted, sample "
-                f"weights; got {len(inputs)} input(s) for {type(loss).__name__}"
-            )
+        check_loss_count(loss, len(inputs))
         pred = _as_real(type(loss).__name__, inputs[0], "the prediction")
         self.names = ["pred"]
         self.variables = [pred.astype(self.dtype, order="C")]
@@ -407,12 +403,54 @@ class LossSubject(Subject):
 
     def run(self) -> Any:
         """Compute the reduced loss."""
-        return self.checked(self.variables[0].copy(), *self.others)
+        return call_loss(self.checked, self.variables[0].copy(), *self.others)
 
     def gradients(self, upstream: list[Array]) -> list[Array | None]:
         """Ask the loss for its gradient; `upstream` is not used, it is all ones."""
-        _, grad = self.checked.value_and_grad(self.variables[0].copy(), *self.others)
+        _, grad = call_loss(self.checked.value_and_grad, self.variables[0].copy(), *self.others)
         return [_as_gradient(grad, self.variables[0], "the prediction")]
+
+
+def check_loss_count(loss: Loss, count: int) -> None:
+    """Refuse losses of several predictions, and another number of arrays than two or three.
+
+    Parameters
+    ----------
+    loss : Loss
+    count : int
+
+    Raises
+    ------
+    ArgumentError
+    """
+    name = type(loss).__name__
+    if len(loss.arguments) != 2 or loss.predictions != loss.arguments[:1]:
+        raise ArgumentError(
+            f"{name} takes ({', '.join(loss.arguments)}); a loss is checked if it takes a "
+            "prediction and a target"
+        )
+    if not 2 <= count <= 3:
+        raise ArgumentError(
+            f"{name} is checked with a prediction, a target and, if wanted, sample weights; "
+            f"got {count} argument(s)"
+        )
+
+
+def call_loss(
+    function: Callable[..., Any], pred: Any, target: Any, sample_weight: Any = None
+) -> Any:
+    """Call a loss or a method of one.
+
+    Parameters
+    ----------
+    function : callable
+    pred, target, sample_weight : array_like
+
+    Returns
+    -------
+    object
+    """
+    return function(pred, target, sample_weight=sample_weight)
 
 
 class Draws(np.random.Generator):

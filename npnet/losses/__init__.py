@@ -2,7 +2,7 @@
 
 from npnet.losses.binary import BCEWithLogitsLoss
 from npnet.losses.classification import CrossEntropyLoss, NLLLoss
-from npnet.losses.loss import Loss, LossValue
+from npnet.losses.loss import Loss, LossValue, Terms
 from npnet.losses.regression import L1Loss, MSELoss
 
 __all__ = [
@@ -13,4 +13,5 @@ __all__ = [
     "LossValue",
     "MSELoss",
     "NLLLoss",
+    "Terms",
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any, ClassVar
+
 import numpy as np
 
 from npnet.errors import TargetError, shape_error
+from npnet.losses.checks import as_weight, cast, element, first
 from npnet.losses.loss import Loss, Terms
-from npnet.losses.weights import as_weight
 from npnet.ops.elementwise import sigmoid, zeros
 from npnet.typing import Array, ArrayLike
 
@@ -45,6 +47,8 @@ class BCEWithLogitsLoss(Loss):
     0.6931
     """
 
+    checks: ClassVar = {**Loss.checks, "weight": as_weight, "pos_weight": as_weight}
+
     def __init__(
         self,
         weight: ArrayLike | None = None,
@@ -52,14 +56,15 @@ class BCEWithLogitsLoss(Loss):
         pos_weight: ArrayLike | None = None,
     ) -> None:
         super().__init__(reduction)
-        self.weight = None if weight is None else as_weight(self, weight, "weight")
-        self.pos_weight = None if pos_weight is None else as_weight(self, pos_weight, "pos_weight")
+        self.weight: Any = weight
+        self.pos_weight: Any = pos_weight
 
     def terms(self, pred: Array, target: Array, with_grad: bool) -> Terms:
         """Compute the terms and w * ((1 - t) s - p t (1 - s))."""
         target = self._same_shape(pred, target)
-        if not ((target >= 0) & (target <= 1)).all():
-            raise TargetError("expected targets from 0 to 1", self)
+        wrong = ~((target >= 0) & (target <= 1))
+        if wrong.any():
+            raise self._wrong_target(pred, target, first(wrong))
         negative = 1 - target
         positive = target
         if self.pos_weight is not None:
@@ -80,9 +85,20 @@ class BCEWithLogitsLoss(Loss):
             grad = None if grad is None else grad * weight
         return Terms(values, None, grad)
 
+    def _wrong_target(self, pred: Array, target: Array, index: tuple[int, ...]) -> TargetError:
+        value = target[index]
+        text = f"expected targets from 0 to 1, got {value} at {element('target', index)}"
+        if ((pred == 0) | (pred == 1)).all():
+            text += "; pred and target look swapped: loss_fn(logits, target)"
+        elif value == -1:
+            text += "; (target + 1) / 2 makes 0 and 1 of -1 and 1"
+        elif value == int(value if np.isfinite(value) else 0):
+            text += "; class numbers need CrossEntropyLoss"
+        return TargetError(text, self)
+
     def _stretched(self, weight: Array, name: str, pred: Array) -> Array:
         try:
-            return np.broadcast_to(weight.astype(pred.dtype), pred.shape)
+            return np.broadcast_to(cast(self, name, weight, pred.dtype), pred.shape)
         except ValueError:
             raise shape_error(
                 self, f"that broadcasts to {pred.shape}", weight.shape, what=name

@@ -6,28 +6,39 @@ the end and the others are joined, so that the arithmetic sees rows of shape (m,
 
 from __future__ import annotations
 
+import math
+from functools import partial
+from typing import Any, ClassVar
+
 import numpy as np
 
 from npnet.arguments import real_number, whole_number
-from npnet.errors import ShapeError, TargetError, shape_error
-from npnet.losses.loss import Loss, LossValue, Terms
-from npnet.losses.weights import as_weight
+from npnet.errors import TargetError, shape_error
+from npnet.losses.checks import as_class_weight, cast, element, first
+from npnet.losses.loss import Loss, LossValue, Terms, without_axis
 from npnet.ops import softmax as ops
-from npnet.typing import Array, ArrayLike, DtypeLike
+from npnet.typing import Array, ArrayLike
 
-_INTP, _FLOAT32, _FLOAT64 = map(np.dtype, (np.intp, np.float32, np.float64))
+_FLOATS = np.dtype(np.float32), np.dtype(np.float64)
+_LABELS = (np.dtype(np.intp),)
+_ONE = 1.001
+"""What a probability is at most, with some rounding."""
 
 
 class _ClassLoss(Loss):
     """What both share: class weights, labels that are checked, labels that are ignored."""
 
+    checks: ClassVar = {
+        **Loss.checks,
+        "weight": as_class_weight,
+        "ignore_index": whole_number,
+        "label_smoothing": partial(real_number, low=0, high=1),
+    }
+
     def __init__(self, weight: ArrayLike | None, ignore_index: int, reduction: str) -> None:
         super().__init__(reduction)
-        self.weight = None if weight is None else as_weight(self, weight, "weight")
-        if self.weight is not None and self.weight.ndim != 1:
-            shape = self.weight.shape
-            raise ShapeError(f"expected class weights of shape (num_classes,), got {shape}")
-        self.ignore_index = whole_number(self, "ignore_index", ignore_index)
+        self.weight: Any = weight
+        self.ignore_index = ignore_index
 
     def _class_axis(self, pred: Array) -> int:
         axis = min(1, pred.ndim - 1)
@@ -40,37 +51,47 @@ class _ClassLoss(Loss):
 
     def _labels(self, pred: Array, target: Array, axis: int) -> tuple[Array, Array | None]:
         """Return labels of shape (m,), all in range, and which count (None: all of them)."""
-        classes = pred.shape[axis]
-        expected = pred.shape[:axis] + pred.shape[axis + 1 :]
+        classes, expected = pred.shape[axis], without_axis(pred.shape)
         if target.shape != expected:
             hint = "labels are class numbers, one for each row of logits"
+            if without_axis(target.shape) == pred.shape:
+                hint = "pred and target look swapped: loss_fn(logits, labels)"
+            elif target.size == math.prod(expected):
+                hint = f"did you mean target.reshape{expected}?"
+            elif target.ndim == pred.ndim:
+                hint = f"one-hot rows become labels with target.argmax({axis})"
             raise shape_error(self, str(expected), target.shape, hint, what="target")
-        labels = target.reshape(-1)
-        if labels.dtype.kind == "f":
-            with np.errstate(invalid="ignore"):
-                fractional = ~(np.floor(labels) == labels) | np.isinf(labels)
-            if fractional.any():
-                raise TargetError(f"expected whole labels, got {labels[fractional][0]}", self)
-        if labels.dtype == np.uint64:  # would wrap around to negative numbers
-            labels = np.minimum(labels, np.uint64(classes))
-        labels = labels.astype(np.intp, copy=False)
-        wrong = (labels < 0) | (labels >= classes)
-        if not wrong.any() and self.ignore_index < 0:
-            return labels, None
-        counts = labels != self.ignore_index
-        if (wrong & counts).any():
-            raise TargetError(
-                f"expected labels from 0 to {classes - 1} for {classes} classes, "
-                f"got {labels[wrong & counts][0]}",
-                self,
-            )
-        return np.where(counts, labels, 0), counts
+        right = (target >= 0) & (target < classes)
+        if target.dtype.kind == "f":
+            right &= np.floor(target) == target
+        if target.dtype.kind == "b" and classes > 2:
+            raise TargetError(f"expected labels of {classes} classes, got booleans", self)
+        if self.ignore_index < 0 and right.all():
+            return target.reshape(-1).astype(np.intp, copy=False), None
+        counts = target != self.ignore_index
+        wrong = counts & ~right
+        if wrong.any():
+            raise self._wrong_label(target, first(wrong), classes)
+        return np.where(counts, target, 0).astype(np.intp).reshape(-1), counts.reshape(-1)
 
-    def _label_weights(self, labels: Array, counts: Array | None, dtype: DtypeLike) -> Array | None:
+    def _wrong_label(self, target: Array, index: tuple[int, ...], classes: int) -> TargetError:
+        label = target[index]
+        got = f"got {label} at {element('target', index)}"
+        if np.floor(label) != label:  # NaN too
+            return TargetError(f"expected whole labels, {got}", self)
+        if classes == 1:
+            got += "; for a single output use BCEWithLogitsLoss"
+        elif label == classes == target.max() and target.min() > 0:
+            got += "; labels count from 0: target - 1"
+        return TargetError(
+            f"expected labels from 0 to {classes - 1} for {classes} classes, {got}", self
+        )
+
+    def _label_weights(self, labels: Array, counts: Array | None, dtype: Any) -> Array | None:
         """Return each row's share in the mean's divisor, None where all have 1."""
         if self.weight is None:
             return None if counts is None else counts.astype(dtype)
-        weights = self.weight.astype(dtype)[labels]
+        weights = cast(self, "weight", self.weight, dtype)[labels]
         return weights if counts is None else np.where(counts, weights, 0)
 
 
@@ -120,35 +141,34 @@ class CrossEntropyLoss(_ClassLoss):
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(weight, ignore_index, reduction)
-        self.label_smoothing = real_number(self, "label_smoothing", label_smoothing, 0, 1)
+        self.label_smoothing = label_smoothing
 
     def evaluate(
         self,
-        pred: ArrayLike,
-        target: ArrayLike,
+        *arrays: ArrayLike,
         sample_weight: ArrayLike | None = None,
         with_grad: bool = True,
     ) -> LossValue:
         """Compute value, gradient and the weight of the mean in one go."""
         # The case of almost every training step, without the general one's detours.
+        pred, target = arrays if len(arrays) == 2 else (None, None)
         if (
             type(pred) is type(target) is np.ndarray
             and pred.ndim == 2
             and target.ndim == 1
-            and 0 < len(pred) == len(target)
-            and (pred.dtype == _FLOAT32 or pred.dtype == _FLOAT64)
-            and target.dtype == _INTP
+            and 0 < (n := len(pred)) == len(target)
+            and (dtype := pred.dtype) in _FLOATS
+            and target.dtype in _LABELS
             and self.reduction == "mean"
             and self.weight is sample_weight is None
             and self.ignore_index < 0
             and self.label_smoothing == 0
         ):
-            n = len(pred)
-            values, grad = np.empty(n, pred.dtype), np.empty(pred.shape, pred.dtype)
+            values, grad = np.empty(n, dtype), np.empty(pred.shape, dtype)
             in_range, total = ops.cross_entropy(pred, target, values, grad, 1 / n)
-            if in_range:
-                return LossValue(total / n, grad if with_grad else None, float(n))
-        return super().evaluate(pred, target, sample_weight, with_grad)
+            if in_range and (with_grad is True or with_grad is False):
+                return LossValue(total / n, grad if with_grad else None, n * 1.0)
+        return super().evaluate(*arrays, sample_weight=sample_weight, with_grad=with_grad)
 
     def terms(self, pred: Array, target: Array, with_grad: bool) -> Terms:
         """Compute the terms and softmax(pred) * sum_c w_c q_c - w q."""
@@ -157,9 +177,8 @@ class CrossEntropyLoss(_ClassLoss):
         logits = moved.reshape(-1, moved.shape[-1]) if pred.ndim != 2 else pred
         if target.shape == pred.shape:
             weights = None
+            self._check_probabilities(target, axis)
             q = np.moveaxis(self._same_shape(pred, target), axis, -1).reshape(logits.shape)
-            if not (q >= 0).all():
-                raise TargetError("expected probabilities, got a negative or NaN target", self)
             values, grad = ops.cross_entropy_dense(logits, self._smooth(q), with_grad)
         else:
             labels, counts = self._labels(pred, target, axis)
@@ -188,13 +207,29 @@ class CrossEntropyLoss(_ClassLoss):
             (axis,),
         )
 
+    def _check_probabilities(self, target: Array, axis: int) -> None:
+        wrong = ~((target >= 0) & (target <= _ONE))
+        if wrong.any():
+            index = first(wrong)
+            raise TargetError(
+                f"expected probabilities from 0 to 1, got {target[index]} at "
+                f"{element('target', index)}; labels have shape {without_axis(target.shape)}",
+                self,
+            )
+        if target.dtype.kind in "iub" and (np.count_nonzero(target, axis) > 1).any():
+            raise TargetError(
+                "expected one class for each row, got several ones; for several labels at once "
+                "use BCEWithLogitsLoss",
+                self,
+            )
+
     def _smooth(self, q: Array) -> Array:
         """Return w * ((1 - e) q + e / num_classes)."""
         if self.label_smoothing:
             q = q * q.dtype.type(1 - self.label_smoothing) + q.dtype.type(
                 self.label_smoothing / q.shape[1]
             )
-        return q if self.weight is None else q * self.weight.astype(q.dtype)
+        return q if self.weight is None else q * cast(self, "weight", self.weight, q.dtype)
 
 
 class NLLLoss(_ClassLoss):

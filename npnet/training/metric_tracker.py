@@ -36,15 +36,24 @@ class MetricTracker:
         Copied.
     """
 
-    __slots__ = ("_evaluate", "_loss", "_mean", "_metrics", "_plain", "_total", "batches", "weight")
+    __slots__ = (
+        "_evaluate",
+        "_joined",
+        "_loss",
+        "_mean",
+        "_metrics",
+        "_plain",
+        "batches",
+        "weight",
+    )
 
     def __init__(self, loss: Loss, metrics: list[Metric]) -> None:
         self._loss = loss
         self._evaluate: Any = loss.evaluate
-        self._plain = _takes(loss) == _PLAIN
-        self._mean = loss.reduction == "mean"
+        self._plain = (loss.arguments, loss.predictions) == _PLAIN
+        self._mean = loss.reduction in loss.means
         self._metrics = copy.deepcopy(metrics)
-        self._total = 0.0
+        self._joined = 0.0
         self.weight = 0.0
         self.batches = 0
 
@@ -81,8 +90,12 @@ class MetricTracker:
             result = self._evaluate(*arrays, sample_weight=weight, with_grad=with_grad)
             outputs, target = outputs[0], target[0] if target else None
         if result.weight:  # a mean in which nothing counts is NaN, and joins nothing
-            self._total += result.value * result.weight if self._mean else result.value
             self.weight += result.weight
+            if self._mean:  # a share, for a value times a tiny weight would lose digits
+                share = result.weight / self.weight
+                self._joined += (result.value - self._joined) * share
+            else:
+                self._joined += result.value
         if self._metrics:
             target = np.asarray(target)
             for metric in self._metrics:
@@ -93,9 +106,7 @@ class MetricTracker:
     @property
     def loss(self) -> float:
         """The loss of the batches so far."""
-        if not self._mean:
-            return float(self._total)
-        return float(self._total / self.weight) if self.weight else math.nan
+        return math.nan if self._mean and not self.weight else float(self._joined)
 
     def results(self) -> dict[str, float]:
         """Return loss and metrics by name."""
@@ -105,14 +116,9 @@ class MetricTracker:
 _PLAIN = (("pred", "target"), ("pred",))
 
 
-def _takes(loss: Loss) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    kind = type(loss)
-    return getattr(kind, "arguments", _PLAIN[0]), getattr(kind, "predictions", _PLAIN[1])
-
-
 def _in_order(loss: Loss, outputs: tuple[Any, ...], targets: tuple[Any, ...]) -> list[Any]:
     """Return the arrays that a loss of several predictions or targets takes, in its order."""
-    arguments, predictions = _takes(loss)
+    arguments, predictions = loss.arguments, loss.predictions
     others = tuple(name for name in arguments if name not in predictions)
     named: dict[str, Any] = {}
     for kind, names, given, who in (

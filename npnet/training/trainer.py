@@ -59,7 +59,7 @@ class Trainer(Configured):
     model : Layer
         Its outputs are the loss's predictions, in order.
     loss : Loss
-        With ``reduction="mean"`` or ``"sum"``; a sum is added up over the batches.
+        With a reduction other than ``"none"``; a sum is added up over the batches.
     optimizer : Optimizer
         Of the model's parameters, or of some of them; the others are frozen on purpose, by
         `Layer.requires_grad_`.
@@ -126,7 +126,7 @@ class Trainer(Configured):
         self.loss: Loss = loss
         self.optimizer: Optimizer = optimizer
         self.metrics = as_list(metrics)
-        if loss.reduction not in ("mean", "sum"):
+        if loss.reduction == "none":
             raise ArgumentError(
                 f"the Trainer needs a loss that is one number, got {loss!r}; "
                 "use reduction='mean' or 'sum'"

@@ -285,7 +285,7 @@ def test_a_loss_may_not_change_its_arguments_or_keep_state():
 
     class Uneven(npnet.MSELoss):
         def value_and_grad(self, pred, target, sample_weight=None):
-            value, grad = super().value_and_grad(pred, target, sample_weight)
+            value, grad = super().value_and_grad(pred, target, sample_weight=sample_weight)
             return value + 1, grad
 
     assert "is not that of a call" in str(refuted(Uneven(), X, np.zeros((5, 4))))
@@ -421,7 +421,7 @@ class Locked(Square):
         ((Square(), ["a"]), {}, DtypeError, "got dtype <U1"),
         ((Square(), X * np.inf), {}, ArgumentError, r"holds -?inf at \[0, 0\]"),
         ((Locked(), X), {}, ArgumentError, "Locked cannot be copied with copy.deepcopy"),
-        ((npnet.MSELoss(), X), {}, ArgumentError, r"its target .* got 1 input\(s\) for MSELoss"),
+        ((npnet.MSELoss(), X), {}, ArgumentError, r"a target .* got 1 argument\(s\)"),
         ((Square(), X), {"mode": "fast"}, ArgumentError, "mode to be one of .* got 'fast'"),
         ((Square(), X), {"samples": 0}, ArgumentError, "positive number of samples, got 0"),
         ((Square(), X), {"dtype": "nope"}, ArgumentError, "float32 or float64, got 'nope'"),

@@ -531,7 +531,7 @@ X, Y = np.zeros((6, 3)), np.zeros(6, int)
         ({"validation_data": (X, Y[:3])}, DataError, "same number of samples"),
         ({"validation_data": (X[:0], Y[:0])}, DataError, "data is empty"),
         ({"sample_weight": np.ones(5)}, DataError, "same number of samples"),
-        ({"sample_weight": -np.ones(6)}, ArgumentError, "non-negative sample weights"),
+        ({"sample_weight": -np.ones(6)}, ArgumentError, "sample_weight.0. to be a finite number"),
         (
             {"callbacks": [3]},
             ArgumentError,

@@ -10,7 +10,7 @@ import numpy as np
 
 from npnet.gradcheck.contract.calls import Fault
 from npnet.gradcheck.raised import describe
-from npnet.gradcheck.subject import unseal
+from npnet.gradcheck.subject import call_loss, unseal
 from npnet.losses.loss import Loss
 from npnet.typing import Array, DtypeLike
 
@@ -53,7 +53,7 @@ class LossSpecimen:
     def call(self, loss: Loss, *arrays: Any) -> tuple[Any, Array]:
         """Return value and gradient."""
         try:
-            value, grad = loss.value_and_grad(*(arrays or self.arrays()))
+            value, grad = call_loss(loss.value_and_grad, *(arrays or self.arrays()))
         except Exception as error:
             raise Fault(f"value_and_grad raised {describe(error)}") from error
         if not isinstance(grad, np.ndarray | np.generic) or grad.dtype.kind not in "fiub":

@@ -18,7 +18,7 @@ from npnet.gradcheck.contract.ownership import by_value
 from npnet.gradcheck.contract.specimen import mixed
 from npnet.gradcheck.contract.state import generators_used
 from npnet.gradcheck.raised import describe
-from npnet.gradcheck.subject import attributes, new_attribute
+from npnet.gradcheck.subject import attributes, call_loss, new_attribute
 from npnet.losses.loss import Loss
 
 _ROUNDING = 64 * float(np.finfo(np.float64).eps)
@@ -33,7 +33,7 @@ def value_agrees(specimen: LossSpecimen) -> Iterator[str]:
     """Check that the value is the same with and without the gradient."""
     loss = specimen.fresh()
     value, _ = specimen.call(loss)
-    found = mismatch(np.asarray(value), np.asarray(loss(*specimen.arrays())), 1e-12)
+    found = mismatch(np.asarray(value), np.asarray(call_loss(loss, *specimen.arrays())), 1e-12)
     if found:
         yield f"the value that value_and_grad returned {found}, which the call returned"
 
@@ -42,7 +42,7 @@ def arguments_unchanged(specimen: LossSpecimen) -> Iterator[str]:
     """Check that prediction, target and sample weights are left as they are."""
     for method in ("__call__", "value_and_grad"):
         given = specimen.arrays()
-        getattr(specimen.fresh(), method)(*given)
+        call_loss(getattr(specimen.fresh(), method), *given)
         names = ("prediction", "target", "sample weights")
         for name, after, before in zip(names, given, specimen.arrays(), strict=False):
             found = mismatch(after, before, 0.0)
@@ -54,14 +54,14 @@ def reductions_agree(specimen: LossSpecimen) -> Iterator[str]:
     """Check that the sum is the sum of the terms, and the gradients belong to the values."""
     terms, grad_of_terms = specimen.call(specimen.fresh("none"))
     total, grad_of_sum = specimen.call(specimen.fresh("sum"))
-    evaluated = specimen.fresh("mean").evaluate(*specimen.arrays())
+    evaluated = call_loss(specimen.fresh("mean").evaluate, *specimen.arrays())
     found = mismatch(np.asarray(total), np.asarray(terms).sum(), slack=_cancelled(terms))
     if found:
         yield f"with reduction='sum' the value {found}, the sum of the terms"
     found = mismatch(grad_of_sum, grad_of_terms)
     if found:
         yield f"with reduction='sum' the gradient {found}, the one with reduction='none'"
-    if evaluated.grad is None or not evaluated.weight:
+    if not isinstance(evaluated.grad, np.ndarray) or not evaluated.weight:
         return
     found = mismatch(np.asarray(evaluated.value), np.asarray(total / evaluated.weight))
     if found:
@@ -232,7 +232,7 @@ def target_not_broadcast(specimen: LossSpecimen) -> Iterator[str]:
     if target.ndim == 0 or wrong.shape == pred.shape:
         return
     try:
-        specimen.fresh()(pred, wrong, *others)
+        call_loss(specimen.fresh(), pred, wrong, *others)
     except Exception:  # refused in whatever words
         return
     yield (
@@ -278,7 +278,7 @@ def _call_and_forget(specimen: LossSpecimen, loss: Loss) -> dict[str, Any]:
 def basic_call(specimen: LossSpecimen) -> Iterator[str]:
     """Check that a call returns a finite value, its gradient, and nothing but numbers."""
     try:
-        value = specimen.fresh()(*specimen.arrays())
+        value = call_loss(specimen.fresh(), *specimen.arrays())
     except NpnetError as error:
         yield f"the call raised {describe(error)}"
         return

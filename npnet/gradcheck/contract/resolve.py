@@ -9,7 +9,7 @@ import numpy as np
 
 from npnet.errors import ArgumentError
 from npnet.gradcheck.raised import describe
-from npnet.gradcheck.subject import _as_input, _as_real, check_count
+from npnet.gradcheck.subject import _as_input, _as_real, check_count, check_loss_count
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array
@@ -156,11 +156,7 @@ def as_loss_arguments(
         If there are not two or three, or one cannot be what it should.
     """
     name = type(loss).__name__
-    if not 2 <= len(inputs) <= 3:
-        raise ArgumentError(
-            f"{name} is checked with a prediction, a target and, if wanted, sample weights: "
-            f"check_layer(loss, pred, target); got {len(inputs)} argument(s)"
-        )
+    check_loss_count(loss, len(inputs))
     first, *others = inputs
     pred = (
         drawn(first, np.random.default_rng((seed, 3)))

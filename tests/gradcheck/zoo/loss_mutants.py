@@ -156,7 +156,7 @@ class MSEMeanIsSum(npnet.MSELoss):
     """With a sum, value and gradient are those of the mean."""
 
     def evaluate(self, pred, target, sample_weight=None, with_grad=True):
-        found = super().evaluate(pred, target, sample_weight, with_grad)
+        found = super().evaluate(pred, target, sample_weight=sample_weight, with_grad=with_grad)
         if self.reduction != "sum" or not found.weight:
             return found
         grad = None if found.grad is None else found.grad / found.weight
@@ -168,7 +168,7 @@ class MSEIgnoresWeights(npnet.MSELoss):
     """Sample weights are ignored."""
 
     def evaluate(self, pred, target, sample_weight=None, with_grad=True):
-        return super().evaluate(pred, target, None, with_grad)
+        return super().evaluate(pred, target, with_grad=with_grad)
 
 
 @planted(*_REAL, says=("randomness", "non-deterministic"))
@@ -231,7 +231,7 @@ class L1Sum(npnet.L1Loss):
     """The gradient is not divided by the number of elements."""
 
     def evaluate(self, pred, target, sample_weight=None, with_grad=True):
-        found = super().evaluate(pred, target, sample_weight, with_grad)
+        found = super().evaluate(pred, target, sample_weight=sample_weight, with_grad=with_grad)
         if found.grad is None or self.reduction != "mean":
             return found
         return found._replace(grad=found.grad * found.weight)
@@ -303,7 +303,7 @@ class CEMeanOverSamples(npnet.CrossEntropyLoss):
         super().__init__([0.5, 2.0, 1.0])
 
     def evaluate(self, pred, target, sample_weight=None, with_grad=True):
-        found = super().evaluate(pred, target, sample_weight, with_grad)
+        found = super().evaluate(pred, target, sample_weight=sample_weight, with_grad=with_grad)
         if self.reduction != "mean":
             return found
         share = found.weight / max(len(np.asarray(target)), 1)
