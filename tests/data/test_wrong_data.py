@@ -164,7 +164,7 @@ def test_a_recorded_pass_that_was_not_unpacked():
         lambda: trainer.predict(out),
         lambda: npnet.data.one_hot(out),
     ):
-        with pytest.raises(ArgumentError, match=r"a tape: y, tape = model.record\(x\)"):
+        with pytest.raises(ArgumentError, match=r"y, tape = model.record\(x\)"):
             call()
 
 
