@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from npnet.arguments import flag
-from npnet.calls import refuse_direct_call
+from npnet.calls import refuse_direct_call, running
 from npnet.context import Context
 from npnet.convert import as_input
 from npnet.errors import DtypeError, MissingMethod, NameTypoError, NpnetError, SignatureError
@@ -204,7 +204,11 @@ class Layer(Registry):
             if training is not True:
                 training = flag(self, "training", training)
             ctx = Context(self, True, training, rng)
-            output = ctx.run_as_root(*arrays)
+            outer, running.layer = running.layer, self
+            try:
+                output = ctx.run(*arrays)
+            finally:
+                running.layer = outer
         except NpnetError as error:
             error.locate(self)
             raise

@@ -109,8 +109,12 @@ class Sequential(LayerList):
             if not isinstance(grad, _ARRAYS):
                 text = f"backward must return its input's gradient, it gave {type(grad).__name__}"
                 raise ShapeError(text, behind)
-            behind = call.layer
-            grad = call.backward(grad, needs_input_grad=wanted or len(calls) > stop)
+            behind, needed = call.layer, wanted or len(calls) > stop
+            if type(behind) is LinearRun:
+                call.needs_input_grad = needed
+                grad = behind.backward(call, grad)
+            else:
+                grad = call.backward(grad, needs_input_grad=needed)
         return grad if wanted else None
 
     @property
