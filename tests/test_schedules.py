@@ -34,7 +34,7 @@ def torch_scheduler(schedule, optimizer):
     if isinstance(schedule, SequentialLR):
         parts = [torch_scheduler(s, optimizer) for s in schedule.schedules]
         return kind(optimizer, parts, list(schedule.milestones))
-    names = schedule.__match_args__[1:]
+    names = list(schedule.get_config())[1:]
     return kind(optimizer, **{name: getattr(schedule, name) for name in names})
 
 
@@ -223,7 +223,7 @@ def test_numpy_steps(schedule, kind):
     "step", [-1, np.int64(-3), 0.5, 2.0, math.nan, math.inf, np.float64(1), "3", None, True, [1]]
 )
 def test_a_step_that_is_no_count_is_refused(schedule, step):
-    with pytest.raises(ArgumentError, match="step must be a non-negative integer, got") as error:
+    with pytest.raises(ArgumentError, match="step to be an integer of at least 0, got") as error:
         schedule(step)
     assert repr(step) in str(error.value)
 
@@ -281,7 +281,7 @@ ARGUMENTS = [(kind, name) for kind, arguments in GOOD.items() for name in argume
 def test_bad_arguments_are_named_with_the_value_received(kind, name, bad):
     with pytest.raises(ArgumentError) as error:
         kind(**{**GOOD[kind], name: bad})
-    assert str(error.value).startswith(f"{kind.__name__}: {name} must be a ")
+    assert str(error.value).startswith(f"{kind.__name__} expects {name} to be a ")
     assert str(error.value).endswith(f", got {bad!r}")
 
 
@@ -300,7 +300,7 @@ def test_bad_arguments_are_named_with_the_value_received(kind, name, bad):
     ],
 )
 def test_arguments_at_the_edge_of_their_range(kind, name, bad):
-    with pytest.raises(ArgumentError, match=f"{kind.__name__}: {name} must be a .*, got {bad}$"):
+    with pytest.raises(ArgumentError, match=f"{kind.__name__} expects {name} to be a .*, got {bad}$"):
         kind(**{**GOOD[kind], name: bad})
 
 
@@ -316,15 +316,15 @@ def test_the_allowed_edges():
         ([], [], "one fewer than schedules, got 0 milestones for 0 schedules"),
         ([StepLR(1, 1)], [1], "got 1 milestones for 1 schedules"),
         ([StepLR(1, 1)] * 3, [1], "got 1 milestones for 3 schedules"),
-        ([StepLR(1, 1)] * 3, [2, 2], r"each greater than the one before, got \(2, 2\)"),
-        ([StepLR(1, 1)] * 3, [3, 2], r"got \(3, 2\)"),
-        ([StepLR(1, 1)] * 2, [-1], r"non-negative integers, .* got \(-1,\)"),
-        ([StepLR(1, 1)] * 2, [1.5], r"got \(1.5,\)"),
-        ([StepLR(1, 1)] * 2, [math.nan], r"got \(nan,\)"),
-        ([StepLR(1, 1)] * 2, [None], r"got \(None,\)"),
-        ([StepLR(1, 1)] * 2, 5, "milestones must be a sequence, got 5"),
-        (StepLR(1, 1), [], "schedules must be a sequence, got StepLR"),
-        ([StepLR(1, 1), 0.1], [5], r"use `lambda step: rate`\), got 0.1 among them"),
+        ([StepLR(1, 1)] * 3, [2, 2], r"milestones\[1\] to be an integer of at least 3, got 2"),
+        ([StepLR(1, 1)] * 3, [3, 2], "at least 4, got 2"),
+        ([StepLR(1, 1)] * 2, [-1], r"milestones\[0\] to be an integer of at least 0, got -1"),
+        ([StepLR(1, 1)] * 2, [1.5], "got 1.5"),
+        ([StepLR(1, 1)] * 2, [math.nan], "got nan"),
+        ([StepLR(1, 1)] * 2, [None], "got None"),
+        ([StepLR(1, 1)] * 2, 5, "milestones to be a list, got 5"),
+        (StepLR(1, 1), [], "schedules to be a list, got StepLR"),
+        ([StepLR(1, 1), 0.1], [5], r"schedules\[1\] to be a function of the step, got 0.1; a constant rate is"),
     ],
 )
 def test_bad_sequences(schedules, milestones, message):
@@ -333,5 +333,5 @@ def test_bad_sequences(schedules, milestones, message):
 
 
 def test_mistyped_keywords_raise():
-    with pytest.raises(TypeError, match="stepsize"):
+    with pytest.raises(TypeError, match="did you mean 'step_size'"):
         StepLR(0.1, stepsize=3)
