@@ -336,7 +336,8 @@ def wrong_call(
             parameters = parameters[1:]
         plain = [p.replace(annotation=inspect.Parameter.empty) for p in parameters]
         unknown = [name for name in kwargs if name not in signature.parameters]
-        hint = did_you_mean(unknown[0], [p.name for p in parameters]) if unknown else ""
+        habits, names = getattr(owner, "habits", {}), [p.name for p in parameters]
+        hint = habits.get(unknown[0]) or did_you_mean(unknown[0], names) if unknown else ""
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"
         return SignatureError(f"{text}; {hint}" if hint else text)
     return None

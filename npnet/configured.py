@@ -71,12 +71,18 @@ class Configured:
             and UNDER_CONSTRUCTION not in attributes
             and not hasattr(type(self), name)
         ):
-            hint = did_you_mean(name, attributes)
+            hint = self._hint(name)
             raise NameTypoError(
                 f"{type(self).__name__} has no attribute {name!r}{hint and '; ' + hint} "
                 "(new attributes are made in __init__ only)"
             )
         object.__setattr__(self, name, value)
+
+    def _hint(self, name: str) -> str:
+        """Return what to use in place of an attribute that does not exist."""
+        hints = (vars(c).get("habits", {}).get(name, "") for c in type(self).__mro__)
+        known = [*vars(self), *dir(type(self))]
+        return next(filter(None, hints), "") or did_you_mean(name, known)
 
     if not TYPE_CHECKING:  # type checkers shall report unknown names
 
@@ -86,8 +92,7 @@ class Configured:
             text = f"{kind} has no attribute {name!r}"
             if name.startswith("__"):
                 raise AttributeError(text)
-            hints = (vars(c).get("habits", {}).get(name, "") for c in type(self).__mro__)
-            hint = next(filter(None, hints), "") or did_you_mean(name, dir(type(self)))
+            hint = self._hint(name)
             raise NameTypoError(f"{text}; {hint}" if hint else text)
 
     # --- how it is made again

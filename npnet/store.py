@@ -159,7 +159,7 @@ def as_list(parameters: Any, owner: Any, kinds: tuple[type[Any], ...]) -> list[A
             wrong = next(others, None)
             if wrong is None:
                 return found
-    raise refusal(owner, "params", "Parameter objects", wrong, _hint(parameters))
+    raise refusal(owner, "params", "npnet.Parameter objects", wrong, _hint(parameters))
 
 
 def _hint(parameters: Any) -> str:

@@ -300,7 +300,9 @@ def test_bad_arguments_are_named_with_the_value_received(kind, name, bad):
     ],
 )
 def test_arguments_at_the_edge_of_their_range(kind, name, bad):
-    with pytest.raises(ArgumentError, match=f"{kind.__name__} expects {name} to be a .*, got {bad}$"):
+    with pytest.raises(
+        ArgumentError, match=f"{kind.__name__} expects {name} to be a .*, got {bad}$"
+    ):
         kind(**{**GOOD[kind], name: bad})
 
 
@@ -324,7 +326,11 @@ def test_the_allowed_edges():
         ([StepLR(1, 1)] * 2, [None], "got None"),
         ([StepLR(1, 1)] * 2, 5, "milestones to be a list, got 5"),
         (StepLR(1, 1), [], "schedules to be a list, got StepLR"),
-        ([StepLR(1, 1), 0.1], [5], r"schedules\[1\] to be a function of the step, got 0.1; a constant rate is"),
+        (
+            [StepLR(1, 1), 0.1],
+            [5],
+            r"schedules\[1\] to be a function of the step, got 0.1; a constant rate is",
+        ),
     ],
 )
 def test_bad_sequences(schedules, milestones, message):

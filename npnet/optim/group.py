@@ -122,6 +122,7 @@ class Group:
         self.options = options
         self.spec = spec
         self.checked: dict[str, Any] = {}
+        self._types: list[type[Any]] = []
         self.parameters: list[Parameter] = list(options["params"])
         self.wanted: list[str] = []
         self.schedule: Any = None
@@ -137,14 +138,19 @@ class Group:
         """
         options = self.options
         self.schedule = schedule
-        self.checked = {**options, "params": list(self.parameters)}
+        self.checked = dict(options)
+        self._types = [*map(type, options.values())]
         self.wanted = [n for n, s in self.spec.items() if s.when is None or options[s.when]]
 
     def is_checked(self) -> bool:
         """Tell whether no option has changed since `accept`."""
         try:
-            return self.options == self.checked
-        except ValueError:  # an array has been put among them
+            return (
+                self.options == self.checked
+                and [*map(type, self.options.values())] == self._types  # True equals 1
+                and self.options["params"] == self.parameters
+            )
+        except Exception:  # something that cannot be compared, such as an array, is among them
             return False
 
     def due(self, lr: float) -> list[ParamSlice]:

@@ -76,7 +76,7 @@ class Optimizer(Configured):
 
     state_spec: ClassVar[Mapping[str, StateSpec]] = {}
     habits: ClassVar[Mapping[str, str]] = {
-        "learning_rate": "the rate is optimizer.lr",
+        "learning_rate": "the rate is called lr",
         "state": "optimizer.state_dict()['state'] is a copy of it",
         "minimize": "call tape.backward(grad), optimizer.step() and optimizer.zero_grad()",
         "apply_gradients": "optimizer.step() uses the gradients that tape.backward(grad) filled",
@@ -293,7 +293,8 @@ class Optimizer(Configured):
         if not callable(lr):
             options["lr"] = real_number(self, "lr", lr, 0)
         elif isinstance(lr, type):
-            raise refusal(self, "lr", "a number or a function of the step", lr)
+            hint = f"make one: {lr.__name__}(...)"
+            raise refusal(self, "lr", "a number or a function of the step", lr, hint)
         self.validate(options)
         if not callable(lr):
             return None

@@ -57,7 +57,9 @@ def test_rates_are_read_written_and_scheduled():
     optimizer.lr = 0.3
     assert optimizer.lr == 0.3
     optimizer.lr = lambda step: -1.0
-    with pytest.raises(ArgumentError, match="at step 5 to be a finite number of at least 0, got -1.0"):
+    with pytest.raises(
+        ArgumentError, match="at step 5 to be a finite number of at least 0, got -1.0"
+    ):
         p.grad = np.zeros(1)
         optimizer.step()
 
@@ -170,10 +172,16 @@ def test_state_that_does_not_fit_changes_nothing():
     optimizer.step()
     saved = optimizer.state_dict()
     for other, part in [
-        (npnet.optim.Adam(params(4)), r"exp_avg of parameter 0 to be numbers of shape \(4,\), got an array of shape \(3,\)"),
+        (
+            npnet.optim.Adam(params(4)),
+            r"exp_avg of parameter 0 to be numbers of shape \(4,\), got an array of shape \(3,\)",
+        ),
         (npnet.optim.Adam(params(3, 3)), "a list of 2, got"),
         (npnet.optim.SGD(params(3)), "unknown key 'betas'"),
-        (npnet.optim.Adam([{"params": params(3)}, {"params": params(2)}]), "param_groups to be a list of 2"),
+        (
+            npnet.optim.Adam([{"params": params(3)}, {"params": params(2)}]),
+            "param_groups to be a list of 2",
+        ),
     ]:
         with pytest.raises(StateError, match=part):
             other.load_state_dict(saved)
@@ -204,7 +212,9 @@ def test_frequent_mistakes_with_parameters():
         npnet.optim.SGD(layer)
     with pytest.raises(ArgumentError, match=r"call it: model\.parameters\(\)"):
         npnet.optim.Adam(layer.parameters)
-    with pytest.raises(ArgumentError, match="clip_grad_norm expects params to be Parameter objects, got 3"):
+    with pytest.raises(
+        ArgumentError, match="clip_grad_norm expects params to be npnet.Parameter objects, got 3"
+    ):
         npnet.optim.clip_grad_norm(3, 1.0)
     with pytest.raises(npnet.errors.NameTypoError, match="learning_rate"):
         npnet.optim.SGD(layer.parameters()).learning_rate = 0.1
@@ -282,8 +292,22 @@ def test_a_state_dict_shares_nothing():
     p.grad = np.ones(3)
     optimizer.step()
     state = optimizer.state_dict()
+    kept = copy.deepcopy(state)
     state["state"][0]["exp_avg"][:] = 5
-    assert optimizer.state_dict()["state"][0]["exp_avg"][0] == 0.1 * (1 - 0.0) or True
+    state["param_groups"][0]["eps"] = 5
+    np.testing.assert_equal(optimizer.state_dict(), kept)
+    optimizer.load_state_dict(state)
+    state["state"][0]["exp_avg"][:] = 7
+    state["param_groups"][0]["eps"] = 7
+    assert optimizer.state_dict()["state"][0]["exp_avg"].tolist() == [5, 5, 5]
+    assert optimizer.param_groups[0]["eps"] == 5
+
+
+def test_betas_cannot_be_changed_behind_the_check():
+    betas = [0.9, 0.99]
+    optimizer = npnet.optim.Adam(params(3), betas=betas)
+    betas[0] = 5
+    assert optimizer.param_groups[0]["betas"] == (0.9, 0.99)
 
 
 def test_all_groups_move_or_none():
