@@ -233,7 +233,7 @@ def float_dtype(owner: Any, name: str, value: DtypeLike) -> np.dtype[Any]:
     owner, name
         See `refusal`.
     value : dtype
-        None, which NumPy takes for float64, is refused.
+        None, which NumPy takes for float64, is refused, as are arrays, whose dtype it takes.
 
     Returns
     -------
@@ -245,7 +245,7 @@ def float_dtype(owner: Any, name: str, value: DtypeLike) -> np.dtype[Any]:
         If it is not floating, or no dtype at all.
     """
     try:
-        dtype = None if value is None else np.dtype(value)
+        dtype = np.dtype(value) if isinstance(value, str | type | np.dtype) else None
     except Exception:  # NumPy raises several kinds
         dtype = None
     if dtype is None or dtype.kind != "f":

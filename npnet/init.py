@@ -505,6 +505,7 @@ def _xavier_std(shape: Shape, gain: float) -> float:
 
 
 def _kaiming_std(shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
+    a = real_number("init", "a, the negative slope,", a)
     mode = choice("init", "mode", mode, ("fan_in", "fan_out"))
     fan = fan_in_and_fan_out(shape)[0 if mode == "fan_in" else 1]
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))

@@ -280,7 +280,7 @@ class SequentialLR(_PureSchedule):
     def __init__(self, schedules: Sequence[Schedule], milestones: Sequence[int]) -> None:
         arguments: dict[str, Any] = {"schedules": schedules, "milestones": milestones}
         for name, value in arguments.items():
-            if not isinstance(value, Sequence) or isinstance(value, str):
+            if not isinstance(value, list | tuple):
                 raise refusal(self, name, "a list", value, self._optimizer_hint(value))
         self.schedules = tuple(
             self._function(f"schedules[{i}]", s) for i, s in enumerate(schedules)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import pickle
 
@@ -12,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npnet.errors import ArgumentError, NameTypoError
-from npnet.schedules import CosineAnnealingLR, ExponentialLR, LinearLR, SequentialLR, StepLR
+from npnet.schedules import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    SequentialLR,
+    StepLR,
+    per_epoch,
+    with_steps_per_epoch,
+)
 
 ONE_OF_EACH = [
     StepLR(0.1, step_size=3, gamma=0.5),
@@ -20,6 +29,7 @@ ONE_OF_EACH = [
     CosineAnnealingLR(0.1, T_max=8, eta_min=0.01),
     LinearLR(0.1, start_factor=0.25, end_factor=0.75, total_iters=4),
     SequentialLR([LinearLR(0.1), ExponentialLR(0.1, 0.9)], milestones=[5]),
+    per_epoch(StepLR(0.1, step_size=2), steps_per_epoch=3),
 ]
 
 
@@ -341,3 +351,64 @@ def test_bad_sequences(schedules, milestones, message):
 def test_mistyped_keywords_raise():
     with pytest.raises(TypeError, match="did you mean 'step_size'"):
         StepLR(0.1, stepsize=3)
+
+
+def epochs_of_torch(schedule, epochs, steps_per_epoch, lr):
+    """List the rates of a loop that steps PyTorch's scheduler once an epoch."""
+    return [rate for rate in torch_rates(schedule, epochs, lr) for _ in range(steps_per_epoch)]
+
+
+@given(chains(0.3), st.integers(1, 7))
+@settings(max_examples=25, deadline=None)
+def test_epochs_equal_torch_stepped_once_an_epoch(schedule, steps_per_epoch):
+    expected = epochs_of_torch(schedule, 30, steps_per_epoch, 0.3)
+    counted = per_epoch(schedule, steps_per_epoch)
+    np.testing.assert_allclose(rates(counted, 30 * steps_per_epoch), expected, rtol=1e-12)
+    filled = with_steps_per_epoch(per_epoch(schedule), steps_per_epoch)
+    assert filled == counted
+    nested = SequentialLR([SequentialLR([per_epoch(schedule)], []), StepLR(1.0, 1)], [10])
+    with pytest.raises(ArgumentError, match="how many steps an epoch has"):
+        nested(0)
+    np.testing.assert_allclose(
+        rates(with_steps_per_epoch(nested, steps_per_epoch), 10), expected[:10], rtol=1e-12
+    )
+
+
+def test_a_number_of_steps_that_was_given_stays():
+    schedule = per_epoch(StepLR(1.0, 1), 5)
+    assert with_steps_per_epoch(schedule, 3) is schedule
+    plain = StepLR(1.0, 1)
+    assert with_steps_per_epoch(plain, 3) is plain
+    rate = with_steps_per_epoch(abs, 3)
+    assert rate is abs
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "message"),
+    [
+        (0.1, 3, "per_epoch expects schedule to be a function of the step, got 0.1"),
+        (StepLR, 3, "got the class StepLR"),
+        (None, 3, "got None"),
+        (per_epoch(StepLR(1, 1)), 3, "once is enough"),
+        (StepLR(1, 1), 0, "steps_per_epoch to be a positive integer, got 0"),
+        (StepLR(1, 1), 2.0, "steps_per_epoch to be a positive integer, got 2.0"),
+        (StepLR(1, 1), "3", "steps_per_epoch to be a positive integer, got '3'"),
+    ],
+)
+def test_bad_epochs(schedule, steps, message):
+    with pytest.raises(ArgumentError, match=message):
+        per_epoch(schedule, steps)
+
+
+@pytest.mark.parametrize("name", ["step", "get_last_lr", "state_dict", "last_epoch"])
+def test_habits_of_schedulers(name):
+    with pytest.raises(NameTypoError, match="schedule|optimizer"):
+        getattr(StepLR(0.1, 3), name)
+
+
+def test_signatures_are_real():
+    assert (
+        str(inspect.signature(StepLR))
+        == "(lr: 'float', step_size: 'int', gamma: 'float' = 0.1) -> 'None'"
+    )
+    assert list(inspect.signature(per_epoch).parameters) == ["schedule", "steps_per_epoch"]

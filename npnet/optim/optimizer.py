@@ -258,7 +258,8 @@ class Optimizer(Configured):
     def _rate(self, group: Group) -> float:
         """Return the rate of a group's next step, after a check of what was changed."""
         if not group.is_checked():
-            if list(map(id, group.options.get("params", ()))) != list(map(id, group.parameters)):
+            given = group.options.get("params")
+            if not isinstance(given, list) or [*map(id, given)] != [*map(id, group.parameters)]:
                 raise ArgumentError(
                     f"{type(self).__name__}: the parameters of a group stay; "
                     "optimizer.add_param_group({'params': ...}) adds others"

@@ -276,6 +276,60 @@ def test_clip_of_extreme_gradients():
     assert npnet.optim.clip_grad_norm(params(2), 1.0) == 0.0
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("norm_type", [1, 2, 2.5, np.inf])
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_norm_that_is_not_finite_is_not_lost_among_others(bad, place, norm_type, stored):
+    ps = params(2, 3, 2)
+    if stored:
+        npnet.optim.SGD([{"params": ps[:1]}, {"params": ps[1:]}])
+    for k, p in enumerate(ps):
+        p.grad = np.full(p.shape, 2.0)
+        if k == place:
+            p.grad[-1] = bad
+    grads = [p.grad.copy() for p in ps]
+    with pytest.raises(ArgumentError, match=f"norm is {abs(bad)}"):
+        npnet.optim.clip_grad_norm(ps, 1.0, norm_type, error_if_nonfinite=True)
+    for p, before in zip(ps, grads, strict=True):
+        np.testing.assert_array_equal(p.grad, before)
+    with np.errstate(invalid="ignore"):  # infinity times 0
+        np.testing.assert_equal(npnet.optim.clip_grad_norm(ps, 1.0, norm_type), abs(bad))
+
+
+def test_a_norm_may_be_measured_alone():
+    (p,) = params(2)
+    p.grad = [3.0, 4.0]
+    assert npnet.optim.clip_grad_norm(p, np.inf) == 5
+    assert p.grad.tolist() == [3, 4]
+    p.grad = [np.inf, 4.0]
+    assert npnet.optim.clip_grad_norm([p], np.inf) == np.inf
+    assert p.grad.tolist() == [np.inf, 4]
+
+
+def test_norms_over_dtypes_of_different_range():
+    small, large = npnet.Parameter(np.ones(100_000, np.float16)), npnet.Parameter(np.ones(1))
+    small.grad, large.grad = np.full(100_000, 0.5), [1e300]
+    assert npnet.optim.clip_grad_norm([small, large], np.inf) == 1e300
+    assert npnet.optim.clip_grad_norm([small], np.inf, 1) == 50_000
+    assert npnet.optim.clip_grad_norm([small], np.inf, 1e-3) == np.inf
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"max_norm": bad} for bad in [-1.0, np.nan, None, "1", 1j, True, np.ones(2), 10**400]]
+    + [{"norm_type": bad} for bad in [0, -1, -np.inf, np.nan, None, "inf", [2], True]]
+    + [{"error_if_nonfinite": bad} for bad in ["no", 1, None, np.ones(2)]]
+    + [{"parameters": bad} for bad in [None, 3, "ab", npnet.Linear(1, 1), [1.0], {}, np.ones(2)]],
+)
+def test_bad_arguments_of_clip(arguments):
+    (p,) = params(2)
+    p.grad = [3.0, 4.0]
+    with pytest.raises(ArgumentError, match="clip_grad_norm expects"):
+        npnet.optim.clip_grad_norm(**{"parameters": [p], "max_norm": 1.0, **arguments})
+    assert p.grad.tolist() == [3, 4]
+
+
 def test_a_state_loaded_after_a_conversion_keeps_its_precision():
     (p,) = params(3)
     optimizer = npnet.optim.Adam([p])
