@@ -234,3 +234,38 @@ def test_a_step_that_fails_leaves_fresh_state_fresh():
     optimizer.lr = 0.25
     optimizer.step()
     assert (p.data, q.data) == (0.75, 0.75)
+
+
+def test_state_of_a_step_that_failed_is_not_kept():
+    seen = []
+
+    class Watching(npnet.optim.Optimizer):
+        state_spec: ClassVar = {
+            "vector": npnet.optim.StateSpec(initial=1.0, when="on"),
+            "number": npnet.optim.StateSpec(initial=1.0, when="on", scalar=True),
+        }
+
+        def __init__(self, params, lr=0.1, on=False):
+            super().__init__(params, {"lr": lr, "on": on})
+
+        def update(self, at, options):
+            seen.append(sorted(at.fresh))
+
+    p, q, r = (npnet.Parameter(np.ones(2)) for _ in range(3))
+    optimizer = Watching([{"params": [p, q]}, {"params": [r]}])
+
+    def step():
+        for each in (p, q, r):
+            each.grad = np.ones(2) if each.requires_grad else None
+        optimizer.step()
+
+    step()
+    optimizer.param_groups[0]["on"] = True
+    optimizer.param_groups[1]["lr"] = -1.0
+    with pytest.raises(npnet.errors.ArgumentError):
+        step()
+    optimizer.param_groups[1]["lr"] = 0.1
+    assert optimizer.state_dict()["state"][0] == {"step": 1}
+    q.requires_grad_(False)  # everything is laid out anew
+    step()
+    assert seen == [[], [], ["number", "vector"], []]
