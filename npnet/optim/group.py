@@ -221,7 +221,8 @@ class Group:
             As `read` returns it; copied.
         """
         self.store = FlatStore.of(self.parameters)
-        self.frozen = {p: copy.deepcopy(e) for p, e in entries.items() if not p.requires_grad}
+        frozen = (p for p in self.parameters if p in entries and not p.requires_grad)
+        self.frozen = {p: copy.deepcopy(entries[p]) for p in frozen}
         history = [entries.get(p, {}) for p in self.store.parameters]
         keys = [
             (p.grad is None, {n: None if isinstance(v, np.ndarray) else v for n, v in e.items()})

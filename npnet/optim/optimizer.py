@@ -113,7 +113,7 @@ class Optimizer(Configured):
         if set(self.parameters).intersection(parameters):
             raise ArgumentError(f"{type(self).__name__}: a parameter is in more than one group")
         options = {**self.defaults, **group, "params": parameters}
-        schedule = self.check(options)
+        schedule = self._check(options)
         made = Group(options, self.state_spec)
         made.accept(schedule)
         self.groups.append(made)
@@ -166,7 +166,7 @@ class Optimizer(Configured):
 
     @lr.setter
     def lr(self, value: Rate) -> None:
-        self.check({**self.groups[0].options, "lr": value})
+        self._check({**self.groups[0].options, "lr": value})
         for options in self.param_groups:
             options["lr"] = value
 
@@ -264,7 +264,7 @@ class Optimizer(Configured):
                     f"{type(self).__name__}: the parameters of a group stay; "
                     "optimizer.add_param_group({'params': ...}) adds others"
                 )
-            group.accept(self.check(group.options))
+            group.accept(self._check(group.options))
         if group.schedule is None:
             rate: float = group.checked["lr"]
             return rate
@@ -278,7 +278,7 @@ class Optimizer(Configured):
         name = f"the rate of {shown(group.schedule)} at step {self.step_count}"
         return real_number(self, name, rate, 0)
 
-    def check(self, options: dict[str, Any]) -> Any:
+    def _check(self, options: dict[str, Any]) -> Any:
         """Check the options of a group; return its schedule, None if its rate is a number."""
         known = [*self.defaults, "params"]
         for name in options:

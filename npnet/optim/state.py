@@ -52,7 +52,7 @@ def load_state(optimizer: Optimizer, state_dict: Any) -> int:
     for number, entry in state.items():
         if reader.attempt(whole_number, "every key of state", number, 0) in reader.members:
             entries[reader.members[number]] = reader.entry(number, entry)
-        elif len(reader.members) == len(optimizer.parameters):
+        else:
             reader.problems.append(f"there is no parameter {shown(number)} in param_groups")
     reader.stop()
     for group in optimizer.groups:
@@ -60,7 +60,6 @@ def load_state(optimizer: Optimizer, state_dict: Any) -> int:
     for group, theirs in zip(optimizer.groups, options, strict=True):
         group.options.clear()
         group.options.update(theirs)
-        group.checked = {}
         group.lay_out(entries)
     return int(step_count)
 
@@ -123,7 +122,7 @@ class _Reader:
         if callable(group.options.get("lr")):  # a schedule goes on
             options["lr"] = group.options["lr"]
         options["params"] = list(group.parameters)
-        self.attempt(lambda *_: self.optimizer.check(options), name, options)
+        self.attempt(lambda *_: self.optimizer._check(options), name, options)
         return {n: v if n in ("params", "lr") else copy.deepcopy(v) for n, v in options.items()}
 
     def entry(self, number: int, saved: Any) -> dict[str, Any]:

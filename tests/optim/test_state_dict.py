@@ -141,6 +141,22 @@ def test_one_error_tells_all():
         assert part in line
 
 
+def test_a_number_given_twice():
+    optimizer = npnet.optim.SGD([{"params": [npnet.Parameter([1.0])]} for _ in range(2)])
+    state = optimizer.state_dict()
+    state["param_groups"][1]["params"] = [0]
+    with pytest.raises(StateError, match="parameter 0 is there twice"):
+        optimizer.load_state_dict(state)
+
+
+def test_a_schedule_goes_on():
+    (p, q), optimizer = trained(lambda ps: npnet.optim.SGD(ps, lr=lambda step: 0.5**step))
+    other = npnet.optim.SGD([npnet.Parameter(p.data), npnet.Parameter(q.data)], lr=abs)
+    other.load_state_dict(optimizer.state_dict())
+    assert other.lr == 3
+    assert other.param_groups[0]["lr"] is abs
+
+
 def test_numbers_of_a_rule_are_checked():
     _, optimizer = trained(lambda ps: rules.NAdam(ps))
     good = optimizer.state_dict()
