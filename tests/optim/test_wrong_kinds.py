@@ -165,7 +165,7 @@ CALLS = {
         "schedule": (schedules.StepLR(0.1, 3), a_function),
         "steps_per_epoch": (3, either(whole(1), lambda v: v is None)),
     },
-    init.uniform: {"shape": (3, sizes), "a": (0.0, real(high=1)), "b": (1.0, real(0)), **drawn},
+    init.uniform: {"shape": (3, sizes), "a": (0.0, real(high=1e7)), "b": (1e7, real(0)), **drawn},
     init.normal: {"shape": (3, sizes), "mean": (0.0, real()), "std": (1.0, real(0)), **drawn},
     init.constant: {"shape": (3, sizes), "value": (0.0, real()), "dtype": drawn["dtype"]},
     init.zeros: {"shape": (3, sizes), "dtype": drawn["dtype"]},

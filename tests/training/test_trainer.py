@@ -514,7 +514,7 @@ X, Y = np.zeros((6, 3)), np.zeros(6, int)
         ({"callbacks": [3]}, ArgumentError, "a callback must be a Callback or a function"),
         ({"callbacks": 3}, ArgumentError, "callbacks must be a list"),
         ({"callbacks": [TerminateOnNaN]}, ArgumentError, r"pass TerminateOnNaN\(...\)"),
-        ({"rng": "seed"}, ArgumentError, "rng must be"),
+        ({"rng": "seed"}, ArgumentError, "rng to be"),
     ],
 )
 def test_bad_input_of_fit(arguments, error, match):
