@@ -6,7 +6,6 @@ on flat vectors: a whole group when every parameter in it has a gradient, slices
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
@@ -184,7 +183,7 @@ class Optimizer(Configured):
             value = whole_number(self, "steps_per_epoch", value, 1)
         self._steps_per_epoch = value
         for group in self.groups:
-            group.checked = {}
+            group.checked = {}  # so that its schedule is filled in anew
 
     def step(self) -> None:
         """Update every parameter that has a gradient.
@@ -201,9 +200,9 @@ class Optimizer(Configured):
             lr = self._rate(group)
             work += [(at, group.checked) for at in group.due(lr)]
         if not work:
-            raise TapeError(
-                f"{type(self).__name__}.step found no gradient; call tape.backward(grad) first"
-            )
+            frozen = not any(p.requires_grad for p in self.parameters)
+            hint = "all parameters are frozen" if frozen else "call tape.backward(grad) first"
+            raise TapeError(f"{type(self).__name__}.step found no gradient; {hint}")
         for at, options in work:  # what can raise was above: all groups move or none
             at.step += 1
             self.update(at, options)
@@ -273,10 +272,12 @@ class Optimizer(Configured):
         except TypeError as error:
             name = f"the schedule {shown(group.schedule)}"
             raise wrong_call(group.schedule, name, (self.step_count,), {}) or error from None
-        if type(rate) is float and 0 <= rate < math.inf:
-            return rate
-        name = f"the rate of {shown(group.schedule)} at step {self.step_count}"
-        return real_number(self, name, rate, 0)
+        try:
+            return real_number(self, "lr", rate, 0)
+        except ArgumentError:
+            name = f"the rate of {shown(group.schedule)} at step {self.step_count}"
+            kind = "a finite number of at least 0"
+            raise refusal(self, name, kind, rate) from None
 
     def _check(self, options: dict[str, Any]) -> Any:
         """Check the options of a group; return its schedule, None if its rate is a number."""

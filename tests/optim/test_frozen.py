@@ -117,7 +117,7 @@ def test_what_is_frozen_never_changes():
 def test_all_frozen():
     a = npnet.Parameter(np.ones(3)).requires_grad_(False)
     optimizer = npnet.optim.SGD([a], lr=1.0)
-    with pytest.raises(TapeError, match="no gradient"):
+    with pytest.raises(TapeError, match="no gradient; all parameters are frozen"):
         optimizer.step()
     a.requires_grad_(True)
     a.grad = np.ones(3)
