@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from npnet.arguments import did_you_mean, wrong_call
+from npnet.arguments import did_you_mean, habit, wrong_call
 from npnet.errors import NameTypoError, StateError
 
 
@@ -80,9 +80,10 @@ class Configured:
         """Make what must be there before the first line of any constructor runs."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Not by vars(self): from then on Python reads all attributes more slowly.
-        if not self._open and not hasattr(self, name):
-            hint = did_you_mean(name, vars(self))
+        # Not by vars(self): from then on Python reads all attributes more slowly. The class comes
+        # first, lest a property is read.
+        if not (self._open or hasattr(type(self), name) or hasattr(self, name)):
+            hint = habit(self, name) or did_you_mean(name, [*vars(self), *dir(type(self))])
             raise NameTypoError(
                 f"{type(self).__name__} has no attribute {name!r}{hint and '; ' + hint} "
                 "(new attributes are made in __init__ only)"

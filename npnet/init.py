@@ -7,18 +7,22 @@ Names and formulas are PyTorch's, without the trailing underscore, for nothing i
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from npnet.errors import ArgumentError, DtypeError, ShapeError
+from npnet import arguments
+from npnet.arguments import choice, float_dtype, real_number
+from npnet.errors import ArgumentError, ShapeError
 from npnet.random import as_generator
 from npnet.typing import Array, DtypeLike, Rng
 
 Shape: TypeAlias = int | Sequence[int]
 """The shape of an array; an int is the length of a vector."""
+
+_MOST_AXES = 64  # NumPy's limit
 
 _GAINS = {
     "linear": 1.0,
@@ -61,9 +65,8 @@ def uniform(
     Raises
     ------
     ArgumentError
-        If `a` or `b` is not finite, or `a` is greater than `b`.
-    ShapeError
-        If `shape` is not a shape.
+        If `a` or `b` is not finite, `a` is greater than `b`, or `shape` is not a shape or larger
+        than memory.
     DtypeError
         If `dtype` is not a floating dtype.
 
@@ -73,11 +76,12 @@ def uniform(
     >>> x.shape, x.dtype, bool(abs(x).max() <= 0.1)
     ((2, 3), dtype('float32'), True)
     """
-    shape, dtype = _checked_shape(shape), _checked_dtype(dtype)
-    a, b = _finite("a", a), _finite("b", b)
-    if not (a <= b and math.isfinite(b - a)):
-        raise ArgumentError(f"expected bounds a <= b of finite distance, got a={a}, b={b}")
-    return np.asarray(as_generator(rng).uniform(a, b, shape)).astype(dtype, copy=False)
+    a = real_number("init.uniform", "a", a)
+    b = real_number("init.uniform", "b", b, low=a)
+    if not math.isfinite(b - a):
+        raise ArgumentError(f"init.uniform expects bounds of finite distance, got a={a}, b={b}")
+    generator = as_generator(rng)
+    return _made("init.uniform", shape, dtype, lambda n: generator.uniform(a, b, n))
 
 
 def normal(
@@ -110,9 +114,7 @@ def normal(
     Raises
     ------
     ArgumentError
-        If `mean` or `std` is not finite, or `std` is negative.
-    ShapeError
-        If `shape` is not a shape.
+        If `mean` or `std` is not finite, `std` is negative, or `shape` is not a shape.
     DtypeError
         If `dtype` is not a floating dtype.
 
@@ -122,9 +124,10 @@ def normal(
     >>> round(float(x.mean()), 2), round(float(x.std()), 2)
     (2.0, 0.5)
     """
-    shape, dtype = _checked_shape(shape), _checked_dtype(dtype)
-    mean, std = _finite("mean", mean), _finite("std", std, least=0.0)
-    return np.asarray(as_generator(rng).normal(mean, std, shape)).astype(dtype, copy=False)
+    mean = real_number("init.normal", "mean", mean)
+    std = real_number("init.normal", "std", std, low=0)
+    generator = as_generator(rng)
+    return _made("init.normal", shape, dtype, lambda n: generator.normal(mean, std, n))
 
 
 def constant(shape: Shape, value: float, *, dtype: DtypeLike = np.float32) -> Array:
@@ -146,9 +149,7 @@ def constant(shape: Shape, value: float, *, dtype: DtypeLike = np.float32) -> Ar
     Raises
     ------
     ArgumentError
-        If `value` is not a real number.
-    ShapeError
-        If `shape` is not a shape.
+        If `value` is not a finite number that `dtype` can hold, or `shape` is not a shape.
     DtypeError
         If `dtype` is not a floating dtype.
 
@@ -157,7 +158,8 @@ def constant(shape: Shape, value: float, *, dtype: DtypeLike = np.float32) -> Ar
     >>> constant(3, 0.1)
     array([0.1, 0.1, 0.1], dtype=float32)
     """
-    return np.full(_checked_shape(shape), _real("value", value), _checked_dtype(dtype))
+    value = real_number("init.constant", "value", value)
+    return _made("init.constant", shape, dtype, lambda n: np.full(n, value, dtype))
 
 
 def zeros(shape: Shape, *, dtype: DtypeLike = np.float32) -> Array:
@@ -176,7 +178,7 @@ def zeros(shape: Shape, *, dtype: DtypeLike = np.float32) -> Array:
 
     Raises
     ------
-    ShapeError
+    ArgumentError
         If `shape` is not a shape.
     DtypeError
         If `dtype` is not a floating dtype.
@@ -205,7 +207,7 @@ def ones(shape: Shape, *, dtype: DtypeLike = np.float32) -> Array:
 
     Raises
     ------
-    ShapeError
+    ArgumentError
         If `shape` is not a shape.
     DtypeError
         If `dtype` is not a floating dtype.
@@ -454,13 +456,11 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     >>> calculate_gain("leaky_relu", 1.0)
     1.0
     """
-    slope = 0.01 if param is None else _finite("the negative slope", param)
-    if nonlinearity == "leaky_relu":
+    owner, known = "init.calculate_gain", sorted([*_GAINS, "leaky_relu"])
+    slope = real_number(owner, "the negative slope", 0.01 if param is None else param)
+    if choice(owner, "nonlinearity", nonlinearity, known) == "leaky_relu":
         return math.sqrt(2.0 / (1.0 + slope * slope))
-    if nonlinearity in _GAINS:
-        return _GAINS[nonlinearity]
-    known = ", ".join(map(repr, sorted([*_GAINS, "leaky_relu"])))
-    raise ArgumentError(f"nonlinearity must be one of {known}, got {nonlinearity!r}")
+    return _GAINS[nonlinearity]
 
 
 def fan_in_and_fan_out(shape: Shape) -> tuple[int, int]:
@@ -486,7 +486,7 @@ def fan_in_and_fan_out(shape: Shape) -> tuple[int, int]:
     >>> fan_in_and_fan_out((32, 16, 3, 3))
     (144, 288)
     """
-    dims = _checked_shape(shape)
+    dims = _checked_shape("init", shape)
     if len(dims) < 2:
         raise ShapeError(
             f"fan_in and fan_out need a shape (out, in, *kernel), got {dims}; "
@@ -501,45 +501,49 @@ def fan_in_and_fan_out(shape: Shape) -> tuple[int, int]:
 
 def _xavier_std(shape: Shape, gain: float) -> float:
     fan_in, fan_out = fan_in_and_fan_out(shape)
-    return _finite("gain", gain, least=0.0) * math.sqrt(2.0 / max(fan_in + fan_out, 1))
+    return real_number("init", "gain", gain, 0) * math.sqrt(2.0 / max(fan_in + fan_out, 1))
 
 
 def _kaiming_std(shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
-    if mode not in ("fan_in", "fan_out"):
-        raise ArgumentError(f"mode must be 'fan_in' or 'fan_out', got {mode!r}")
+    a = real_number("init", "a, the negative slope,", a)
+    mode = choice("init", "mode", mode, ("fan_in", "fan_out"))
     fan = fan_in_and_fan_out(shape)[0 if mode == "fan_in" else 1]
     return calculate_gain(nonlinearity, a) / math.sqrt(max(fan, 1))
 
 
-def _checked_shape(shape: Any) -> tuple[int, ...]:
-    dims: tuple[Any, ...] = tuple(shape) if isinstance(shape, Iterable) else (shape,)
-    if not all(isinstance(n, Integral) and int(n) >= 0 for n in dims):
-        raise ShapeError(
-            "expected a shape, a sequence of non-negative integers such as weight.shape, "
-            f"got {shape!r}"
-        )
-    return tuple(map(int, dims))
+def _checked_shape(owner: str, shape: Any) -> tuple[int, ...]:
+    """Return a shape that an address can be computed for."""
+    if isinstance(shape, np.ndarray) and shape.ndim == 1:
+        shape = list(shape)
+    dims = arguments.shape(owner, "shape", shape)
+    if len(dims) > _MOST_AXES:
+        raise ArgumentError(f"{owner}: arrays have at most {_MOST_AXES} axes, got {len(dims)}")
+    if _bytes(dims) > sys.maxsize:
+        raise _too_large(owner, dims)
+    return dims
 
 
-def _checked_dtype(dtype: DtypeLike) -> np.dtype[Any]:
+def _bytes(dims: tuple[int, ...]) -> int:
+    return 8 * math.prod(max(n, 1) for n in dims)  # NumPy looks at empty arrays so too
+
+
+def _too_large(owner: str, dims: tuple[int, ...]) -> ArgumentError:
+    return ArgumentError(
+        f"{owner}: an array of shape {dims} takes {_bytes(dims):,} bytes in float64, "
+        "more than there are"
+    )
+
+
+def _made(
+    owner: str, shape: Any, dtype: DtypeLike, make: Callable[[tuple[int, ...]], Any]
+) -> Array:
+    """Return what `make` makes of a checked shape, in the dtype."""
+    dims, dtype = _checked_shape(owner, shape), float_dtype(owner, "dtype", dtype)
     try:
-        checked = None if dtype is None else np.dtype(dtype)  # np.dtype(None) is float64
-    except TypeError:
-        checked = None
-    if checked is None or checked.kind != "f":
-        raise DtypeError(f"expected a floating dtype such as np.float32, got {dtype!r}")
-    return checked
-
-
-def _real(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, Real):
-        raise ArgumentError(f"{name} must be a real number, got {value!r}")
-    return float(value)
-
-
-def _finite(name: str, value: Any, *, least: float = -math.inf) -> float:
-    number = _real(name, value)
-    if not (math.isfinite(number) and number >= least):
-        bound = "" if least == -math.inf else f" of at least {least:g}"
-        raise ArgumentError(f"{name} must be a finite number{bound}, got {value!r}")
-    return number
+        with np.errstate(over="ignore"):
+            array: Array = np.asarray(make(dims)).astype(dtype, copy=False)
+    except (MemoryError, ValueError):  # NumPy raises one or the other
+        raise _too_large(owner, dims) from None
+    if not np.isfinite(array).all():
+        raise ArgumentError(f"{owner}: {dtype} cannot hold numbers as large as these")
+    return array

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.arguments import shown
-from npnet.errors import ArgumentError
+from npnet.arguments import refusal, whole_number
+
+_LARGEST_SEED = 2**128 - 1
 
 _generator: np.random.Generator | None = None  # made on first use: numpy.random loads slowly
 
@@ -22,7 +23,7 @@ def manual_seed(seed: int) -> np.random.Generator:
     Parameters
     ----------
     seed : int
-        Any non-negative integer.
+        Not negative, of at most 128 bits.
 
     Returns
     -------
@@ -35,10 +36,9 @@ def manual_seed(seed: int) -> np.random.Generator:
     >>> a == manual_seed(0).random()
     True
     """
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ArgumentError(f"manual_seed expects a non-negative integer, got {shown(seed)}")
+    seed = whole_number("manual_seed", "seed", seed, 0, _LARGEST_SEED)
     generator = default_generator()
-    generator.bit_generator.state = np.random.default_rng(int(seed)).bit_generator.state
+    generator.bit_generator.state = np.random.default_rng(seed).bit_generator.state
     return generator
 
 
@@ -81,11 +81,11 @@ def as_generator(rng: np.random.Generator | int | None) -> np.random.Generator:
         return default_generator()
     if isinstance(rng, np.random.Generator):
         return rng
-    if isinstance(rng, int | np.integer) and not isinstance(rng, bool) and rng >= 0:
+    whole = isinstance(rng, int | np.integer) and not isinstance(rng, bool | np.timedelta64)
+    if whole and 0 <= rng <= _LARGEST_SEED:
         return np.random.default_rng(int(rng))
-    raise ArgumentError(
-        f"rng must be a numpy.random.Generator, a non-negative integer or None, got {shown(rng)}"
-    )
+    kind = "a numpy.random.Generator, a non-negative integer or None"
+    raise refusal("npnet", "rng", kind, rng, "np.random.default_rng(0) makes a generator")
 
 
 def as_seed(rng: np.random.Generator | int | None) -> int:

@@ -3,31 +3,36 @@
 ``schedule(k)`` is the rate of optimizer step `k`, counted from 0; the optimizer owns the count.
 Any callable from an int to a float will do; the classes here bear PyTorch's names and arguments,
 take the base rate first and give the rates that PyTorch's schedulers give when they are stepped
-after every optimizer step.
+after every optimizer step. All counts are steps; `per_epoch` makes them epochs.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
-from numbers import Integral, Real
-from typing import Any, ClassVar, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Self, TypeAlias
 
+from npnet.arguments import real_number, refusal, whole_number
+from npnet.configured import Configured
 from npnet.errors import ArgumentError, NameTypoError
 
 Schedule: TypeAlias = Callable[[int], float]
 """What an optimizer accepts in place of a rate: a function of the step, counted from 0."""
 
 
-class _PureSchedule:
-    """What the schedules share: arguments are set once, and shown and compared by value.
+class _PureSchedule(Configured):
+    """What the schedules share: arguments are set once, and compared by value."""
 
-    This is what a frozen dataclass does, without the milliseconds that it costs at import.
-    """
-
-    __slots__ = ()
-    __match_args__: ClassVar[tuple[str, ...]] = ()
+    habits: ClassVar = {
+        "step": "a schedule is a function of the step; the optimizer counts and calls it",
+        "get_last_lr": "optimizer.lr is the rate of the next step",
+        "get_lr": "optimizer.lr is the rate of the next step",
+        "state_dict": "a schedule has no state; optimizer.state_dict() has the step",
+        "load_state_dict": "a schedule has no state; optimizer.load_state_dict() brings the step",
+        "last_epoch": "a schedule has no state; optimizer.step_count counts",
+        "base_lrs": "each schedule has its lr",
+    }
 
     def __call__(self, step: int) -> float:
         """Return the rate of a step.
@@ -46,38 +51,44 @@ class _PureSchedule:
         ArgumentError
             If `step` is not a non-negative integer.
         """
-        if not _is_integer(step) or step < 0:
-            raise ArgumentError(
-                f"{type(self).__name__}: step must be a non-negative integer, got {step!r}"
-            )
-        return self._rate(int(step))
+        return self._rate(whole_number(self, "step", step, 0))
 
     def _rate(self, step: int) -> float:
         raise NotImplementedError
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name not in self.__match_args__ or hasattr(self, name):
+        if not self._open:
             kind = type(self).__name__
             raise NameTypoError(f"a schedule cannot be changed; make a new {kind} to set {name!r}")
         object.__setattr__(self, name, value)
 
-    def _arguments(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__match_args__)
-
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, _PureSchedule):
-            return NotImplemented
-        return type(self) is type(other) and self._arguments() == other._arguments()
+        return type(self) is type(other) and vars(self) == vars(other)
 
     def __hash__(self) -> int:
-        return hash((type(self), self._arguments()))
+        return hash((type(self), *vars(self).values()))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._arguments()  # copies and pickles are made anew
+    def _number(self, name: str, value: Any, high: float = math.inf, **bounds: float) -> float:
+        """Return a finite number that is not negative."""
+        hint = self._optimizer_hint(value)
+        if hint:
+            raise refusal(self, name, "a number", value, hint)
+        return real_number(self, name, value, 0, high, **bounds)
 
-    def __repr__(self) -> str:
-        pairs = zip(self.__match_args__, self._arguments(), strict=True)
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in pairs)})"
+    def _function(self, name: str, value: Any) -> Schedule:
+        if not callable(value) or isinstance(value, type):
+            hint = self._optimizer_hint(value) or "a constant rate is `lambda step: rate`"
+            raise refusal(self, name, "a function of the step", value, hint)
+        checked: Schedule = value
+        return checked
+
+    def _optimizer_hint(self, value: Any) -> str:
+        """Return what to tell those who pass the optimizer, as PyTorch does."""
+        if not hasattr(value, "param_groups"):
+            return ""
+        return (
+            "a schedule takes the rate first and is passed as lr: Adam(params, lr=StepLR(0.1, 30))"
+        )
 
 
 class StepLR(_PureSchedule):
@@ -108,12 +119,10 @@ class StepLR(_PureSchedule):
     [0.5, 0.5, 0.05]
     """
 
-    __slots__ = __match_args__ = ("lr", "step_size", "gamma")
-
     def __init__(self, lr: float, step_size: int, gamma: float = 0.1) -> None:
-        self.lr = _real(self, "lr", lr)
-        self.step_size = _count(self, "step_size", step_size)
-        self.gamma = _real(self, "gamma", gamma)
+        self.lr = self._number("lr", lr)
+        self.step_size = whole_number(self, "step_size", step_size, 1)
+        self.gamma = self._number("gamma", gamma)
 
     def _rate(self, step: int) -> float:
         return _decayed(self.lr, self.gamma, step // self.step_size)
@@ -143,11 +152,9 @@ class ExponentialLR(_PureSchedule):
     [0.5, 0.25, 0.125, 0.0625]
     """
 
-    __slots__ = __match_args__ = ("lr", "gamma")
-
     def __init__(self, lr: float, gamma: float) -> None:
-        self.lr = _real(self, "lr", lr)
-        self.gamma = _real(self, "gamma", gamma)
+        self.lr = self._number("lr", lr)
+        self.gamma = self._number("gamma", gamma)
 
     def _rate(self, step: int) -> float:
         return _decayed(self.lr, self.gamma, step)
@@ -188,12 +195,10 @@ class CosineAnnealingLR(_PureSchedule):
     [1.0, 0.854, 0.5, 0.0, 0.5]
     """
 
-    __slots__ = __match_args__ = ("lr", "T_max", "eta_min")
-
     def __init__(self, lr: float, T_max: int, eta_min: float = 0.0) -> None:
-        self.lr = _real(self, "lr", lr)
-        self.T_max = _count(self, "T_max", T_max)
-        self.eta_min = _real(self, "eta_min", eta_min)
+        self.lr = self._number("lr", lr)
+        self.T_max = whole_number(self, "T_max", T_max, 1)
+        self.eta_min = self._number("eta_min", eta_min)
 
     def _rate(self, step: int) -> float:
         weight = (1.0 + math.cos(math.pi * step / self.T_max)) / 2.0
@@ -229,8 +234,6 @@ class LinearLR(_PureSchedule):
     [0.25, 0.3125, 0.375, 0.4375, 0.5, 0.5]
     """
 
-    __slots__ = __match_args__ = ("lr", "start_factor", "end_factor", "total_iters")
-
     def __init__(
         self,
         lr: float,
@@ -238,10 +241,10 @@ class LinearLR(_PureSchedule):
         end_factor: float = 1.0,
         total_iters: int = 5,
     ) -> None:
-        self.lr = _real(self, "lr", lr)
-        self.start_factor = _real(self, "start_factor", start_factor, above_zero=True, most=1.0)
-        self.end_factor = _real(self, "end_factor", end_factor, most=1.0)
-        self.total_iters = _count(self, "total_iters", total_iters)
+        self.lr = self._number("lr", lr)
+        self.start_factor = self._number("start_factor", start_factor, 1, above=0)
+        self.end_factor = self._number("end_factor", end_factor, 1)
+        self.total_iters = whole_number(self, "total_iters", total_iters, 1)
 
     def _rate(self, step: int) -> float:
         weight = min(step, self.total_iters) / self.total_iters
@@ -274,33 +277,104 @@ class SequentialLR(_PureSchedule):
     [0.25, 0.5, 0.75, 1.0, 0.5, 0.25]
     """
 
-    __slots__ = __match_args__ = ("schedules", "milestones")
-
     def __init__(self, schedules: Sequence[Schedule], milestones: Sequence[int]) -> None:
-        self.schedules: tuple[Schedule, ...] = _items(self, "schedules", schedules)
-        for schedule in self.schedules:
-            if not callable(schedule):
-                raise ArgumentError(
-                    "SequentialLR: schedules must be functions of the step (for a constant rate "
-                    f"use `lambda step: rate`), got {schedule!r} among them"
-                )
-        steps = _items(self, "milestones", milestones)
-        if len(steps) != len(self.schedules) - 1:
+        arguments: dict[str, Any] = {"schedules": schedules, "milestones": milestones}
+        for name, value in arguments.items():
+            if not isinstance(value, list | tuple):
+                raise refusal(self, name, "a list", value, self._optimizer_hint(value))
+        self.schedules = tuple(
+            self._function(f"schedules[{i}]", s) for i, s in enumerate(schedules)
+        )
+        if len(milestones) != len(schedules) - 1:
             raise ArgumentError(
-                "SequentialLR: milestones must be one fewer than schedules, "
-                f"got {len(steps)} milestones for {len(self.schedules)} schedules"
+                "SequentialLR expects milestones to be one fewer than schedules, "
+                f"got {len(milestones)} milestones for {len(schedules)} schedules"
             )
-        for before, step in zip((-1, *steps), steps, strict=False):
-            if not _is_integer(step) or step <= before:
-                raise ArgumentError(
-                    "SequentialLR: milestones must be non-negative integers, each greater than "
-                    f"the one before, got {steps!r}"
-                )
-        self.milestones: tuple[int, ...] = tuple(map(int, steps))
+        self.milestones: tuple[int, ...] = ()
+        for i, step in enumerate(milestones):
+            low = max(self.milestones, default=-1) + 1
+            self.milestones += (whole_number(self, f"milestones[{i}]", step, low),)
 
     def _rate(self, step: int) -> float:
         i = bisect_right(self.milestones, step)
         return self.schedules[i](step - self.milestones[i - 1] if i else step)
+
+    def with_steps_per_epoch(self, steps_per_epoch: int) -> Self:
+        """Fill in every part, see `per_epoch`."""
+        parts = [with_steps_per_epoch(schedule, steps_per_epoch) for schedule in self.schedules]
+        return type(self)(parts, self.milestones)
+
+
+class per_epoch(_PureSchedule):
+    """Let a schedule count epochs: its argument is the step divided by the steps of an epoch.
+
+    The counts of all other schedules are optimizer steps, so that ``StepLR(0.1, 30)`` lowers the
+    rate every 30 batches; ``per_epoch(StepLR(0.1, 30))`` lowers it every 30 epochs.
+
+    Parameters
+    ----------
+    schedule : callable, int -> float
+        A function of the epoch, counted from 0.
+    steps_per_epoch : int, optional
+        How many steps an epoch has: ``len(loader)``. `Trainer.fit` knows it and fills it in.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is not that; on a call, if nobody filled in `steps_per_epoch`.
+
+    Examples
+    --------
+    >>> schedule = per_epoch(ExponentialLR(1.0, gamma=0.5), steps_per_epoch=2)
+    >>> [schedule(step) for step in range(6)]
+    [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    """
+
+    def __init__(self, schedule: Schedule, steps_per_epoch: int | None = None) -> None:
+        self.schedule = self._function("schedule", schedule)
+        if isinstance(schedule, per_epoch):
+            raise refusal(self, "schedule", "a function of the epoch", schedule, "once is enough")
+        self.steps_per_epoch = steps_per_epoch
+        if steps_per_epoch is not None:
+            self.steps_per_epoch = whole_number(self, "steps_per_epoch", steps_per_epoch, 1)
+
+    def _rate(self, step: int) -> float:
+        if self.steps_per_epoch is None:
+            raise ArgumentError(
+                "per_epoch does not know how many steps an epoch has: "
+                "per_epoch(schedule, steps_per_epoch=len(loader)) says it, Trainer.fit fills it in"
+            )
+        return self.schedule(step // self.steps_per_epoch)
+
+    def with_steps_per_epoch(self, steps_per_epoch: int) -> Self:
+        """Fill in the number unless there is one."""
+        filled = self.steps_per_epoch is not None
+        return self if filled else type(self)(self.schedule, steps_per_epoch)
+
+
+def with_steps_per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
+    """Return a schedule with a number for every `per_epoch` in it that lacks one.
+
+    Parameters
+    ----------
+    schedule : callable, int -> float
+        Any function; npnet's are looked into.
+    steps_per_epoch : int
+        How many steps an epoch has.
+
+    Returns
+    -------
+    callable
+        A copy, or the schedule itself.
+
+    Examples
+    --------
+    >>> with_steps_per_epoch(per_epoch(StepLR(0.5, 30)), 100)
+    per_epoch(schedule=StepLR(lr=0.5, step_size=30, gamma=0.1), steps_per_epoch=100)
+    """
+    fill = getattr(schedule, "with_steps_per_epoch", None)
+    filled: Schedule = fill(steps_per_epoch) if fill else schedule
+    return filled
 
 
 def _decayed(lr: float, gamma: float, times: int) -> float:
@@ -313,37 +387,3 @@ def _decayed(lr: float, gamma: float, times: int) -> float:
 def _between(low: float, high: float, weight: float) -> float:
     """Return the weighted mean, exact at both ends."""
     return low * (1.0 - weight) + high * weight
-
-
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
-
-
-def _real(
-    schedule: Any, name: str, value: Any, *, above_zero: bool = False, most: float = math.inf
-) -> float:
-    """Return a finite number from 0 to `most` as a Python float."""
-    number = math.nan if isinstance(value, bool) or not isinstance(value, Real) else float(value)
-    if not (math.isfinite(number) and 0.0 <= number <= most) or (above_zero and number == 0.0):
-        least = "above 0" if above_zero else "at least 0"
-        bounds = least if most == math.inf else f"{least} and at most {most:g}"
-        raise ArgumentError(
-            f"{type(schedule).__name__}: {name} must be a finite number {bounds}, got {value!r}"
-        )
-    return number
-
-
-def _count(schedule: Any, name: str, value: Any) -> int:
-    """Return a positive integer as a Python int."""
-    if not _is_integer(value) or value < 1:
-        raise ArgumentError(
-            f"{type(schedule).__name__}: {name} must be a positive integer, got {value!r}"
-        )
-    return int(value)
-
-
-def _items(schedule: Any, name: str, value: Any) -> tuple[Any, ...]:
-    """Return what is in a sequence, or in any other iterable, as a tuple."""
-    if not isinstance(value, Iterable):
-        raise ArgumentError(f"{type(schedule).__name__}: {name} must be a sequence, got {value!r}")
-    return tuple(value)

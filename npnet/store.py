@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from npnet.errors import ArgumentError, DtypeError
+from npnet.arguments import refusal
+from npnet.errors import DtypeError
 from npnet.parameter import Parameter
 from npnet.typing import Array
 
@@ -15,17 +16,24 @@ from npnet.typing import Array
 class FlatStore:
     """Parameters laid end to end: one vector of values, one of gradients.
 
+    Frozen parameters belong to the store, so that it learns when they thaw, but have no place in
+    its vectors.
+
     Parameters
     ----------
-    parameters : iterable of Parameter
-        Of one dtype. A parameter named twice is stored once. Those that belonged to another
-        store leave it.
+    members : iterable of Parameter
+        Those that are not frozen, of one dtype. A parameter named twice is stored once. Those that
+        belonged to another store leave it.
 
     Attributes
     ----------
+    parameters : list of Parameter
+        The members that are not frozen.
+    slices : list of slice
+        Their places in the vectors.
     data, grad : ndarray, shape (size,)
-        Every parameter's `data` and `grad` is a view into these. Of `grad`, only the parts of
-        parameters whose ``grad`` is not None mean anything.
+        The `data` and `grad` of these parameters are views into the vectors. Of `grad`, only the
+        parts of parameters whose ``grad`` is not None mean anything.
 
     Raises
     ------
@@ -41,81 +49,88 @@ class FlatStore:
     array([[0.]], dtype=float32)
     """
 
-    def __init__(self, parameters: Iterable[Parameter]) -> None:
-        self.parameters = unique(parameters)
-        self.complete = True  # until a parameter leaves
-        dtypes = {p.dtype for p in self.parameters}
+    def __init__(self, members: Iterable[Parameter]) -> None:
+        self.members = unique(members)
+        self.parameters = [p for p in self.members if p.requires_grad]
+        dtypes = {p.dtype for p in self.parameters or self.members}
         if len(dtypes) != 1:
             names = ", ".join(sorted(map(str, dtypes))) or "no parameters"
             raise DtypeError(
                 f"parameters stored together must have one dtype, got {names}; "
                 "use model.astype(...) or a parameter group for each dtype"
             )
-        size = sum(p.size for p in self.parameters)
-        self.data: Array = np.empty(size, dtypes.pop())
+        self.complete = True  # until a parameter leaves, is frozen or thaws
+        self.data: Array = np.empty(sum(p.size for p in self.parameters), dtypes.pop())
         self.grad: Array = np.zeros_like(self.data)
         self.slices: list[slice] = []
         start = 0
-        for p in self.parameters:
-            self.slices.append(slice(start, start + p.size))
-            start += p.size
-            self._adopt(p, self.slices[-1])
+        for p in self.members:
+            stop = start + p.size * p.requires_grad
+            self._adopt(p, slice(start, stop))
+            start = stop
 
     @classmethod
-    def of(cls, parameters: Iterable[Parameter]) -> FlatStore:
+    def of(cls, members: Iterable[Parameter]) -> FlatStore:
         """Return the store that holds exactly these parameters, making it if there is none."""
-        parameters = unique(parameters)
-        store: FlatStore | None = parameters[0]._store if parameters else None
-        if store is not None and store.parameters == parameters and store.is_current():
+        members = unique(members)
+        store: FlatStore | None = members[0]._store if members else None
+        if store is not None and store.members == members and store.is_current():
             return store
-        return cls(parameters)
+        return cls(members)
 
     def _adopt(self, p: Parameter, place: slice) -> None:
         p.leave_store()
+        p._store = self
+        if not p.requires_grad:
+            if p._grad_slice is not None:  # a view, which would keep the vectors of another store
+                p._data, p._grad_slice = p._data.copy(), None
+            return
+        self.slices.append(place)
         old_grad = p._grad
         data = self.data[place].reshape(p.shape)
         data[...] = p._data
         p._data = data
-        p._store = self
         p._grad_slice = self.grad[place].reshape(p.shape)
         if old_grad is not None:
             p._grad_slice[...] = old_grad
             p._grad = p._grad_slice
 
     def is_current(self) -> bool:
-        """Tell whether every parameter still lives here."""
+        """Tell whether every parameter still lives here, frozen or not as it was."""
         # The parameters of a copied store live nowhere.
-        return self.complete and self.parameters[0]._store is self
+        return self.complete and self.members[0]._store is self
 
-    def runs(self, keys: Sequence[Hashable]) -> Iterator[tuple[slice, Any]]:
-        """Yield the longest stretches of neighbouring parameters with an equal key.
+    def runs(self, keys: Sequence[Any]) -> Iterator[tuple[slice, slice]]:
+        """Yield the longest runs of neighbouring parameters with an equal key.
 
         Parameters
         ----------
         keys : sequence
-            One for each parameter; None leaves the parameter out.
+            One for each parameter that is not frozen; None leaves the parameter out.
 
         Yields
         ------
+        among : slice
+            Of `parameters`.
         place : slice
             Of the flat vectors.
-        key : hashable
-            What the parameters in it share.
         """
         first = 0
         for i in range(1, len(keys) + 1):
             if i == len(keys) or keys[i] != keys[first]:
                 if keys[first] is not None:
-                    yield slice(self.slices[first].start, self.slices[i - 1].stop), keys[first]
+                    yield slice(first, i), slice(self.slices[first].start, self.slices[i - 1].stop)
                 first = i
 
 
-def unique(parameters: Iterable[Parameter]) -> list[Parameter]:
+def unique(parameters: Any, owner: Any = "npnet") -> list[Parameter]:
     """List the parameters in order, each once.
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    parameters : Parameter or iterable of Parameter
+    owner : object
+        Who asks, for the error; see `npnet.arguments.refusal`.
 
     Returns
     -------
@@ -124,33 +139,46 @@ def unique(parameters: Iterable[Parameter]) -> list[Parameter]:
     Raises
     ------
     ArgumentError
-        If something else than a Parameter is among them.
+        If it is something else, or something else is in it.
     """
-    found = [parameters] if isinstance(parameters, Parameter) else as_list(parameters)
-    for p in found:
-        if not isinstance(p, Parameter):
-            raise ArgumentError(f"expected npnet.Parameter objects, got {type(p).__name__}")
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(as_list(parameters, owner, (Parameter,))))
 
 
-def as_list(parameters: Any) -> list[Any]:
-    """List what an argument ``parameters`` holds, with a hint for frequent mistakes."""
-    if isinstance(parameters, Iterable):
-        return list(parameters)
-    hint = ""
-    if callable(parameters):
-        holder = hasattr(parameters, "parameters")
-        hint = "; pass model.parameters()" if holder else "; call it: model.parameters()"
-    raise ArgumentError(f"expected parameters, got {type(parameters).__name__}{hint}")
+def as_list(parameters: Any, owner: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
+    """List what an argument ``params`` holds, things of these kinds; see `unique`."""
+    wrong = parameters
+    if isinstance(parameters, Parameter):
+        return [parameters]
+    if not isinstance(parameters, str | Mapping):
+        try:
+            found = list(parameters)
+        except TypeError:  # cannot be iterated
+            pass
+        else:
+            others = (p for p in found if not isinstance(p, kinds))
+            wrong = next(others, None)
+            if wrong is None:
+                return found
+    raise refusal(owner, "params", "npnet.Parameter objects", wrong, _hint(parameters))
 
 
-def flat_grads(parameters: Iterable[Parameter]) -> list[Array]:
+def _hint(parameters: Any) -> str:
+    if isinstance(parameters, Mapping) and "params" in parameters:
+        return "put the group into a list: [{'params': ...}]"
+    if hasattr(parameters, "parameters") or isinstance(parameters, str | Mapping | Iterator):
+        return "pass model.parameters()"
+    return "call it: model.parameters()" if callable(parameters) else ""
+
+
+def flat_grads(parameters: Any, owner: Any = "npnet") -> list[Array]:
     """List the gradients as vectors, those of neighbours in a store as one.
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    parameters : Parameter or iterable of Parameter
         Those without a gradient are passed over.
+    owner : object
+        Who asks, see `unique`.
 
     Returns
     -------
@@ -159,12 +187,12 @@ def flat_grads(parameters: Iterable[Parameter]) -> list[Array]:
     """
     alone: list[Array] = []
     stored: dict[FlatStore, set[Parameter]] = {}
-    for p in unique(parameters):
-        if p._grad is not None and p._store is not None:
+    for p in unique(parameters, owner):
+        if p._grad is not None and p._grad is p._grad_slice:
             stored.setdefault(p._store, set()).add(p)
         elif p._grad is not None:
             alone.append(p._grad.reshape(-1))
     for store, chosen in stored.items():
         keys = [True if p in chosen else None for p in store.parameters]
-        alone += [store.grad[place] for place, _ in store.runs(keys)]
+        alone += [store.grad[place] for _, place in store.runs(keys)]
     return alone

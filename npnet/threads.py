@@ -14,8 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from npnet.errors import ArgumentError, MissingDependency
+from npnet.arguments import whole_number
+from npnet.errors import MissingDependency
 
+_MOST = 2**31 - 1  # what BLAS libraries can be told
 _ROUNDS = 7
 _GAIN = 1.05  # by less the further threads are not worth having
 
@@ -54,10 +56,8 @@ def limit_threads(count: int | None = None) -> AbstractContextManager[int]:
     ...     print(count)
     1
     """
-    if count is not None and (
-        isinstance(count, bool) or not isinstance(count, int | np.integer) or count < 1
-    ):
-        raise ArgumentError(f"limit_threads expects a positive number, got {count!r}")
+    if count is not None:
+        count = whole_number("limit_threads", "count", count, 1, _MOST)
     try:
         from threadpoolctl import ThreadpoolController
     except ImportError as error:
@@ -70,7 +70,7 @@ def limit_threads(count: int | None = None) -> AbstractContextManager[int]:
 
 @contextmanager
 def _limited(pools: Any, count: int | None) -> Iterator[int]:
-    chosen = _fastest(pools) if count is None else int(count)
+    chosen = _fastest(pools) if count is None else count
     with pools.limit(limits=chosen):
         yield chosen
 

@@ -434,7 +434,7 @@ def test_manual_seed_makes_weights_repeat():
     state = np.random.get_state()[1].copy()
     npnet.Linear(3, 3)
     assert np.array_equal(np.random.get_state()[1], state)
-    with pytest.raises(ArgumentError, match="non-negative"):
+    with pytest.raises(ArgumentError, match="seed to be an integer of at least 0"):
         npnet.manual_seed(-1)
 
 

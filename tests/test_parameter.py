@@ -135,10 +135,11 @@ def test_runs_join_neighbours_with_equal_keys(keys):
     store = FlatStore([npnet.Parameter(np.zeros(i + 1)) for i in range(len(keys))])
     covered = [None] * store.data.size
     runs = list(store.runs(keys))
-    for place, key in runs:
+    for among, place in runs:
+        (key,) = set(keys[among])
         covered[place] = [key] * (place.stop - place.start)
-    for (a, one), (b, two) in itertools.pairwise(runs):
-        assert a.stop < b.start or one != two
+    for (_, a), (_, b) in itertools.pairwise(runs):
+        assert a.stop < b.start or covered[a.start] != covered[b.start]
     expected = [k for k, s in zip(keys, store.slices, strict=True) for _ in range(s.stop - s.start)]
     assert covered == expected
 
@@ -155,9 +156,9 @@ def test_flat_gradients_are_live_views_of_neighbours():
 
 
 def test_unique_refuses_other_things():
-    with pytest.raises(ArgumentError, match="ndarray"):
+    with pytest.raises(ArgumentError, match="got an array of shape"):
         unique([np.zeros(2)])
-    with pytest.raises(ArgumentError, match="str"):
+    with pytest.raises(ArgumentError, match="Parameter objects, got 'ab'"):
         unique("ab")
 
 

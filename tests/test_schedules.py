@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import pickle
 
@@ -12,7 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npnet.errors import ArgumentError, NameTypoError
-from npnet.schedules import CosineAnnealingLR, ExponentialLR, LinearLR, SequentialLR, StepLR
+from npnet.schedules import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LinearLR,
+    SequentialLR,
+    StepLR,
+    per_epoch,
+    with_steps_per_epoch,
+)
 
 ONE_OF_EACH = [
     StepLR(0.1, step_size=3, gamma=0.5),
@@ -20,6 +29,7 @@ ONE_OF_EACH = [
     CosineAnnealingLR(0.1, T_max=8, eta_min=0.01),
     LinearLR(0.1, start_factor=0.25, end_factor=0.75, total_iters=4),
     SequentialLR([LinearLR(0.1), ExponentialLR(0.1, 0.9)], milestones=[5]),
+    per_epoch(StepLR(0.1, step_size=2), steps_per_epoch=3),
 ]
 
 
@@ -34,7 +44,7 @@ def torch_scheduler(schedule, optimizer):
     if isinstance(schedule, SequentialLR):
         parts = [torch_scheduler(s, optimizer) for s in schedule.schedules]
         return kind(optimizer, parts, list(schedule.milestones))
-    names = schedule.__match_args__[1:]
+    names = list(schedule.get_config())[1:]
     return kind(optimizer, **{name: getattr(schedule, name) for name in names})
 
 
@@ -223,7 +233,7 @@ def test_numpy_steps(schedule, kind):
     "step", [-1, np.int64(-3), 0.5, 2.0, math.nan, math.inf, np.float64(1), "3", None, True, [1]]
 )
 def test_a_step_that_is_no_count_is_refused(schedule, step):
-    with pytest.raises(ArgumentError, match="step must be a non-negative integer, got") as error:
+    with pytest.raises(ArgumentError, match="step to be an integer of at least 0, got") as error:
         schedule(step)
     assert repr(step) in str(error.value)
 
@@ -281,7 +291,7 @@ ARGUMENTS = [(kind, name) for kind, arguments in GOOD.items() for name in argume
 def test_bad_arguments_are_named_with_the_value_received(kind, name, bad):
     with pytest.raises(ArgumentError) as error:
         kind(**{**GOOD[kind], name: bad})
-    assert str(error.value).startswith(f"{kind.__name__}: {name} must be a ")
+    assert str(error.value).startswith(f"{kind.__name__} expects {name} to be a ")
     assert str(error.value).endswith(f", got {bad!r}")
 
 
@@ -300,7 +310,9 @@ def test_bad_arguments_are_named_with_the_value_received(kind, name, bad):
     ],
 )
 def test_arguments_at_the_edge_of_their_range(kind, name, bad):
-    with pytest.raises(ArgumentError, match=f"{kind.__name__}: {name} must be a .*, got {bad}$"):
+    with pytest.raises(
+        ArgumentError, match=f"{kind.__name__} expects {name} to be a .*, got {bad}$"
+    ):
         kind(**{**GOOD[kind], name: bad})
 
 
@@ -316,15 +328,19 @@ def test_the_allowed_edges():
         ([], [], "one fewer than schedules, got 0 milestones for 0 schedules"),
         ([StepLR(1, 1)], [1], "got 1 milestones for 1 schedules"),
         ([StepLR(1, 1)] * 3, [1], "got 1 milestones for 3 schedules"),
-        ([StepLR(1, 1)] * 3, [2, 2], r"each greater than the one before, got \(2, 2\)"),
-        ([StepLR(1, 1)] * 3, [3, 2], r"got \(3, 2\)"),
-        ([StepLR(1, 1)] * 2, [-1], r"non-negative integers, .* got \(-1,\)"),
-        ([StepLR(1, 1)] * 2, [1.5], r"got \(1.5,\)"),
-        ([StepLR(1, 1)] * 2, [math.nan], r"got \(nan,\)"),
-        ([StepLR(1, 1)] * 2, [None], r"got \(None,\)"),
-        ([StepLR(1, 1)] * 2, 5, "milestones must be a sequence, got 5"),
-        (StepLR(1, 1), [], "schedules must be a sequence, got StepLR"),
-        ([StepLR(1, 1), 0.1], [5], r"use `lambda step: rate`\), got 0.1 among them"),
+        ([StepLR(1, 1)] * 3, [2, 2], r"milestones\[1\] to be an integer of at least 3, got 2"),
+        ([StepLR(1, 1)] * 3, [3, 2], "at least 4, got 2"),
+        ([StepLR(1, 1)] * 2, [-1], r"milestones\[0\] to be an integer of at least 0, got -1"),
+        ([StepLR(1, 1)] * 2, [1.5], "got 1.5"),
+        ([StepLR(1, 1)] * 2, [math.nan], "got nan"),
+        ([StepLR(1, 1)] * 2, [None], "got None"),
+        ([StepLR(1, 1)] * 2, 5, "milestones to be a list, got 5"),
+        (StepLR(1, 1), [], "schedules to be a list, got StepLR"),
+        (
+            [StepLR(1, 1), 0.1],
+            [5],
+            r"schedules\[1\] to be a function of the step, got 0.1; a constant rate is",
+        ),
     ],
 )
 def test_bad_sequences(schedules, milestones, message):
@@ -333,5 +349,66 @@ def test_bad_sequences(schedules, milestones, message):
 
 
 def test_mistyped_keywords_raise():
-    with pytest.raises(TypeError, match="stepsize"):
+    with pytest.raises(TypeError, match="did you mean 'step_size'"):
         StepLR(0.1, stepsize=3)
+
+
+def epochs_of_torch(schedule, epochs, steps_per_epoch, lr):
+    """List the rates of a loop that steps PyTorch's scheduler once an epoch."""
+    return [rate for rate in torch_rates(schedule, epochs, lr) for _ in range(steps_per_epoch)]
+
+
+@given(chains(0.3), st.integers(1, 7))
+@settings(max_examples=25, deadline=None)
+def test_epochs_equal_torch_stepped_once_an_epoch(schedule, steps_per_epoch):
+    expected = epochs_of_torch(schedule, 30, steps_per_epoch, 0.3)
+    counted = per_epoch(schedule, steps_per_epoch)
+    np.testing.assert_allclose(rates(counted, 30 * steps_per_epoch), expected, rtol=1e-12)
+    filled = with_steps_per_epoch(per_epoch(schedule), steps_per_epoch)
+    assert filled == counted
+    nested = SequentialLR([SequentialLR([per_epoch(schedule)], []), StepLR(1.0, 1)], [10])
+    with pytest.raises(ArgumentError, match="how many steps an epoch has"):
+        nested(0)
+    np.testing.assert_allclose(
+        rates(with_steps_per_epoch(nested, steps_per_epoch), 10), expected[:10], rtol=1e-12
+    )
+
+
+def test_a_number_of_steps_that_was_given_stays():
+    schedule = per_epoch(StepLR(1.0, 1), 5)
+    assert with_steps_per_epoch(schedule, 3) is schedule
+    plain = StepLR(1.0, 1)
+    assert with_steps_per_epoch(plain, 3) is plain
+    rate = with_steps_per_epoch(abs, 3)
+    assert rate is abs
+
+
+@pytest.mark.parametrize(
+    ("schedule", "steps", "message"),
+    [
+        (0.1, 3, "per_epoch expects schedule to be a function of the step, got 0.1"),
+        (StepLR, 3, "got the class StepLR"),
+        (None, 3, "got None"),
+        (per_epoch(StepLR(1, 1)), 3, "once is enough"),
+        (StepLR(1, 1), 0, "steps_per_epoch to be a positive integer, got 0"),
+        (StepLR(1, 1), 2.0, "steps_per_epoch to be a positive integer, got 2.0"),
+        (StepLR(1, 1), "3", "steps_per_epoch to be a positive integer, got '3'"),
+    ],
+)
+def test_bad_epochs(schedule, steps, message):
+    with pytest.raises(ArgumentError, match=message):
+        per_epoch(schedule, steps)
+
+
+@pytest.mark.parametrize("name", ["step", "get_last_lr", "state_dict", "last_epoch"])
+def test_habits_of_schedulers(name):
+    with pytest.raises(NameTypoError, match="schedule|optimizer"):
+        getattr(StepLR(0.1, 3), name)
+
+
+def test_signatures_are_real():
+    assert (
+        str(inspect.signature(StepLR))
+        == "(lr: 'float', step_size: 'int', gamma: 'float' = 0.1) -> 'None'"
+    )
+    assert list(inspect.signature(per_epoch).parameters) == ["schedule", "steps_per_epoch"]

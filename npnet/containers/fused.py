@@ -76,7 +76,7 @@ class LinearRun:
         ctx.save(*kept)
         return x if len(shape) == 2 else x.reshape(*shape[:-1], x.shape[1])
 
-    def backward(self, ctx: Context, grad: Array) -> Array | None:
+    def backward(self, ctx: Context, grad: Any) -> Array | None:
         """Add to the parameters' gradients; return that of the input, None if nobody wants it."""
         (in_shape, *kept), ctx.saved = ctx.saved, ()  # each is let go when it is used
         last, rectified = self.steps[-1]
@@ -115,7 +115,8 @@ class LinearRun:
                 grad = grad.dot(weight._data)
         if not ctx.needs_input_grad:
             return None
-        return grad if len(shape) == 2 else grad.reshape(in_shape)
+        dx: Array = grad if len(shape) == 2 else grad.reshape(in_shape)
+        return dx
 
 
 def _product_over(y: Array, grad: Array, weight: Array) -> Array:

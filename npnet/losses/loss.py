@@ -12,7 +12,7 @@ import numpy as np
 from npnet.arguments import flag, name_of
 from npnet.configured import Configured
 from npnet.convert import floating_dtype
-from npnet.errors import ArgumentError, ShapeError, SignatureError, shape_error
+from npnet.errors import ArgumentError, MissingMethod, ShapeError, SignatureError, shape_error
 from npnet.losses.checks import MADE_FIRST, as_array, as_factor, as_reduction, cast
 from npnet.typing import Array, ArrayLike
 
@@ -244,7 +244,7 @@ class Loss(Configured):
         -------
         Terms
         """
-        raise NotImplementedError(f"{type(self).__name__} has no terms(self, pred, ...)")
+        raise MissingMethod("it has no terms(self, pred, target, with_grad)", self)
 
     def _as_arrays(self, arrays: tuple[ArrayLike, ...]) -> dict[str, Array]:
         """Return the arrays by name, predictions in a floating dtype."""

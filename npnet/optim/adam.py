@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from npnet.errors import ArgumentError
+from npnet.arguments import flag, real_number, refusal
 from npnet.ops import update
-from npnet.optim.optimizer import Optimizer, Params, Rate, in_range
-from npnet.optim.state import Stretch
+from npnet.optim.group import ParamSlice, StateSpec
+from npnet.optim.optimizer import Optimizer, Params, Rate
 
 
 class Adam(Optimizer):
@@ -56,6 +56,11 @@ class Adam(Optimizer):
     """
 
     decoupled = False
+    state_spec: ClassVar = {
+        "exp_avg": StateSpec(),
+        "exp_avg_sq": StateSpec(non_negative=True),
+        "max_exp_avg_sq": StateSpec(when="amsgrad", non_negative=True),
+    }
 
     def __init__(
         self,
@@ -74,22 +79,20 @@ class Adam(Optimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def validate(self, options: Mapping[str, Any]) -> None:
+    def validate(self, options: dict[str, Any]) -> None:
         """Check the ranges."""
         for name in ("eps", "weight_decay"):
-            in_range(self, name, options[name])
+            options[name] = real_number(self, name, options[name], 0)
         betas = options["betas"]
         if not isinstance(betas, tuple | list) or len(betas) != 2:
-            raise ArgumentError(f"{type(self).__name__} expects two betas, got {betas!r}")
-        for name, beta in zip(("betas[0]", "betas[1]"), betas, strict=True):
-            in_range(self, name, beta, below=1.0)
+            raise refusal(self, "betas", "two numbers", betas)
+        options["betas"] = tuple(
+            real_number(self, f"betas[{i}]", beta, 0, below=1) for i, beta in enumerate(betas)
+        )
+        for name in ("amsgrad", "maximize"):
+            options[name] = flag(self, name, options[name])
 
-    def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the names of the moments."""
-        both = ("exp_avg", "exp_avg_sq")
-        return (*both, "max_exp_avg_sq") if options["amsgrad"] else both
-
-    def update(self, at: Stretch, options: Mapping[str, Any]) -> None:
+    def update(self, at: ParamSlice, options: Mapping[str, Any]) -> None:
         """Do one step."""
         beta1, beta2 = options["betas"]
         update.adam(

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from npnet.arguments import flag, real_number
 from npnet.errors import ArgumentError
 from npnet.parameter import Parameter
 from npnet.store import flat_grads
@@ -14,7 +15,7 @@ from npnet.typing import Array
 
 
 def clip_grad_norm(
-    parameters: Iterable[Parameter],
+    parameters: Parameter | Iterable[Parameter],
     max_norm: float,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
@@ -26,10 +27,10 @@ def clip_grad_norm(
 
     Parameters
     ----------
-    parameters : iterable of Parameter
+    parameters : Parameter or iterable of Parameter
         Those without a gradient are passed over.
     max_norm : float
-        Not negative.
+        Not negative; ``math.inf`` measures only.
     norm_type : float
         p of the p-norm; ``math.inf`` for the largest magnitude.
     error_if_nonfinite : bool
@@ -59,31 +60,36 @@ def clip_grad_norm(
     >>> p.grad.round(4)
     array([0.6, 0.8], dtype=float32)
     """
-    if not max_norm >= 0 or not norm_type > 0:
-        raise ArgumentError(
-            "clip_grad_norm expects max_norm >= 0 and norm_type > 0, "
-            f"got {max_norm!r} and {norm_type!r}"
-        )
-    grads = flat_grads(parameters)
+    max_norm = _real_or_inf("max_norm", max_norm)
+    norm_type = _real_or_inf("norm_type", norm_type, above=0)
+    fail = flag("clip_grad_norm", "error_if_nonfinite", error_if_nonfinite)
+    grads = flat_grads(parameters, "clip_grad_norm")
     norm = _joint_norm(grads, norm_type)
-    if error_if_nonfinite and not math.isfinite(norm):
-        raise ArgumentError(f"the gradients' norm is {norm}")
-    factor = max_norm / (norm + 1e-6)
+    if fail and not math.isfinite(norm):
+        raise ArgumentError(f"clip_grad_norm: the gradients' norm is {norm}")
+    factor = max_norm / (norm + 1e-6) if max_norm < math.inf else 1.0
     if not factor >= 1:  # also for NaN
         for grad in grads:
             grad *= factor
     return norm
 
 
+def _real_or_inf(name: str, value: float, above: float | None = None) -> float:
+    if isinstance(value, float) and value == math.inf:
+        return value
+    return real_number("clip_grad_norm", name, value, 0, above=above)
+
+
 def _joint_norm(grads: list[Array], p: float) -> float:
-    if p == 2:
-        with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):
+        if p == 2:
             total = sum(float(np.dot(g, g)) for g in grads)
-        if 1e-30 < total < 1e30:
-            return math.sqrt(total)
-    peak = max((float(np.abs(g).max()) for g in grads if g.size), default=0.0)
-    if p == math.inf or peak == 0 or not math.isfinite(peak):
-        return peak
-    # Scaled by the largest, so that no power overflows or vanishes.
-    total = sum(float(np.sum(np.abs(g / peak) ** p)) for g in grads)
-    return float(peak * total ** (1 / p))
+            if 1e-30 < total < 1e30:
+                return math.sqrt(total)
+        # `np.max` keeps a NaN, which `max` loses.
+        peak = float(np.max([np.abs(g).max() for g in grads if g.size], initial=0.0))
+        if p == math.inf or peak == 0 or not math.isfinite(peak):
+            return peak
+        # Scaled by the largest, so that no power overflows or vanishes.
+        total = sum(float(np.sum(np.abs(g.astype(np.float64) / peak) ** p)) for g in grads)
+        return float(peak * np.float64(total) ** (1 / p))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from npnet.arguments import real_number
+from npnet.arguments import flag, real_number
 from npnet.errors import ArgumentError
 from npnet.ops import update
-from npnet.optim.optimizer import Optimizer, Params, Rate, in_range
-from npnet.optim.state import Stretch
+from npnet.optim.group import ParamSlice, StateSpec
+from npnet.optim.optimizer import Optimizer, Params, Rate
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent, optionally with momentum.
 
     With gradient g (negated if `maximize`) and weight decay w: g <- g + w x; without momentum
-    x <- x - lr g. With momentum m and dampening d the velocity is v = g in the first step, then
+    x <- x - lr g. With momentum m and dampening d the velocity is v = g in its first step, then
     v <- m v + (1 - d) g, and x <- x - lr v, or x <- x - lr (g + m v) with `nesterov`.
 
     Parameters
@@ -52,6 +52,8 @@ class SGD(Optimizer):
     array([0.5], dtype=float32)
     """
 
+    state_spec: ClassVar = {"momentum_buffer": StateSpec(when="momentum")}
+
     def __init__(
         self,
         params: Params,
@@ -69,24 +71,29 @@ class SGD(Optimizer):
         }  # fmt: skip
         super().__init__(params, defaults)
 
-    def validate(self, options: Mapping[str, Any]) -> None:
+    def validate(self, options: dict[str, Any]) -> None:
         """Check the ranges."""
         for name in ("momentum", "weight_decay"):
-            in_range(self, name, options[name])
-        real_number(self, "dampening", options["dampening"])
+            options[name] = real_number(self, name, options[name], 0)
+        options["dampening"] = real_number(self, "dampening", options["dampening"])
+        for name in ("nesterov", "maximize"):
+            options[name] = flag(self, name, options[name])
         if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
             raise ArgumentError(
                 "SGD expects a momentum and no dampening with nesterov=True, got "
                 f"momentum={options['momentum']!r}, dampening={options['dampening']!r}"
             )
 
-    def state_names(self, options: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the velocity's name if there is a momentum."""
-        return ("momentum_buffer",) if options["momentum"] else ()
-
-    def update(self, at: Stretch, options: Mapping[str, Any]) -> None:
+    def update(self, at: ParamSlice, options: Mapping[str, Any]) -> None:
         """Do one step."""
-        velocity = at.state["momentum_buffer"] if options["momentum"] else None
-        grad = -at.grad if options["maximize"] else at.grad
-        hyper = {k: v for k, v in options.items() if k not in ("params", "lr", "maximize")}
-        update.sgd(at.data, grad, velocity, lr=at.lr, first=at.step == 1, **hyper)
+        update.sgd(
+            at.data,
+            -at.grad if options["maximize"] else at.grad,
+            at.state["momentum_buffer"] if options["momentum"] else None,
+            lr=at.lr,
+            momentum=options["momentum"],
+            dampening=options["dampening"],
+            nesterov=options["nesterov"],
+            weight_decay=options["weight_decay"],
+            first="momentum_buffer" in at.fresh,
+        )

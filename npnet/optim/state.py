@@ -1,170 +1,175 @@
-"""Group, the parameters and state vectors behind one set of options, and its state dictionary."""
+"""State dictionaries of optimizers, laid out like PyTorch's: written, and read after checks."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.errors import StateError
+from npnet.arguments import did_you_mean, instance, real_number, refusal, shown, whole_number
+from npnet.convert import real_array
+from npnet.errors import ArgumentError, NpnetError, StateError
+from npnet.optim.group import Group, StateSpec
+from npnet.parameter import Parameter
 from npnet.store import FlatStore
 from npnet.typing import Array
 
-
-class Stretch(NamedTuple):
-    """Neighbouring parameters as vectors, at one step.
-
-    ``data`` and ``grad`` are their values and gradients, ``state`` the optimizer's vectors, zero
-    at first, ``lr`` the rate and ``step`` the number of the step for these parameters, from 1.
-    """
-
-    data: Array
-    grad: Array
-    state: Mapping[str, Array]
-    lr: float
-    step: int
-
-
-class Group:
-    """Parameters that are stepped with the same options.
-
-    Parameters
-    ----------
-    options : dict
-        The options, and the parameters under ``"params"``.
-    store : FlatStore
-        Where the parameters live.
-
-    Attributes
-    ----------
-    steps : list of int
-        How often each parameter was stepped.
-    state : dict of str to ndarray, each 1-D
-        Vectors laid out as the store's.
-    """
-
-    def __init__(self, options: dict[str, Any], store: FlatStore) -> None:
-        self.options = options
-        self.store = store
-        self.steps = [0] * len(options["params"])
-        self.state: dict[str, Array] = {}
-
-    def prepare(self, names: Sequence[str]) -> None:
-        """Gather the parameters if they were moved; make the state vectors that are missing.
-
-        Parameters
-        ----------
-        names : sequence of str
-            Of the state vectors wanted, in the parameters' dtype.
-        """
-        if not self.store.is_current():
-            self.store = FlatStore.of(self.options["params"])
-            dtype = self.store.data.dtype
-            self.state = {name: v.astype(dtype, copy=False) for name, v in self.state.items()}
-        for name in names:
-            if name not in self.state:
-                self.state[name] = np.zeros_like(self.store.data)
-
-    def advance(self, lr: float) -> list[Stretch]:
-        """Count a step for every parameter with a gradient; return the stretches they form.
-
-        Parameters
-        ----------
-        lr : float
-            The rate.
-
-        Returns
-        -------
-        list of Stretch
-            One, unless some parameters lack a gradient or missed earlier steps.
-        """
-        store, steps = self.store, self.steps
-        has_grad = [p._grad is not None for p in store.parameters]
-        if False not in has_grad and steps.count(steps[0]) == len(steps):
-            step = steps[0] + 1
-            self.steps = [step] * len(steps)
-            return [Stretch(store.data, store.grad, self.state, lr, step)]
-        self.steps = [step + due for step, due in zip(steps, has_grad, strict=True)]
-        keys = [step if due else None for step, due in zip(self.steps, has_grad, strict=True)]
-        return [
-            Stretch(store.data[at], store.grad[at], self._state_at(at), lr, step)
-            for at, step in store.runs(keys)
-        ]
-
-    def _state_at(self, place: slice) -> dict[str, Array]:
-        return {name: vector[place] for name, vector in self.state.items()}
-
-    def __repr__(self) -> str:
-        options = {k: v for k, v in self.options.items() if k != "params"}
-        text = ", ".join(f"{k}={v!r}" for k, v in options.items())
-        return f"<{self.store.data.size:,} numbers>, {text}"
+if TYPE_CHECKING:
+    from npnet.optim.optimizer import Optimizer
 
 
 def read_state(groups: Sequence[Group], rates: Sequence[float]) -> dict[str, Any]:
     """Copy steps, state and options, see `Optimizer.state_dict`."""
     state: dict[int, dict[str, Any]] = {}
     saved: list[dict[str, Any]] = []
-    number = 0
+    first = 0
     for group, rate in zip(groups, rates, strict=True):
-        numbers = list(range(number, number + len(group.steps)))
-        number += len(numbers)
-        places = zip(numbers, group.options["params"], group.store.slices, group.steps, strict=True)
-        for k, p, place, step in places:
-            if step:
-                vectors = group.state.items()
-                arrays = {name: v[place].reshape(p.shape).copy() for name, v in vectors}
-                state[k] = {"step": step, **arrays}
-        options = {k: v for k, v in group.options.items() if k not in ("params", "lr")}
+        entries = group.read()
+        numbers = list(range(first, first + len(group.parameters)))
+        first += len(numbers)
+        for number, p in zip(numbers, group.parameters, strict=True):
+            if p in entries:
+                state[number] = copy.deepcopy(entries[p])
+        options = {k: v for k, v in group.checked.items() if k not in ("params", "lr")}
         saved.append({**copy.deepcopy(options), "lr": rate, "params": numbers})
     return {"state": state, "param_groups": saved}
 
 
-def load_state(
-    name: str,
-    groups: Sequence[Group],
-    state_names: Sequence[Sequence[str]],
-    state_dict: Mapping[str, Any],
-) -> int:
+def load_state(optimizer: Optimizer, state_dict: Any) -> int:
     """Put back what `read_state` returned, all or nothing; return the steps done."""
-    problems = _problems(groups, state_dict)
-    if problems:
-        raise StateError("\n  ".join([f"the state does not fit {name}:", *problems]))
-    for group, saved, names in zip(groups, state_dict["param_groups"], state_names, strict=True):
-        keep = {"params": group.options["params"]}
-        if callable(group.options["lr"]):
-            keep["lr"] = group.options["lr"]
-        group.options.update({**copy.deepcopy(dict(saved)), **keep})
-        group.prepare(())
-        entries = [state_dict["state"].get(k, {}) for k in saved["params"]]
-        group.steps = [int(entry.get("step", 0)) for entry in entries]
-        group.state = {key: np.zeros_like(group.store.data) for key in names}
-        for key, vector in group.state.items():
-            for entry, place in zip(entries, group.store.slices, strict=True):
-                if key in entry:
-                    vector[place] = np.ravel(entry[key])
-    return int(state_dict["step_count"])
-
-
-def _problems(groups: Sequence[Group], state_dict: Mapping[str, Any]) -> list[str]:
-    absent = {"state", "param_groups", "step_count"} - set(state_dict)
-    if absent:
-        return [f"missing: {key}" for key in sorted(absent)]
-    saved = state_dict["param_groups"]
-    if len(saved) != len(groups):
-        return [f"{len(groups)} groups here, {len(saved)} in the state"]
-    found = []
-    for group, theirs in zip(groups, saved, strict=True):
-        mine = group.options
-        if set(mine) != set(theirs):
-            found.append(f"options {sorted(mine)} here, {sorted(theirs)} in the state")
-        elif len(mine["params"]) != len(theirs["params"]):
-            here, there = len(mine["params"]), len(theirs["params"])
-            found.append(f"a group of {here} parameters here, of {there} in the state")
+    reader = _Reader(optimizer)
+    top = reader.mapping("the state", state_dict, ["state", "param_groups", "step_count"])
+    reader.stop()
+    step_count = reader.attempt(whole_number, "step_count", top["step_count"], 0)
+    state = reader.attempt(instance, "state", top["state"], Mapping)
+    saved = reader.attempt(_items, "param_groups", top["param_groups"], len(optimizer.groups))
+    reader.stop()
+    options = [reader.group(k, theirs) for k, theirs in enumerate(saved)]
+    entries = {}
+    for number, entry in state.items():
+        if reader.attempt(whole_number, "every key of state", number, 0) in reader.members:
+            entries[reader.members[number]] = reader.entry(number, entry)
         else:
-            for k, p in zip(theirs["params"], mine["params"], strict=True):
-                for key, value in state_dict["state"].get(k, {}).items():
-                    if key != "step" and np.shape(value) != p.shape:
-                        found.append(f"{key} of parameter {k} is {p.shape}, got {np.shape(value)}")
-    return found
+            reader.problems.append(f"there is no parameter {shown(number)} in param_groups")
+    reader.stop()
+    for group in optimizer.groups:
+        FlatStore.of(group.parameters)  # raises, if at all, before anything is changed
+    for group, theirs in zip(optimizer.groups, options, strict=True):
+        group.options.clear()
+        group.options.update(theirs)
+        group.lay_out(entries)
+    return int(step_count)
+
+
+class _Reader:
+    """Reads what may be anything, and notes what is wrong, so that one error tells all of it."""
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.problems: list[str] = []
+        self.members: dict[Any, Parameter] = {}  # by the numbers that the state gives them
+
+    def stop(self) -> None:
+        """Raise if something is wrong."""
+        if self.problems:
+            head = f"the state does not fit {type(self.optimizer).__name__}:"
+            raise StateError("\n  ".join([head, *self.problems]))
+
+    def attempt(self, check: Callable[..., Any], name: str, value: Any, *args: Any) -> Any:
+        """Return what a check returns; where it raises, note why and return None."""
+        try:
+            return check(self.optimizer, name, value, *args)
+        except NpnetError as error:
+            self.problems.append(str(error))
+            return None
+
+    def mapping(
+        self, name: str, value: Any, keys: Collection[str], more: Collection[str] = ()
+    ) -> dict[Any, Any]:
+        """Return a mapping's items; where one of `keys` is missing or one is unknown, note it."""
+        items = self.attempt(instance, name, value, Mapping)
+        if items is None:
+            return {}
+        self.problems += [f"{name} lacks {key!r}" for key in keys if key not in items]
+        known = {*keys, *more}
+        for key in items:
+            if key not in known:
+                hint = did_you_mean(key, known)
+                self.problems.append(
+                    f"{name} has an unknown key {shown(key)}{hint and '; ' + hint}"
+                )
+        return dict(items)
+
+    def group(self, k: int, saved: Any) -> dict[str, Any]:
+        """Return the options of a saved group, and note its parameters' numbers."""
+        name, group = f"param_groups[{k}]", self.optimizer.groups[k]
+        before = len(self.problems)
+        options = self.mapping(name, saved, [*self.optimizer.defaults, "params"])
+        if len(self.problems) > before:
+            return {}
+        size = len(group.parameters)
+        numbers = self.attempt(_items, f"{name}['params']", options["params"], size) or ()
+        for number, p in zip(numbers, group.parameters, strict=False):
+            whole = self.attempt(whole_number, f"{name}['params']", number, 0)
+            if whole in self.members:
+                self.problems.append(f"parameter {whole} is there twice")
+            self.members[whole] = p
+        if self.attempt(real_number, f"{name}['lr']", options["lr"], 0) is None:
+            return {}
+        if callable(group.options.get("lr")):  # a schedule goes on
+            options["lr"] = group.options["lr"]
+        options["params"] = list(group.parameters)
+        self.attempt(lambda *_: self.optimizer._check(options), name, options)
+        return {n: v if n in ("params", "lr") else copy.deepcopy(v) for n, v in options.items()}
+
+    def entry(self, number: int, saved: Any) -> dict[str, Any]:
+        """Return the saved state of a parameter."""
+        spec, of = self.optimizer.state_spec, f"of parameter {number}"
+        always = [name for name, each in spec.items() if each.when is None]
+        found = self.mapping(f"the state {of}", saved, ["step", *always], spec)
+        for name, value in found.items():
+            if name == "step":
+                found[name] = self.attempt(_step, f"{name} {of}", value)
+            elif name in spec:
+                check = _scalar if spec[name].scalar else _vector
+                args = (spec[name], self.members[number])
+                found[name] = self.attempt(check, f"{name} {of}", value, *args)
+        return found
+
+
+def _items(owner: Any, name: str, value: Any, size: int) -> Sequence[Any]:
+    if not isinstance(value, list | tuple) or len(value) != size:
+        raise refusal(owner, name, f"a list of {size}", value)
+    return value
+
+
+def _number(value: Any) -> Any:
+    """Return what an array of no axes holds: PyTorch keeps its numbers in such."""
+    return value[()] if isinstance(value, np.ndarray) and value.ndim == 0 else value
+
+
+def _step(owner: Any, name: str, value: Any) -> int:
+    value = _number(value)
+    if isinstance(value, float | np.floating) and value.is_integer():  # as PyTorch counts
+        value = int(value)
+    return whole_number(owner, name, value, 0)
+
+
+def _scalar(owner: Any, name: str, value: Any, spec: StateSpec, p: Parameter) -> float:
+    return real_number(owner, name, _number(value), 0 if spec.non_negative else -math.inf)
+
+
+def _vector(owner: Any, name: str, value: Any, spec: StateSpec, p: Parameter) -> Array:
+    array = real_array(value, name)
+    if array.shape != p.shape or array.dtype.kind == "b":
+        raise refusal(owner, name, f"numbers of shape {p.shape}", array)
+    with np.errstate(over="ignore"):
+        array = array.astype(p.dtype)
+    if not np.isfinite(array).all():
+        raise ArgumentError(f"{name} is not finite everywhere")
+    if spec.non_negative and (array < 0).any():
+        raise ArgumentError(f"{name} is negative somewhere")
+    return array

@@ -227,41 +227,28 @@ def place_in_data(source: BatchSource, batch: Any, number: int, dtype: np.dtype[
 
 
 def count_epochs(optimizer: Optimizer, steps: int | None) -> str:
-    """Tell the schedules that count epochs how many steps an epoch has.
+    """Tell an optimizer how many steps an epoch has; return what to say of a schedule that differs.
 
     Parameters
     ----------
     optimizer : Optimizer
-        Whose groups may have such schedules.
+        Whose groups may have schedules in epochs.
     steps : int or None
         Steps of an epoch, if they are known.
 
     Returns
     -------
     str
-        What to say of schedules that count other epochs, or nothing.
-
-    Raises
-    ------
-    ArgumentError
-        If a schedule needs them, and they are not known.
+        Or nothing.
     """
-    advice = ""
+    if steps is None:
+        return ""
+    optimizer.steps_per_epoch = steps
     for options in optimizer.param_groups:
-        schedule = options["lr"]
-        if not hasattr(schedule, "with_steps_per_epoch"):
-            continue
-        given = getattr(schedule, "steps_per_epoch", None)
-        if given is None and steps is None:
-            raise ArgumentError(
-                "the schedule counts epochs, but these data do not say how many batches an epoch "
-                "has; pass npnet.schedules.per_epoch(schedule, steps_per_epoch)"
-            )
-        if given is None:
-            options["lr"] = schedule.with_steps_per_epoch(steps)
-        elif steps is not None and isinstance(given, int) and given != steps:
-            advice = (
+        given = getattr(options["lr"], "steps_per_epoch", None)
+        if isinstance(given, int) and given != steps:
+            return (
                 f"the schedule counts {given} steps as an epoch, and an epoch of these data has "
-                f"{steps}; make another one: npnet.schedules.per_epoch(schedule, {steps})"
+                f"{steps}; leave the number out: npnet.schedules.per_epoch(schedule)"
             )
-    return advice
+    return ""

@@ -15,7 +15,7 @@ import numpy as np
 from npnet.arguments import flag, real_number, whole_number
 from npnet.configured import Configured
 from npnet.convert import real_array
-from npnet.errors import ArgumentError, ShapeError, TargetError, shape_error
+from npnet.errors import ArgumentError, MissingMethod, ShapeError, TargetError, shape_error
 from npnet.typing import Array
 
 _REAL = frozenset("?bBhHiIlLqQefdg")
@@ -55,7 +55,7 @@ class Metric:
         target : ndarray, shape (n, ...)
             What it should have been.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no update(self, pred, target)")
+        raise MissingMethod(f"{type(self).__name__} has no update(self, pred, target)")
 
     def result(self) -> float:
         """Return the metric of all batches so far.
@@ -64,7 +64,7 @@ class Metric:
         -------
         float
         """
-        raise NotImplementedError(f"{type(self).__name__} has no result(self)")
+        raise MissingMethod(f"{type(self).__name__} has no result(self)")
 
 
 class _Quotient(Configured, Metric):

@@ -63,7 +63,7 @@ def is_flag(v):
 
 
 def is_rng(v):
-    return v is None or integer(0, math.inf)(v)
+    return v is None or integer(0, 2**128 - 1)(v)
 
 
 def or_none(check):

@@ -287,5 +287,5 @@ def test_bad_data_is_refused(arrays, error, words):
 
 
 def test_a_bad_generator_is_refused():
-    with pytest.raises(ArgumentError, match="rng must be"):
+    with pytest.raises(ArgumentError, match="rng to be"):
         DataLoader(np.arange(3), shuffle=True, rng="seed")

@@ -428,7 +428,7 @@ class Locked(Square):
         ((Square(), X), {"dtype": int}, ArgumentError, "float32 or float64, got <class 'int'>"),
         ((Square(), X), {"max_noise": 2}, ArgumentError, "max_noise from 0 to 1, got 2"),
         ((Square(), X), {"max_noise": "a"}, ArgumentError, "max_noise from 0 to 1, got 'a'"),
-        ((Square(), X), {"rng": "a"}, ArgumentError, "rng must be"),
+        ((Square(), X), {"rng": "a"}, ArgumentError, "rng to be"),
     ],
 )
 def test_mistakes_are_named(arguments, options, error, sentence):

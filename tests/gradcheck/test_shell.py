@@ -140,7 +140,10 @@ def test_coupled_samples_are_found(module, capsys):
         (["shelllayers:Holder.layer"], "shelllayers:Holder.layer raised RuntimeError: not today"),
         (["shelllayers:broken"], r"broken.. raised ValueError: two lines .shelllayers.py, line"),
         (["npnet:ReLU", "--input", "99999999999,99999999"], "does not fit into memory"),
-        (["npnet:ReLU", "--input", "5", "--batch-axis", "-1"], "batch_axis to be an integer of at least 0, got -1"),
+        (
+            ["npnet:ReLU", "--input", "5", "--batch-axis", "-1"],
+            "batch_axis to be an integer",
+        ),
         (["npnet:Nope"], "npnet has no attribute 'Nope'"),
         (["npnet"], "expected module:name"),
         (["npnet:"], "expected module:name"),

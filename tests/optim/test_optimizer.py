@@ -57,7 +57,9 @@ def test_rates_are_read_written_and_scheduled():
     optimizer.lr = 0.3
     assert optimizer.lr == 0.3
     optimizer.lr = lambda step: -1.0
-    with pytest.raises(ArgumentError, match="is -1.0 at step 5"):
+    with pytest.raises(
+        ArgumentError, match="at step 5 to be a finite number of at least 0, got -1.0"
+    ):
         p.grad = np.zeros(1)
         optimizer.step()
 
@@ -65,21 +67,21 @@ def test_rates_are_read_written_and_scheduled():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda p: npnet.optim.SGD(p, lr=-0.1), "lr of at least 0, got -0.1"),
+        (lambda p: npnet.optim.SGD(p, lr=-0.1), "lr to be a finite number of at least 0, got -0.1"),
         (lambda p: npnet.optim.SGD(p, lr=float("nan")), "lr"),
         (lambda p: npnet.optim.SGD(p, lr="0.1"), "lr"),
         (lambda p: npnet.optim.SGD(p, momentum=-1), "momentum"),
         (lambda p: npnet.optim.SGD(p, weight_decay=-1), "weight_decay"),
         (lambda p: npnet.optim.SGD(p, nesterov=True), "nesterov"),
         (lambda p: npnet.optim.Adam(p, betas=(0.9, 1.0)), r"betas\[1\]"),
-        (lambda p: npnet.optim.Adam(p, betas=0.9), "two betas"),
+        (lambda p: npnet.optim.Adam(p, betas=0.9), "betas to be two numbers, got 0.9"),
         (lambda p: npnet.optim.Adam(p, eps=-1e-8), "eps"),
         (lambda p: npnet.optim.Adam([]), "no parameters"),
         (lambda p: npnet.optim.Adam([{"params": p, "learning_rate": 1}]), "learning_rate"),
         (lambda p: npnet.optim.Adam([{"params": p}, {"params": p}]), "more than one group"),
         (lambda p: npnet.optim.Adam([{"lr": 1}]), "'params' key"),
         (lambda p: npnet.optim.Adam([{"params": []}]), "empty"),
-        (lambda p: npnet.optim.Adam([np.zeros(2)]), "ndarray"),
+        (lambda p: npnet.optim.Adam([np.zeros(2)]), "an array of shape"),
     ],
 )
 def test_bad_arguments(make, message):
@@ -170,10 +172,16 @@ def test_state_that_does_not_fit_changes_nothing():
     optimizer.step()
     saved = optimizer.state_dict()
     for other, part in [
-        (npnet.optim.Adam(params(4)), r"exp_avg of parameter 0 is \(4,\), got \(3,\)"),
-        (npnet.optim.Adam(params(3, 3)), "2 parameters here, of 1"),
-        (npnet.optim.SGD(params(3)), "options"),
-        (npnet.optim.Adam([{"params": params(3)}, {"params": params(2)}]), "2 groups here"),
+        (
+            npnet.optim.Adam(params(4)),
+            r"exp_avg of parameter 0 to be numbers of shape \(4,\), got an array of shape \(3,\)",
+        ),
+        (npnet.optim.Adam(params(3, 3)), "a list of 2, got"),
+        (npnet.optim.SGD(params(3)), "unknown key 'betas'"),
+        (
+            npnet.optim.Adam([{"params": params(3)}, {"params": params(2)}]),
+            "param_groups to be a list of 2",
+        ),
     ]:
         with pytest.raises(StateError, match=part):
             other.load_state_dict(saved)
@@ -204,7 +212,9 @@ def test_frequent_mistakes_with_parameters():
         npnet.optim.SGD(layer)
     with pytest.raises(ArgumentError, match=r"call it: model\.parameters\(\)"):
         npnet.optim.Adam(layer.parameters)
-    with pytest.raises(ArgumentError, match="expected parameters, got int"):
+    with pytest.raises(
+        ArgumentError, match="clip_grad_norm expects params to be npnet.Parameter objects, got 3"
+    ):
         npnet.optim.clip_grad_norm(3, 1.0)
     with pytest.raises(npnet.errors.NameTypoError, match="learning_rate"):
         npnet.optim.SGD(layer.parameters()).learning_rate = 0.1
@@ -266,6 +276,60 @@ def test_clip_of_extreme_gradients():
     assert npnet.optim.clip_grad_norm(params(2), 1.0) == 0.0
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("norm_type", [1, 2, 2.5, np.inf])
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_norm_that_is_not_finite_is_not_lost_among_others(bad, place, norm_type, stored):
+    ps = params(2, 3, 2)
+    if stored:
+        npnet.optim.SGD([{"params": ps[:1]}, {"params": ps[1:]}])
+    for k, p in enumerate(ps):
+        p.grad = np.full(p.shape, 2.0)
+        if k == place:
+            p.grad[-1] = bad
+    grads = [p.grad.copy() for p in ps]
+    with pytest.raises(ArgumentError, match=f"norm is {abs(bad)}"):
+        npnet.optim.clip_grad_norm(ps, 1.0, norm_type, error_if_nonfinite=True)
+    for p, before in zip(ps, grads, strict=True):
+        np.testing.assert_array_equal(p.grad, before)
+    with np.errstate(invalid="ignore"):  # infinity times 0
+        np.testing.assert_equal(npnet.optim.clip_grad_norm(ps, 1.0, norm_type), abs(bad))
+
+
+def test_a_norm_may_be_measured_alone():
+    (p,) = params(2)
+    p.grad = [3.0, 4.0]
+    assert npnet.optim.clip_grad_norm(p, np.inf) == 5
+    assert p.grad.tolist() == [3, 4]
+    p.grad = [np.inf, 4.0]
+    assert npnet.optim.clip_grad_norm([p], np.inf) == np.inf
+    assert p.grad.tolist() == [np.inf, 4]
+
+
+def test_norms_over_dtypes_of_different_range():
+    small, large = npnet.Parameter(np.ones(100_000, np.float16)), npnet.Parameter(np.ones(1))
+    small.grad, large.grad = np.full(100_000, 0.5), [1e300]
+    assert npnet.optim.clip_grad_norm([small, large], np.inf) == 1e300
+    assert npnet.optim.clip_grad_norm([small], np.inf, 1) == 50_000
+    assert npnet.optim.clip_grad_norm([small], np.inf, 1e-3) == np.inf
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"max_norm": bad} for bad in [-1.0, np.nan, None, "1", 1j, True, np.ones(2), 10**400]]
+    + [{"norm_type": bad} for bad in [0, -1, -np.inf, np.nan, None, "inf", [2], True]]
+    + [{"error_if_nonfinite": bad} for bad in ["no", 1, None, np.ones(2)]]
+    + [{"parameters": bad} for bad in [None, 3, "ab", npnet.Linear(1, 1), [1.0], {}, np.ones(2)]],
+)
+def test_bad_arguments_of_clip(arguments):
+    (p,) = params(2)
+    p.grad = [3.0, 4.0]
+    with pytest.raises(ArgumentError, match="clip_grad_norm expects"):
+        npnet.optim.clip_grad_norm(**{"parameters": [p], "max_norm": 1.0, **arguments})
+    assert p.grad.tolist() == [3, 4]
+
+
 def test_a_state_loaded_after_a_conversion_keeps_its_precision():
     (p,) = params(3)
     optimizer = npnet.optim.Adam([p])
@@ -277,13 +341,27 @@ def test_a_state_loaded_after_a_conversion_keeps_its_precision():
 
 
 def test_a_state_dict_shares_nothing():
-    optimizer = npnet.optim.Adam(params(3), betas=[0.9, 0.99])
+    (p,) = params(3)
+    optimizer = npnet.optim.Adam([p])
+    p.grad = np.ones(3)
+    optimizer.step()
     state = optimizer.state_dict()
-    state["param_groups"][0]["betas"][0] = 0.5
-    assert optimizer.param_groups[0]["betas"] == [0.9, 0.99]
+    kept = copy.deepcopy(state)
+    state["state"][0]["exp_avg"][:] = 5
+    state["param_groups"][0]["eps"] = 5
+    np.testing.assert_equal(optimizer.state_dict(), kept)
     optimizer.load_state_dict(state)
-    state["param_groups"][0]["betas"][0] = 0.1
-    assert optimizer.param_groups[0]["betas"] == [0.5, 0.99]
+    state["state"][0]["exp_avg"][:] = 7
+    state["param_groups"][0]["eps"] = 7
+    assert optimizer.state_dict()["state"][0]["exp_avg"].tolist() == [5, 5, 5]
+    assert optimizer.param_groups[0]["eps"] == 5
+
+
+def test_betas_cannot_be_changed_behind_the_check():
+    betas = [0.9, 0.99]
+    optimizer = npnet.optim.Adam(params(3), betas=betas)
+    betas[0] = 5
+    assert optimizer.param_groups[0]["betas"] == (0.9, 0.99)
 
 
 def test_all_groups_move_or_none():

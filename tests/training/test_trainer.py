@@ -543,7 +543,7 @@ X, Y = np.zeros((6, 3)), np.zeros(6, int)
             "callbacks to be a list of .* got 3",
         ),
         ({"callbacks": [TerminateOnNaN]}, ArgumentError, r"add parentheses: TerminateOnNaN\(...\)"),
-        ({"rng": "seed"}, ArgumentError, "rng must be"),
+        ({"rng": "seed"}, ArgumentError, "rng to be"),
     ],
 )
 def test_bad_input_of_fit(arguments, error, match):

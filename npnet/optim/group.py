@@ -1,0 +1,246 @@
+"""Group: the parameters behind one set of options, with an optimizer's state as flat vectors."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npnet.parameter import Parameter
+from npnet.store import FlatStore
+from npnet.typing import Array
+
+
+class StateSpec(NamedTuple):
+    """What an optimizer keeps for every parameter under one name.
+
+    Parameters
+    ----------
+    initial : float or str
+        The value before a parameter's first step, or the option that gives it (``"lr"``: the rate
+        of that step).
+    when : str, optional
+        The option that switches it on; without one it is always kept.
+    scalar : bool
+        One number for each parameter, in place of an array of the parameter's shape.
+    non_negative : bool
+        Whether a negative number in a loaded state is an error.
+    """
+
+    initial: float | str = 0.0
+    when: str | None = None
+    scalar: bool = False
+    non_negative: bool = False
+
+
+class ParamSlice:
+    """Neighbouring parameters with the same history, as flat vectors, at one step.
+
+    Attributes
+    ----------
+    data, grad : ndarray, shape (size,)
+        Values, to be changed in place, and gradients.
+    state : dict of str to ndarray, shape (size,)
+        The optimizer's vectors, to be changed in place.
+    scalars : dict of str to float
+        The optimizer's numbers, to be assigned to.
+    fresh : collection of str
+        The names in `state` and `scalars` that no step has seen yet: they hold initial values.
+    lr : float
+        The rate.
+    step : int
+        The number of the step for these parameters, from 1.
+    parameters : list of Parameter
+        What lies in the vectors.
+    """
+
+    __slots__ = (
+        "data", "fresh", "grad", "lr", "parameters", "scalars", "state", "step", "wanted"
+    )  # fmt: skip
+
+    def __init__(self, store: FlatStore, among: slice, place: slice) -> None:
+        self.parameters = store.parameters[among]
+        self.data, self.grad = store.data[place], store.grad[place]
+        self.state: dict[str, Array] = {}
+        self.scalars: dict[str, float] = {}
+        self.fresh: Collection[str] = ()
+        self.lr, self.step = 0.0, 0
+        self.wanted: Sequence[str] = ()  # the names that were looked for last
+
+    def split(self, vector: Array) -> list[Array]:
+        """Return views of a vector: one for each parameter, in its shape.
+
+        Parameters
+        ----------
+        vector : ndarray, shape (size,)
+            `data`, `grad`, one of `state`, or one laid out like them.
+
+        Returns
+        -------
+        list of ndarray
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> store = FlatStore([Parameter([1.0, 2.0]), Parameter([[3.0]])])
+        >>> at = ParamSlice(store, slice(0, 2), slice(0, 3))
+        >>> [view.tolist() for view in at.split(at.data)]
+        [[1.0, 2.0], [[3.0]]]
+        """
+        views, start = [], 0
+        for p in self.parameters:
+            views.append(vector[start : start + p.size].reshape(p.shape))
+            start += p.size
+        return views
+
+
+class Group:
+    """Parameters that are stepped with the same options.
+
+    Parameters
+    ----------
+    options : dict
+        The options, and the parameters under ``"params"``; users may change it.
+    spec : mapping of str to StateSpec
+        What the optimizer keeps.
+
+    Attributes
+    ----------
+    checked : dict
+        The options as they were checked last, see `Optimizer.validate`.
+    parameters : list of Parameter
+        All of them, the frozen ones too.
+    slices : list of ParamSlice
+        Those that are not frozen, where neighbours have the same history.
+    frozen : dict of Parameter to dict
+        State of parameters that were frozen after they had been stepped.
+    """
+
+    def __init__(self, options: dict[str, Any], spec: Mapping[str, StateSpec]) -> None:
+        self.options = options
+        self.spec = spec
+        self.checked: dict[str, Any] = {}
+        self._types: list[type[Any]] = []
+        self.parameters: list[Parameter] = list(options["params"])
+        self.wanted: list[str] = []
+        self.schedule: Any = None
+        self.lay_out({})
+
+    def accept(self, schedule: Any) -> None:
+        """Take note that the present options are in order.
+
+        Parameters
+        ----------
+        schedule : callable or None
+            What gives the rate, if that is not a number.
+        """
+        options = self.options
+        self.schedule = schedule
+        self.checked = dict(options)
+        self._types = [*map(type, options.values())]
+        self.wanted = [n for n, s in self.spec.items() if s.when is None or options[s.when]]
+
+    def is_checked(self) -> bool:
+        """Tell whether no option has changed since `accept`."""
+        try:
+            return (
+                self.options == self.checked
+                and [*map(type, self.options.values())] == self._types  # True equals 1
+                and self.options["params"] == self.parameters
+            )
+        except Exception:  # something that cannot be compared, such as an array, is among them
+            return False
+
+    def due(self, lr: float) -> list[ParamSlice]:
+        """Return the slices with gradients, ready for a step; none of them has moved yet.
+
+        Parameters
+        ----------
+        lr : float
+            The rate.
+
+        Returns
+        -------
+        list of ParamSlice
+            One, unless some parameters lack a gradient or missed earlier steps.
+        """
+        if not self.store.is_current():
+            self.lay_out(self.read())
+        found = []
+        for at in self.slices:
+            has_grad = [p._grad is not None for p in at.parameters]
+            if False not in has_grad:
+                at.lr = lr
+                if at.wanted is not self.wanted:
+                    self._begin(at)
+                found.append(at)
+            elif True in has_grad:  # part here
+                self.lay_out(self.read())
+                return self.due(lr)
+        return found
+
+    def _begin(self, at: ParamSlice) -> None:
+        """Make the state that a slice lacks, with its initial values."""
+        at.wanted = self.wanted
+        at.fresh = [n for n in at.wanted if n in at.fresh or n not in {**at.state, **at.scalars}]
+        for name in at.fresh:
+            spec = self.spec[name]
+            initial = spec.initial
+            if isinstance(initial, str):
+                initial = at.lr if initial == "lr" else self.checked[initial]
+            if spec.scalar:
+                at.scalars[name] = initial
+            else:
+                at.state[name] = np.full_like(at.data, initial)
+
+    def read(self) -> dict[Parameter, dict[str, Any]]:
+        """Return views of each parameter's state, named as PyTorch does.
+
+        Returns
+        -------
+        dict of Parameter to dict
+            Those that were stepped, with ``"step"``.
+        """
+        entries = dict(self.frozen)
+        for at in self.slices:
+            scalars = {n: v for n, v in at.scalars.items() if n not in at.fresh}
+            views = {n: at.split(v) for n, v in at.state.items() if n not in at.fresh}
+            for k, p in enumerate(at.parameters if at.step else ()):
+                arrays = {name: each[k] for name, each in views.items()}
+                entries[p] = {"step": at.step, **arrays, **scalars}
+        return entries
+
+    def lay_out(self, entries: Mapping[Parameter, dict[str, Any]]) -> None:
+        """Gather the parameters and lay their state out anew.
+
+        Parameters
+        ----------
+        entries : mapping of Parameter to dict
+            As `read` returns it; copied.
+        """
+        self.store = FlatStore.of(self.parameters)
+        frozen = (p for p in self.parameters if p in entries and not p.requires_grad)
+        self.frozen = {p: copy.deepcopy(entries[p]) for p in frozen}
+        history = [entries.get(p, {}) for p in self.store.parameters]
+        keys = [
+            (p.grad is None, {n: None if isinstance(v, np.ndarray) else v for n, v in e.items()})
+            for p, e in zip(self.store.parameters, history, strict=True)
+        ]
+        self.slices = []
+        for among, place in self.store.runs(keys):
+            at = ParamSlice(self.store, among, place)
+            for name, value in history[among.start].items():
+                if isinstance(value, np.ndarray):
+                    parts = [np.ravel(entry[name]) for entry in history[among]]
+                    at.state[name] = np.concatenate(parts, dtype=at.data.dtype)
+                else:
+                    at.scalars[name] = value
+            at.step = int(at.scalars.pop("step", 0))
+            self.slices.append(at)
+
+    def __repr__(self) -> str:
+        options = {k: v for k, v in self.options.items() if k != "params"}
+        text = ", ".join(f"{k}={v!r}" for k, v in options.items())
+        return f"<{self.store.data.size:,} numbers>, {text}"
