@@ -215,7 +215,7 @@ def random_call(rng, label):
         name, i = names[k]
         pool = NEVER if rng.random() < 0.3 else SOMETIMES
         value = pool[rng.integers(len(pool))]
-        fits = label == "Buffer" and getattr(value, "dtype", None) == complex
+        fits = label == "Buffer" and isinstance(value, np.ndarray) and value.dtype.kind == "c"
         never |= pool is NEVER and name not in OPEN and not fits
         wrong.append((name, value))
         if i is None:
@@ -260,7 +260,7 @@ def test_random_calls():
     assert foreign == []
     assert accepted == []
     assert sum(outcome.values()) == CALLS
-    assert min(outcome.values()) > CALLS / 5  # neither all refused nor all accepted
+    assert min(outcome.values()) > CALLS / 8  # neither all refused nor all accepted
 
 
 @pytest.mark.parametrize("label", TARGETS)
