@@ -76,18 +76,17 @@ class Sequential(LayerList):
         """Return what to run: the layers, or runs in the place of some."""
         if not (ctx.fuses and self.fuse and can_fuse()):
             return list(self._layers.values())
-        plan = self._plan
-        if plan.changes != structure.changes:
-            # A backward pass of a subclass's own finds a call for each layer.
-            own = type(self).backward is not Sequential.backward
-            parts = self._layers.values() if own else fused(self._layers.values())
-            plan = _Plan(structure.changes, list(parts))
-            object.__setattr__(self, "_plan", plan)
-        return plan.parts
+        # A backward pass of a subclass's own finds a call for each layer.
+        own = type(self).backward is not Sequential.backward
+        parts = self._layers.values() if own else fused(self._layers.values())
+        object.__setattr__(self, "_plan", _Plan(structure.changes, list(parts)))
+        return self._plan.parts
 
     def forward(self, ctx: Context, x: Any) -> Any:
         """Run the layers in order, some neighbours as one."""
-        for part in self._parts(ctx):
+        plan = self._plan
+        known = plan.changes == structure.changes and ctx.fuses and self.fuse and can_fuse()
+        for part in plan.parts if known else self._parts(ctx):
             if type(part) is LinearRun:  # which is nobody else's business
                 call = Context(part, ctx.recording, ctx.training)
                 x = part.forward(call, x)
