@@ -47,9 +47,6 @@ class Recorded(tuple[Any, Tape]):
             raise NameTypoError(f"a recorded pass has no attribute {name!r}; {text}")
 
 
-_new = tuple.__new__  # a third faster than calling the class
-
-
 class Layer(Registry):
     """Base of all layers and containers.
 
@@ -218,7 +215,7 @@ class Layer(Registry):
         # Whoever receives the output may write into it; what backward needs must not change.
         if type(output) is np.ndarray:
             tape = Tape(ctx, arrays, (output,))
-            return _new(Recorded, (output.copy() if ctx.retains(output) else output, tape))
+            return Recorded((output.copy() if ctx.retains(output) else output, tape))
         tape = Tape(ctx, arrays, output)
         return Recorded((tuple(y.copy() if ctx.retains(y) else y for y in output), tape))
 
