@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -84,25 +83,21 @@ def _as_array(name: str, value: Any, read: bool = True) -> Any:
         raise StateError(f"{name} cannot be read as an array: {error}") from error
 
 
-@contextmanager
-def unchanged_buffers(layer: Registry) -> Iterator[None]:
-    """Put the buffers of a layer, and of those below it, back at the end of a ``with`` block.
+def buffers(layer: Registry) -> dict[str, Array]:
+    """Copy every buffer of a layer, and of those below it, under its dotted name."""
+    return {
+        f"{prefix}.{name}" if prefix else name: value.copy()
+        for prefix, one in layer.named_layers()
+        for name, value in one._buffers.items()
+    }
 
-    Parameters
-    ----------
-    layer : Layer
-    """
-    before = [
-        (one, name, array, array.copy())
-        for _, one in layer.named_layers()
-        for name, array in one._buffers.items()
-    ]
-    try:
-        yield
-    finally:
-        for one, name, array, values in before:
-            array[...] = values
-            setattr(one, name, array)
+
+def restore_buffers(layer: Registry, values: Mapping[str, Array]) -> None:
+    """Give a layer copies of the buffers that `buffers` returned."""
+    if values:
+        for prefix, one in layer.named_layers():
+            for name in one._buffers:
+                setattr(one, name, values[f"{prefix}.{name}" if prefix else name].copy())
 
 
 def convert_state(layer: Registry, dtype: DtypeLike) -> None:

@@ -10,7 +10,7 @@ from npnet.arguments import refusal, shape, whole_number
 from npnet.context import Context
 from npnet.errors import NpnetError
 from npnet.layer import Layer
-from npnet.state import unchanged_buffers
+from npnet.state import buffers, restore_buffers
 from npnet.typing import Array
 
 
@@ -151,12 +151,14 @@ def summarize(model: Layer, input_shape: Any, batch_size: int = 1) -> Summary:
     names = {id(layer): name for name, layer in reversed(list(model.named_layers()))}
     rows: list[Row] = []
     seen: dict[int, Array] = {}
-    with unchanged_buffers(model):  # a training pass may move them
-        try:
-            _Observer(model, names, rows, seen).run_as_root(*model._as_inputs(tuple(inputs)))
-        except NpnetError as error:
-            error.locate(model)
-            raise
+    before = buffers(model)
+    try:
+        _Observer(model, names, rows, seen).run_as_root(*model._as_inputs(tuple(inputs)))
+    except NpnetError as error:
+        error.locate(model)
+        raise
+    finally:
+        restore_buffers(model, before)  # a training pass may have moved them
     kept = sum(array.nbytes for array in seen.values())
     itemsize = 4 if model.dtype is None else model.dtype.itemsize
     return Summary(rows, sum(p.size for p in model.parameters()), kept, itemsize)

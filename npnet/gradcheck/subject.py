@@ -18,6 +18,7 @@ from npnet.convert import real_array
 from npnet.errors import ArgumentError, DtypeError
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
+from npnet.state import buffers, restore_buffers
 from npnet.typing import Array, ArrayLike, DtypeLike
 
 
@@ -236,11 +237,7 @@ class LayerSubject(Subject):
         self.parameters = dict(self.checked.named_parameters())
         self.names += self.parameters
         self.variables += [p.data for p in self.parameters.values()]
-        self._buffers = [
-            (layer, name, buffer.copy())
-            for _, layer in self.checked.named_layers()
-            for name, buffer in layer._buffers.items()
-        ]
+        self._buffers = buffers(self.checked)
         self._rng = Draws() if rng is None else rng
         self._rng_state = self._rng.bit_generator.state
         self.draws = True  # whether forward draws random numbers; assumed until it was seen
@@ -266,8 +263,7 @@ class LayerSubject(Subject):
         if self.draws:
             self._rng.bit_generator.state = self._rng_state
             self._rng.asked = []
-        for layer, name, value in self._buffers:
-            setattr(layer, name, value.copy())
+        restore_buffers(self.checked, self._buffers)
         return self._rng
 
     def look(self) -> None:

@@ -135,15 +135,6 @@ def parameter_grads(layer: Layer) -> dict[str, Array]:
     }
 
 
-def buffers(layer: Layer) -> dict[str, Array]:
-    """Copy every buffer under its dotted name."""
-    return {
-        f"{prefix}.{name}" if prefix else name: value.copy()
-        for prefix, part in layer.named_layers()
-        for name, value in part._buffers.items()
-    }
-
-
 def name_of(kind: str, index: int, group: Sequence[Any]) -> str:
     """Return ``"input"``, or ``"input 1"`` where there are several."""
     return kind if len(group) == 1 else f"{kind} {index}"

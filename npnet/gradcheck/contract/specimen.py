@@ -14,7 +14,6 @@ from npnet.gradcheck.contract.calls import (
     Fault,
     Pass,
     Recording,
-    buffers,
     call_forward,
     parameter_grads,
 )
@@ -23,6 +22,7 @@ from npnet.gradcheck.contract.stir import stir
 from npnet.gradcheck.raised import describe
 from npnet.gradcheck.subject import unseal
 from npnet.layer import Layer
+from npnet.state import buffers, restore_buffers
 from npnet.typing import Array, DtypeLike
 
 _ROUNDING = 4e-16
@@ -237,19 +237,14 @@ class Specimen:
 
     def restore_buffers(self, layer: Layer) -> None:
         """Put the buffers back to where every pass starts."""
-        for name, part in layer.named_layers():
-            for key in part._buffers:
-                value = self._first_buffers[name, key]
-                floating = value.dtype.kind == "f" and layer.dtype is not None
-                setattr(part, key, np.array(value, layer.dtype if floating else None))
+        dtype = np.dtype(np.float64 if layer.dtype is None else layer.dtype)
+        values = self._first_buffers.items()
+        first = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in values}
+        restore_buffers(layer, first)
 
     @cached_property
-    def _first_buffers(self) -> dict[tuple[str, str], Array]:
-        return {
-            (name, key): value
-            for name, part in self._twin(self.is_stirred).named_layers()
-            for key, value in part._buffers.items()
-        }
+    def _first_buffers(self) -> dict[str, Array]:
+        return buffers(self._twin(self.is_stirred))
 
     # --- what kind of layer it is
 

@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.contract.calls import Recording, buffers, call_forward, name_of
+from npnet.gradcheck.contract.calls import Recording, call_forward, name_of
 from npnet.gradcheck.contract.compare import mismatch
 from npnet.gradcheck.contract.specimen import Specimen
 from npnet.layer import Layer
+from npnet.state import buffers
 from npnet.typing import Array, DtypeLike
 
 
