@@ -215,7 +215,7 @@ def random_call(rng, label):
         name, i = names[k]
         pool = NEVER if rng.random() < 0.3 else SOMETIMES
         value = pool[rng.integers(len(pool))]
-        fits = label == "Buffer" and getattr(value, "dtype", None) == complex
+        fits = label == "Buffer" and getattr(value, "dtype", None) == np.complex128
         never |= pool is NEVER and name not in OPEN and not fits
         wrong.append((name, value))
         if i is None:
