@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,18 +61,25 @@ class Summary:
             (r.name, r.kind, str(r.output_shape), f"{r.parameters:,}", f"{r.flops:,}")
             for r in self.rows
         ]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = []
-        for row in cells:
-            text = [c.ljust(w) for c, w in zip(row[:3], widths[:3], strict=True)]
-            text += [c.rjust(w) for c, w in zip(row[3:], widths[3:], strict=True)]
-            lines.append("  ".join(text))
-        rule = "-" * len(lines[0])
         end = (
             f"{self.total:,} parameters; {self.flops:,} FLOP forward; training with Adam holds "
             f"about {self.training_bytes / 1e6:.2f} MB"
         )
-        return "\n".join([lines[0], rule, *lines[1:], rule, end])
+        return table(cells, 3, end)
+
+
+def table(rows: Sequence[tuple[str, ...]], left: int, end: str) -> str:
+    """Return rows in columns, the first `left` of them flush left, between a head and an end."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:], rule, end])
 
 
 class _Observer(Context):
