@@ -132,7 +132,7 @@ class Context:
         return self.run_child(layer, *inputs)
 
     def run_child(self, layer: Any, *inputs: Any) -> Any:
-        """Do what `call` does, for layers that a container made itself."""
+        """Do what `call` does for a layer that is known to be registered."""
         child = self.child(layer)
         output = child.run(*inputs)
         if self.recording:

@@ -86,12 +86,7 @@ def _as_array(name: str, value: Any, read: bool = True) -> Any:
 
 @contextmanager
 def unchanged_buffers(layer: Registry) -> Iterator[None]:
-    """Put the buffers of a layer, and of those below it, back at the end of a ``with`` block.
-
-    Parameters
-    ----------
-    layer : Layer
-    """
+    """Put the buffers of a layer and of those below it back at the end of a ``with`` block."""
     before = [
         (one, name, array, array.copy())
         for _, one in layer.named_layers()

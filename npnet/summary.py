@@ -159,7 +159,7 @@ def summarize(model: Layer, input_shape: Any, batch_size: int = 1) -> Summary:
     names = {id(layer): name for name, layer in reversed(list(model.named_layers()))}
     rows: list[Row] = []
     seen: dict[int, Array] = {}
-    with unchanged_buffers(model):  # a training pass may move them
+    with unchanged_buffers(model):  # which a training pass may change
         try:
             _Observer(model, names, rows, seen).run_as_root(*model._as_inputs(tuple(inputs)))
         except NpnetError as error:

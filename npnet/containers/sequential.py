@@ -78,7 +78,7 @@ class Sequential(LayerList):
             return list(self._layers.values())
         plan = self._plan
         if plan.changes != structure.changes:
-            # A backward pass of a subclass's own finds a call for each layer.
+            # A subclass that writes `backward` itself needs a call for each layer.
             own = type(self).backward is not Sequential.backward
             parts = self._layers.values() if own else fused(self._layers.values())
             plan = _Plan(structure.changes, list(parts))
@@ -88,7 +88,7 @@ class Sequential(LayerList):
     def forward(self, ctx: Context, x: Any) -> Any:
         """Run the layers in order, some neighbours as one."""
         for part in self._parts(ctx):
-            if type(part) is LinearRun:  # which is nobody else's business
+            if type(part) is LinearRun:  # no layer: `ctx.child` never sees it
                 call = Context(part, ctx.recording, ctx.training)
                 x = part.forward(call, x)
                 if ctx.recording:
