@@ -174,10 +174,12 @@ class Context:
 
         While it runs, a layer of the model that is called directly raises: it would not train.
         """
-        outer = running.layer
-        running.layer = self.layer
+        outer, running.layer = running.layer, self.layer
         try:
             return self.run(*inputs)
+        except NpnetError as error:
+            error.locate(self.layer)
+            raise
         finally:
             running.layer = outer
 

@@ -226,13 +226,16 @@ class Layer(Registry):
                 break
         else:
             return inputs  # type: ignore[return-value]
-        takes = self.takes_integers
-        integers = takes if isinstance(takes, tuple) else (takes,) * len(inputs)
-        integers += (False,) * (len(inputs) - len(integers))
         return [
             self._missing(i) if x is None else as_input(x, dtype, self, whole)
-            for i, (x, whole) in enumerate(zip(inputs, integers, strict=False))
+            for i, (x, whole) in enumerate(zip(inputs, self._integers(len(inputs)), strict=True))
         ]
+
+    def _integers(self, count: int) -> tuple[bool, ...]:
+        """Return for each of so many inputs whether it stays integer or boolean."""
+        takes = self.takes_integers
+        known = takes if isinstance(takes, tuple) else (takes,) * count
+        return (*known, *(False,) * count)[:count]
 
     def _missing(self, index: int) -> Any:
         """Return None for an input that may be None: `forward` has a default for it."""

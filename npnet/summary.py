@@ -9,7 +9,6 @@ import numpy as np
 
 from npnet.arguments import refusal, shape, whole_number
 from npnet.context import Context
-from npnet.errors import NpnetError
 from npnet.layer import Layer
 from npnet.state import unchanged_buffers
 from npnet.typing import Array
@@ -150,21 +149,15 @@ def summarize(model: Layer, input_shape: Any, batch_size: int = 1) -> Summary:
     several = any(isinstance(one, list | tuple) for one in input_shape)
     given = input_shape if several else [input_shape]
     shapes = [shape("summary", "input_shape", one) for one in given]
-    takes = model.takes_integers
-    whole = takes if isinstance(takes, tuple) else (takes,) * len(shapes)
     inputs = [
-        np.zeros((batch_size, *one), np.intp if i < len(whole) and whole[i] else np.float32)
-        for i, one in enumerate(shapes)
+        np.zeros((batch_size, *one), np.intp if whole else np.float32)
+        for one, whole in zip(shapes, model._integers(len(shapes)), strict=True)
     ]
     names = {id(layer): name for name, layer in reversed(list(model.named_layers()))}
     rows: list[Row] = []
     seen: dict[int, Array] = {}
     with unchanged_buffers(model):  # which a training pass may change
-        try:
-            _Observer(model, names, rows, seen).run_as_root(*model._as_inputs(tuple(inputs)))
-        except NpnetError as error:
-            error.locate(model)
-            raise
+        _Observer(model, names, rows, seen).run_as_root(*model._as_inputs(tuple(inputs)))
     kept = sum(array.nbytes for array in seen.values())
     itemsize = 4 if model.dtype is None else model.dtype.itemsize
     return Summary(rows, sum(p.size for p in model.parameters()), kept, itemsize)
