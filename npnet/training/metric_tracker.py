@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import function_name, instance, refusal, several
+from npnet.arguments import function_name, instance, refusal
 from npnet.errors import ArgumentError
 from npnet.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, Loss, MSELoss, NLLLoss
 from npnet.losses.loss import LossValue
@@ -129,12 +129,6 @@ def as_metrics(metrics: Any, loss: Loss) -> list[Metric]:
         if names.count(name) > 1 or name in ("epoch", "loss", "lr") or name.startswith("val_"):
             raise ArgumentError(f"the metric name {name!r} is taken; give each metric its own")
     return found
-
-
-def as_list(metrics: Any) -> list[Any]:
-    """List what the argument ``metrics`` of the Trainer holds; one alone needs no list."""
-    kind = "a list of names, functions and Metrics"
-    return several("Trainer", "metrics", metrics, str | Metric, kind)
 
 
 def _as_metric(metric: Any, loss: Loss) -> Metric:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from npnet.arguments import checked_call, instance, whole_number
+from npnet.arguments import checked_call, instance, several, whole_number
 from npnet.configured import Configured
 from npnet.data.batches import BatchSource, evaluation_source, input_batches, training_sources
 from npnet.errors import ArgumentError, NpnetError, ShapeError, TargetError
@@ -23,7 +23,7 @@ from npnet.training.callbacks import Callback, as_callbacks, end_training, overr
 from npnet.training.checks import count_epochs, misfit, place_in_data, untrained
 from npnet.training.history import History
 from npnet.training.interrupt import DeferredInterrupt
-from npnet.training.metric_tracker import MetricTracker, as_list, as_metrics
+from npnet.training.metric_tracker import MetricTracker, as_metrics
 from npnet.training.metrics import Metric
 from npnet.training.progress import Progress
 from npnet.training.warn import warn
@@ -125,7 +125,8 @@ class Trainer(Configured):
         self.model: Layer = model
         self.loss: Loss = loss
         self.optimizer: Optimizer = optimizer
-        self.metrics = as_list(metrics)
+        kind = "a list of names, functions and Metrics"
+        self.metrics = several("Trainer", "metrics", metrics, str | Metric, kind)
         if loss.reduction == "none":
             raise ArgumentError(
                 f"the Trainer needs a loss that is one number, got {loss!r}; "
