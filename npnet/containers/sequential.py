@@ -18,16 +18,6 @@ from npnet.registry import structure
 _ARRAYS = (np.ndarray, np.generic)
 
 
-class _Plan:
-    """What a chain runs, and the state of the layers' structure when that was worked out."""
-
-    __slots__ = ("changes", "parts")
-
-    def __init__(self, changes: int = -1, parts: list[Layer | LinearRun] | None = None) -> None:
-        self.changes = changes
-        self.parts = parts or []
-
-
 class Sequential(LayerList):
     """Feed each layer's output to the next: y = f_n(... f_2(f_1(x))).
 
@@ -58,7 +48,7 @@ class Sequential(LayerList):
     8
     """
 
-    _plan = _Plan()
+    _plan: tuple[int, list[Layer | LinearRun]] = (-1, [])  # see `_parts`
 
     def __init__(self, *layers: Layer | Mapping[str, Layer], fuse: bool = True) -> None:
         super().__init__()
@@ -76,14 +66,13 @@ class Sequential(LayerList):
         """Return what to run: the layers, or runs in the place of some."""
         if not (ctx.fuses and self.fuse and can_fuse()):
             return list(self._layers.values())
-        plan = self._plan
-        if plan.changes != structure.changes:
+        changes, parts = self._plan
+        if changes != structure.changes:  # since the parts were worked out
             # A subclass that writes `backward` itself needs a call for each layer.
             own = type(self).backward is not Sequential.backward
-            parts = self._layers.values() if own else fused(self._layers.values())
-            plan = _Plan(structure.changes, list(parts))
-            object.__setattr__(self, "_plan", plan)
-        return plan.parts
+            parts = list(self._layers.values()) if own else fused(self._layers.values())
+            object.__setattr__(self, "_plan", (structure.changes, parts))
+        return parts
 
     def forward(self, ctx: Context, x: Any) -> Any:
         """Run the layers in order, some neighbours as one."""
