@@ -129,9 +129,9 @@ class Context:
         """
         if not self.layer.contains(layer):
             raise not_registered(self.layer, layer)
-        return self.run_child(layer, *inputs)
+        return self._run_child(layer, *inputs)
 
-    def run_child(self, layer: Any, *inputs: Any) -> Any:
+    def _run_child(self, layer: Any, *inputs: Any) -> Any:
         """Do what `call` does for a layer that is known to be registered."""
         child = self.child(layer)
         output = child.run(*inputs)

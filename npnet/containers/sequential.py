@@ -83,7 +83,7 @@ class Sequential(LayerList):
                 if ctx.recording:
                     ctx.calls.append(call)
             else:
-                x = ctx.run_child(part, x)
+                x = ctx._run_child(part, x)
         return x
 
     def backward(self, ctx: Context, grad: Any) -> Any:

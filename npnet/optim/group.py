@@ -67,7 +67,7 @@ class ParamSlice:
         self.scalars: dict[str, float] = {}
         self.fresh: Collection[str] = ()
         self.lr, self.step = 0.0, 0
-        self.wanted: Sequence[str] = ()  # the names that were looked for last
+        self.wanted: Sequence[str] = ()  # `Group.wanted` when the state was made
 
     def split(self, vector: Array) -> list[Array]:
         """Return views of a vector: one for each parameter, in its shape.
