@@ -23,15 +23,7 @@ running = _Running()
 def refuse_direct_call(layer: Any) -> None:
     """Raise if a layer is called by itself inside the recorded pass of a model that holds it.
 
-    Parameters
-    ----------
-    layer : Layer
-        The one that is called.
-
-    Raises
-    ------
-    ArgumentError
-        It would run as inference, and nothing in it would train.
+    It would run as inference, and nothing in it would train.
     """
     root = running.layer
     if root is None:

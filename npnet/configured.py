@@ -96,8 +96,8 @@ class Configured:
         """Return the constructor's arguments with which this object is made again.
 
         By default each argument is the attribute of its name; a class that differs overrides this
-        method. Arguments named ``rng`` are left out. `repr` shows them; copies and model files
-        use them.
+        method. Arguments named ``rng`` are left out. `repr` shows them, and `from_config` makes
+        the object again.
 
         Returns
         -------

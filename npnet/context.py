@@ -141,10 +141,10 @@ class Context:
         """
         if not self.layer.contains(layer):
             raise not_registered(self.layer, layer)
-        return self.run_child(layer, *inputs)
+        return self._run_child(layer, *inputs)
 
-    def run_child(self, layer: Any, *inputs: Any) -> Any:
-        """Do what `call` does, for layers that a container made itself."""
+    def _run_child(self, layer: Any, *inputs: Any) -> Any:
+        """Do what `call` does for a layer that is known to be registered."""
         child = self.child(layer)
         output = child.run(*inputs)
         if self.recording:
@@ -186,10 +186,12 @@ class Context:
 
         While it runs, a layer of the model that is called directly raises: it would not train.
         """
-        outer = running.layer
-        running.layer = self.layer
+        outer, running.layer = running.layer, self.layer
         try:
             return self.run(*inputs)
+        except NpnetError as error:
+            error.locate(self.layer)
+            raise
         finally:
             running.layer = outer
 

@@ -237,16 +237,19 @@ class Layer(Registry):
                 break
         else:
             return inputs  # type: ignore[return-value]
-        takes = self.takes_integers
-        integers = takes if isinstance(takes, tuple) else (takes,) * len(inputs)
-        integers += (False,) * (len(inputs) - len(integers))
         missing = missing_input(self, inputs)
         if missing is not None:
             raise missing
         return [
             None if x is None else as_input(x, dtype, self, whole)
-            for x, whole in zip(inputs, integers, strict=False)
+            for x, whole in zip(inputs, self._integers(len(inputs)), strict=True)
         ]
+
+    def _integers(self, count: int) -> tuple[bool, ...]:
+        """Return for each of so many inputs whether it stays integer or boolean."""
+        takes = self.takes_integers
+        known = takes if isinstance(takes, tuple) else (takes,) * count
+        return (*known, *(False,) * count)[:count]
 
     def astype(self, dtype: DtypeLike) -> Self:
         """Convert parameters and floating buffers in place.

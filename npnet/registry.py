@@ -49,14 +49,10 @@ def _numbers(value: ArrayLike) -> Array:
 class _Structure:
     """The structure of all layers: who is registered where, and whose passes were replaced.
 
-    Attributes
-    ----------
-    changes : int
-        What is worked out from the structure is worked out again when this has changed.
+    What is worked out from it is worked out again when `changes` has changed.
     """
 
-    def __init__(self) -> None:
-        self.changes = 0
+    changes = 0
 
 
 structure = _Structure()
@@ -176,7 +172,7 @@ class Registry(Configured):
             yield from layer.named_layers(f"{prefix}.{name}" if prefix else name)
 
     def unregistered(self) -> Iterator[tuple[str, Any]]:
-        """Yield the attributes other than registries, and what follows from them, by name."""
+        """Yield name and value of the attributes but for registries and what follows from them."""
         return ((k, v) for k, v in vars(self).items() if k not in _HIDDEN)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:

@@ -18,16 +18,6 @@ from npnet.registry import structure
 _GRADS = (np.ndarray, np.generic)
 
 
-class _Plan:
-    """What a chain runs, and the state of the layers' structure when that was worked out."""
-
-    __slots__ = ("changes", "parts")
-
-    def __init__(self, changes: int = -1, parts: list[Layer | LinearRun] | None = None) -> None:
-        self.changes = changes
-        self.parts = parts or []
-
-
 class Sequential(LayerList):
     """Feed each layer's output to the next: y = f_n(... f_2(f_1(x))).
 
@@ -58,7 +48,7 @@ class Sequential(LayerList):
     8
     """
 
-    _plan = _Plan()
+    _plan: tuple[int, list[Layer | LinearRun]] = (-1, [])  # see `_parts`
 
     def __init__(self, *layers: Layer | Mapping[str, Layer], fuse: bool = True) -> None:
         super().__init__()
@@ -78,24 +68,26 @@ class Sequential(LayerList):
         if own or not (ctx.fuses and self.fuse and can_fuse()):
             return list(self._layers.values())  # an own backward pass finds a call for each
         changes = structure.changes  # before looking at the layers: others may change them
-        plan = _Plan(changes, fused(self._layers.values()))
-        object.__setattr__(self, "_plan", plan)
-        return plan.parts
+        parts = fused(self._layers.values())
+        object.__setattr__(self, "_plan", (changes, parts))
+        return parts
 
     def forward(self, ctx: Context, *xs: Any) -> Any:
         """Run the layers in order, some neighbours as one."""
-        plan, fits = self._plan, len(xs) == 1 and type(xs[0]) is np.ndarray
-        known = plan.changes == structure.changes and type(self).backward is _BACKWARD
-        known = known and ctx.fuses and self.fuse and can_fuse()
-        parts = plan.parts if known else self._parts(ctx)
+        (changes, parts), fits = self._plan, len(xs) == 1 and type(xs[0]) is np.ndarray
+        known = changes == structure.changes and type(self).backward is _BACKWARD
+        if not (known and ctx.fuses and self.fuse and can_fuse()):
+            parts = self._parts(ctx)
         for part in parts if fits else self._layers.values():
-            if type(part) is LinearRun:  # which is nobody else's business
+            if type(part) is LinearRun:  # no layer: `ctx.child` never sees it
+                if len(xs) != 1:
+                    ctx._run_child(part.steps[0][0], *xs)  # which raises
                 call = Context(part, ctx.recording, ctx.training)
                 xs = (part.forward(call, xs[0]),)
                 if ctx.recording:
                     ctx.calls.append(call)
             else:
-                x = ctx.run_child(part, *xs)
+                x = ctx._run_child(part, *xs)
                 xs = x if type(x) is tuple else (x,)
         return xs[0] if len(xs) == 1 else xs
 

@@ -19,8 +19,9 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from npnet.arguments import path as as_path
 from npnet.errors import ArgumentError, DataError, DtypeError
-from npnet.io.atomic import file_name, replace_file
+from npnet.io.atomic import replace_file
 
 if TYPE_CHECKING:
     import zipfile
@@ -77,7 +78,7 @@ def write_archive(path: str | os.PathLike[str], arrays: Mapping[str, Array], tre
     """
     import zipfile
 
-    name = file_name(path)
+    name = as_path("npnet", "path", path)
     for key, array in arrays.items():
         _check_array(key, array)
     text = _to_json(tree)
@@ -124,7 +125,7 @@ def read_archive(
     """
     import zipfile
 
-    name = file_name(path)
+    name = as_path("npnet", "path", path)
     tree = None
     arrays: dict[str, StoredArray] = {}
     with contextlib.ExitStack() as stack:
