@@ -107,3 +107,27 @@ __all__ = [
     "show_config",
     "training",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import `gradcheck` when it is first asked for; answer to names that stand elsewhere."""
+    if name == "gradcheck":
+        from importlib import import_module
+
+        return import_module("npnet.gradcheck")
+    rooms = {"optim": optim, "losses": losses, "data": data, "schedules": schedules, "init": init,
+             "training": training, "datasets": datasets, "random": random}  # fmt: skip
+    found = [f"npnet.{room}.{name}" for room, module in rooms.items() if name in dir(module)]
+    others = {
+        "nn": "layers and losses are npnet's own names: npnet.Linear",
+        "no_grad": "model(x) remembers nothing; model.record(x) does",
+        "Tensor": "arrays are NumPy's",
+        "tensor": "arrays are NumPy's",
+        "Module": "the base class is npnet.Layer",
+        "relu": "npnet.ReLU()(x)",
+        "sigmoid": "npnet.Sigmoid()(x)",
+        "softmax": "npnet.Softmax()(x)",
+        "tanh": "npnet.Tanh()(x)",
+    }
+    hint = others.get(name) or (f"it is {found[0]}" if found else "")
+    raise errors.NameTypoError(f"npnet has no attribute {name!r}{hint and '; ' + hint}")

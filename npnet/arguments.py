@@ -35,7 +35,7 @@ def refusal(
 ) -> NpnetError:
     """Build the error about an argument: "Dropout expects p to be ..., got ..."."""
     text = f"{name_of(owner)} expects {name} to be {kind}, got {shown(value)}"
-    if isinstance(value, np.ndarray) and not isinstance(owner, str):
+    if isinstance(value, np.ndarray) and getattr(owner, "takes_arrays", False):
         hint = hint or f"arrays are passed in the call: {name_of(owner)}(...)(x)"
     made: NpnetError = error(f"{text}; {hint}" if hint else text)
     return made
@@ -63,6 +63,8 @@ def shown(value: Any) -> str:
         return f"the class {value.__name__}"
     try:
         text = " ".join(repr(value).split())
+    except RecursionError:
+        raise  # else each level would try again
     except Exception:  # an integer of too many digits, or a repr that fails
         return f"something of type {type(value).__name__}"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
@@ -252,7 +254,8 @@ def wrong_call(
         if not kwargs:
             hint = getattr(owner, "habits", {}).get("__init__", "")
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"
-        if not hint and any(isinstance(value, np.ndarray) for value in args):
+        arrays = any(isinstance(value, np.ndarray) for value in args)
+        if not hint and arrays and getattr(owner, "takes_arrays", False):
             hint = f"arrays are passed in the call: {name_of(owner)}(...)(x)"
         return SignatureError(f"{text}; {hint}" if hint else text)
     return None

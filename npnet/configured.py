@@ -11,7 +11,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
-from npnet.arguments import did_you_mean, habit, wrong_call
+import numpy as np
+
+from npnet.arguments import did_you_mean, habit, shown, wrong_call
 from npnet.errors import NameTypoError, StateError
 
 
@@ -33,6 +35,10 @@ def _constructor(init: Callable[..., None]) -> Callable[..., None]:
             object.__setattr__(self, "_open", False)
 
     return construct
+
+
+_FEW = 20
+"""Numbers of an array that `repr` shows at most."""
 
 
 class Habit:
@@ -62,6 +68,8 @@ class Configured:
     habits: ClassVar[Mapping[str, str]] = {}
     _shows_defaults: ClassVar[bool] = True
     _open = False  # whether new attributes may be made
+    takes_arrays: ClassVar[bool] = False
+    """Whether objects are called with arrays, as layers and losses are."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Wrap the constructor; make attributes that raise of the habits."""
@@ -83,7 +91,7 @@ class Configured:
         # Not by vars(self): from then on Python reads all attributes more slowly. The class comes
         # first, lest a property is read.
         if not (self._open or hasattr(type(self), name) or hasattr(self, name)):
-            hint = habit(self, name) or did_you_mean(name, [*vars(self), *dir(type(self))])
+            hint = habit(self, name) or did_you_mean(name, dir(self))
             raise NameTypoError(
                 f"{type(self).__name__} has no attribute {name!r}{hint and '; ' + hint} "
                 "(new attributes are made in __init__ only)"
@@ -141,10 +149,16 @@ class Configured:
                     args.append(rest.pop(name))
         return cls(*args, **rest)
 
+    def _checked_argument(self, name: str, value: Any) -> Any:
+        """Return what is assigned to an argument's attribute as the constructor would take it."""
+        if self._open or name not in _parameters(type(self)):
+            return value
+        return getattr(type(self).from_config({**self.get_config(), name: value}), name)
+
     def __dir__(self) -> list[str]:
         """List the attributes that exist, for completion; habits do not."""
-        names = super().__dir__()
-        return [name for name in names if not isinstance(_static(type(self), name), Habit)]
+        own, names = vars(self), super().__dir__()
+        return [n for n in names if n in own or not isinstance(_static(type(self), n), Habit)]
 
     def extra_repr(self) -> str:
         """Return the arguments as `repr` shows them; an unknown one is an ellipsis.
@@ -165,7 +179,11 @@ class Configured:
                 parts.append(f"{name}=...")
             elif not (optional and _same(config[name], p.default)):
                 value = config[name]
-                parts.append(f"{name}={value.tolist() if hasattr(value, 'tolist') else value!r}")
+                if isinstance(value, np.ndarray):
+                    text = str(value.tolist()) if value.size <= _FEW else shown(value)
+                else:
+                    text = repr(value)
+                parts.append(f"{name}={text}")
         return ", ".join(parts)
 
     def __repr__(self) -> str:

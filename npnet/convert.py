@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from npnet.arguments import float_dtype
-from npnet.errors import ArgumentError, DtypeError, ShapeError, shape_error
+from npnet.errors import ArgumentError, DataError, DtypeError, ShapeError, shape_error
 from npnet.typing import Array, ArrayLike, DtypeLike
 
 
@@ -77,6 +77,13 @@ def as_input(
 
     Integers and booleans stay what they are where the layer takes them.
     """
+    refuse_recorded(value, "input", layer)
+    if isinstance(value, list | tuple) and value and getattr(value[0], "ndim", 0) > 0:
+        raise DataError(
+            f"a {type(value).__name__} of arrays; several inputs are several arguments: "
+            "model(a, b), and rows of one array are joined with np.stack",
+            layer,
+        )
     array = real_array(value, "input", layer)
     if array.dtype.kind != "f" and integers:
         return array

@@ -81,6 +81,7 @@ class Layer(Registry):
     """
 
     takes_integers: bool | tuple[bool, ...] = False
+    takes_arrays = True
 
     habits: ClassVar[Mapping[str, str]] = {
         "train": _MODE, "eval": _MODE, "training": _MODE,

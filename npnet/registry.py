@@ -78,6 +78,9 @@ class Registry(Configured):
         return state
 
     def __setattr__(self, name: str, value: Any) -> None:
+        plain = not (self._parameters or self._layers or name in self._buffers)
+        if plain and type(self).__module__.startswith("npnet."):  # made again at no cost
+            value = self._checked_argument(name, value)
         super().__setattr__(name, value)  # refuses typos
         self._register(name, value)
 

@@ -130,10 +130,10 @@ def as_list(parameters: Any, owner: Any, kinds: tuple[type[Any], ...]) -> list[A
         except TypeError:  # cannot be iterated
             pass
         else:
-            others = (p for p in found if not isinstance(p, kinds))
-            wrong = next(others, None)
-            if wrong is None:
+            others = [p for p in found if not isinstance(p, kinds)]
+            if not others:
                 return found
+            wrong = others[0]
     raise refusal(owner, "params", "npnet.Parameter objects", wrong, _hint(parameters))
 
 

@@ -116,6 +116,9 @@ class DataLoader(Configured):
                 f"but there are only {self.n_samples} samples"
             )
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, self._checked_argument(name, value))
+
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""
         full, rest = divmod(self.n_samples, self.batch_size)

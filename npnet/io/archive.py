@@ -130,6 +130,8 @@ def read_archive(
     arrays: dict[str, StoredArray] = {}
     with contextlib.ExitStack() as stack:
         with _data_errors(name):
+            if os.path.exists(name) and not (os.path.isfile(name) or os.path.isdir(name)):
+                raise DataError(f"cannot read {name}: it is not a regular file")
             file = stack.enter_context(_PiecewiseReader(FileIO(name)))
             archive = stack.enter_context(zipfile.ZipFile(file))
             infos = {info.orig_filename: info for info in archive.infolist()}

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from npnet.arguments import flag, name_of
-from npnet.configured import Configured
+from npnet.configured import Configured, Habit
 from npnet.convert import floating_dtype
 from npnet.errors import ArgumentError, MissingMethod, ShapeError, SignatureError, shape_error
 from npnet.losses.checks import MADE_FIRST, as_array, as_factor, as_reduction, cast
@@ -48,6 +48,16 @@ class LossValue(NamedTuple):
     value: Any
     grad: Array | tuple[Array, ...] | None
     weight: float
+
+
+class _Number(float):
+    """A loss, a plain number; what tensors have is answered."""
+
+    backward = Habit(
+        "backward", "loss, grad = loss_fn.value_and_grad(pred, y); tape.backward(grad)"
+    )
+    item = Habit("item", "it is a number already")
+    detach = Habit("detach", "it is a number already")
 
 
 class Loss(Configured):
@@ -97,6 +107,7 @@ class Loss(Configured):
     checks: ClassVar[Mapping[str, Callable[[Any, str, Any], Any]]] = {"reduction": as_reduction}
 
     _shows_defaults = False
+    takes_arrays = True
 
     habits: ClassVar[Mapping[str, str]] = {
         "__init__": MADE_FIRST,
@@ -146,7 +157,8 @@ class Loss(Configured):
         -------
         float, or ndarray with ``reduction="none"``
         """
-        return self.evaluate(*arrays, sample_weight=sample_weight, with_grad=False).value
+        value = self.evaluate(*arrays, sample_weight=sample_weight, with_grad=False).value
+        return _Number(value) if type(value) is float else value
 
     def value_and_grad(
         self, *arrays: ArrayLike, sample_weight: ArrayLike | None = None

@@ -10,7 +10,7 @@ import numpy as np
 from npnet.arguments import flag, real_number
 from npnet.errors import ArgumentError
 from npnet.parameter import Parameter
-from npnet.store import flat_grads
+from npnet.store import flat_grads, unique
 from npnet.typing import Array
 
 
@@ -63,6 +63,12 @@ def clip_grad_norm(
     max_norm = _real_or_inf("max_norm", max_norm)
     norm_type = _real_or_inf("norm_type", norm_type, above=0)
     fail = flag("clip_grad_norm", "error_if_nonfinite", error_if_nonfinite)
+    parameters = unique(parameters, "clip_grad_norm")
+    if not parameters:
+        raise ArgumentError(
+            "clip_grad_norm got no parameters; a generator can be looped over once, so pass "
+            "model.parameters() anew"
+        )
     grads = flat_grads(parameters, "clip_grad_norm")
     norm = _joint_norm(grads, norm_type)
     if fail and not math.isfinite(norm):

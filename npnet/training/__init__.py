@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from npnet.errors import NameTypoError, NpnetError
+from npnet.errors import NameTypoError
 from npnet.training.callbacks import Callback, EarlyStopping, TerminateOnNaN
 from npnet.training.history import History
 from npnet.training.metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric, R2Score
@@ -36,6 +36,5 @@ _KERAS = {
 
 def __getattr__(name: str) -> Any:
     """Answer to the names of Keras's callbacks."""
-    if name in _KERAS:  # an AttributeError would be lost in "from npnet.training import name"
-        raise NpnetError(f"npnet.training has no {name}; {_KERAS[name]}")
-    raise NameTypoError(f"npnet.training has no attribute {name!r}")
+    hint = f"; {_KERAS[name]}" if name in _KERAS else ""
+    raise NameTypoError(f"npnet.training has no attribute {name!r}{hint}")

@@ -62,6 +62,18 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:5]) + more
 
 
+def unreached(model: Layer) -> str:
+    """Return what to say of parameters that a backward pass gave no gradient, or nothing."""
+    names = [name for name, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    if not names:
+        return ""
+    return (
+        f"the backward pass gave no gradient to {', '.join(names[:3])}"
+        f"{', ...' * (len(names) > 3)}, which will not train; does a layer leave out the backward "
+        "pass of a call in ctx.calls? requires_grad_(False) freezes on purpose"
+    )
+
+
 # --- predictions
 
 
@@ -179,7 +191,13 @@ def count_epochs(optimizer: Optimizer, steps: int | None) -> str:
     """Tell an optimizer the steps of an epoch; return what to say of a schedule that differs."""
     if steps is None:
         return ""
-    optimizer.steps_per_epoch = steps
+    before, optimizer.steps_per_epoch = optimizer.steps_per_epoch, steps
+    open_ended = any(getattr(o["lr"], "steps_per_epoch", 0) is None for o in optimizer.param_groups)
+    if open_ended and optimizer.step_count and before not in (None, steps):
+        return (
+            f"an epoch had {before} steps and now has {steps}; the schedule takes the number of "
+            f"the epoch for the steps done divided by {steps}"
+        )
     for options in optimizer.param_groups:
         given = getattr(options["lr"], "steps_per_epoch", None)
         if isinstance(given, int) and given != steps:

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import function_name, instance, refusal
-from npnet.errors import ArgumentError
+from npnet.arguments import function_name, instance, refusal, shown
+from npnet.errors import ArgumentError, UnknownNameError
 from npnet.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, Loss, MSELoss, NLLLoss
 from npnet.losses.loss import LossValue
 from npnet.training.metrics import (
@@ -22,6 +22,14 @@ from npnet.training.metrics import (
     R2Score,
 )
 from npnet.training.names import suggest
+
+
+class Results(dict[str, float]):
+    """Loss and metrics by name; an unknown name is answered."""
+
+    def __missing__(self, name: Any) -> float:
+        hint = suggest(name, self) or f"there are {', '.join(self)}"
+        raise UnknownNameError(f"the results have no {shown(name)}; {hint}")
 
 
 class MetricTracker:
@@ -84,7 +92,7 @@ class MetricTracker:
 
     def results(self) -> dict[str, float]:
         """Return loss and metrics by name."""
-        return {"loss": self.loss, **{m.name: _number(m) for m in self._metrics}}
+        return Results({"loss": self.loss, **{m.name: _number(m) for m in self._metrics}})
 
 
 _PLAIN = (("pred", "target"), ("pred",))

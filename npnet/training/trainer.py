@@ -20,7 +20,7 @@ from npnet.random import LazyGenerator, as_seed
 from npnet.registry import structure
 from npnet.store import unique
 from npnet.training.callbacks import Callback, as_callbacks, end_training, overriding
-from npnet.training.checks import count_epochs, misfit, place_in_data, untrained
+from npnet.training.checks import count_epochs, misfit, place_in_data, unreached, untrained
 from npnet.training.history import History
 from npnet.training.interrupt import DeferredInterrupt
 from npnet.training.metric_tracker import MetricTracker, as_metrics
@@ -321,6 +321,8 @@ class Trainer(Configured):
                     self._explain(result.value, "training ", source, batch, tracker)
                 grad: Any = result.grad
                 tape.backward(*grad if type(grad) is tuple else (grad,))
+                if step == 0:
+                    self._warn_once(unreached(model))
                 for call in before_update:
                     call(self)
                 optimizer.step()
@@ -464,13 +466,14 @@ class Trainer(Configured):
         if key in self._warned:
             return
         reason = place_in_data(source, batch, tracker.batches, self.model.dtype)
-        if not reason and what == "training ":
-            reason = "a smaller learning rate, scaled inputs or gradient clipping may help"
-        elif not reason:
+        if not reason:
             named = self.model.named_parameters()
             broken = [name for name, p in named if not np.isfinite(p.data).all()]
-            reason = "the data is finite, and the model's "
-            reason += f"{broken[0]} is not" if broken else "predictions are too large"
+            reason = "a smaller learning rate, scaled inputs or gradient clipping may help"
+            if broken:
+                reason = f"the data is finite, and the model's {broken[0]} is not"
+            elif what != "training ":
+                reason = "the data is finite, and the model's predictions are too large"
         end = ", and callbacks=[TerminateOnNaN()] ends such a run" if what == "training " else ""
         self._warn_once(f"{key} {value}: {reason}{end}", key)
 
