@@ -190,6 +190,21 @@ MISTAKES = {
     "predict(loader)": (lambda: trainer().predict(data.DataLoader(X)), "array"),
     "fit(loader, batch_size)": (
         lambda: fit(data.DataLoader((X, Y)), None, batch_size=3), "batch_size"),
+    # --- keywords of methods and functions
+    "summary()": (lambda: model().summary(), r"summary: missing .*'input_shape'; it takes"),
+    "summary(input_size)": (lambda: model().summary(input_size=(3,)), r"model\.summary\(\(784,\)\)"),
+    "load_weights(path)": (lambda: npnet.load_weights("a.npz"), "'path'; it takes .model, path"),
+    "save_weights(model)": (lambda: npnet.save_weights(model()), "'path'; it takes .model, path"),
+    "map_location": (
+        lambda: npnet.load_weights(model(), "a.npz", map_location="cpu"), "on the CPU"),
+    "profile without a loss": (lambda: npnet.profile(model(), X, Y), "'loss'; it takes"),
+    "profile(criterion)": (
+        lambda: npnet.profile(model(), X, Y, criterion=npnet.MSELoss()), "it is called loss"),
+    "plot(log)": (lambda: trainer().history.plot(log=True), "set_yscale"),
+    "load_state_dict(assign)": (
+        lambda: model().load_state_dict(model().state_dict(), assign=True), "copied"),
+    "load_state_dict(strickt)": (
+        lambda: model().load_state_dict({}, strickt=False), "did you mean 'strict'"),
     # --- files
     "weights of another model": (
         lambda: model().load_state_dict(npnet.Linear(3, 2).state_dict()), "missing: 0.weight"),

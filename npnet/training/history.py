@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
-from npnet.arguments import instance, refusal
+from npnet.arguments import checked_call, instance, refusal
 from npnet.configured import Configured
 from npnet.errors import ArgumentError, UnknownNameError
 from npnet.training.names import suggest
 
 if TYPE_CHECKING:
     import os
+
+
+_AXES = "the figure is returned: figure.axes[0] has matplotlib's methods, such as set_yscale"
+_PLOT = {
+    "log": f"what spans two orders of magnitude gets a logarithmic axis; {_AXES}",
+    **dict.fromkeys(("logy", "ax", "figsize", "title", "y", "x", "metrics"), _AXES),
+    "filename": "it is called path",
+}
 
 
 class History(Configured, dict[str, list[float]]):
@@ -82,6 +90,7 @@ class History(Configured, dict[str, list[float]]):
         for name, column in dict.items(self):
             column.append(columns.get(name, math.nan))
 
+    @checked_call("history.plot", _PLOT)
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves, training beside validation.
 
