@@ -101,6 +101,12 @@ MISTAKES = {
     # --- building
     "a class for a layer": (lambda: npnet.Sequential(npnet.ReLU), "parentheses"),
     "a list for layers": (lambda: npnet.Sequential([npnet.ReLU()]), r"unpack it with \*"),
+    "a function for a layer": (lambda: npnet.Sequential(np.tanh), r"use npnet\.Tanh\(\)$"),
+    "a name for a layer": (lambda: npnet.Sequential("relu"), r"use npnet\.ReLU\(\)$"),
+    "a name for a layer that needs sizes": (
+        lambda: npnet.Sequential("linear"), r"use npnet\.Linear\(\.\.\.\)$"),
+    "a name of no layer": (lambda: npnet.Sequential("re"), "got 're'$"),
+    "None for a layer": (lambda: npnet.Sequential(None), r"npnet\.Identity\(\)"),
     "itself": (lambda: (lambda m: m.append(m))(model()), "part of itself"),
     "an array for an option": (lambda: npnet.ReLU(X), "passed in the call"),
     "an array for dim": (lambda: npnet.Softmax(X), "passed in the call"),
@@ -190,9 +196,14 @@ MISTAKES = {
     "predict(loader)": (lambda: trainer().predict(data.DataLoader(X)), "array"),
     "fit(loader, batch_size)": (
         lambda: fit(data.DataLoader((X, Y)), None, batch_size=3), "batch_size"),
+    "load_state_dict(model)": (
+        lambda: model().load_state_dict(model()), r"got Sequential.*module\.state_dict\(\)$"),
+    "load_state_dict(path)": (
+        lambda: model().load_state_dict("a.npz"), r"npnet\.load_weights\(model, path\)"),
     # --- keywords of methods and functions
     "summary()": (lambda: model().summary(), r"summary: missing .*'input_shape'; it takes"),
-    "summary(input_size)": (lambda: model().summary(input_size=(3,)), r"model\.summary\(\(784,\)\)"),
+    "summary(input_size)": (
+        lambda: model().summary(input_size=(3,)), r"model\.summary\(\(784,\)\)"),
     "load_weights(path)": (lambda: npnet.load_weights("a.npz"), "'path'; it takes .model, path"),
     "save_weights(model)": (lambda: npnet.save_weights(model()), "'path'; it takes .model, path"),
     "map_location": (
@@ -219,3 +230,22 @@ def test_a_mistake_is_answered_with_the_fix(name):
     with pytest.raises((NpnetError, KeyError), match=fix) as caught:
         make()
     assert len(str(caught.value).splitlines()) < 8
+
+
+def test_objects_of_pytorch_are_told_from_npnet_s():
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.Linear(3, 3)
+    for make, fix in (
+        (lambda: npnet.Sequential(theirs), "this is torch's, not npnet's; use npnet.Linear(...)"),
+        (lambda: npnet.Sequential(torch.nn.ReLU()), "torch's, not npnet's; use npnet.ReLU()"),
+        (lambda: npnet.Sequential(torch.nn.ReLU), "torch's, not npnet's; use npnet.ReLU()"),
+        (lambda: npnet.Sequential(torch.relu), "use npnet.ReLU()"),
+        (lambda: npnet.Sequential(torch.nn.Conv2d(1, 1, 3)), "this is torch's, not npnet's"),
+        (lambda: npnet.profile(model(), X, Y, torch.nn.MSELoss()), "use npnet.MSELoss()"),
+        (lambda: training.Trainer(model(), npnet.MSELoss(), torch.optim.Adam([torch.ones(1)])),
+         "this is torch's, not npnet's; use npnet.optim.Adam(...)"),
+        (lambda: model().load_state_dict(theirs), "module.state_dict()"),
+    ):  # fmt: skip
+        with pytest.raises(NpnetError) as caught:
+            make()
+        assert str(caught.value).endswith(fix)

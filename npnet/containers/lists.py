@@ -16,6 +16,7 @@ class _Holder(Layer):
     def _hold(self, name: Any, layer: Any) -> None:
         owner = type(self).__name__
         hint = "unpack it with *" if isinstance(layer, list | tuple) else ""
+        hint = "npnet.Identity() does nothing" if layer is None else hint
         instance(owner, f"what is at {name!r}", layer, Layer, hint)
         taken = name not in self._layers and (name in vars(self) or hasattr(type(self), str(name)))
         if not isinstance(name, str) or not name or "." in name or taken:
