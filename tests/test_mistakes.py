@@ -174,6 +174,9 @@ MISTAKES = {
     "batch_size 0": (lambda: data.DataLoader((X, Y), batch_size=0), "positive integer"),
     "test_size 20": (lambda: data.train_test_split(X, Y, test_size=20), "leave samples"),
     "random_state": (lambda: data.train_test_split(X, Y, random_state=0), "rng"),
+    "train_test_split((x, y))": (
+        lambda: data.train_test_split((X, Y)), r"passed one by one, train_test_split\(x, y\)"),
+    "stratify=True": (lambda: data.train_test_split(X, Y, stratify=True), "got True; stratify=y"),
     "objects": (lambda: model()(np.array([[1, 2, None]], object)), "None"),
     # --- training
     "two inputs in a list": (lambda: fit([X, X], Y), r"tuple"),
@@ -230,6 +233,27 @@ def test_a_mistake_is_answered_with_the_fix(name):
     with pytest.raises((NpnetError, KeyError), match=fix) as caught:
         make()
     assert len(str(caught.value).splitlines()) < 8
+
+
+class Shy:
+    def __repr__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("wrong", [[X, X], (X, X), {"0.weight": X.repeat(100, 0)}, Shy()])
+def test_texts_hold_no_whole_arrays(wrong):
+    for call in (
+        lambda: npnet.save_weights(wrong, "a.npz"),
+        lambda: npnet.save_weights(model(), wrong),
+        lambda: npnet.load_weights(wrong, "a.npz"),
+        lambda: npnet.load_weights(model(), wrong),
+        lambda: npnet.History()[wrong],
+        lambda: npnet.Sequential(wrong),
+    ):
+        with pytest.raises((NpnetError, KeyError)) as caught:
+            call()
+        assert len(str(caught.value)) < 300
+        assert "\n" not in str(caught.value)
 
 
 def test_objects_of_pytorch_are_told_from_npnet_s():

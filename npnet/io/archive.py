@@ -19,8 +19,10 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from npnet.arguments import path as as_path
+from npnet.arguments import shown
 from npnet.errors import ArgumentError, DataError, DtypeError
-from npnet.io.atomic import file_name, replace_file
+from npnet.io.atomic import replace_file
 
 if TYPE_CHECKING:
     import zipfile
@@ -77,7 +79,7 @@ def write_archive(path: str | os.PathLike[str], arrays: Mapping[str, Array], tre
     """
     import zipfile
 
-    name = file_name(path)
+    name = as_path("npnet.io", "path", path)
     for key, array in arrays.items():
         _check_array(key, array)
     text = _to_json(tree)
@@ -124,7 +126,7 @@ def read_archive(
     """
     import zipfile
 
-    name = file_name(path)
+    name = as_path("npnet.io", "path", path)
     tree = None
     arrays: dict[str, StoredArray] = {}
     with contextlib.ExitStack() as stack:
@@ -262,7 +264,7 @@ def _read_tree(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
 
 def _check_array(name: Any, array: Any) -> None:
     if not isinstance(name, str):
-        raise ArgumentError(f"expected the names of arrays as text, got {name!r}")
+        raise ArgumentError(f"expected the names of arrays as text, got {shown(name)}")
     if type(array) is not np.ndarray:  # a masked array would lose its mask
         raise ArgumentError(f"expected {name} to be a NumPy array, got {type(array).__name__}")
     if array.dtype.kind not in _NUMBERS:
@@ -299,7 +301,7 @@ def _check_tree(value: Any, place: str) -> None:
     if type(value) is dict:
         for key, item in value.items():
             if type(key) is not str:
-                raise ArgumentError(f"{place} has the key {key!r}; JSON has text keys only")
+                raise ArgumentError(f"{place} has the key {shown(key)}; JSON has text keys only")
             _check_tree(item, f"{place}[{key!r}]")
     elif type(value) is list:
         for i, item in enumerate(value):

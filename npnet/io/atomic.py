@@ -11,9 +11,9 @@ import contextlib
 import os
 import re
 import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
-from npnet.errors import ArgumentError, DataError
+from npnet.errors import DataError
 
 try:
     import fcntl
@@ -25,31 +25,6 @@ if TYPE_CHECKING:
 
 _DAY = 24 * 3600.0
 _TEMPORARY = re.compile(r"(\.npnet-.*-)[0-9a-f]{12}\.tmp")
-
-
-def file_name(path: Any) -> str:
-    """Return a path as text.
-
-    Parameters
-    ----------
-    path : str, bytes or path-like
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ArgumentError
-        If it is no path.
-    """
-    try:
-        name = os.fsdecode(path)
-    except TypeError as error:
-        raise ArgumentError(f"expected a path, as str or path-like, got {path!r}") from error
-    if "\0" in name:
-        raise ArgumentError(f"expected a path, got {path!r}, which holds a null character")
-    return name
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from npnet.arguments import checked_call
+from npnet.arguments import checked_call, shown
 from npnet.errors import ArgumentError, StateError
 from npnet.io.archive import read_archive, write_archive
 from npnet.layer import Layer
@@ -96,5 +96,5 @@ def load_weights(model: Layer, path: str | os.PathLike[str], strict: bool = True
 
 def _model(model: Any, function: str) -> Layer:
     if not isinstance(model, Layer):
-        raise ArgumentError(f"{function} expects a Layer first and then a path, got {model!r}")
+        raise ArgumentError(f"{function} expects a Layer first and then a path, got {shown(model)}")
     return model

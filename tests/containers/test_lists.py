@@ -103,3 +103,17 @@ def test_other_things_are_refused(wrong):
 def test_they_compute_nothing(holder):
     with pytest.raises(ArgumentError, match=r"computes nothing.*ctx\.call"):
         holder(np.ones(3))
+
+
+def test_names_that_are_none():
+    layers = npnet.LayerDict({"a": npnet.ReLU()})
+    array = np.zeros((300, 300))
+    assert [] not in layers
+    assert 3 not in layers
+    with pytest.raises(KeyError, match="no layer"):
+        layers[[[]]]
+    for wrong in [], (array, array), array, 3:
+        with pytest.raises(ArgumentError, match="cannot name a layer") as caught:
+            layers[wrong] = npnet.ReLU()
+        assert len(str(caught.value)) < 300
+        assert "\n" not in str(caught.value)

@@ -146,9 +146,9 @@ def test_arguments_of_the_wrong_kind(tmp_path):
     with pytest.raises(ArgumentError, match="expects a Layer first"):
         load_weights(tmp_path / "w", mlp())
     for path in (3, None, ["w"], "a\0b", b"a\0b"):
-        with pytest.raises(ArgumentError, match="expected a path"):
+        with pytest.raises(ArgumentError, match="expects path to be a path"):
             save_weights(mlp(), path)
-        with pytest.raises(ArgumentError, match="expected a path"):
+        with pytest.raises(ArgumentError, match="expects path to be a path"):
             load_weights(mlp(), path)
 
 
