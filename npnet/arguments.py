@@ -166,10 +166,15 @@ def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
 
 def items(owner: Any, name: str, value: Any, kind: str = "a list") -> list[Any]:
     """Return what an iterable gives."""
+    if not hasattr(type(value), "__iter__") and not hasattr(type(value), "__getitem__"):
+        raise refusal(owner, name, kind, value)
     try:
         return list(value)
-    except TypeError:
-        raise refusal(owner, name, kind, value) from None
+    except NpnetError:  # of what a generator makes
+        raise
+    except Exception as error:
+        hint = f"reading it raised {type(error).__name__}: {error}"
+        raise refusal(owner, name, kind, value, hint) from error
 
 
 def instance(owner: Any, name: str, value: Any, kind: type[Any], hint: str = "") -> Any:

@@ -198,3 +198,15 @@ def test_dtypes_are_floating(dtype):
 def test_a_number_too_long_to_print_is_refused_too():
     with pytest.raises(ArgumentError, match="got something of type int"):
         npnet.Linear(10**5000, 2)
+
+
+@pytest.mark.parametrize("wrong", [3, "a", None, {1: 2}, [("bias", True)]])
+@pytest.mark.parametrize("cls", [npnet.Linear, npnet.Sequential])
+def test_a_configuration_is_arguments_by_name(cls, wrong):
+    with pytest.raises(npnet.errors.ArgumentError, match=f"^{cls.__name__} expects config to be"):
+        cls.from_config(wrong)
+
+
+def test_several_arguments_are_a_list():
+    with pytest.raises(npnet.errors.ArgumentError, match="^Sequential expects layers to be a list"):
+        npnet.Sequential.from_config({"layers": 3})

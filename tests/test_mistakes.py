@@ -77,7 +77,7 @@ def loop_without_backward():
 
 def wrong_gradient():
     _, tape = model().record(X)
-    tape.backward(1.0)
+    tape.backward(np.float64(1.0))
 
 
 def fit(x, y, loss=None, **options):
@@ -144,7 +144,7 @@ MISTAKES = {
     "not unpacked, next layer": (
         lambda: not_unpacked(lambda o: npnet.ReLU()(o)), r"y, tape = model\.record"),
     "a tape twice": (twice, "Record the pass again"),
-    "a scalar gradient": (wrong_gradient, r"gradient of shape \(8, 3\)"),
+    "a scalar gradient": (wrong_gradient, r"shape \(8, 3\).*loss, grad = loss_fn\.value_and_g"),
     # --- losses
     "labels and logits swapped": (lambda: npnet.CrossEntropyLoss()(Y, X), "shape|swapped|first"),
     "labels from 1": (lambda: npnet.CrossEntropyLoss()(X, Y + 1), "0 to 2"),

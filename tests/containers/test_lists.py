@@ -117,3 +117,31 @@ def test_names_that_are_none():
             layers[wrong] = npnet.ReLU()
         assert len(str(caught.value)) < 300
         assert "\n" not in str(caught.value)
+
+
+class Broken:
+    def __iter__(self):
+        raise ZeroDivisionError("broken")
+
+
+class Lengthless(list):
+    def __len__(self):
+        raise ZeroDivisionError("broken")
+
+
+def failing():
+    yield npnet.ReLU()
+    raise ZeroDivisionError("broken")
+
+
+@pytest.mark.parametrize("make", [Broken, Lengthless, failing])
+def test_what_cannot_be_read_to_its_end_adds_nothing(make):
+    layers = npnet.LayerList()
+    with pytest.raises(
+        ArgumentError, match="reading it raised ZeroDivisionError: broken"
+    ) as caught:
+        layers.extend(make())
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert len(layers) == 0
+    with pytest.raises(ArgumentError, match="^Linear expects"):
+        layers.extend(npnet.Linear(0, n) for n in range(3))
