@@ -164,10 +164,10 @@ def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
     return tuple(whole_number(owner, f"{name}[{i}]", n, 0) for i, n in enumerate(value))
 
 
-def items(owner: Any, name: str, value: Any, kind: str = "a list") -> list[Any]:
+def items(owner: Any, name: str, value: Any, kind: str = "a list", hint: str = "") -> list[Any]:
     """Return what an iterable gives."""
     if not hasattr(type(value), "__iter__") and not hasattr(type(value), "__getitem__"):
-        raise refusal(owner, name, kind, value)
+        raise refusal(owner, name, kind, value, hint)
     try:
         return list(value)
     except NpnetError:  # of what a generator makes

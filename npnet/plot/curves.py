@@ -43,7 +43,7 @@ def plot_curves(
     ArgumentError
         If there is no epoch or no column to draw, or an argument is of another kind.
     DataError
-        If the columns have different lengths.
+        If the columns have different lengths, or the file cannot be written.
     MissingDependency
         If matplotlib is not installed.
 

@@ -107,6 +107,8 @@ class History(Configured, dict[str, list[float]]):
         ------
         ArgumentError
             If there is no epoch yet.
+        DataError
+            If the file cannot be written.
         MissingDependency
             If matplotlib is not installed.
         """

@@ -143,5 +143,7 @@ def test_what_cannot_be_read_to_its_end_adds_nothing(make):
         layers.extend(make())
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     assert len(layers) == 0
+    with pytest.raises(ArgumentError, match="^SGD expects params .* reading it raised ZeroDiv"):
+        npnet.optim.SGD(make(), lr=0.1)
     with pytest.raises(ArgumentError, match="^Linear expects"):
         layers.extend(npnet.Linear(0, n) for n in range(3))
