@@ -47,7 +47,7 @@ def plot_images(
     ShapeError
         If the images have another shape.
     DataError
-        If there is no pixel, or the number of titles differs.
+        If there is no pixel, the number of titles differs, or the file cannot be written.
     ArgumentError
         If another argument is of the wrong kind.
     MissingDependency
