@@ -177,6 +177,26 @@ def items(owner: Any, name: str, value: Any, kind: str = "a list", hint: str = "
         raise refusal(owner, name, kind, value, hint) from error
 
 
+def several(owner: Any, name: str, value: Any, one: Any, kind: str) -> list[Any]:
+    """Return what an iterable gives; a function, or an object of the classes `one`, is one item."""
+    if isinstance(value, one) or callable(value):
+        return [value]
+    if isinstance(value, str | Mapping | np.ndarray):
+        raise refusal(owner, name, kind, value)
+    return items(owner, name, value, kind)
+
+
+def function_name(owner: Any, what: str, value: Any, kind: str, *takes: str) -> str:
+    """Return the name of a function after a check that it takes these arguments."""
+    if not callable(value):
+        raise refusal(owner, f"a {what}", kind, value)
+    name = str(getattr(value, "__name__", type(value).__name__))
+    error = wrong_call(value, f"the {what} {name}, called with ({', '.join(takes)})", takes, {})
+    if error is not None:
+        raise error
+    return name
+
+
 def instance(owner: Any, name: str, value: Any, kind: type[Any], hint: str = "") -> Any:
     """Return an object of a class; the class itself in its place is a frequent mistake."""
     if isinstance(value, kind):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import threading
+from collections.abc import Sequence
 from typing import Any
 
-from npnet.errors import ArgumentError, SignatureError
+from npnet.errors import ArgumentError, DtypeError, SignatureError
 from npnet.registry import Registry, holds_hidden
 
 
@@ -22,19 +23,13 @@ running = _Running()
 def refuse_direct_call(layer: Any) -> None:
     """Raise if a layer is called by itself inside the recorded pass of a model that holds it.
 
-    Parameters
-    ----------
-    layer : Layer
-        The one that is called.
-
-    Raises
-    ------
-    ArgumentError
-        It would run as inference, and nothing in it would train.
+    It would run as inference, and nothing in it would train.
     """
     root = running.layer
     if root is None:
         return
+    if any(True for _ in layer.parameters()) and not layer.trainable:
+        return  # frozen on purpose, a teacher
     layers = dict(root.named_layers())
     path = next((name for name, one in layers.items() if one is layer), None)
     parent, _, name = ("", "", "") if path is None else path.rpartition(".")
@@ -61,7 +56,9 @@ def not_registered(parent: Any, layer: Any) -> ArgumentError:
     )
 
 
-def wrong_inputs(layer: Any, ctx: Any, inputs: tuple[Any, ...]) -> SignatureError | None:
+def wrong_inputs(
+    layer: Any, ctx: Any, inputs: tuple[Any, ...]
+) -> SignatureError | DtypeError | None:
     """Return the error for a number of inputs that `forward` does not take, or None."""
     signature = inspect.signature(layer.forward)
     try:
@@ -76,4 +73,28 @@ def wrong_inputs(layer: Any, ctx: Any, inputs: tuple[Any, ...]) -> SignatureErro
             )
         takes = ", ".join(names[1:])
         return SignatureError(f"expected the inputs ({takes}), got {len(inputs)} of them", layer)
+    return missing_input(layer, inputs)
+
+
+def missing_input(layer: Any, inputs: Sequence[Any]) -> DtypeError | None:
+    """Return the error for an input that is None where `forward` has no default, or None."""
+    parameters = list(inspect.signature(layer.forward).parameters.values())[1:]
+    for x, p in zip(inputs, parameters, strict=False):
+        if x is None and p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD:
+            return DtypeError(f"expected an array as the input {p.name}, got None", layer)
+    return None
+
+
+def wrong_grads(layer: Any, ctx: Any, grads: Sequence[Any]) -> SignatureError | None:
+    """Return the error for a number of gradients that `backward` does not take, or None."""
+    signature = inspect.signature(layer.backward)
+    try:
+        signature.bind(ctx, *grads)
+    except TypeError:
+        names = ", ".join(signature.parameters)
+        return SignatureError(
+            f"backward(self, {names}) must take the context and one gradient for each output "
+            f"({len(grads)}): backward(self, ctx, grad)",
+            layer,
+        )
     return None

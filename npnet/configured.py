@@ -35,7 +35,7 @@ def _constructor(init: Callable[..., None]) -> Callable[..., None]:
     return construct
 
 
-class _Habit:
+class Habit:
     """An attribute that other frameworks have: reading it raises and says what to use here.
 
     A `__getattr__` would do the same and make every other attribute slower to read.
@@ -70,11 +70,11 @@ class Configured:
             cls.__init__ = _constructor(cls.__init__)  # type: ignore[method-assign]
         for name, sentence in vars(cls).get("habits", {}).items():
             if name not in vars(cls) and not name.startswith("__"):
-                setattr(cls, name, _Habit(name, sentence))
+                setattr(cls, name, Habit(name, sentence))
 
     @_constructor
     def __init__(self) -> None:
-        """Take no arguments; a subclass's constructor names its own."""
+        """Make the object; the class says from what."""
 
     def _prepare(self) -> None:
         """Make what must be there before the first line of any constructor runs."""
@@ -96,8 +96,8 @@ class Configured:
         """Return the constructor's arguments with which this object is made again.
 
         By default each argument is the attribute of its name; a class that differs overrides this
-        method. Arguments named ``rng`` are left out. `repr` shows them; copies and model files
-        use them.
+        method. Arguments named ``rng`` are left out. `repr` shows them, and `from_config` makes
+        the object again.
 
         Returns
         -------
@@ -108,15 +108,16 @@ class Configured:
         StateError
             If an argument is no attribute.
         """
-        config = {}
-        for name in _parameters(type(self)):
-            if not hasattr(self, name):
-                raise StateError(
-                    f"{type(self).__name__} cannot tell its argument {name!r}: assign it to "
-                    f"self.{name} in __init__, or override get_config"
-                )
-            config[name] = getattr(self, name)
-        return config
+        return {name: self._argument(name) for name in _parameters(type(self))}
+
+    def _argument(self, name: str) -> Any:
+        """Return one argument of the constructor."""
+        if not hasattr(self, name):
+            raise StateError(
+                f"{type(self).__name__} cannot tell its argument {name!r}: assign it to "
+                f"self.{name} in __init__, or override get_config"
+            )
+        return getattr(self, name)
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -143,6 +144,11 @@ class Configured:
                     args.append(rest.pop(name))
         return cls(*args, **rest)
 
+    def __dir__(self) -> list[str]:
+        """List the attributes that exist, for completion; habits do not."""
+        names = super().__dir__()
+        return [name for name in names if not isinstance(_static(type(self), name), Habit)]
+
     def extra_repr(self) -> str:
         """Return the arguments as `repr` shows them; an unknown one is an ellipsis.
 
@@ -167,6 +173,10 @@ class Configured:
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.extra_repr()})"
+
+
+def _static(cls: type[Any], name: str) -> Any:
+    return next((vars(c)[name] for c in cls.__mro__ if name in vars(c)), None)
 
 
 def _parameters(cls: type[Any]) -> dict[str, inspect.Parameter]:

@@ -6,12 +6,14 @@ context of this very call, so a layer may be called twice before either backward
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.calls import not_registered, running, wrong_inputs
+from npnet.calls import not_registered, running, wrong_grads, wrong_inputs
+from npnet.configured import Habit
 from npnet.convert import as_output
 from npnet.errors import NpnetError, TapeError
 from npnet.parameter import Parameter
@@ -68,7 +70,17 @@ class Context:
         self._rng = rng
 
     fuses = True
-    """Whether chains may run neighbours as one; a context that watches each layer says no."""
+    """Whether chains may run neighbours as one: not in a context that watches each layer."""
+
+    save_for_backward = Habit("save_for_backward", "it is ctx.save(a, b)")
+    saved_tensors = Habit("saved_tensors", "it is ctx.saved")
+    mark_dirty = Habit("mark_dirty", "layers write into no array that they did not make")
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let no chain hide layers from a context that watches them."""
+        super().__init_subclass__(**kwargs)
+        if not {"child", "run", "backward"}.isdisjoint(vars(cls)):
+            cls.fuses = False
 
     if TYPE_CHECKING:
 
@@ -129,10 +141,10 @@ class Context:
         """
         if not self.layer.contains(layer):
             raise not_registered(self.layer, layer)
-        return self.run_child(layer, *inputs)
+        return self._run_child(layer, *inputs)
 
-    def run_child(self, layer: Any, *inputs: Any) -> Any:
-        """Do what `call` does, for layers that a container made itself."""
+    def _run_child(self, layer: Any, *inputs: Any) -> Any:
+        """Do what `call` does for a layer that is known to be registered."""
         child = self.child(layer)
         output = child.run(*inputs)
         if self.recording:
@@ -165,7 +177,7 @@ class Context:
         """
         try:
             output = self.layer.forward(self, *inputs)
-        except TypeError as error:
+        except (TypeError, AttributeError) as error:
             raise wrong_inputs(self.layer, self, inputs) or error from None
         return output if type(output) is np.ndarray else as_output(output, self.layer)
 
@@ -174,10 +186,12 @@ class Context:
 
         While it runs, a layer of the model that is called directly raises: it would not train.
         """
-        outer = running.layer
-        running.layer = self.layer
+        outer, running.layer = running.layer, self.layer
         try:
             return self.run(*inputs)
+        except NpnetError as error:
+            error.locate(self.layer)
+            raise
         finally:
             running.layer = outer
 
@@ -205,6 +219,8 @@ class Context:
             self.needs_input_grad = any(self._needs)
         try:
             return self.layer.backward(self, *grads)
+        except TypeError as error:
+            raise wrong_grads(self.layer, self, grads) or error from None
         except NpnetError as error:
             error.layer = error.layer or self.layer
             raise
@@ -255,14 +271,15 @@ class Context:
 def _holds(kept: Any, owner: Any) -> bool:
     """Tell whether `owner`, or a view of it, is among values, or in lists among them."""
     for value in kept:
-        kind = type(value)
-        if kind is _ARRAY:
+        if isinstance(value, _ARRAY):
             if value is owner or value.base is owner:
                 return True
-        elif kind in _NESTS and _holds(value.values() if kind is dict else value, owner):
+        elif isinstance(value, _NESTS) and _holds(
+            value.values() if isinstance(value, dict) else value, owner
+        ):
             return True
     return False
 
 
 _ARRAY = np.ndarray
-_NESTS = frozenset({tuple, list, dict})
+_NESTS = (tuple, list, dict, set, deque)

@@ -12,16 +12,7 @@ from npnet.typing import Array, ArrayLike, DtypeLike
 
 
 def floating_dtype(value: ArrayLike) -> np.dtype[Any]:
-    """Return the dtype in which npnet holds `value`: its own if that is floating, else float32.
-
-    Parameters
-    ----------
-    value : array_like
-
-    Returns
-    -------
-    dtype
-    """
+    """Return the dtype in which npnet holds `value`: its own if that is floating, else float32."""
     dtype = getattr(value, "dtype", None)
     if not isinstance(dtype, np.dtype) and hasattr(value, "__array__"):  # a table, a tensor
         dtype = real_array(value, "value").dtype
@@ -32,28 +23,9 @@ def floating_dtype(value: ArrayLike) -> np.dtype[Any]:
 
 
 def real_array(value: ArrayLike, what: str, layer: Any = None) -> Array:
-    """Return `value` as an array of real numbers of whatever dtype.
+    """Return `value` as an array of real numbers of whatever dtype, or raise.
 
-    Parameters
-    ----------
-    value : array_like
-    what : str
-        What it is, for the error.
-    layer : Layer, Loss or None
-        Who asks, for the error.
-
-    Returns
-    -------
-    ndarray
-
-    Raises
-    ------
-    DtypeError
-        If it is masked, complex, or of objects or strings, or if a table has missing values.
-    ShapeError
-        If it is a ragged sequence.
-    DataError
-        If it cannot be read.
+    The error opens with `layer`, who asks, and with `what`, the name of the value.
     """
     if type(value) is np.ndarray and value.dtype.kind in "fiub":
         return value

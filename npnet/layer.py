@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 import numpy as np
 
 from npnet.arguments import checked_call, flag
-from npnet.calls import refuse_direct_call, running
+from npnet.calls import missing_input, refuse_direct_call, running
 from npnet.context import Context
 from npnet.convert import as_input
-from npnet.errors import DtypeError, MissingMethod, NameTypoError, NpnetError, SignatureError
+from npnet.errors import MissingMethod, NameTypoError, NpnetError, SignatureError
 from npnet.parameter import Parameter
 from npnet.random import LazyGenerator, as_generator
 from npnet.registry import Registry
@@ -113,6 +113,12 @@ class Layer(Registry):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a forward pass without the context."""
         super().__init_subclass__(**kwargs)
+        back = list(inspect.signature(cls.backward).parameters)[1:]
+        if "backward" in vars(cls) and back[:1] in (["grad"], ["g"], ["dy"], ["grad_output"]):
+            raise SignatureError(
+                f"{cls.__name__}.backward(self, {', '.join(back)}) lacks the context; "
+                f"write backward(self, ctx, {', '.join(back)})"
+            )
         names = list(inspect.signature(cls.forward).parameters)[1:]
         if "forward" in vars(cls) and names[:1] in (["x"], ["input"], ["inputs"], ["X"]):
             raise SignatureError(
@@ -208,6 +214,7 @@ class Layer(Registry):
         output : ndarray or tuple of ndarray
         tape : Tape
         """
+        refuse_direct_call(self)
         try:
             arrays = self._as_inputs(inputs)
             if rng is not None and not isinstance(rng, LazyGenerator):
@@ -228,7 +235,11 @@ class Layer(Registry):
             tape = Tape(ctx, arrays, (output,))
             return Recorded((output.copy() if ctx.retains(output) else output, tape))
         tape = Tape(ctx, arrays, output)
-        return Recorded((tuple(y.copy() if ctx.retains(y) else y for y in output), tape))
+        own: list[Array] = []
+        for y in output:
+            shared = ctx.retains(y) or any(y is other for other in own)
+            own.append(y.copy() if shared else y)
+        return Recorded((tuple(own), tape))
 
     def _as_inputs(self, inputs: tuple[ArrayLike | None, ...]) -> Sequence[Array | None]:
         dtype = self.dtype
@@ -237,21 +248,19 @@ class Layer(Registry):
                 break
         else:
             return inputs  # type: ignore[return-value]
-        takes = self.takes_integers
-        integers = takes if isinstance(takes, tuple) else (takes,) * len(inputs)
-        integers += (False,) * (len(inputs) - len(integers))
+        missing = missing_input(self, inputs)
+        if missing is not None:
+            raise missing
         return [
-            self._missing(i) if x is None else as_input(x, dtype, self, whole)
-            for i, (x, whole) in enumerate(zip(inputs, integers, strict=False))
+            None if x is None else as_input(x, dtype, self, whole)
+            for x, whole in zip(inputs, self._integers(len(inputs)), strict=True)
         ]
 
-    def _missing(self, index: int) -> Any:
-        """Return None for an input that may be None: `forward` has a default for it."""
-        parameters = list(inspect.signature(self.forward).parameters.values())[1:]
-        p = parameters[min(index, len(parameters) - 1)] if parameters else None
-        if p is not None and p.default is p.empty and p.kind is not p.VAR_POSITIONAL:
-            raise DtypeError(f"expected an array as the input {p.name}, got None", self)
-        return None
+    def _integers(self, count: int) -> tuple[bool, ...]:
+        """Return for each of so many inputs whether it stays integer or boolean."""
+        takes = self.takes_integers
+        known = takes if isinstance(takes, tuple) else (takes,) * count
+        return (*known, *(False,) * count)[:count]
 
     def astype(self, dtype: DtypeLike) -> Self:
         """Convert parameters and floating buffers in place.

@@ -54,6 +54,8 @@ class Profile:
         return sum(layer.products for layer in self.layers) / self.total
 
     def __repr__(self) -> str:
+        from npnet.summary import table
+
         head = ("layer", "kind", "forward us", "backward us", "products us", "kept kB")
         rows = [
             (c.name, c.kind, *(f"{s * 1e6:,.1f}" for s in (c.forward, c.backward, c.products)),
@@ -61,20 +63,11 @@ class Profile:
             for c in self.layers
         ]  # fmt: skip
         rows.append(("", "loss", f"{self.loss * 1e6:,.1f}", "", "", ""))
-        widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if i < 2 else cell.rjust(width)
-                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-            )
-            for row in (head, *rows)
-        ]
-        rule = "-" * len(lines[0])
         end = (
             f"{self.total * 1e6:,.1f} us for a step without its update; "
             f"the bare matrix products are {self.products:.0%} of it"
         )
-        return "\n".join([lines[0], rule, *lines[1:], rule, end])
+        return table([head, *rows], 2, end)
 
 
 class _Stopwatch(Context):

@@ -49,14 +49,10 @@ def _numbers(value: ArrayLike) -> Array:
 class _Structure:
     """The structure of all layers: who is registered where, and whose passes were replaced.
 
-    Attributes
-    ----------
-    changes : int
-        What is worked out from the structure is worked out again when this has changed.
+    What is worked out from it is worked out again when `changes` has changed.
     """
 
-    def __init__(self) -> None:
-        self.changes = 0
+    changes = 0
 
 
 structure = _Structure()
@@ -102,14 +98,15 @@ class Registry(Configured):
             home, value = self._buffers, _numbers(value)
         else:
             _refuse_hidden(where, value)
-        if home is self._layers or name in self._layers or callable(value):
-            structure.changes += 1
+        changes = home is self._layers or name in self._layers or callable(value)
         for registry in (self._parameters, self._buffers, self._layers):
             if registry is not home:
                 registry.pop(name, None)
         if home is not None:
             home[name] = value
         object.__setattr__(self, name, value)
+        if changes:  # at last: who looks meanwhile looks again
+            structure.changes += 1
 
     def __delattr__(self, name: str) -> None:
         for registry in (self._parameters, self._buffers, self._layers):
@@ -136,6 +133,10 @@ class Registry(Configured):
                 return True
         return any(layer.trainable for layer in self._layers.values())
 
+    @trainable.setter
+    def trainable(self, value: bool) -> None:
+        self.requires_grad_(value)
+
     def contains(self, layer: Any) -> bool:
         """Tell whether a layer is this one or registered below it.
 
@@ -147,10 +148,10 @@ class Registry(Configured):
         -------
         bool
         """
-        changes, inside = self._inside
-        if changes != structure.changes:
+        (known, inside), changes = self._inside, structure.changes
+        if known != changes:
             inside = frozenset(id(one) for _, one in self.named_layers())
-            object.__setattr__(self, "_inside", (structure.changes, inside))
+            object.__setattr__(self, "_inside", (changes, inside))
         return id(layer) in inside
 
     def named_layers(self, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -173,7 +174,7 @@ class Registry(Configured):
             yield from layer.named_layers(f"{prefix}.{name}" if prefix else name)
 
     def unregistered(self) -> Iterator[tuple[str, Any]]:
-        """Yield the attributes other than registries, and what follows from them, by name."""
+        """Yield name and value of the attributes but for registries and what follows from them."""
         return ((k, v) for k, v in vars(self).items() if k not in _HIDDEN)
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:

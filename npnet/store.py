@@ -103,17 +103,8 @@ class FlatStore:
     def runs(self, keys: Sequence[Any]) -> Iterator[tuple[slice, slice]]:
         """Yield the longest runs of neighbouring parameters with an equal key.
 
-        Parameters
-        ----------
-        keys : sequence
-            One for each parameter that is not frozen; None leaves the parameter out.
-
-        Yields
-        ------
-        among : slice
-            Of `parameters`.
-        place : slice
-            Of the flat vectors.
+        There is a key for each of `parameters`; None leaves one out. A run is a slice of
+        `parameters` and a slice of the flat vectors.
         """
         first = 0
         for i in range(1, len(keys) + 1):
@@ -124,23 +115,7 @@ class FlatStore:
 
 
 def unique(parameters: Any, owner: Any = "npnet") -> list[Parameter]:
-    """List the parameters in order, each once.
-
-    Parameters
-    ----------
-    parameters : Parameter or iterable of Parameter
-    owner : object
-        Who asks, for the error; see `npnet.arguments.refusal`.
-
-    Returns
-    -------
-    list of Parameter
-
-    Raises
-    ------
-    ArgumentError
-        If it is something else, or something else is in it.
-    """
+    """List the parameters in order, each once; `owner` opens the error about anything else."""
     return list(dict.fromkeys(as_list(parameters, owner, (Parameter,))))
 
 
@@ -169,17 +144,7 @@ def _hint(parameters: Any) -> str:
 def flat_grads(parameters: Any, owner: Any = "npnet") -> list[Array]:
     """List the gradients as vectors, those of neighbours in a store as one.
 
-    Parameters
-    ----------
-    parameters : Parameter or iterable of Parameter
-        Those without a gradient are passed over.
-    owner : object
-        Who asks, see `unique`.
-
-    Returns
-    -------
-    list of ndarray, each 1-D
-        Live views: writing into them changes ``Parameter.grad``.
+    They are live views; parameters without a gradient are passed over.
     """
     alone: list[Array] = []
     stored: dict[FlatStore, set[Parameter]] = {}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from npnet.arguments import refusal, shape, whole_number
 from npnet.context import Context
-from npnet.errors import NpnetError
 from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
 from npnet.typing import Array
@@ -60,18 +60,25 @@ class Summary:
             (r.name, r.kind, str(r.output_shape), f"{r.parameters:,}", f"{r.flops:,}")
             for r in self.rows
         ]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = []
-        for row in cells:
-            text = [c.ljust(w) for c, w in zip(row[:3], widths[:3], strict=True)]
-            text += [c.rjust(w) for c, w in zip(row[3:], widths[3:], strict=True)]
-            lines.append("  ".join(text))
-        rule = "-" * len(lines[0])
         end = (
             f"{self.total:,} parameters; {self.flops:,} FLOP forward; training with Adam holds "
             f"about {self.training_bytes / 1e6:.2f} MB"
         )
-        return "\n".join([lines[0], rule, *lines[1:], rule, end])
+        return table(cells, 3, end)
+
+
+def table(rows: Sequence[tuple[str, ...]], left: int, end: str) -> str:
+    """Return rows in columns, the first `left` of them flush left, between a head and an end."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i < left else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    rule = "-" * len(lines[0])
+    return "\n".join([lines[0], rule, *lines[1:], rule, end])
 
 
 class _Observer(Context):
@@ -142,11 +149,9 @@ def summarize(model: Layer, input_shape: Any, batch_size: int = 1) -> Summary:
     several = any(isinstance(one, list | tuple) for one in input_shape)
     given = input_shape if several else [input_shape]
     shapes = [shape("summary", "input_shape", one) for one in given]
-    takes = model.takes_integers
-    whole = takes if isinstance(takes, tuple) else (takes,) * len(shapes)
     inputs = [
-        np.zeros((batch_size, *one), np.intp if i < len(whole) and whole[i] else np.float32)
-        for i, one in enumerate(shapes)
+        np.zeros((batch_size, *one), np.intp if whole else np.float32)
+        for one, whole in zip(shapes, model._integers(len(shapes)), strict=True)
     ]
     names = {id(layer): name for name, layer in reversed(list(model.named_layers()))}
     rows: list[Row] = []
@@ -154,9 +159,6 @@ def summarize(model: Layer, input_shape: Any, batch_size: int = 1) -> Summary:
     before = buffers(model)
     try:
         _Observer(model, names, rows, seen).run_as_root(*model._as_inputs(tuple(inputs)))
-    except NpnetError as error:
-        error.locate(model)
-        raise
     finally:
         restore_buffers(model, before)  # a training pass may have moved them
     kept = sum(array.nbytes for array in seen.values())

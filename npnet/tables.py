@@ -10,17 +10,7 @@ from npnet.typing import Array
 
 
 def table_array(table: Any) -> Array | None:
-    """Return a table or a column as an array.
-
-    Parameters
-    ----------
-    table : DataFrame, Series, Index or ExtensionArray
-
-    Returns
-    -------
-    ndarray or None
-        None if it does not hold real numbers alone.
-    """
+    """Return a table or a column as an array, None if it does not hold real numbers alone."""
     if table.ndim == 1:
         return column_array(table)
     columns = table_columns(table)

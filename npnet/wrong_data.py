@@ -20,25 +20,14 @@ _NAN = "make NaN of what is no number"
 _DEEPEST = 32
 """Nested lists are searched down to here."""
 
+_TIMES = {
+    "dates": ("datetime64[D]", "days since 1970"),
+    "durations": ("timedelta64[s]", "seconds"),
+}
+
 
 def unreadable(value: Any, what: str, error: Exception, layer: Any) -> NpnetError:
-    """Build the error for data of which NumPy makes no array.
-
-    Parameters
-    ----------
-    value : object
-    what : str
-        What it is, for the error.
-    error : Exception
-        What NumPy, or the object, raised.
-    layer : Layer, Loss or None
-        Who asks, for the error.
-
-    Returns
-    -------
-    NpnetError
-        To be raised by the caller, from `error`.
-    """
+    """Return the error about data of which NumPy makes no array, but raises `error`."""
     if isinstance(value, list | tuple):
         odd = _odd_row(value, what)
         if odd:
@@ -53,21 +42,9 @@ def unreadable(value: Any, what: str, error: Exception, layer: Any) -> NpnetErro
 
 
 def not_real(value: Any, array: Array | None, what: str, layer: Any) -> NpnetError:
-    """Build the error for data that holds something else than real numbers.
+    """Return the error about data that holds something else than real numbers.
 
-    Parameters
-    ----------
-    value : object
-        As it was passed.
-    array : ndarray or None
-        What NumPy makes of it; None for a table of pandas.
-    what, layer
-        As for `unreadable`.
-
-    Returns
-    -------
-    NpnetError
-        To be raised by the caller.
+    `array` is what NumPy makes of `value`, None for a table of pandas.
     """
     got = ""
     if array is None:
@@ -195,8 +172,7 @@ def _array_fix(array: Array, gaps: Array, kind: str, x: str) -> str:
             return f"{x} = np.stack({x})"
         return "convert it to real numbers"
     if kind in ("dates", "durations"):
-        unit, words = ("datetime64[D]", "days since 1970") if kind == "dates" else (
-            "timedelta64[s]", "seconds")  # fmt: skip
+        unit, words = _TIMES[kind]
         fix = f"np.array({x}, {unit!r}).astype(float)"
         if gaps.any():
             fix = f"np.where(np.isnat(np.array({x}, {unit!r})), 0, {fix})"
@@ -260,9 +236,8 @@ def _in_table(table: Any, x: str) -> tuple[str, str]:
         return got, _number_fix(column, row, cell)
     if kind in ("dates", "durations"):
         filled = cell if row is None else f"{cell}.fillna({cell}.dropna().min())"
-        unit = ("datetime64[D]", "days since 1970") if kind == "dates" else (
-            "timedelta64[s]", "seconds")  # fmt: skip
-        return got, f"{unit[1]}: {cell} = np.array({filled}, {unit[0]!r}).astype(float)"
+        unit, words = _TIMES[kind]
+        return got, f"{words}: {cell} = np.array({filled}, {unit!r}).astype(float)"
     if kind == "text" and _mostly_numbers(np.asarray(column.dropna(), object)):
         return got, f"{_NAN}: {cell} = pd.to_numeric({cell}.astype(object), errors='coerce')"
     if kind == "text" and frame:

@@ -210,3 +210,26 @@ def test_a_configuration_is_arguments_by_name(cls, wrong):
 def test_several_arguments_are_a_list():
     with pytest.raises(npnet.errors.ArgumentError, match="^Sequential expects layers to be a list"):
         npnet.Sequential.from_config({"layers": 3})
+
+
+def test_subclasses_with_arguments_of_their_own_are_made_again():
+    class Square(npnet.Linear):
+        def __init__(self, n, bias=True):
+            super().__init__(n, n, bias)
+            self.n = n
+
+    class MLP(npnet.Sequential):
+        def __init__(self, a, b):
+            super().__init__(npnet.Linear(a, b), npnet.ReLU())
+            self.a, self.b = a, b
+
+    assert Square(3, False).get_config() == {"n": 3, "bias": False}
+    assert Square.from_config(Square(3, False).get_config()).bias is None
+    assert MLP(2, 3).get_config() == {"a": 2, "b": 3}
+    assert len(MLP.from_config(MLP(2, 3).get_config())) == 2
+
+
+def test_habits_are_not_listed():
+    names = dir(npnet.Linear(2, 2))
+    assert {"weight", "forward", "record", "summary"} <= set(names)
+    assert {"train", "fit", "cuda"}.isdisjoint(names)

@@ -1,5 +1,6 @@
 """Passes through containers of one's own: who is called, what is kept, None and integers."""
 
+import collections
 import threading
 
 import numpy as np
@@ -182,6 +183,9 @@ KEEP = {
     "attribute view": lambda ctx, y: setattr(ctx, "y", y[1:]),
     "list": lambda ctx, y: setattr(ctx, "y", [None, [y]]),
     "dictionary": lambda ctx, y: setattr(ctx, "y", {"a": (3, y)}),
+    "deque": lambda ctx, y: setattr(ctx, "y", collections.deque([y])),
+    "named tuple": lambda ctx, y: setattr(ctx, "y", collections.namedtuple("Kept", "y")(y)),
+    "subclass": lambda ctx, y: setattr(ctx, "y", y.view(np.matrix)),
 }
 
 
@@ -356,3 +360,125 @@ def test_a_recorded_pass_that_was_not_unpacked_says_so():
     assert isinstance(out, tuple)
     with pytest.raises(AttributeError, match=r"'shape'.*y, tape = model\.record\(x\)"):
         out.shape  # noqa: B018
+
+
+# --- several inputs and outputs through a chain
+
+
+class Fork(npnet.Layer):
+    """Two outputs of one input: 2 x and 3 x."""
+
+    def forward(self, ctx, x):
+        return 2 * x, 3 * x
+
+    def backward(self, ctx, a, b):
+        return (0 if a is None else 2 * a) + (0 if b is None else 3 * b)
+
+
+class Join(npnet.Layer):
+    """The product of two inputs."""
+
+    def forward(self, ctx, a, b):
+        ctx.save(a, b)
+        return a * b
+
+    def backward(self, ctx, grad):
+        a, b = ctx.saved
+        return grad * b, grad * a
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_chains_pass_several_arrays_on(fuse):
+    x, ones = np.full((2, 3), 2.0), np.ones((2, 3))
+    model = npnet.Sequential(npnet.Identity(), Fork(), fuse=fuse)
+    (a, b), tape = model.record(x)
+    np.testing.assert_array_equal(tape.backward(None, ones, input_grad=True), 3 * ones)
+    model = npnet.Sequential(npnet.Sequential(Fork()), Join(), npnet.Identity(), fuse=fuse)
+    y, tape = model.record(x)
+    np.testing.assert_array_equal(y, 6 * x * x)
+    np.testing.assert_array_equal(tape.backward(ones, input_grad=True), 12 * x)
+    model = npnet.Sequential(Join(), npnet.Linear(3, 2, dtype=np.float64), npnet.ReLU(), fuse=fuse)
+    y, tape = model.record(x, 3 * x)
+    dx, dy = tape.backward(np.ones((2, 2)), input_grad=True)
+    np.testing.assert_allclose(dx, 3 * dy)
+    with pytest.raises(SignatureError, match="Linear.*expected the inputs"):
+        npnet.Sequential(Fork(), npnet.Linear(3, 2), fuse=fuse).record(x)
+    for wrong in ((), (x, x)):
+        with pytest.raises(SignatureError, match="expected the inputs"):
+            npnet.Sequential(npnet.Linear(3, 2), npnet.ReLU(), fuse=fuse)(*wrong)
+
+
+def test_a_context_that_watches_sees_every_layer():
+    seen = []
+
+    class Watching(Context):
+        __slots__ = ()
+
+        def child(self, layer):
+            seen.append(type(layer).__name__)
+            return Watching(layer, self.recording, self.training, self._rng)
+
+    model = npnet.Sequential(npnet.Linear(3, 4), npnet.ReLU(), npnet.Linear(4, 2))
+    Watching(model, True, True).run(np.ones((1, 3), np.float32))
+    assert seen == ["Linear", "ReLU", "Linear"]
+
+
+def test_recording_a_child_inside_forward_is_refused_too():
+    layer = Body(lambda self, ctx, x: self.body.record(x)[0])
+    with pytest.raises(ArgumentError, match=r"ctx\.call\(self\.body, x\)"):
+        layer.record(np.ones((2, 3)))
+
+
+def test_a_frozen_teacher_may_be_called_directly():
+    class Taught(Body):
+        def __init__(self):
+            super().__init__(lambda self, ctx, x: ctx.call(self.body, x) - self.teacher(x))
+            self.teacher = npnet.Linear(3, 3).requires_grad_(False)
+
+    assert Taught().record(np.ones((2, 3)))[0].shape == (2, 3)
+
+
+def test_none_for_a_child_that_needs_an_array_is_named():
+    layer = Body(lambda self, ctx, x: ctx.call(self.body, None))
+    with pytest.raises(npnet.errors.DtypeError, match="expected an array as the input x, got None"):
+        layer.record(np.ones((2, 3)))
+    with pytest.raises(npnet.errors.DtypeError, match="expected an array as the input x"):
+        npnet.Sequential(npnet.Linear(3, 3))(None)
+
+
+def test_an_array_returned_twice_is_two_arrays():
+    class Twice(npnet.Layer):
+        def forward(self, ctx, x):
+            y = x + 1
+            return y, y
+
+    (a, b), _ = Twice().record(np.ones(3))
+    a[...] = 9
+    assert (b == 2).all()
+
+
+def test_names_of_torchs_context_are_answered():
+    class Saves(npnet.Layer):
+        def forward(self, ctx, x):
+            ctx.save_for_backward(x)
+
+    with pytest.raises(npnet.errors.NameTypoError, match=r"ctx\.save\(a, b\)"):
+        Saves().record(np.ones(3))
+
+
+def test_backward_without_ctx_is_refused():
+    with pytest.raises(SignatureError, match=r"write backward\(self, ctx, grad\)"):
+
+        class Bad(npnet.Layer):
+            def backward(self, grad):
+                return grad
+
+    class Other(npnet.Layer):
+        def forward(self, ctx, x):
+            return x
+
+        def backward(self, upstream):
+            return upstream
+
+    with pytest.raises(SignatureError, match="must take the context and one gradient"):
+        Other().record(np.ones(3))[1].backward(np.ones(3))

@@ -73,6 +73,10 @@ def test_containing_follows_changes():
     assert model.contains(new)
     del model[0][1]
     assert not model.contains(new)
+    named = npnet.Sequential({"last": new})
+    assert named.contains(new)
+    named.last = None
+    assert not named.contains(new)
     twin = copy.deepcopy(model)
     assert twin.contains(twin[0])
     assert not twin.contains(model[0])

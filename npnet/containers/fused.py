@@ -132,16 +132,7 @@ def _product_over(y: Array, grad: Array, weight: Array) -> Array:
 def fused(layers: Iterable[Layer]) -> list[Layer | LinearRun]:
     """Put one run in the place of neighbours wherever there is one for them.
 
-    Parameters
-    ----------
-    layers : iterable of Layer
-        A chain.
-
-    Returns
-    -------
-    list of Layer or LinearRun
-        A chain that computes the same. Subclasses, and layers with a pass of their own, stay as
-        they are.
+    Subclasses, and layers with a pass of their own, stay as they are.
     """
     chain: list[Layer | LinearRun] = []
     for layer in layers:

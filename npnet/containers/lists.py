@@ -78,9 +78,9 @@ class LayerList(_Holder):
         super().__init__()
         self.extend(layers)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the layers."""
-        return {"layers": list(self)}
+    def _argument(self, name: str) -> Any:
+        """Return an argument of the constructor: the layers, or an attribute."""
+        return list(self) if name == "layers" else super()._argument(name)
 
     def append(self, layer: Layer) -> Self:
         """Add a layer at the end.
@@ -171,9 +171,9 @@ class LayerDict(_Holder):
         super().__init__()
         self.update({} if layers is None else layers)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the layers by name."""
-        return {"layers": dict(self._layers)}
+    def _argument(self, name: str) -> Any:
+        """Return an argument of the constructor: the layers by name, or an attribute."""
+        return dict(self._layers) if name == "layers" else super()._argument(name)
 
     def update(self, layers: Mapping[str, Layer]) -> None:
         """Add layers, or put others in their place.

@@ -15,17 +15,7 @@ from npnet.errors import ShapeError
 from npnet.layer import Layer
 from npnet.registry import structure
 
-_ARRAYS = (np.ndarray, np.generic)
-
-
-class _Plan:
-    """What a chain runs, and the state of the layers' structure when that was worked out."""
-
-    __slots__ = ("changes", "parts")
-
-    def __init__(self, changes: int = -1, parts: list[Layer | LinearRun] | None = None) -> None:
-        self.changes = changes
-        self.parts = parts or []
+_GRADS = (np.ndarray, np.generic)
 
 
 class Sequential(LayerList):
@@ -58,7 +48,7 @@ class Sequential(LayerList):
     8
     """
 
-    _plan = _Plan()
+    _plan: tuple[int, list[Layer | LinearRun]] = (-1, [])  # see `_parts`
 
     def __init__(self, *layers: Layer | Mapping[str, Layer], fuse: bool = True) -> None:
         super().__init__()
@@ -68,35 +58,40 @@ class Sequential(LayerList):
         for name, layer in named.items():
             self._hold(name, layer)
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the layers by name, and whether they may be fused."""
-        return {"layers": (dict(self._layers),), "fuse": self.fuse}
+    def _argument(self, name: str) -> Any:
+        """Return an argument of the constructor: the layers by name, or an attribute."""
+        return (dict(self._layers),) if name == "layers" else super()._argument(name)
 
     def _parts(self, ctx: Context) -> list[Layer | LinearRun]:
         """Return what to run: the layers, or runs in the place of some."""
-        if not (ctx.fuses and self.fuse and can_fuse()):
-            return list(self._layers.values())
-        # A backward pass of a subclass's own finds a call for each layer.
-        own = type(self).backward is not Sequential.backward
-        parts = self._layers.values() if own else fused(self._layers.values())
-        object.__setattr__(self, "_plan", _Plan(structure.changes, list(parts)))
-        return self._plan.parts
+        own = type(self).backward is not _BACKWARD or "backward" in vars(self)
+        if own or not (ctx.fuses and self.fuse and can_fuse()):
+            return list(self._layers.values())  # an own backward pass finds a call for each
+        changes = structure.changes  # before looking at the layers: others may change them
+        parts = fused(self._layers.values())
+        object.__setattr__(self, "_plan", (changes, parts))
+        return parts
 
-    def forward(self, ctx: Context, x: Any) -> Any:
+    def forward(self, ctx: Context, *xs: Any) -> Any:
         """Run the layers in order, some neighbours as one."""
-        plan = self._plan
-        known = plan.changes == structure.changes and ctx.fuses and self.fuse and can_fuse()
-        for part in plan.parts if known else self._parts(ctx):
-            if type(part) is LinearRun:  # which is nobody else's business
+        (changes, parts), fits = self._plan, len(xs) == 1 and type(xs[0]) is np.ndarray
+        known = changes == structure.changes and type(self).backward is _BACKWARD
+        if not (known and ctx.fuses and self.fuse and can_fuse()):
+            parts = self._parts(ctx)
+        for part in parts if fits else self._layers.values():
+            if type(part) is LinearRun:  # no layer: `ctx.child` never sees it
+                if len(xs) != 1:
+                    ctx._run_child(part.steps[0][0], *xs)  # which raises
                 call = Context(part, ctx.recording, ctx.training)
-                x = part.forward(call, x)
+                xs = (part.forward(call, xs[0]),)
                 if ctx.recording:
                     ctx.calls.append(call)
             else:
-                x = ctx.run_child(part, x)
-        return x
+                x = ctx._run_child(part, *xs)
+                xs = x if type(x) is tuple else (x,)
+        return xs[0] if len(xs) == 1 else xs
 
-    def backward(self, ctx: Context, grad: Any) -> Any:
+    def backward(self, ctx: Context, *grads: Any) -> Any:
         """Run them in reverse, as far as somebody needs the gradient."""
         calls, wanted = ctx.calls, ctx.needs_input_grad
         stop = 0
@@ -105,16 +100,22 @@ class Sequential(LayerList):
         behind: Any = self
         while len(calls) > stop:
             call = calls.pop()
-            if not isinstance(grad, _ARRAYS):
-                text = f"backward must return its input's gradient, it gave {type(grad).__name__}"
-                raise ShapeError(text, behind)
+            for grad in grads:
+                if not isinstance(grad, _GRADS) and (grad is not None or len(grads) == 1):
+                    got = type(grad).__name__
+                    text = f"backward must return its input's gradient, it gave {got}"
+                    raise ShapeError(text, behind)
             behind, needed = call.layer, wanted or len(calls) > stop
+            result: Any
             if type(behind) is LinearRun:
                 call.needs_input_grad = needed
-                grad = behind.backward(call, grad)
+                result = behind.backward(call, grads[0])
             else:
-                grad = call.backward(grad, needs_input_grad=needed)
-        return grad if wanted else None
+                result = call.backward(*grads, needs_input_grad=needed)
+            grads = result if type(result) is tuple else (result,)
+        if not wanted:
+            return None
+        return grads[0] if len(grads) == 1 else grads
 
     @property
     def takes_integers(self) -> bool | tuple[bool, ...]:  # type: ignore[override]
@@ -131,3 +132,6 @@ class Sequential(LayerList):
         if isinstance(index, slice):
             return Sequential(dict(list(self._layers.items())[index]), fuse=self.fuse)
         return super().__getitem__(index)
+
+
+_BACKWARD = Sequential.backward

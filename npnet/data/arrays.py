@@ -19,34 +19,12 @@ if TYPE_CHECKING:
 
 
 def sample_array(data: ArrayLike, what: str, tuples: str) -> Array:
-    """Return `data` as a real array, but refuse a list of arrays.
+    """Return `data` as a real array; refuse a list of arrays, which might mean one or several.
 
-    Parameters
-    ----------
-    data : array_like
-    what : str
-        What it is, for the error.
-    tuples : str
-        How several arrays are passed, for the error.
-
-    Returns
-    -------
-    ndarray
-        `data` itself or a view, if it is an array.
-
-    Raises
-    ------
-    ArgumentError
-        If it is what `Layer.record` returned.
-    DataError
-        If it is a list of arrays, which might mean one array or several, or cannot be read.
-    DtypeError
-        If its dtype is none that npnet computes with.
-    ShapeError
-        If it is a ragged sequence.
+    `what` is the name of the data, `tuples` shows how several arrays are passed.
     """
     refuse_recorded(data, what)
-    if isinstance(data, list | tuple) and data and getattr(data[0], "ndim", 0) > 0:
+    if isinstance(data, list | tuple) and holds_arrays(data):
         raise DataError(
             f"{what} is a {type(data).__name__} of arrays; several arrays are {tuples}; "
             f"rows of one array are joined with np.stack"
@@ -54,29 +32,15 @@ def sample_array(data: ArrayLike, what: str, tuples: str) -> Array:
     return real_array(data, what)
 
 
+def holds_arrays(data: list[Any] | tuple[Any, ...]) -> bool:
+    """Tell whether the first entry is an array that has axes."""
+    return bool(data) and getattr(data[0], "ndim", 0) > 0
+
+
 def sample_arrays(arrays: Mapping[str, ArrayLike], tuples: str) -> dict[str, Array]:
-    """Return `arrays` as real arrays that share the length of their first axis, the samples.
+    """Return named arrays as real arrays that share the length of their first axis, the samples.
 
-    Parameters
-    ----------
-    arrays : mapping of str to array_like, shapes (n, ...)
-        By the names that errors call them.
-    tuples : str
-        How several arrays are passed, for the error.
-
-    Returns
-    -------
-    dict of str to ndarray, shapes (n, ...)
-        Views or the arrays themselves where these were arrays.
-
-    Raises
-    ------
-    DataError
-        If there is no array, no sample, or a mismatch of lengths, and as `sample_array` does.
-    DtypeError
-        If a dtype is none that npnet computes with.
-    ShapeError
-        If an array has no axis.
+    What is an array already comes back as it is, or as a view; `tuples` as for `sample_array`.
 
     Examples
     --------
@@ -102,21 +66,7 @@ def sample_arrays(arrays: Mapping[str, ArrayLike], tuples: str) -> dict[str, Arr
 def row_batches(
     arrays: Sequence[Array], batch_size: int, steps: range, order: Array | None = None
 ) -> Iterator[tuple[Array, ...]]:
-    """Yield batches of rows.
-
-    Parameters
-    ----------
-    arrays : sequence of ndarray, shapes (n, ...)
-    batch_size : int
-    steps : range
-        The numbers of the batches, from 0.
-    order : ndarray of int, shape (n,), optional
-        The order of the rows; without it, batches are views.
-
-    Yields
-    ------
-    tuple of ndarray, shapes (batch_size, ...)
-    """
+    """Yield the batches of rows with the numbers `steps`; without an `order` they are views."""
     for first in range(steps.start * batch_size, steps.stop * batch_size, batch_size):
         rows = slice(first, first + batch_size)
         if order is None:
@@ -127,26 +77,7 @@ def row_batches(
 
 
 def take_rows(array: Array, index: Array) -> Array:
-    """Return a new array of the rows ``array[index]``.
-
-    Parameters
-    ----------
-    array : ndarray, shape (n, ...)
-        Any layout; only the rows asked for are read.
-    index : ndarray of int, shape (m,)
-        Positions in `array`.
-
-    Returns
-    -------
-    ndarray, shape (m, ...)
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> take_rows(np.array([[1, 2], [3, 4], [5, 6]]), np.array([2, 0]))
-    array([[5, 6],
-           [1, 2]])
-    """
+    """Return a new array of the rows ``array[index]``; no others are read."""
     # `take` is up to five times faster, but begins with a copy of all that is not in C order.
     if array.flags.c_contiguous and array.flags.aligned:
         return array.take(index, axis=0)

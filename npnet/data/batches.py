@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from npnet.arguments import flag, real_number, refusal, whole_number
 from npnet.convert import refuse_recorded
-from npnet.data.arrays import row_batches, sample_array, sample_arrays, written
+from npnet.data.arrays import holds_arrays, row_batches, sample_array, sample_arrays, written
 from npnet.data.loader import DataLoader
 from npnet.errors import ArgumentError, DataError
 from npnet.random import generator_at
@@ -30,58 +30,29 @@ class Batch(NamedTuple):
 
 
 class BatchSource:
-    """Batches to train or to evaluate on, epoch by epoch.
+    """Batches to train or to evaluate on, epoch by epoch."""
 
-    Parameters
-    ----------
-    steps_per_epoch : int or None
-        How many batches an epoch has, if that is known.
-    """
-
-    def __init__(self, steps_per_epoch: int | None) -> None:
-        self.steps_per_epoch = steps_per_epoch
+    steps_per_epoch: int | None  # None if it is not known
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """Iterate over the batches of an epoch.
-
-        Parameters
-        ----------
-        number : int
-            The epoch, from 1.
-
-        Returns
-        -------
-        iterator of Batch
-        """
+        """Iterate over the batches of an epoch, counted from 1."""
         raise NotImplementedError
 
     def named_arrays(self) -> dict[str, Array]:
         """Return the data as a whole: "x" or "x[0]", "x[1]", ..., "y" likewise, "sample_weight".
 
-        Returns
-        -------
-        dict of str to ndarray
-            Empty for batches that somebody else makes.
+        Nothing for batches that somebody else makes.
         """
         return {}
 
 
 class ArraySource(BatchSource):
-    """Batches of arrays.
-
-    Parameters
-    ----------
-    arrays : dict of str to ndarray
-        See `BatchSource.named_arrays`; checked.
-    batch_size : int
-    seed : int or None
-        Of the orders; None does not shuffle.
-    """
+    """Batches of arrays, in an order drawn for each epoch if there is a seed."""
 
     def __init__(self, arrays: dict[str, Array], batch_size: int, seed: int | None = None) -> None:
         self._count = len(next(iter(arrays.values())))
         self._steps = range(-(-self._count // batch_size))
-        super().__init__(len(self._steps))
+        self.steps_per_epoch = len(self._steps)
         self._arrays = arrays
         self._batch_size = batch_size
         self._seed = seed
@@ -104,20 +75,7 @@ class ArraySource(BatchSource):
 
 
 class LoaderSource(BatchSource):
-    """Batches that somebody else makes: (x, y) or (x, y, sample_weight), x a tuple if several.
-
-    Parameters
-    ----------
-    loader : iterable
-        A `DataLoader`, a list of batches, or any object that can be looped over.
-    epochs : int
-        How often it will be.
-
-    Raises
-    ------
-    ArgumentError
-        If it cannot be looped over, or not as often.
-    """
+    """Batches that somebody else makes: (x, y) or (x, y, sample_weight), x a tuple if several."""
 
     def __init__(self, loader: Any, epochs: int = 1) -> None:
         plain = isinstance(loader, tuple | str | bytes | dict) or hasattr(loader, "__array__")
@@ -133,7 +91,7 @@ class LoaderSource(BatchSource):
             )
         if isinstance(loader, list):  # what can be seen at once need not wait for its turn
             _as_batch(loader[0] if loader else None)
-        super().__init__(length_hint(loader) or None)
+        self.steps_per_epoch = length_hint(loader) or None
         self._loader = loader
 
     def epoch(self, number: int) -> Iterator[Batch]:
@@ -151,7 +109,7 @@ class LoaderSource(BatchSource):
 def _as_batch(batch: Any) -> Batch:
     if isinstance(batch, tuple | list) and len(batch) in (2, 3):
         x, *rest = batch
-        if isinstance(x, list) and x and getattr(x[0], "ndim", 0) > 0:
+        if isinstance(x, list) and holds_arrays(x):
             raise DataError(
                 "x of a batch is a list of arrays; several inputs are one tuple: ((a, b), y)"
             )
@@ -264,7 +222,7 @@ def _is_loader(x: Any) -> bool:
 
 
 def _validation_source(data: Any, rows: int, epochs: int) -> BatchSource:
-    if isinstance(data, list) and data and getattr(data[0], "ndim", 0) > 0:
+    if isinstance(data, list) and holds_arrays(data):
         raise ArgumentError("validation_data is a list of arrays; make it a tuple: (x, y)")
     if not isinstance(data, tuple):
         return LoaderSource(data, epochs)

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, Rng
 
 _NAME = "train_test_split"
-
-
 _HABITS = {
     "random_state": "it is rng: rng=0",
     "train_size": "test_size=0.25 leaves the rest for training",
@@ -26,7 +24,7 @@ _HABITS = {
 }
 
 
-@checked_call("train_test_split", _HABITS)
+@checked_call(_NAME, _HABITS)
 def train_test_split(
     *arrays: ArrayLike,
     test_size: float = 0.25,

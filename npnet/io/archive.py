@@ -79,7 +79,7 @@ def write_archive(path: str | os.PathLike[str], arrays: Mapping[str, Array], tre
     """
     import zipfile
 
-    name = as_path("npnet.io", "path", path)
+    name = as_path("npnet", "path", path)
     for key, array in arrays.items():
         _check_array(key, array)
     text = _to_json(tree)
@@ -126,7 +126,7 @@ def read_archive(
     """
     import zipfile
 
-    name = as_path("npnet.io", "path", path)
+    name = as_path("npnet", "path", path)
     tree = None
     arrays: dict[str, StoredArray] = {}
     with contextlib.ExitStack() as stack:

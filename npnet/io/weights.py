@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
-from npnet.arguments import checked_call, shown
-from npnet.errors import ArgumentError, StateError
+from npnet.arguments import checked_call, instance
+from npnet.errors import StateError
 from npnet.io.archive import read_archive, write_archive
 from npnet.layer import Layer
 from npnet.state import LoadResult
 
+_ORDER = "the model comes first, and then the path"
 _HABITS = {
     "map_location": "npnet computes on the CPU",
     "weights_only": "nothing else is read, and nothing is unpickled",
@@ -55,7 +55,8 @@ def save_weights(model: Layer, path: str | os.PathLike[str]) -> None:
     >>> bool((other.weight.data == model.weight.data).all())
     True
     """
-    write_archive(path, _model(model, "save_weights").state_dict(), tree=None)
+    instance("save_weights", "model", model, Layer, _ORDER)
+    write_archive(path, model.state_dict(), tree=None)
 
 
 @checked_call("load_weights", _HABITS)
@@ -86,15 +87,9 @@ def load_weights(model: Layer, path: str | os.PathLike[str], strict: bool = True
     StateError
         If it belongs to another model; the text lists what does not fit.
     """
-    _model(model, "load_weights")
+    instance("load_weights", "model", model, Layer, _ORDER)
     with read_archive(path) as (arrays, _):
         try:
             return model.load_state_dict(arrays, strict)
         except StateError as error:
             raise StateError(f"{path}: {error}") from None
-
-
-def _model(model: Any, function: str) -> Layer:
-    if not isinstance(model, Layer):
-        raise ArgumentError(f"{function} expects a Layer first and then a path, got {shown(model)}")
-    return model

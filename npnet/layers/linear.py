@@ -111,6 +111,6 @@ class Linear(Layer):
         """Return that of the one product of a forward pass."""
         return [(math.prod(shapes[0][:-1]), self.in_features, self.out_features)]
 
-    def get_config(self) -> dict[str, Any]:
-        """Return the arguments; `bias` is a flag there."""
-        return {**super().get_config(), "bias": self.bias is not None}
+    def _argument(self, name: str) -> Any:
+        """Return an argument of the constructor; `bias` is a flag there."""
+        return self.bias is not None if name == "bias" else super()._argument(name)

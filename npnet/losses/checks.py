@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npnet.arguments import choice, name_of, refusal
-from npnet.convert import real_array
+from npnet.convert import real_array, refuse_recorded
 from npnet.errors import ArgumentError, DtypeError, ShapeError, shape_error
-from npnet.layer import Recorded
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike
@@ -26,11 +25,7 @@ MADE_FIRST = "a loss is made first, without arrays, and then called: loss_fn(pre
 
 def as_array(loss: Any, name: str, value: Any) -> Array:
     """Return one of the arrays that a loss is called with, in its own dtype."""
-    if isinstance(value, Recorded):
-        raise ArgumentError(
-            f"{name_of(loss)} got as {name} what record returned, an output and a tape; unpack "
-            "it: y, tape = model.record(x)"
-        )
+    refuse_recorded(value, f"{name_of(loss)}: {name}")
     if value is None or callable(value):
         raise refusal(loss, name, "an array", value)
     if isinstance(value, tuple) and any(np.ndim(v) for v in value if isinstance(v, np.ndarray)):

@@ -276,7 +276,7 @@ class Loss(Configured):
             g = np.asarray(g)
             g = g if g.dtype.kind == "f" else g.astype(given[name].dtype)
             if isinstance(by, float):
-                alone = len(grads) == 1 and g.flags.writeable  # not one array for two predictions
+                alone = len(grads) == 1 and g.flags.writeable  # two predictions may share g
                 g = np.multiply(g, by, out=g if alone else None)
             elif by is not None:
                 new = tuple(range(by.ndim, g.ndim))  # the last axes, unless others are said

@@ -31,16 +31,6 @@ def constant(value: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Arra
     """Return a read-only array of one value, cut from a vector that is made once.
 
     NumPy's two-array loops are several times faster than those with a Python scalar.
-
-    Parameters
-    ----------
-    value : float
-    shape : tuple of int
-    dtype : dtype
-
-    Returns
-    -------
-    ndarray, shape `shape`
     """
     found = _cut.get((value, shape, dtype.char))
     if found is not None:

@@ -67,14 +67,7 @@ def loop(*signatures: Signature, any_shape: bool = False) -> Callable[[Any], Any
 
 
 def compile_family(family: Family, char: str) -> None:
-    """Compile the loops of a family for a dtype, or load them from the cache, and bind the kernels.
-
-    Parameters
-    ----------
-    family : Family
-    char : {"f", "d"}
-        Character of the dtype.
-    """
+    """Compile a family for a dtype, or load it from the cache, and bind its kernels."""
     with _lock:
         if char in family.dtypes:
             return

@@ -26,13 +26,7 @@ _active: str | None = None  # chosen when the first kernel is called, or by `use
 
 
 class Family:
-    """The kernels of one module: by name in NumPy, before they are compiled, and compiled.
-
-    Parameters
-    ----------
-    module : str
-        The name of the module.
-    """
+    """The kernels of one module: by name in NumPy, before they are compiled, and compiled."""
 
     def __init__(self, module: str) -> None:
         self.module = sys.modules[module]

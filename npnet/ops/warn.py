@@ -6,12 +6,7 @@ _shown: set[str] = set()
 
 
 def warn_once(message: str) -> None:
-    """Print a message on the standard error stream, but never the same one again.
-
-    Parameters
-    ----------
-    message : str
-    """
+    """Print a message on the standard error stream, but never the same one again."""
     if message not in _shown:
         _shown.add(message)
         print(f"npnet: {message}", file=sys.stderr, flush=True)

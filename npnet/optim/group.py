@@ -67,7 +67,7 @@ class ParamSlice:
         self.scalars: dict[str, float] = {}
         self.fresh: Collection[str] = ()
         self.lr, self.step = 0.0, 0
-        self.wanted: Sequence[str] = ()  # the names that were looked for last
+        self.wanted: Sequence[str] = ()  # `Group.wanted` when the state was made
 
     def split(self, vector: Array) -> list[Array]:
         """Return views of a vector: one for each parameter, in its shape.
@@ -99,15 +99,10 @@ class ParamSlice:
 class Group:
     """Parameters that are stepped with the same options.
 
-    Parameters
+    Attributes
     ----------
     options : dict
         The options, and the parameters under ``"params"``; users may change it.
-    spec : mapping of str to StateSpec
-        What the optimizer keeps.
-
-    Attributes
-    ----------
     checked : dict
         The options as they were checked last, see `Optimizer.validate`.
     parameters : list of Parameter
@@ -129,13 +124,7 @@ class Group:
         self.lay_out({})
 
     def accept(self, schedule: Any) -> None:
-        """Take note that the present options are in order.
-
-        Parameters
-        ----------
-        schedule : callable or None
-            What gives the rate, if that is not a number.
-        """
+        """Take note that the present options are in order, and of the schedule, if there is one."""
         options = self.options
         self.schedule = schedule
         self.checked = dict(options)
@@ -156,15 +145,7 @@ class Group:
     def due(self, lr: float) -> list[ParamSlice]:
         """Return the slices with gradients, ready for a step; none of them has moved yet.
 
-        Parameters
-        ----------
-        lr : float
-            The rate.
-
-        Returns
-        -------
-        list of ParamSlice
-            One, unless some parameters lack a gradient or missed earlier steps.
+        It is one, unless some parameters lack a gradient or missed earlier steps.
         """
         if not self.store.is_current():
             self.lay_out(self.read())
@@ -176,7 +157,7 @@ class Group:
                 if at.wanted is not self.wanted:
                     self._begin(at)
                 found.append(at)
-            elif True in has_grad:  # part here
+            elif True in has_grad:  # make slices of those that have one and of the others
                 self.lay_out(self.read())
                 return self.due(lr)
         return found
@@ -196,13 +177,7 @@ class Group:
                 at.state[name] = np.full_like(at.data, initial)
 
     def read(self) -> dict[Parameter, dict[str, Any]]:
-        """Return views of each parameter's state, named as PyTorch does.
-
-        Returns
-        -------
-        dict of Parameter to dict
-            Those that were stepped, with ``"step"``.
-        """
+        """Return views of the state of each parameter that was stepped, named as PyTorch does."""
         entries = dict(self.frozen)
         for at in self.slices:
             scalars = {n: v for n, v in at.scalars.items() if n not in at.fresh}
@@ -213,13 +188,7 @@ class Group:
         return entries
 
     def lay_out(self, entries: Mapping[Parameter, dict[str, Any]]) -> None:
-        """Gather the parameters and lay their state out anew.
-
-        Parameters
-        ----------
-        entries : mapping of Parameter to dict
-            As `read` returns it; copied.
-        """
+        """Gather the parameters and lay their state out anew; `entries` are what `read` returns."""
         self.store = FlatStore.of(self.parameters)
         frozen = (p for p in self.parameters if p in entries and not p.requires_grad)
         self.frozen = {p: copy.deepcopy(entries[p]) for p in frozen}

@@ -40,7 +40,7 @@ class Optimizer(Configured):
     ----------
     state_spec : mapping of str to StateSpec
         Class attribute: what the optimizer keeps for every parameter, by name.
-    param_groups : list of dict
+    param_groups : tuple of dict
         The options of each group, which may be changed between steps, and its ``"params"``.
     step_count : int
         Number of steps done: the argument of learning-rate schedules.
@@ -149,9 +149,12 @@ class Optimizer(Configured):
     # --- for users
 
     @property
-    def param_groups(self) -> list[dict[str, Any]]:
-        """The options of each group, which may be changed between steps, and its ``"params"``."""
-        return [group.options for group in self.groups]
+    def param_groups(self) -> tuple[dict[str, Any], ...]:
+        """The options of each group, which may be changed between steps, and its ``"params"``.
+
+        `add_param_group` adds one.
+        """
+        return tuple(group.options for group in self.groups)
 
     @property
     def parameters(self) -> list[Parameter]:

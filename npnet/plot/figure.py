@@ -10,22 +10,7 @@ from npnet.errors import DataError, MissingDependency
 
 
 def new_figure(width: float, height: float) -> Any:
-    """Return an empty figure.
-
-    Parameters
-    ----------
-    width, height : float
-        In inches.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    MissingDependency
-        If matplotlib is not installed.
-    """
+    """Return an empty figure of a size in inches."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -36,19 +21,7 @@ def new_figure(width: float, height: float) -> Any:
 
 
 def check_path(owner: str, path: Any) -> None:
-    """Refuse what is no path of a picture, before anything is drawn.
-
-    Parameters
-    ----------
-    owner : str
-        The function that was given it.
-    path : str, path-like or None
-
-    Raises
-    ------
-    ArgumentError
-        If it is something else, or nothing can be saved under this suffix.
-    """
+    """Refuse what is no path of a picture, before anything is drawn."""
     if path is None:
         return
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):

@@ -7,15 +7,15 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from npnet.arguments import (
     choice,
     did_you_mean,
     flag,
+    function_name,
     instance,
     real_number,
     refusal,
+    several,
     whole_number,
     wrong_call,
 )
@@ -97,12 +97,7 @@ def _check_event(owner: str, name: str, method: Any) -> None:
 
 
 class FunctionCallback(Callback):
-    """A plain function ``f(trainer, logs)``, called at the end of every epoch.
-
-    Parameters
-    ----------
-    function : callable
-    """
+    """A plain function ``f(trainer, logs)``, called at the end of every epoch."""
 
     def __init__(self, function: Callable[[Trainer, Mapping[str, float]], object]) -> None:
         self.function = function
@@ -249,40 +244,18 @@ class TerminateOnNaN(Configured, Callback):
 
 
 def as_callbacks(callbacks: Any) -> list[Callback]:
-    """Turn the argument ``callbacks`` of `Trainer.fit` into callback objects.
-
-    Parameters
-    ----------
-    callbacks : iterable of Callback or callable; or one of them
-
-    Returns
-    -------
-    list of Callback
-
-    Raises
-    ------
-    ArgumentError
-        If something else is among them.
-    """
-    if isinstance(callbacks, Callback) or callable(callbacks):
-        callbacks = [callbacks]
-    if not isinstance(callbacks, Iterable) or isinstance(callbacks, str | Mapping | np.ndarray):
-        raise refusal("Trainer.fit", "callbacks", "a list of Callbacks and functions", callbacks)
-    return [_as_callback(callback) for callback in callbacks]
+    """Turn the argument ``callbacks`` of `Trainer.fit` into callback objects."""
+    kind = "a list of Callbacks and functions"
+    given = several("Trainer.fit", "callbacks", callbacks, Callback, kind)
+    return [_as_callback(callback) for callback in given]
 
 
 def _as_callback(callback: Any) -> Callback:
     if isinstance(callback, Callback | type):
         found: Callback = instance("Trainer.fit", "a callback", callback, Callback)
         return found
-    if not callable(callback):
-        kind = "a Callback or a function f(trainer, logs)"
-        raise refusal("Trainer.fit", "a callback", kind, callback)
-    name = getattr(callback, "__name__", type(callback).__name__)
-    who = f"the callback {name}, called with (trainer, logs)"
-    error = wrong_call(callback, who, ("trainer", "logs"), {})
-    if error is not None:
-        raise error
+    kind = "a Callback or a function f(trainer, logs)"
+    function_name("Trainer.fit", "callback", callback, kind, "trainer", "logs")
     return FunctionCallback(callback)
 
 
@@ -291,18 +264,8 @@ def end_training(
 ) -> None:
     """Call `on_train_end` of every callback, whatever the others raise.
 
-    Parameters
-    ----------
-    trainer : Trainer
-        Whose history notes a KeyboardInterrupt, which is not raised again.
-    callbacks : iterable of Callback
-    errors : list of BaseException
-        What ended the training, if anything did.
-
-    Raises
-    ------
-    BaseException
-        The first error; those after it are notes of it.
+    `errors` are what ended the training. The first one is raised, with those after it as its notes;
+    a KeyboardInterrupt is not raised again but noted in the history.
     """
     for callback in callbacks:
         try:
@@ -318,17 +281,6 @@ def end_training(
 
 
 def overriding(callbacks: Iterable[Callback], event: str) -> list[Callable[..., None]]:
-    """List the methods for an event that do something, so that batches pay for no others.
-
-    Parameters
-    ----------
-    callbacks : iterable of Callback
-    event : str
-        The method's name.
-
-    Returns
-    -------
-    list of callable
-    """
+    """List the methods for an event that do something, so that batches pay for no others."""
     empty = getattr(Callback, event)
     return [getattr(c, event) for c in callbacks if getattr(type(c), event) is not empty]

@@ -28,19 +28,7 @@ _BLOCK = 1 << 20
 def untrained(model: Layer, optimizer: Optimizer) -> str:
     """Return what to say of parameters that would not train by mistake, or nothing.
 
-    Parameters
-    ----------
-    model : Layer
-    optimizer : Optimizer
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ArgumentError
-        If none would train.
+    If none would train, that is an error.
     """
     named = {p: name for name, p in model.named_parameters()}
     held = set(optimizer.parameters)
@@ -80,22 +68,8 @@ def _some(names: Sequence[str]) -> str:
 def misfit(loss: Loss, pred: Array, ctx: Context) -> str:
     """Return what to say of predictions that are not what a loss expects, or nothing.
 
-    Parameters
-    ----------
-    loss : Loss
-    pred : ndarray
-        What a recorded pass returned, or the first of several arrays.
-    ctx : Context
-        Its context, before the backward pass.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    ArgumentError
-        If the loss is one of classes, and there is a single one.
+    `pred` is the output of a recorded pass, or the first of several, and `ctx` its context before
+    the backward pass. A single output for a loss of classes is an error.
     """
     kind = type(loss).__name__
     axis = min(1, pred.ndim - 1)
@@ -152,18 +126,9 @@ def _last_layer(ctx: Context) -> str:
 
 
 def first_nonfinite(named: Mapping[str, Any], dtype: np.dtype[Any] | None) -> str:
-    """Return "x[17, 3] is nan", the first place where data is not finite, or nothing.
+    """Return the first place where data is not finite, or nothing.
 
-    Parameters
-    ----------
-    named : mapping of str to ndarray
-        The arrays to be looked at.
-    dtype : dtype or None
-        What the model computes in; what it cannot hold is not finite either.
-
-    Returns
-    -------
-    str
+    What `dtype`, in which the model computes, cannot hold is not finite either.
 
     Examples
     --------
@@ -190,23 +155,7 @@ def first_nonfinite(named: Mapping[str, Any], dtype: np.dtype[Any] | None) -> st
 
 
 def place_in_data(source: BatchSource, batch: Any, number: int, dtype: np.dtype[Any] | None) -> str:
-    """Return where the data of a pass is not finite, or nothing.
-
-    Parameters
-    ----------
-    source : BatchSource
-        Where the batches come from.
-    batch : (inputs, target, weight)
-        The batch at hand, in which the place is looked for otherwise.
-    number : int
-        Of the batch, from 1.
-    dtype : dtype or None
-        What the model computes in.
-
-    Returns
-    -------
-    str
-    """
+    """Return where data is not finite: the whole data, or a batch where only that is known."""
     named: dict[str, Any] = source.named_arrays()
     if named:
         return first_nonfinite(named, dtype)
@@ -227,20 +176,7 @@ def place_in_data(source: BatchSource, batch: Any, number: int, dtype: np.dtype[
 
 
 def count_epochs(optimizer: Optimizer, steps: int | None) -> str:
-    """Tell an optimizer how many steps an epoch has; return what to say of a schedule that differs.
-
-    Parameters
-    ----------
-    optimizer : Optimizer
-        Whose groups may have schedules in epochs.
-    steps : int or None
-        Steps of an epoch, if they are known.
-
-    Returns
-    -------
-    str
-        Or nothing.
-    """
+    """Tell an optimizer the steps of an epoch; return what to say of a schedule that differs."""
     if steps is None:
         return ""
     optimizer.steps_per_epoch = steps

@@ -5,12 +5,11 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from npnet.arguments import instance, refusal, wrong_call
+from npnet.arguments import function_name, instance, refusal
 from npnet.errors import ArgumentError
 from npnet.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, Loss, MSELoss, NLLLoss
 from npnet.losses.loss import LossValue
@@ -36,16 +35,8 @@ class MetricTracker:
         Copied.
     """
 
-    __slots__ = (
-        "_evaluate",
-        "_joined",
-        "_loss",
-        "_mean",
-        "_metrics",
-        "_plain",
-        "batches",
-        "weight",
-    )
+    __slots__ = ("_evaluate", "_joined", "_loss", "_mean", "_metrics", "_plain", "batches",
+                 "weight")  # fmt: skip
 
     def __init__(self, loss: Loss, metrics: list[Metric]) -> None:
         self._loss = loss
@@ -60,25 +51,8 @@ class MetricTracker:
     def add(self, outputs: Any, target: Any, weight: Any, with_grad: bool = True) -> LossValue:
         """Compute the loss of a batch and count it.
 
-        Parameters
-        ----------
-        outputs : ndarray or tuple of ndarray
-            The model's; the predictions of the loss in their order.
-        target : ndarray or tuple of ndarray
-            The other arguments of the loss in their order.
-        weight : ndarray or None
-            Sample weights.
-        with_grad : bool
-            Whether the gradient is wanted.
-
-        Returns
-        -------
-        LossValue
-
-        Raises
-        ------
-        ArgumentError
-            If the loss takes another number of predictions or targets.
+        `outputs` are the model's, for several predictions a tuple in the loss's order; `target` has
+        the loss's other arguments likewise.
         """
         self.batches += 1
         if self._plain and type(outputs) is not tuple and type(target) is not tuple:
@@ -148,24 +122,7 @@ _NAMED: dict[str, type[Metric]] = {
 
 
 def as_metrics(metrics: Any, loss: Loss) -> list[Metric]:
-    """Turn the argument ``metrics`` of the Trainer into metric objects.
-
-    Parameters
-    ----------
-    metrics : list of str, Metric or callable
-    loss : Loss
-        What the name ``"accuracy"`` means depends on it.
-
-    Returns
-    -------
-    list of Metric
-
-    Raises
-    ------
-    ArgumentError
-        If a name is unknown, given twice or that of another column of the history, or a metric
-        makes no sense with the loss.
-    """
+    """Turn the argument ``metrics`` of the Trainer into metric objects that suit the loss."""
     found = [_as_metric(metric, loss) for metric in metrics]
     names = [metric.name for metric in found]
     for name in names:
@@ -174,44 +131,29 @@ def as_metrics(metrics: Any, loss: Loss) -> list[Metric]:
     return found
 
 
-def as_list(metrics: Any) -> list[Any]:
-    """List what the argument ``metrics`` of the Trainer holds; one alone needs no list."""
-    if isinstance(metrics, str | Metric) or callable(metrics):
-        return [metrics]
-    if not isinstance(metrics, Iterable) or isinstance(metrics, Mapping | np.ndarray):
-        raise refusal("Trainer", "metrics", "a list of names, functions and Metrics", metrics)
-    return list(metrics)
-
-
 def _as_metric(metric: Any, loss: Loss) -> Metric:
     if isinstance(metric, str):
-        kind = _NAMED.get(metric.lower())
-        if kind is None:
+        named = _NAMED.get(metric.lower())
+        if named is None:
             known = ", ".join(map(repr, _NAMED))
             hint = suggest(metric, _NAMED) or "pass a function f(y_pred, y_true) -> float"
             raise refusal("Trainer", "the name of a metric", f"one of {known}", metric, hint)
-        if kind is Accuracy:
+        if named is Accuracy:
             return _accuracy_for(loss)
         if isinstance(loss, BCEWithLogitsLoss | CrossEntropyLoss | NLLLoss):
             raise ArgumentError(
                 f"{metric!r} measures distances from the targets, and the predictions of "
                 f"{type(loss).__name__} are no values but logits of classes; use 'accuracy'"
             )
-        return kind()
+        return named()
     if isinstance(metric, Metric):
         if not isinstance(metric.name, str) or not metric.name:
             raise ArgumentError(f"{type(metric).__name__} needs a name to appear under")
         return metric
     if isinstance(metric, type):
         instance("Trainer", "a metric", metric, Metric)
-    if not callable(metric):
-        wanted = "a name, a Metric or a function f(y_pred, y_true) -> float"
-        raise refusal("Trainer", "a metric", wanted, metric)
-    name = getattr(metric, "__name__", type(metric).__name__)
-    who = f"the metric {name}, called with (y_pred, y_true)"
-    error = wrong_call(metric, who, ("y_pred", "y_true"), {})
-    if error is not None:
-        raise error
+    kind = "a name, a Metric or a function f(y_pred, y_true) -> float"
+    name = function_name("Trainer", "metric", metric, kind, "y_pred", "y_true")
     try:
         takes = list(inspect.signature(metric).parameters)
     except ValueError:  # of some built-in functions nobody knows it

@@ -24,17 +24,7 @@ _ELSEWHERE = {
 
 
 def suggest(name: Any, known: Collection[str]) -> str:
-    """Return "did you mean 'val_accuracy'?" for a name that is not known, or nothing.
-
-    Parameters
-    ----------
-    name : object
-        What was asked for.
-    known : collection of str
-
-    Returns
-    -------
-    str
+    """Return "did you mean 'val_accuracy'?" for a name that is not among `known`, or nothing.
 
     Examples
     --------

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from npnet.arguments import checked_call, instance, whole_number
+from npnet.arguments import checked_call, instance, several, whole_number
 from npnet.configured import Configured
 from npnet.data.batches import BatchSource, evaluation_source, input_batches, training_sources
 from npnet.errors import ArgumentError, NpnetError, ShapeError, TargetError
@@ -23,7 +23,7 @@ from npnet.training.callbacks import Callback, as_callbacks, end_training, overr
 from npnet.training.checks import count_epochs, misfit, place_in_data, untrained
 from npnet.training.history import History
 from npnet.training.interrupt import DeferredInterrupt
-from npnet.training.metric_tracker import MetricTracker, as_list, as_metrics
+from npnet.training.metric_tracker import MetricTracker, as_metrics
 from npnet.training.metrics import Metric
 from npnet.training.progress import Progress
 from npnet.training.warn import warn
@@ -125,7 +125,8 @@ class Trainer(Configured):
         self.model: Layer = model
         self.loss: Loss = loss
         self.optimizer: Optimizer = optimizer
-        self.metrics = as_list(metrics)
+        kind = "a list of names, functions and Metrics"
+        self.metrics = several("Trainer", "metrics", metrics, str | Metric, kind)
         if loss.reduction == "none":
             raise ArgumentError(
                 f"the Trainer needs a loss that is one number, got {loss!r}; "
@@ -230,16 +231,10 @@ class Trainer(Configured):
         watchers = as_callbacks(() if callbacks is None else callbacks)
         metrics = as_metrics(self.metrics, self.loss)
         source, validation = training_sources(
-            x,
-            y,
-            epochs=epochs,
-            batch_size=batch_size,
-            validation_data=validation_data,
-            validation_split=validation_split,
-            shuffle=shuffle,
-            sample_weight=sample_weight,
+            x, y, epochs=epochs, batch_size=batch_size, validation_data=validation_data,
+            validation_split=validation_split, shuffle=shuffle, sample_weight=sample_weight,
             seed=seed,
-        )
+        )  # fmt: skip
         self._warn_once(count_epochs(self.optimizer, source.steps_per_epoch))
         names = ("loss", *(metric.name for metric in metrics))
         val_names = () if validation is None else tuple(f"val_{name}" for name in names)
@@ -310,7 +305,8 @@ class Trainer(Configured):
         before_update = overriding(watchers, "on_backward_end")
         after_update = overriding(watchers, "on_batch_end")
         tracker = MetricTracker(self.loss, metrics)
-        for step, (inputs, target, weight) in enumerate(source.epoch(draws.epoch)):
+        for step, batch in enumerate(source.epoch(draws.epoch)):
+            inputs, target, weight = batch
             for p in parameters:  # also of those that the optimizer leaves alone
                 p._grad = None
             outputs, tape = model.record(*inputs, rng=draws.at(step))
@@ -319,16 +315,12 @@ class Trainer(Configured):
             try:
                 result = tracker.add(outputs, target, weight)
             except TargetError as error:
-                raise self._located(error, source, (inputs, target, weight), tracker) from None
+                raise self._located(error, source, batch, tracker) from None
             if result.weight:
                 if not isfinite(result.value):
-                    batch = (inputs, target, weight)
                     self._explain(result.value, "training ", source, batch, tracker)
                 grad: Any = result.grad
-                if type(grad) is tuple:
-                    tape.backward(*grad)
-                else:
-                    tape.backward(grad)
+                tape.backward(*grad if type(grad) is tuple else (grad,))
                 for call in before_update:
                     call(self)
                 optimizer.step()

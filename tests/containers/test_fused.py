@@ -207,8 +207,8 @@ def doubled(self, ctx, x):
 def test_a_replaced_forward_pass_is_seen(where, monkeypatch):
     chain = npnet.Sequential(npnet.Linear(2, 3), npnet.ReLU(), npnet.Linear(3, 2))
     x = np.ones((4, 2), np.float32)
-    before = chain(x)
     hidden = chain[:2](x)
+    before = chain(x)  # works out what to run
     if where == "class":
         monkeypatch.setattr(npnet.ReLU, "forward", doubled)
     else:
@@ -222,6 +222,7 @@ def test_a_replaced_forward_pass_is_seen(where, monkeypatch):
 @pytest.mark.parametrize("where", ["instance", "class"])
 def test_a_replaced_backward_pass_is_seen(where, monkeypatch):
     chain = npnet.Sequential(npnet.Linear(2, 3), npnet.ReLU())
+    chain(np.ones((4, 2)))
     calls = []
     original = npnet.ReLU.backward
     if where == "class":
@@ -327,3 +328,29 @@ def test_the_gradient_of_a_rectified_layer_needs_no_memory_of_its_own():
     together = peak(True)
     assert 3 * activation < together < 4.2 * activation  # three activations and blocks of rows
     assert peak(False) > 4.9 * activation
+
+
+@pytest.mark.parametrize("how", ["instance", "patched class", "class attribute"])
+def test_a_backward_pass_of_ones_own_finds_a_call_for_each_layer(how, monkeypatch):
+    seen = []
+
+    def backward(self, ctx, grad):
+        seen.append([type(call.layer).__name__ for call in ctx.calls])
+        while ctx.calls:
+            grad = ctx.calls.pop().backward(grad)
+        return grad
+
+    class Own(npnet.Sequential):
+        pass
+
+    chain = Own(npnet.Linear(4, 5), npnet.ReLU(), npnet.Linear(5, 3))
+    x = np.ones((2, 4), np.float32)
+    chain(x)  # the plan is made
+    if how == "instance":
+        chain.backward = lambda ctx, grad: backward(chain, ctx, grad)
+    else:
+        monkeypatch.setattr(Own if how == "class attribute" else npnet.Sequential, "backward",
+                            backward)  # fmt: skip
+    y, tape = chain.record(x)
+    tape.backward(y)
+    assert seen == [["Linear", "ReLU", "Linear"]]

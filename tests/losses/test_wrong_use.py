@@ -21,9 +21,9 @@ NLL, BCE = npnet.NLLLoss(), npnet.BCEWithLogitsLoss()
 @pytest.mark.parametrize(
     ("call", "sentence"),
     [
-        (lambda: CE(MODEL.record(X), LABELS), r"pred what record returned.*y, tape = model.rec"),
-        (lambda: MSE(OUT, MODEL.record(X)), r"target what record returned"),
-        (lambda: MSE.value_and_grad(MODEL.record(X), OUT), "unpack it"),
+        (lambda: CE(MODEL.record(X), LABELS), r"pred: record returns.*y, tape = model.record"),
+        (lambda: MSE(OUT, MODEL.record(X)), r"target: record returns"),
+        (lambda: MSE.value_and_grad(MODEL.record(X), OUT), "record returns"),
         (lambda: MSE.backward(), r"value_and_grad\(pred, target\); tape.backward\(grad\)"),
         (lambda: CE.to("cuda"), "on the CPU"),
         (lambda: CE.train(), "no modes"),
