@@ -280,7 +280,7 @@ def wrong_call(
         if not kwargs:
             hint = getattr(owner, "habits", {}).get("__init__", "")
         text = f"{name_of(owner)}: {error}; it takes {inspect.Signature(plain)}"
-        if not hint and any(isinstance(value, np.ndarray) for value in args):
+        if not (hint or isinstance(owner, str)) and any(isinstance(v, np.ndarray) for v in args):
             hint = f"arrays are passed in the call: {name_of(owner)}(...)(x)"
         return SignatureError(f"{text}; {hint}" if hint else text)
     return None
