@@ -166,12 +166,17 @@ def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
     return tuple(whole_number(owner, f"{name}[{i}]", n, 0) for i, n in enumerate(value))
 
 
-def items(owner: Any, name: str, value: Any, kind: str = "a list") -> list[Any]:
+def items(owner: Any, name: str, value: Any, kind: str = "a list", hint: str = "") -> list[Any]:
     """Return what an iterable gives."""
+    if not hasattr(type(value), "__iter__") and not hasattr(type(value), "__getitem__"):
+        raise refusal(owner, name, kind, value, hint)
     try:
         return list(value)
-    except TypeError:
-        raise refusal(owner, name, kind, value) from None
+    except NpnetError:  # of what a generator makes
+        raise
+    except Exception as error:
+        hint = f"reading it raised {type(error).__name__}: {error}"
+        raise refusal(owner, name, kind, value, hint) from error
 
 
 def several(owner: Any, name: str, value: Any, one: Any, kind: str) -> list[Any]:
@@ -200,8 +205,31 @@ def instance(owner: Any, name: str, value: Any, kind: type[Any], hint: str = "")
         return value
     if isinstance(value, type) and issubclass(value, kind):
         hint = f"add parentheses: {value.__name__}(...)"
+    else:
+        hint = _instead(value, kind) or hint
     article = "an" if kind.__name__[0] in "AEIO" else "a"
     raise refusal(owner, name, f"{article} {kind.__name__}", value, hint)
+
+
+def _instead(value: Any, kind: type[Any]) -> str:
+    """Return what to use in place of another framework's object, a function, or a name."""
+    import inspect
+
+    import npnet
+
+    cls = value if isinstance(value, type) else type(value)
+    origin = cls.__module__.partition(".")[0]
+    hint = f"this is {origin}'s, not npnet's" if origin in ("torch", "keras", "tensorflow") else ""
+    name = value if isinstance(value, str) else getattr(value, "__name__", cls.__name__)
+    for found in (*vars(npnet).values(), *vars(npnet.optim).values()):
+        if not isinstance(found, type) or not issubclass(found, kind):
+            continue
+        if found.__name__.lower() == str(name).replace("_", "").lower():
+            needed = [p.default is p.empty for p in inspect.signature(found).parameters.values()]
+            place = "npnet" if hasattr(npnet, found.__name__) else "npnet.optim"
+            fix = f"use {place}.{found.__name__}({'...' if any(needed) else ''})"
+            return f"{hint}; {fix}" if hint else fix
+    return hint
 
 
 def habit(owner: Any, name: str) -> str:

@@ -13,7 +13,15 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from npnet.arguments import did_you_mean, habit, shown, wrong_call
+from npnet.arguments import (
+    did_you_mean,
+    habit,
+    instance,
+    items,
+    refusal,
+    shown,
+    wrong_call,
+)
 from npnet.errors import NameTypoError, StateError
 
 
@@ -139,12 +147,15 @@ class Configured:
         -------
         object
         """
-        rest, args = dict(config), []
+        hint = "as get_config returns it"
+        rest, args = dict(instance(cls, "config", config, Mapping, hint)), []
+        if not all(isinstance(name, str) for name in rest):
+            raise refusal(cls, "config", "arguments by name", config, hint)
         parameters = _parameters(cls)
         if any(p.kind is p.VAR_POSITIONAL for p in parameters.values()):
             for name, p in parameters.items():
                 if p.kind is p.VAR_POSITIONAL:
-                    args += rest.pop(name, ())
+                    args += items(cls, name, rest.pop(name, ()))
                 elif p.kind is p.POSITIONAL_OR_KEYWORD and name in rest:
                     args.append(rest.pop(name))
         return cls(*args, **rest)

@@ -108,5 +108,6 @@ def as_gradient(value: ArrayLike, shape: tuple[int, ...], dtype: Any, layer: Any
     """Return an upstream gradient in its output's dtype after a check of its shape."""
     array = real_array(value, "gradient", layer)
     if array.shape != shape:
-        raise shape_error(layer, str(shape), array.shape, what="gradient")
+        hint = "" if array.ndim else "loss, grad = loss_fn.value_and_grad(y, target) has it"
+        raise shape_error(layer, str(shape), array.shape, hint, what="gradient")
     return array if array.dtype == dtype else array.astype(dtype)

@@ -80,8 +80,7 @@ def uniform(
     b = real_number("init.uniform", "b", b, low=a)
     if not math.isfinite(b - a):
         raise ArgumentError(f"init.uniform expects bounds of finite distance, got a={a}, b={b}")
-    generator = as_generator(rng)
-    return _made("init.uniform", shape, dtype, lambda n: generator.uniform(a, b, n))
+    return _uniform("init.uniform", shape, a, b, rng, dtype)
 
 
 def normal(
@@ -126,8 +125,7 @@ def normal(
     """
     mean = real_number("init.normal", "mean", mean)
     std = real_number("init.normal", "std", std, low=0)
-    generator = as_generator(rng)
-    return _made("init.normal", shape, dtype, lambda n: generator.normal(mean, std, n))
+    return _normal("init.normal", shape, mean, std, rng, dtype)
 
 
 def constant(shape: Shape, value: float, *, dtype: DtypeLike = np.float32) -> Array:
@@ -158,8 +156,7 @@ def constant(shape: Shape, value: float, *, dtype: DtypeLike = np.float32) -> Ar
     >>> constant(3, 0.1)
     array([0.1, 0.1, 0.1], dtype=float32)
     """
-    value = real_number("init.constant", "value", value)
-    return _made("init.constant", shape, dtype, lambda n: np.full(n, value, dtype))
+    return _constant("init.constant", shape, value, dtype)
 
 
 def zeros(shape: Shape, *, dtype: DtypeLike = np.float32) -> Array:
@@ -188,7 +185,7 @@ def zeros(shape: Shape, *, dtype: DtypeLike = np.float32) -> Array:
     >>> zeros((1, 2))
     array([[0., 0.]], dtype=float32)
     """
-    return constant(shape, 0.0, dtype=dtype)
+    return _constant("init.zeros", shape, 0.0, dtype)
 
 
 def ones(shape: Shape, *, dtype: DtypeLike = np.float32) -> Array:
@@ -217,7 +214,7 @@ def ones(shape: Shape, *, dtype: DtypeLike = np.float32) -> Array:
     >>> ones((1, 2))
     array([[1., 1.]], dtype=float32)
     """
-    return constant(shape, 1.0, dtype=dtype)
+    return _constant("init.ones", shape, 1.0, dtype)
 
 
 def xavier_uniform(
@@ -264,7 +261,7 @@ def xavier_uniform(
     True
     """
     bound = math.sqrt(3.0) * _xavier_std(shape, gain)
-    return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
+    return _uniform("init.xavier_uniform", shape, -bound, bound, rng, dtype)
 
 
 def xavier_normal(
@@ -310,7 +307,7 @@ def xavier_normal(
     >>> round(float(w.std()), 2)
     0.05
     """
-    return normal(shape, 0.0, _xavier_std(shape, gain), rng=rng, dtype=dtype)
+    return _normal("init.xavier_normal", shape, 0.0, _xavier_std(shape, gain), rng, dtype)
 
 
 def kaiming_uniform(
@@ -369,7 +366,7 @@ def kaiming_uniform(
     True
     """
     bound = math.sqrt(3.0) * _kaiming_std(shape, a, mode, nonlinearity)
-    return uniform(shape, -bound, bound, rng=rng, dtype=dtype)
+    return _uniform("init.kaiming_uniform", shape, -bound, bound, rng, dtype)
 
 
 def kaiming_normal(
@@ -425,7 +422,8 @@ def kaiming_normal(
     >>> round(float(w.std()), 2)
     0.05
     """
-    return normal(shape, 0.0, _kaiming_std(shape, a, mode, nonlinearity), rng=rng, dtype=dtype)
+    std = _kaiming_std(shape, a, mode, nonlinearity)
+    return _normal("init.kaiming_normal", shape, 0.0, std, rng, dtype)
 
 
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
@@ -513,25 +511,33 @@ def _kaiming_std(shape: Shape, a: float, mode: str, nonlinearity: str) -> float:
 
 def _checked_shape(owner: str, shape: Any) -> tuple[int, ...]:
     """Return a shape that an address can be computed for."""
-    if isinstance(shape, np.ndarray) and shape.ndim == 1:
+    if isinstance(shape, np.ndarray) and shape.ndim == 1 and shape.dtype.kind in "iu":
         shape = list(shape)
     dims = arguments.shape(owner, "shape", shape)
     if len(dims) > _MOST_AXES:
         raise ArgumentError(f"{owner}: arrays have at most {_MOST_AXES} axes, got {len(dims)}")
-    if _bytes(dims) > sys.maxsize:
+    if 8 * math.prod(max(n, 1) for n in dims) > sys.maxsize:  # NumPy looks at empty arrays so too
         raise _too_large(owner, dims)
     return dims
 
 
-def _bytes(dims: tuple[int, ...]) -> int:
-    return 8 * math.prod(max(n, 1) for n in dims)  # NumPy looks at empty arrays so too
-
-
 def _too_large(owner: str, dims: tuple[int, ...]) -> ArgumentError:
-    return ArgumentError(
-        f"{owner}: an array of shape {dims} takes {_bytes(dims):,} bytes in float64, "
-        "more than there are"
-    )
+    return ArgumentError(f"{owner}: an array of shape {dims} is larger than the memory")
+
+
+def _uniform(owner: str, shape: Any, a: float, b: float, rng: Rng, dtype: DtypeLike) -> Array:
+    generator = as_generator(rng)
+    return _made(owner, shape, dtype, lambda n: generator.uniform(a, b, n))
+
+
+def _normal(owner: str, shape: Any, mean: float, std: float, rng: Rng, dtype: DtypeLike) -> Array:
+    generator = as_generator(rng)
+    return _made(owner, shape, dtype, lambda n: generator.normal(mean, std, n))
+
+
+def _constant(owner: str, shape: Any, value: Any, dtype: DtypeLike) -> Array:
+    value = real_number(owner, "value", value)
+    return _made(owner, shape, dtype, lambda n: np.full(n, value, dtype))
 
 
 def _made(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from npnet.arguments import flag
+from npnet.arguments import checked_call, flag
 from npnet.calls import missing_input, refuse_direct_call, running
 from npnet.context import Context
 from npnet.convert import as_input
@@ -32,6 +32,17 @@ _TRAINER = "npnet.Trainer(model, loss, optimizer) has it"
 _DTYPE = "model.astype(np.float64) changes the dtype"
 _CPU = "npnet computes on the CPU; model.astype(np.float64) changes the dtype"
 _ASSIGN = "assign it to an attribute"
+
+
+_SUMMARY = {
+    "input_size": "it is input_shape, the shape of one sample: model.summary((784,))",
+    "input_data": "it takes the shape of one sample: model.summary((784,))",
+    "line_length": "print the summary; it is as wide as its cells",
+}
+_LOAD_STATE = {
+    "assign": "values are copied into the parameters, in their dtype",
+    "state_dict": "it is called state",
+}
 
 
 class Recorded(tuple[Any, Tape]):
@@ -281,6 +292,7 @@ class Layer(Registry):
             for name, value in named_state(self).items()
         }
 
+    @checked_call("load_state_dict", _LOAD_STATE)
     def load_state_dict(self, state: Mapping[str, ArrayLike], strict: bool = True) -> LoadResult:
         """Copy the values of a state dictionary into the parameters and buffers.
 
@@ -305,6 +317,7 @@ class Layer(Registry):
         """
         return load_state(self, state, strict)
 
+    @checked_call("summary", _SUMMARY)
     def summary(self, input_shape: Any, batch_size: int = 1) -> Summary:
         """Describe every layer's output shape and number of parameters.
 

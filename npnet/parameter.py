@@ -10,7 +10,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from npnet.arguments import flag
+from npnet.arguments import flag, float_dtype
 from npnet.convert import owned_floats, real_array
 from npnet.errors import ArgumentError, ShapeError
 from npnet.typing import Array, ArrayLike, DtypeLike
@@ -201,7 +201,7 @@ class Parameter:
             A floating dtype.
         """
         grad = self._grad
-        self._data = owned_floats(self._data, dtype)
+        self._data = owned_floats(self._data, float_dtype(self, "dtype", dtype))
         self.leave_store()
         self._grad = self._grad_slice = None
         if grad is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from npnet.arguments import instance, whole_number
+from npnet.arguments import checked_call, instance, whole_number
 from npnet.context import Context
 from npnet.layer import Layer
 from npnet.losses import Loss
@@ -118,6 +118,15 @@ class _Stopwatch(Context):
         return found
 
 
+_HABITS = {
+    "loss_fn": "it is called loss",
+    "criterion": "it is called loss",
+    "steps": "it is called rounds",
+    "batch_size": "x and y are the batch",
+}
+
+
+@checked_call("profile", _HABITS)
 def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 20) -> Profile:
     """Measure a training step layer by layer: time forward and backward, memory, products.
 

@@ -129,7 +129,10 @@ def generator_at(seed: int, epoch: int, batch: int | None = None) -> np.random.G
     True
     """
     if batch is not None:
+        batch = whole_number("generator_at", "batch", batch, 0)
         return LazyGenerator(seed, epoch).at(batch)()
+    seed = whole_number("generator_at", "seed", seed, 0, _LARGEST_SEED)
+    epoch = whole_number("generator_at", "epoch", epoch, 1)
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=(epoch,))))
 
 

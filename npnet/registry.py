@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from npnet.arguments import flag
+from npnet.arguments import flag, refusal
 from npnet.configured import Configured
 from npnet.convert import real_array
 from npnet.errors import ArgumentError
@@ -170,6 +170,8 @@ class Registry(Configured):
         name : str
         layer : Layer
         """
+        if not isinstance(prefix, str):
+            raise refusal("named_layers", "prefix", "text", prefix)
         yield prefix, self
         for name, layer in self._layers.items():
             yield from layer.named_layers(f"{prefix}.{name}" if prefix else name)

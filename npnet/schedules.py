@@ -21,6 +21,34 @@ Schedule: TypeAlias = Callable[[int], float]
 """What an optimizer accepts in place of a rate: a function of the step, counted from 0."""
 
 
+def as_schedule(
+    owner: Any, name: str, value: Any, kind: str = "a function of the step", hint: str = ""
+) -> Schedule:
+    """Return a function of the step; `owner` and `name` are for the error.
+
+    Parameters
+    ----------
+    owner, name, value, kind, hint
+        As for the functions of `npnet.arguments`.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ArgumentError
+        If it cannot be called, or is called with something else, as classes, layers and losses.
+    """
+    other = isinstance(value, Configured) and not isinstance(value, _PureSchedule)
+    if callable(value) and not isinstance(value, type) and not other:
+        schedule: Schedule = value
+        return schedule
+    if isinstance(value, type):
+        hint = f"make one: {value.__name__}(...)"
+    raise refusal(owner, name, kind, value, hint or "a constant rate is `lambda step: rate`")
+
+
 class _PureSchedule(Configured):
     """What the schedules share: arguments are set once, and compared by value."""
 
@@ -76,11 +104,7 @@ class _PureSchedule(Configured):
         return real_number(self, name, value, 0, high, **bounds)
 
     def _function(self, name: str, value: Any) -> Schedule:
-        if not callable(value) or isinstance(value, type):
-            hint = self._optimizer_hint(value) or "a constant rate is `lambda step: rate`"
-            raise refusal(self, name, "a function of the step", value, hint)
-        checked: Schedule = value
-        return checked
+        return as_schedule(self, name, value, hint=self._optimizer_hint(value))
 
     def _optimizer_hint(self, value: Any) -> str:
         """Return what to tell those who pass the optimizer, as PyTorch does."""
@@ -342,7 +366,8 @@ class per_epoch(_PureSchedule):
         if self.steps_per_epoch is None:
             raise ArgumentError(
                 "per_epoch does not know how many steps an epoch has: "
-                "per_epoch(schedule, steps_per_epoch=len(loader)) says it, Trainer.fit fills it in"
+                "per_epoch(schedule, steps_per_epoch=100) says it; Trainer.fit knows it of arrays "
+                "and of what has a len(), not of a generator"
             )
         return self.schedule(step // self.steps_per_epoch)
 
@@ -372,6 +397,8 @@ def with_steps_per_epoch(schedule: Schedule, steps_per_epoch: int) -> Schedule:
     >>> with_steps_per_epoch(per_epoch(StepLR(0.5, 30)), 100)
     per_epoch(schedule=StepLR(lr=0.5, step_size=30, gamma=0.1), steps_per_epoch=100)
     """
+    schedule = as_schedule("with_steps_per_epoch", "schedule", schedule)
+    steps_per_epoch = whole_number("with_steps_per_epoch", "steps_per_epoch", steps_per_epoch, 1)
     fill = getattr(schedule, "with_steps_per_epoch", None)
     filled: Schedule = fill(steps_per_epoch) if fill else schedule
     return filled

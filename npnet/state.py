@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.arguments import flag, float_dtype
+from npnet.arguments import flag, float_dtype, shown
 from npnet.errors import NpnetError, StateError
 from npnet.parameter import Parameter
 from npnet.registry import Registry
@@ -37,7 +38,7 @@ def load_state(layer: Registry, state: Mapping[str, ArrayLike], strict: bool) ->
     strict = flag("load_state_dict", "strict", strict)
     own = named_state(layer)
     if not isinstance(state, Mapping):
-        raise StateError(f"expected a mapping of names to arrays, got {type(state).__name__}")
+        raise _no_mapping(state)
     given = {name: _as_array(name, state[name], read=False) for name in own if name in state}
     missing = [name for name in own if name not in given]
     unexpected = [name for name in state if name not in own]
@@ -67,6 +68,15 @@ def load_state(layer: Registry, state: Mapping[str, ArrayLike], strict: bool) ->
         target = mine.data if isinstance(mine, Parameter) else mine
         target[...] = array
     return LoadResult(missing, unexpected)
+
+
+def _no_mapping(state: Any) -> StateError:
+    hint = ""
+    if hasattr(state, "state_dict"):
+        hint = "; pass what is in it: module.state_dict()"
+    elif isinstance(state, str | os.PathLike):
+        hint = "; npnet.load_weights(model, path) reads a file"
+    return StateError(f"expected a mapping of names to arrays, got {shown(state)}{hint}")
 
 
 def _as_array(name: str, value: Any, read: bool = True) -> Any:

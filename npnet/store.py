@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import refusal
+from npnet.arguments import items, refusal
 from npnet.errors import DtypeError
 from npnet.parameter import Parameter
 from npnet.typing import Array
@@ -121,20 +121,16 @@ def unique(parameters: Any, owner: Any = "npnet") -> list[Parameter]:
 
 def as_list(parameters: Any, owner: Any, kinds: tuple[type[Any], ...]) -> list[Any]:
     """List what an argument ``params`` holds, things of these kinds; see `unique`."""
-    wrong = parameters
     if isinstance(parameters, Parameter):
         return [parameters]
-    if not isinstance(parameters, str | Mapping):
-        try:
-            found = list(parameters)
-        except TypeError:  # cannot be iterated
-            pass
-        else:
-            others = [p for p in found if not isinstance(p, kinds)]
-            if not others:
-                return found
-            wrong = others[0]
-    raise refusal(owner, "params", "npnet.Parameter objects", wrong, _hint(parameters))
+    kind, hint = "npnet.Parameter objects", _hint(parameters)
+    if isinstance(parameters, str | Mapping):
+        raise refusal(owner, "params", kind, parameters, hint)
+    found = items(owner, "params", parameters, kind, hint)
+    for p in found:
+        if not isinstance(p, kinds):
+            raise refusal(owner, "params", kind, p, hint)
+    return found
 
 
 def _hint(parameters: Any) -> str:

@@ -16,6 +16,7 @@ from npnet.errors import DataError, DtypeError, NpnetError, ShapeError
 from npnet.tables import column_array, table_columns
 from npnet.typing import Array
 
+_NAN = "make NaN of what is no number"
 _DEEPEST = 32
 """Nested lists are searched down to here."""
 
@@ -130,6 +131,11 @@ def _is_number(value: Any) -> bool:
     return True
 
 
+def _mostly_numbers(values: Array) -> bool:
+    """Tell whether text stands among numbers, to which its rank would not belong."""
+    return 2 * sum(map(_is_number, values.flat)) > values.size
+
+
 def _missing(values: Array) -> Array:
     """Return where None, pandas's NA and NaT are."""
     if values.dtype.kind in "Mm":
@@ -177,13 +183,21 @@ def _array_fix(array: Array, gaps: Array, kind: str, x: str) -> str:
         if type(array[gaps][0]).__name__ == "NoneType":
             return f"put 0 there: {x} = np.nan_to_num(np.array({x}, dtype=np.float32))"
         return f"put 0 there: {x} = np.where(pd.isna({x}), 0, {x}).astype(np.float32)"
+    filled = [column[~_missing(column)] for column in (array.T if array.ndim == 2 else [array])]
+    text = {j: _mostly_numbers(c) for j, c in enumerate(filled) if c.size and _kind(c) == "text"}
+    columns = [j for j, mostly_numbers in text.items() if not mostly_numbers]
+    if not columns:
+        numbers = f"pd.to_numeric(np.array({x}, object).ravel(), errors='coerce')"
+        return f"{_NAN}: {x} = {numbers}.reshape(np.shape({x}))"
     if array.ndim == 2:
-        columns = [j for j, c in enumerate(array.T) if _kind(c[~_missing(c)]) == "text"]
         one = f"np.unique(c.astype(str), return_inverse=True)[1] if j in {columns}"
         each = f"for j, c in enumerate(np.array({x}, object).T)"
+        other, also = "c.astype(np.float32)", ""
+        if any(text.values()):
+            other, also = "pd.to_numeric(c, errors='coerce')", f", {_NAN}"
         return (
-            f"number the strings of columns {columns}: "
-            f"{x} = np.stack([{one} else c.astype(np.float32) {each}], axis=1)"
+            f"number the strings of columns {columns}{also}: "
+            f"{x} = np.stack([{one} else {other} {each}], axis=1)"
         )
     strings = x if array.dtype.kind != "O" else f"np.array({x}, str)"
     return f"number the strings: names, {x} = np.unique({strings}, return_inverse=True)"
@@ -224,8 +238,11 @@ def _in_table(table: Any, x: str) -> tuple[str, str]:
         filled = cell if row is None else f"{cell}.fillna({cell}.dropna().min())"
         unit, words = _TIMES[kind]
         return got, f"{words}: {cell} = np.array({filled}, {unit!r}).astype(float)"
+    if kind == "text" and _mostly_numbers(np.asarray(column.dropna(), object)):
+        return got, f"{_NAN}: {cell} = pd.to_numeric({cell}.astype(object), errors='coerce')"
     if kind == "text" and frame:
-        names = [c.name for c in wrong if _column_kind(c)[1] == "text"]
+        text = [c for c in wrong if _column_kind(c)[1] == "text"]
+        names = [c.name for c in text if not _mostly_numbers(np.asarray(c.dropna(), object))]
         return got, (
             f"make a column of each value: {x} = pd.get_dummies({x}, columns={names!r}, "
             "dtype='float32')"

@@ -200,6 +200,18 @@ def test_a_number_too_long_to_print_is_refused_too():
         npnet.Linear(10**5000, 2)
 
 
+@pytest.mark.parametrize("wrong", [3, "a", None, {1: 2}, [("bias", True)]])
+@pytest.mark.parametrize("cls", [npnet.Linear, npnet.Sequential])
+def test_a_configuration_is_arguments_by_name(cls, wrong):
+    with pytest.raises(npnet.errors.ArgumentError, match=f"^{cls.__name__} expects config to be"):
+        cls.from_config(wrong)
+
+
+def test_several_arguments_are_a_list():
+    with pytest.raises(npnet.errors.ArgumentError, match="^Sequential expects layers to be a list"):
+        npnet.Sequential.from_config({"layers": 3})
+
+
 def test_subclasses_with_arguments_of_their_own_are_made_again():
     class Square(npnet.Linear):
         def __init__(self, n, bias=True):

@@ -159,6 +159,12 @@ target("Buffer", lambda: npnet.Buffer, data=X)  # which takes complex numbers to
 target("Optimizer.load_state_dict", lambda: adam().load_state_dict, state_dict=adam().state_dict())
 target("Optimizer.add_param_group", lambda: adam().add_param_group,
        group={"params": list(linear().parameters())})  # fmt: skip
+target("Parameter.astype", lambda: npnet.Parameter(X).astype)
+target("Linear.from_config", lambda: npnet.Linear.from_config, config=linear().get_config())
+target("Sequential.from_config", lambda: npnet.Sequential.from_config, config=chain().get_config())
+target("LayerDict[]", lambda: npnet.LayerDict({"a": npnet.ReLU()}).__getitem__, name="a")
+target("generator_at", lambda: npnet.random.generator_at, epoch=1, batch=0)
+target("with_steps_per_epoch", lambda: schedules.with_steps_per_epoch, schedule=abs)
 target("Optimizer.lr", lambda: setter(adam(), "lr"), value=0.1)
 target("clip_grad_norm", lambda: optim.clip_grad_norm, parameters=list(filled().parameters()))
 target("manual_seed", lambda: npnet.manual_seed)
@@ -216,6 +222,7 @@ def random_call(rng, label):
         pool = NEVER if rng.random() < 0.3 else SOMETIMES
         value = pool[rng.integers(len(pool))]
         fits = label == "Buffer" and isinstance(value, np.ndarray) and value.dtype.kind == "c"
+        fits |= label == "Optimizer.lr" and type(value) is type(linear)  # a function is a schedule
         never |= pool is NEVER and name not in OPEN and not fits
         wrong.append((name, value))
         if i is None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import npnet
 from npnet import init
 from npnet.errors import ArgumentError, DtypeError, ShapeError
 from npnet.random import manual_seed
@@ -273,8 +275,8 @@ def test_what_is_no_shape_is_refused(draw, shape):
 
 @pytest.mark.parametrize("draw", ALL)
 @pytest.mark.parametrize("shape", [(10**9, 10**9), (10**18,) * 30, (2**60, 2)])
-def test_a_shape_beyond_memory_is_refused_with_its_bytes(draw, shape):
-    with pytest.raises(ArgumentError, match=f"takes {8 * math.prod(shape):,} bytes"):
+def test_a_shape_beyond_memory_is_refused(draw, shape):
+    with pytest.raises(ArgumentError, match=f"{re.escape(str(shape))} is larger than the memory"):
         draw(shape)
 
 
@@ -284,7 +286,7 @@ def test_odd_sizes():
     with pytest.raises(ArgumentError, match="a shape|an integer"):
         init.zeros((10**400, 2))
     assert init.zeros((0, 10**9)).shape == (0, 10**9)
-    with pytest.raises(ArgumentError, match="bytes"):
+    with pytest.raises(ArgumentError, match="larger than"):
         init.fan_in_and_fan_out((0, *(10**18,) * 40))
 
 
@@ -351,6 +353,31 @@ def test_what_is_no_generator_is_refused(draw, rng):
 def test_bad_arguments(call, message):
     with pytest.raises(ArgumentError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["uniform", "normal", "zeros", "ones", "xavier_uniform", "xavier_normal", "kaiming_uniform",
+     "kaiming_normal"],
+)  # fmt: skip
+def test_the_function_that_was_called_complains(name):
+    function = getattr(init, name)
+    with pytest.raises(DtypeError, match=f"^init.{name} expects dtype"):
+        function((2, 2), dtype=int)
+    with pytest.raises(ArgumentError, match=f"^init.{name}: .* is larger than the memory$"):
+        function((10**9, 10**9 - 1))
+
+
+def test_a_layer_complains_of_its_own_dtype():
+    with pytest.raises(DtypeError, match="^Linear expects dtype"):
+        npnet.Linear(4, 2, dtype=int)
+
+
+def test_an_array_of_sizes_is_a_shape():
+    assert init.zeros(np.array([2, 3])).shape == (2, 3)
+    for wrong in np.zeros(0), np.array([2.0, 3.0]), np.array([True]):
+        with pytest.raises(ArgumentError, match="shape"):
+            init.zeros(wrong)
 
 
 def test_a_refused_call_draws_nothing():

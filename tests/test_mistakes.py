@@ -77,11 +77,33 @@ def loop_without_backward():
 
 def wrong_gradient():
     _, tape = model().record(X)
-    tape.backward(1.0)
+    tape.backward(np.float64(1.0))
 
 
 def fit(x, y, loss=None, **options):
     return trainer(loss).fit(x, y, progress=False, **options)
+
+
+class LeavesOut(npnet.Layer):
+    """Two branches, of which the backward pass runs one."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = npnet.Linear(3, 3), npnet.Linear(3, 3)
+
+    def forward(self, ctx, x):
+        return ctx.call(self.a, x) + ctx.call(self.b, x)
+
+    def backward(self, ctx, grad):
+        return ctx.calls.pop().backward(grad)
+
+
+def fit_leaving_out():
+    net = LeavesOut()
+    one = training.Trainer(net, npnet.CrossEntropyLoss(), optim.SGD(net.parameters()))
+    with pytest.warns(Warning, match="gradient") as caught:
+        one.fit(X, Y, progress=False)
+    raise npnet.NpnetError(str(caught[0].message))
 
 
 MISTAKES = {
@@ -101,6 +123,12 @@ MISTAKES = {
     # --- building
     "a class for a layer": (lambda: npnet.Sequential(npnet.ReLU), "parentheses"),
     "a list for layers": (lambda: npnet.Sequential([npnet.ReLU()]), r"unpack it with \*"),
+    "a function for a layer": (lambda: npnet.Sequential(np.tanh), r"use npnet\.Tanh\(\)$"),
+    "a name for a layer": (lambda: npnet.Sequential("relu"), r"use npnet\.ReLU\(\)$"),
+    "a name for a layer that needs sizes": (
+        lambda: npnet.Sequential("linear"), r"use npnet\.Linear\(\.\.\.\)$"),
+    "a name of no layer": (lambda: npnet.Sequential("re"), "got 're'$"),
+    "None for a layer": (lambda: npnet.Sequential(None), r"npnet\.Identity\(\)"),
     "itself": (lambda: (lambda m: m.append(m))(model()), "part of itself"),
     "an array for an option": (lambda: npnet.ReLU(X), "passed in the call"),
     "an array for dim": (lambda: npnet.Softmax(X), "passed in the call"),
@@ -138,7 +166,7 @@ MISTAKES = {
     "not unpacked, next layer": (
         lambda: not_unpacked(lambda o: npnet.ReLU()(o)), r"y, tape = model\.record"),
     "a tape twice": (twice, "Record the pass again"),
-    "a scalar gradient": (wrong_gradient, r"gradient of shape \(8, 3\)"),
+    "a scalar gradient": (wrong_gradient, r"shape \(8, 3\).*loss, grad = loss_fn\.value_and_g"),
     # --- losses
     "labels and logits swapped": (lambda: npnet.CrossEntropyLoss()(Y, X), "shape|swapped|first"),
     "labels from 1": (lambda: npnet.CrossEntropyLoss()(X, Y + 1), "0 to 2"),
@@ -168,6 +196,9 @@ MISTAKES = {
     "batch_size 0": (lambda: data.DataLoader((X, Y), batch_size=0), "positive integer"),
     "test_size 20": (lambda: data.train_test_split(X, Y, test_size=20), "leave samples"),
     "random_state": (lambda: data.train_test_split(X, Y, random_state=0), "rng"),
+    "train_test_split((x, y))": (
+        lambda: data.train_test_split((X, Y)), r"passed one by one, train_test_split\(x, y\)"),
+    "stratify=True": (lambda: data.train_test_split(X, Y, stratify=True), "got True; stratify=y"),
     "objects": (lambda: model()(np.array([[1, 2, None]], object)), "None"),
     # --- training
     "two inputs in a list": (lambda: fit([X, X], Y), r"tuple"),
@@ -190,6 +221,45 @@ MISTAKES = {
     "predict(loader)": (lambda: trainer().predict(data.DataLoader(X)), "array"),
     "fit(loader, batch_size)": (
         lambda: fit(data.DataLoader((X, Y)), None, batch_size=3), "batch_size"),
+    "load_state_dict(model)": (
+        lambda: model().load_state_dict(model()), r"got Sequential.*module\.state_dict\(\)$"),
+    "load_state_dict(path)": (
+        lambda: model().load_state_dict("a.npz"), r"npnet\.load_weights\(model, path\)"),
+    # --- keywords of methods and functions
+    "summary()": (lambda: model().summary(), r"summary: missing .*'input_shape'; it takes"),
+    "summary(input_size)": (
+        lambda: model().summary(input_size=(3,)), r"model\.summary\(\(784,\)\)"),
+    "load_weights(path)": (lambda: npnet.load_weights("a.npz"), "'path'; it takes .model, path"),
+    "save_weights(model)": (lambda: npnet.save_weights(model()), "'path'; it takes .model, path"),
+    "map_location": (
+        lambda: npnet.load_weights(model(), "a.npz", map_location="cpu"), "on the CPU"),
+    "profile without a loss": (lambda: npnet.profile(model(), X, Y), r"rounds=20\)$"),
+    "profile(criterion)": (
+        lambda: npnet.profile(model(), X, Y, criterion=npnet.MSELoss()), "it is called loss"),
+    "plot(log)": (lambda: trainer().history.plot(log=True), "set_yscale"),
+    "load_state_dict(assign)": (
+        lambda: model().load_state_dict(model().state_dict(), assign=True), "copied"),
+    "load_state_dict(strickt)": (
+        lambda: model().load_state_dict({}, strickt=False), "did you mean 'strict'"),
+    "a generator used up": (
+        lambda: [optim.clip_grad_norm(p, 1.0) for p in [model().parameters()] for _ in (list(p),)],
+        "looped over once"),
+    "evaluate(...)['acc']": (lambda: trainer(metrics=["accuracy"]).evaluate(X, Y)["acc"],
+                             "accuracy"),
+    "a call that is left out": (lambda: fit_leaving_out(), "gave no gradient to .*ctx.calls"),
+    # --- names and values
+    "npnet.Adam": (lambda: npnet.Adam, r"it is npnet\.optim\.Adam"),
+    "npnet.nn": (lambda: npnet.nn.Linear, r"npnet\.Linear"),
+    "loss.backward of a value": (
+        lambda: npnet.MSELoss()(X, X).backward(), r"value_and_grad"),
+    "loss.item": (lambda: npnet.MSELoss()(X, X).item(), "a number already"),
+    "p set later": (lambda: setattr(npnet.Dropout(), "p", 1.5), "at most 1"),
+    "batch_size set later": (
+        lambda: setattr(data.DataLoader(X), "batch_size", 0), "positive integer"),
+    "a tuple for two inputs": (lambda: model()((X, X)), r"model\(a, b\)"),
+    "a list of inputs": (lambda: model().record([X, X]), r"model\(a, b\)"),
+    "param_groups.append": (
+        lambda: optim.Adam([npnet.Linear(2, 2).weight, None]), "npnet.Parameter objects"),
     # --- files
     "weights of another model": (
         lambda: model().load_state_dict(npnet.Linear(3, 2).state_dict()), "missing: 0.weight"),
@@ -204,3 +274,43 @@ def test_a_mistake_is_answered_with_the_fix(name):
     with pytest.raises((NpnetError, KeyError), match=fix) as caught:
         make()
     assert len(str(caught.value).splitlines()) < 8
+
+
+class Shy:
+    def __repr__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("wrong", [[X, X], (X, X), {"0.weight": X.repeat(100, 0)}, Shy()])
+def test_texts_hold_no_whole_arrays(wrong):
+    for call in (
+        lambda: npnet.save_weights(wrong, "a.npz"),
+        lambda: npnet.save_weights(model(), wrong),
+        lambda: npnet.load_weights(wrong, "a.npz"),
+        lambda: npnet.load_weights(model(), wrong),
+        lambda: npnet.History()[wrong],
+        lambda: npnet.Sequential(wrong),
+    ):
+        with pytest.raises((NpnetError, KeyError)) as caught:
+            call()
+        assert len(str(caught.value)) < 300
+        assert "\n" not in str(caught.value)
+
+
+def test_objects_of_pytorch_are_told_from_npnet_s():
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.Linear(3, 3)
+    for make, fix in (
+        (lambda: npnet.Sequential(theirs), "this is torch's, not npnet's; use npnet.Linear(...)"),
+        (lambda: npnet.Sequential(torch.nn.ReLU()), "torch's, not npnet's; use npnet.ReLU()"),
+        (lambda: npnet.Sequential(torch.nn.ReLU), "torch's, not npnet's; use npnet.ReLU()"),
+        (lambda: npnet.Sequential(torch.relu), "use npnet.ReLU()"),
+        (lambda: npnet.Sequential(torch.nn.Conv2d(1, 1, 3)), "this is torch's, not npnet's"),
+        (lambda: npnet.profile(model(), X, Y, torch.nn.MSELoss()), "use npnet.MSELoss()"),
+        (lambda: training.Trainer(model(), npnet.MSELoss(), torch.optim.Adam([torch.ones(1)])),
+         "this is torch's, not npnet's; use npnet.optim.Adam(...)"),
+        (lambda: model().load_state_dict(theirs), "module.state_dict()"),
+    ):  # fmt: skip
+        with pytest.raises(NpnetError) as caught:
+            make()
+        assert str(caught.value).endswith(fix)

@@ -112,3 +112,11 @@ def test_buffers_hold_numbers(wrong):
         layer.mean = np.array(wrong, object)
     layer.mean = np.array([True, False])
     assert layer.state_dict()["mean"].dtype == bool
+
+
+@pytest.mark.parametrize("wrong", [3, None, np.ones(2), b"a"])
+def test_a_prefix_is_text(wrong):
+    with pytest.raises(ArgumentError, match="^named_layers expects prefix to be text"):
+        list(npnet.Sequential(npnet.ReLU()).named_layers(wrong))
+    with pytest.raises(npnet.errors.DtypeError, match="^Parameter expects dtype"):
+        npnet.Parameter([1.0]).astype(wrong)

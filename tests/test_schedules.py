@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import npnet
 from npnet.errors import ArgumentError, NameTypoError
 from npnet.schedules import (
     CosineAnnealingLR,
@@ -390,6 +391,8 @@ def test_a_number_of_steps_that_was_given_stays():
         (StepLR, 3, "got the class StepLR"),
         (None, 3, "got None"),
         (per_epoch(StepLR(1, 1)), 3, "once is enough"),
+        (npnet.Linear(2, 2), 3, r"function of the step, got Linear\("),
+        (npnet.MSELoss(), 3, r"function of the step, got MSELoss\("),
         (StepLR(1, 1), 0, "steps_per_epoch to be a positive integer, got 0"),
         (StepLR(1, 1), 2.0, "steps_per_epoch to be a positive integer, got 2.0"),
         (StepLR(1, 1), "3", "steps_per_epoch to be a positive integer, got '3'"),
@@ -398,6 +401,18 @@ def test_a_number_of_steps_that_was_given_stays():
 def test_bad_epochs(schedule, steps, message):
     with pytest.raises(ArgumentError, match=message):
         per_epoch(schedule, steps)
+
+
+def test_only_schedules_are_told_a_number_of_steps():
+    for wrong in 3, None, npnet.Linear(2, 2), StepLR:
+        with pytest.raises(ArgumentError, match="^with_steps_per_epoch expects schedule to be a f"):
+            with_steps_per_epoch(wrong, 3)
+        if wrong != 3:
+            with pytest.raises(ArgumentError, match="lr to be"):
+                npnet.optim.Adam(npnet.Linear(2, 2).parameters(), lr=wrong)
+    for wrong in 0, 2.0, None, np.ones(2):
+        with pytest.raises(ArgumentError, match="steps_per_epoch to be a positive integer"):
+            with_steps_per_epoch(abs, wrong)
 
 
 @pytest.mark.parametrize("name", ["step", "get_last_lr", "state_dict", "last_epoch"])

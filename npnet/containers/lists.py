@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
-from npnet.arguments import instance, items, whole_number
+from npnet.arguments import instance, items, shown, whole_number
 from npnet.errors import ArgumentError, UnknownIndexError, UnknownNameError
 from npnet.layer import Layer
 
@@ -16,10 +16,11 @@ class _Holder(Layer):
     def _hold(self, name: Any, layer: Any) -> None:
         owner = type(self).__name__
         hint = "unpack it with *" if isinstance(layer, list | tuple) else ""
-        instance(owner, f"what is at {name!r}", layer, Layer, hint)
-        taken = name not in self._layers and (name in vars(self) or hasattr(type(self), str(name)))
-        if not isinstance(name, str) or not name or "." in name or taken:
-            raise ArgumentError(f"{owner} cannot name a layer {name!r}")
+        hint = "npnet.Identity() does nothing" if layer is None else hint
+        instance(owner, f"what is at {shown(name)}", layer, Layer, hint)
+        named = isinstance(name, str) and name and "." not in name
+        if not named or (name not in self._layers and hasattr(self, name)):
+            raise ArgumentError(f"{owner} cannot name a layer {shown(name)}")
         self._register(name, layer)
 
     def __len__(self) -> int:
@@ -200,12 +201,12 @@ class LayerDict(_Holder):
         return iter(list(self._layers))
 
     def __contains__(self, name: Any) -> bool:
-        return name in self._layers
+        return isinstance(name, str) and name in self._layers
 
     def __getitem__(self, name: str) -> Any:
-        if name not in self._layers:
+        if name not in self:
             hint = f"it has {', '.join(self._layers)}"
-            raise UnknownNameError(f"LayerDict has no layer {name!r}; {hint}")
+            raise UnknownNameError(f"LayerDict has no layer {shown(name)}; {hint}")
         return self._layers[name]
 
     def __setitem__(self, name: str, layer: Layer) -> None:

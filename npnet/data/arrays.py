@@ -26,7 +26,7 @@ def sample_array(data: ArrayLike, what: str, tuples: str) -> Array:
     refuse_recorded(data, what)
     if isinstance(data, list | tuple) and holds_arrays(data):
         raise DataError(
-            f"{what} is a {type(data).__name__} of arrays; several arrays are one tuple, {tuples}; "
+            f"{what} is a {type(data).__name__} of arrays; several arrays are {tuples}; "
             f"rows of one array are joined with np.stack"
         )
     return real_array(data, what)
@@ -44,7 +44,7 @@ def sample_arrays(arrays: Mapping[str, ArrayLike], tuples: str) -> dict[str, Arr
 
     Examples
     --------
-    >>> found = sample_arrays({"x": [[0.0, 1.0], [2.0, 3.0]], "y": [0, 1]}, "f((x, y))")
+    >>> found = sample_arrays({"x": [[0.0, 1.0], [2.0, 3.0]], "y": [0, 1]}, "one tuple, f((x, y))")
     >>> found["x"].shape, found["y"].shape
     ((2, 2), (2,))
     """

@@ -18,7 +18,7 @@ from npnet.typing import Array, ArrayLike
 PASS_ROWS = 256
 """Rows in a pass that does not train, unless somebody says otherwise."""
 
-_TUPLE = "fit((a, b), y)"
+_TUPLE = "one tuple, fit((a, b), y)"
 
 
 class Batch(NamedTuple):
@@ -183,7 +183,8 @@ def input_batches(x: Any, batch_size: int | None) -> list[tuple[Array, ...]]:
             f"predict takes the array itself, got a {type(x).__name__}; loop over it: "
             "[model(xb) for xb, yb in loader]"
         )
-    arrays = {name: sample_array(a, name, "predict((a, b))") for name, a in _inputs(x).items()}
+    how = "one tuple, predict((a, b))"
+    arrays = {name: sample_array(array, name, how) for name, array in _inputs(x).items()}
     lengths = {array.shape[:1] for array in arrays.values()}
     if len(lengths) != 1 or () in lengths:
         shapes = ", ".join(str(array.shape) for array in arrays.values()) or "none"

@@ -103,7 +103,7 @@ class DataLoader(Configured):
         named: dict[str, Any] = {"arrays": arrays}
         if isinstance(arrays, tuple):
             named = {f"arrays[{i}]": array for i, array in enumerate(arrays)}
-        self._arrays = tuple(sample_arrays(named, "DataLoader((x, y))").values())
+        self._arrays = tuple(sample_arrays(named, "one tuple, DataLoader((x, y))").values())
         self.arrays: Any = self._arrays if isinstance(arrays, tuple) else self._arrays[0]
         self.n_samples = len(self._arrays[0])
         as_generator(rng)  # checks it

@@ -77,7 +77,7 @@ def train_test_split(
     (array([3, 3]), array([2, 2]))
     """
     named = {f"arrays[{i}]": array for i, array in enumerate(arrays)}
-    checked = tuple(sample_arrays(named, f"{_NAME}(x, y)").values())
+    checked = tuple(sample_arrays(named, f"passed one by one, {_NAME}(x, y)").values())
     n_samples = len(checked[0])
     n_test = _test_count(test_size, n_samples)
     generator = as_generator(rng)
@@ -113,6 +113,8 @@ def _test_count(test_size: float, n_samples: int) -> int:
 
 def _classes(stratify: ArrayLike, n_samples: int) -> Array:
     """Return the class of every sample as a number from 0 on."""
+    if isinstance(stratify, bool):
+        raise refusal(_NAME, "stratify", "the class of every sample", stratify, "stratify=y")
     labels = real_array(stratify, "stratify")
     if labels.ndim != 1:
         raise ShapeError(

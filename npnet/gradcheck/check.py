@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from npnet.arguments import choice, flag, float_dtype, real_number, refusal, shown, whole_number
 from npnet.errors import ArgumentError, ShapeError
 from npnet.gradcheck.complexstep import ComplexStep
 from npnet.gradcheck.conduct import check_conduct, check_loss_conduct, computes_in_float32
@@ -124,7 +125,9 @@ def check_gradients(
     the gradient of input is 2/3 of the true one
     """
     __tracebackhide__ = True  # pytest then shows the report, not this code
-    _refuse(layer, mode, samples, dtype, max_noise)
+    flags = {"training": training, "allow_kinks": allow_kinks}
+    flags |= {"complex_step": complex_step, "raises": raises}
+    _refuse(layer, mode, samples, dtype, max_noise, **flags)
     generator = as_generator(rng)
     report = Report(subject_of(layer), allow_kinks=allow_kinks, max_noise=max_noise)
     with np.errstate(all="ignore"):
@@ -140,31 +143,24 @@ class _Ended(Exception):
     """Nothing more can be checked."""
 
 
-def _refuse(layer: Any, mode: str, samples: int, dtype: DtypeLike, max_noise: float) -> None:
+def _refuse(
+    layer: Any, mode: str, samples: int, dtype: DtypeLike, max_noise: float, **flags: bool
+) -> None:
     if isinstance(layer, type) and issubclass(layer, Layer | Loss):
         raise ArgumentError(
             f"check_gradients expects a layer, got the class {layer.__name__}; "
             f"create one: {layer.__name__}(...)"
         )
     if not isinstance(layer, Layer | Loss):
-        what = " ".join(repr(layer).split())
         hint = "; call it first, or use check_layer, which does" if callable(layer) else ""
-        raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {what[:60]}{hint}")
-    if mode not in MODES:
-        raise ArgumentError(f"check_gradients expects mode to be one of {MODES}, got {mode!r}")
-    if isinstance(samples, bool) or not isinstance(samples, int | np.integer) or samples < 1:
-        raise ArgumentError(f"check_gradients expects a positive number of samples, got {samples}")
-    if not any(_is_dtype(dtype, allowed) for allowed in (np.float32, np.float64)):
-        raise ArgumentError(f"check_gradients expects dtype float32 or float64, got {dtype!r}")
-    if not isinstance(max_noise, int | float | np.number) or not 0 <= max_noise <= 1:
-        raise ArgumentError(f"check_gradients expects max_noise from 0 to 1, got {max_noise!r}")
-
-
-def _is_dtype(given: Any, dtype: type) -> bool:
-    try:
-        return bool(np.dtype(given) == dtype)
-    except TypeError:
-        return False
+        raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {shown(layer)}{hint}")
+    choice("check_gradients", "mode", mode, MODES)
+    whole_number("check_gradients", "samples", samples, 1)
+    real_number("check_gradients", "max_noise", max_noise, 0, 1)
+    if float_dtype("check_gradients", "dtype", dtype) not in (np.float32, np.float64):
+        raise refusal("check_gradients", "dtype", "float32 or float64", dtype)
+    for name, value in flags.items():
+        flag("check_gradients", name, value)
 
 
 def _subject(

@@ -9,6 +9,7 @@ import numpy as np
 
 from npnet.errors import ArgumentError
 from npnet.gradcheck.report import Report, TensorReport, Verdict
+from npnet.plot.figure import save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,7 +67,7 @@ def draw(report: Report, path: str | os.PathLike[str] | None = None) -> Figure:
     title = title if len(title) <= 60 else title[:57] + "..."
     figure.suptitle(f"{title}: {'passed' if report.ok else 'FAILED'}")
     if path is not None:
-        figure.savefig(path, dpi=120)
+        save_figure(figure, path, dpi=120)
     return figure
 
 

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from npnet.arguments import path as as_path
+from npnet.arguments import shown
 from npnet.errors import ArgumentError, DataError, DtypeError
 from npnet.io.atomic import replace_file
 
@@ -265,7 +266,7 @@ def _read_tree(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Any:
 
 def _check_array(name: Any, array: Any) -> None:
     if not isinstance(name, str):
-        raise ArgumentError(f"expected the names of arrays as text, got {name!r}")
+        raise ArgumentError(f"expected the names of arrays as text, got {shown(name)}")
     if type(array) is not np.ndarray:  # a masked array would lose its mask
         raise ArgumentError(f"expected {name} to be a NumPy array, got {type(array).__name__}")
     if array.dtype.kind not in _NUMBERS:
@@ -302,7 +303,7 @@ def _check_tree(value: Any, place: str) -> None:
     if type(value) is dict:
         for key, item in value.items():
             if type(key) is not str:
-                raise ArgumentError(f"{place} has the key {key!r}; JSON has text keys only")
+                raise ArgumentError(f"{place} has the key {shown(key)}; JSON has text keys only")
             _check_tree(item, f"{place}[{key!r}]")
     elif type(value) is list:
         for i, item in enumerate(value):

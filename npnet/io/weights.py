@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import os
 
-from npnet.arguments import instance
+from npnet.arguments import checked_call, instance
 from npnet.errors import StateError
 from npnet.io.archive import read_archive, write_archive
 from npnet.layer import Layer
 from npnet.state import LoadResult
 
 _ORDER = "the model comes first, and then the path"
+_HABITS = {
+    "map_location": "npnet computes on the CPU",
+    "weights_only": "nothing else is read, and nothing is unpickled",
+    "overwrite": "an older file is replaced",
+    "by_name": "names always decide; strict=False passes over those that differ",
+    "filename": "it is called path",
+    "filepath": "it is called path",
+    "state_dict": "the model itself comes first: save_weights(model, path)",
+}
 
 
+@checked_call("save_weights", _HABITS)
 def save_weights(model: Layer, path: str | os.PathLike[str]) -> None:
     """Write a model's parameters and buffers to an NPZ file, bit for bit.
 
@@ -49,6 +59,7 @@ def save_weights(model: Layer, path: str | os.PathLike[str]) -> None:
     write_archive(path, model.state_dict(), tree=None)
 
 
+@checked_call("load_weights", _HABITS)
 def load_weights(model: Layer, path: str | os.PathLike[str], strict: bool = True) -> LoadResult:
     """Read what `save_weights` wrote into a model of the same structure.
 

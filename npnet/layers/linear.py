@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import flag, whole_number
+from npnet.arguments import flag, float_dtype, whole_number
 from npnet.context import Context
 from npnet.errors import shape_error
 from npnet.init import uniform
@@ -70,6 +70,7 @@ class Linear(Layer):
         self.in_features = whole_number(self, "in_features", in_features, 1)
         self.out_features = whole_number(self, "out_features", out_features, 1)
         bias = flag(self, "bias", bias)
+        dtype = float_dtype(self, "dtype", dtype)
         k = 1 / math.sqrt(self.in_features)
         rng = as_generator(rng)
         shape = (self.out_features, self.in_features)

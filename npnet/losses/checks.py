@@ -58,7 +58,9 @@ def as_factor(loss: Any, sample_weight: ArrayLike, shape: tuple[int, ...]) -> tu
     factor = as_array(loss, "sample_weight", sample_weight)
     if factor.shape not in (shape, shape[:1]):
         hint = (
-            f"did you mean sample_weight.reshape({shape[0]})?" if factor.size in shape[:1] else ""
+            f"did you mean {reshaped('sample_weight', shape[:1])}?"
+            if factor.size in shape[:1]
+            else ""
         )
         expected = " or ".join(map(str, dict.fromkeys((shape[:1], shape))))
         raise shape_error(loss, expected, factor.shape, hint, what="sample_weight")
@@ -95,6 +97,12 @@ def as_class_weight(loss: Any, name: str, value: Any) -> Array | None:
         kind = "an array of shape (num_classes,)"
         raise refusal(loss, name, kind, weight, MADE_FIRST if weight.ndim else "", ShapeError)
     return as_weight(loss, name, weight)
+
+
+def reshaped(name: str, shape: tuple[int, ...]) -> str:
+    """Return the code that gives an array a shape: all data at once has more rows than a batch."""
+    sizes = shape if 0 in shape else (-1, *shape[1:])
+    return f"{name}.reshape({', '.join(map(str, sizes if shape else ['()']))})"
 
 
 def first(wrong: Array) -> tuple[int, ...]:

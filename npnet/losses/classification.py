@@ -14,7 +14,7 @@ import numpy as np
 
 from npnet.arguments import real_number, whole_number
 from npnet.errors import TargetError, shape_error
-from npnet.losses.checks import as_class_weight, cast, element, first
+from npnet.losses.checks import as_class_weight, cast, element, first, reshaped
 from npnet.losses.loss import Loss, LossValue, Terms, without_axis
 from npnet.ops import softmax as ops
 from npnet.typing import Array, ArrayLike
@@ -57,7 +57,7 @@ class _ClassLoss(Loss):
             if without_axis(target.shape) == pred.shape:
                 hint = "pred and target look swapped: loss_fn(logits, labels)"
             elif target.size == math.prod(expected):
-                hint = f"did you mean target.reshape{expected}?"
+                hint = f"did you mean {reshaped('target', expected)}?"
             elif target.ndim == pred.ndim:
                 hint = f"one-hot rows become labels with target.argmax({axis})"
             raise shape_error(self, str(expected), target.shape, hint, what="target")

@@ -13,7 +13,7 @@ from npnet.arguments import flag, name_of
 from npnet.configured import Configured, Habit
 from npnet.convert import floating_dtype
 from npnet.errors import ArgumentError, MissingMethod, ShapeError, SignatureError, shape_error
-from npnet.losses.checks import MADE_FIRST, as_array, as_factor, as_reduction, cast
+from npnet.losses.checks import MADE_FIRST, as_array, as_factor, as_reduction, cast, reshaped
 from npnet.typing import Array, ArrayLike
 
 _DTYPE = "a loss computes in the dtype of the predictions, on the CPU"
@@ -319,8 +319,12 @@ class Loss(Configured):
         if target.shape != pred.shape:
             hint = "targets are never broadcast"
             if target.size == pred.size:
-                hint += f"; did you mean target.reshape{pred.shape}?"
-            elif target.dtype.kind in "iub" and target.shape == without_axis(pred.shape):
+                hint += f"; did you mean {reshaped('target', pred.shape)}?"
+            elif (
+                pred.ndim > 1
+                and target.dtype.kind in "iub"
+                and target.shape == without_axis(pred.shape)
+            ):
                 hint = (
                     "class numbers need CrossEntropyLoss, or one column for each class: "
                     f"npnet.data.one_hot(target, {pred.shape[1]})"

@@ -15,7 +15,7 @@ from npnet.errors import ArgumentError, MissingMethod, TapeError
 from npnet.optim.group import Group, ParamSlice, StateSpec
 from npnet.optim.state import load_state, read_state
 from npnet.parameter import Parameter
-from npnet.schedules import Schedule, with_steps_per_epoch
+from npnet.schedules import Schedule, as_schedule, with_steps_per_epoch
 from npnet.store import as_list, unique
 
 Params = Iterable[Parameter] | Iterable[dict[str, Any]]
@@ -297,9 +297,8 @@ class Optimizer(Configured):
         lr = options["lr"]
         if not callable(lr):
             options["lr"] = real_number(self, "lr", lr, 0)
-        elif isinstance(lr, type):
-            hint = f"make one: {lr.__name__}(...)"
-            raise refusal(self, "lr", "a number or a function of the step", lr, hint)
+        else:
+            as_schedule(self, "lr", lr, "a number or a function of the step")
         self.validate(options)
         if not callable(lr):
             return None

@@ -10,7 +10,7 @@ import numpy as np
 from npnet.arguments import refusal
 from npnet.convert import real_array
 from npnet.errors import ArgumentError, DataError
-from npnet.plot.figure import check_path, new_figure
+from npnet.plot.figure import check_path, new_figure, save_figure
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +43,7 @@ def plot_curves(
     ArgumentError
         If there is no epoch or no column to draw, or an argument is of another kind.
     DataError
-        If the columns have different lengths.
+        If the columns have different lengths, or the file cannot be written.
     MissingDependency
         If matplotlib is not installed.
 
@@ -81,7 +81,7 @@ def plot_curves(
         if _is_wide(np.concatenate(list(curves.values()))):
             axes.set_yscale("log")
     if path is not None:
-        figure.savefig(path, dpi=150)
+        save_figure(figure, path)
     return figure
 
 

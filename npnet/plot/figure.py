@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from npnet.arguments import refusal
-from npnet.errors import MissingDependency
+from npnet.errors import DataError, MissingDependency
 
 
 def new_figure(width: float, height: float) -> Any:
@@ -31,3 +31,26 @@ def check_path(owner: str, path: Any) -> None:
     if suffix not in ("", *known):
         kind = f"a path that ends with .{', .'.join(sorted(known))}"
         raise refusal(owner, "path", kind, path)
+
+
+def save_figure(figure: Any, path: str | os.PathLike[str], dpi: int = 150) -> None:
+    """Write a figure to a file.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+    path : str or path-like
+        The suffix decides on the format.
+    dpi : int
+        Pixels of an inch.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be written.
+    """
+    try:
+        figure.savefig(path, dpi=dpi)
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"cannot write {os.fspath(path)}: {reason}") from error

@@ -11,7 +11,7 @@ import numpy as np
 from npnet.arguments import refusal, whole_number
 from npnet.convert import real_array
 from npnet.errors import DataError, shape_error
-from npnet.plot.figure import check_path, new_figure
+from npnet.plot.figure import check_path, new_figure, save_figure
 
 if TYPE_CHECKING:
     import os
@@ -47,7 +47,7 @@ def plot_images(
     ShapeError
         If the images have another shape.
     DataError
-        If there is no pixel, or the number of titles differs.
+        If there is no pixel, the number of titles differs, or the file cannot be written.
     ArgumentError
         If another argument is of the wrong kind.
     MissingDependency
@@ -84,5 +84,5 @@ def plot_images(
         axes.set_title(str(titles[i]) if len(titles) else "", fontsize=10)
         axes.set_axis_off()
     if path is not None:
-        figure.savefig(path, dpi=150)
+        save_figure(figure, path)
     return figure

@@ -8,13 +8,21 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 import numpy as np
 
-from npnet.arguments import instance, refusal
+from npnet.arguments import checked_call, instance, refusal, shown
 from npnet.configured import Configured
 from npnet.errors import ArgumentError, UnknownNameError
 from npnet.training.names import suggest
 
 if TYPE_CHECKING:
     import os
+
+
+_AXES = "the figure is returned: figure.axes[0] has matplotlib's methods, such as set_yscale"
+_PLOT = {
+    "log": f"what spans two orders of magnitude gets a logarithmic axis; {_AXES}",
+    **dict.fromkeys(("logy", "ax", "figsize", "title", "y", "x", "metrics"), _AXES),
+    "filename": "it is called path",
+}
 
 
 class History(Configured, dict[str, list[float]]):
@@ -82,6 +90,7 @@ class History(Configured, dict[str, list[float]]):
         for name, column in dict.items(self):
             column.append(columns.get(name, math.nan))
 
+    @checked_call("history.plot", _PLOT)
     def plot(self, path: str | os.PathLike[str] | None = None) -> Any:
         """Draw the learning curves, training beside validation.
 
@@ -98,6 +107,8 @@ class History(Configured, dict[str, list[float]]):
         ------
         ArgumentError
             If there is no epoch yet.
+        DataError
+            If the file cannot be written.
         MissingDependency
             If matplotlib is not installed.
         """
@@ -107,7 +118,7 @@ class History(Configured, dict[str, list[float]]):
 
     def __getitem__(self, name: str) -> list[float]:
         if not isinstance(name, str) or name not in self:
-            text = f"the history has no {name!r}; it has {', '.join(self)}"
+            text = f"the history has no {shown(name)}; it has {', '.join(self)}"
             hint = suggest(name, self.keys())
             raise UnknownNameError(f"{text}; {hint}" if hint else text)
         return list(super().__getitem__(name))
@@ -133,10 +144,10 @@ class History(Configured, dict[str, list[float]]):
             title += ", interrupted"
         if not count:
             return title
-        shown = list(range(count)) if count <= 10 else [0, 1, 2, -3, -2, -1]
+        chosen = list(range(count)) if count <= 10 else [0, 1, 2, -3, -2, -1]
         rows = [list(self)]
-        rows += [[_text(column[i]) for column in dict.values(self)] for i in shown]
-        if len(shown) < count:
+        rows += [[_text(column[i]) for column in dict.values(self)] for i in chosen]
+        if len(chosen) < count:
             rows.insert(4, ["..."] * len(self))
         widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
         lines = ("  ".join(map(str.rjust, row, widths)) for row in rows)

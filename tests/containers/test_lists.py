@@ -103,3 +103,47 @@ def test_other_things_are_refused(wrong):
 def test_they_compute_nothing(holder):
     with pytest.raises(ArgumentError, match=r"computes nothing.*ctx\.call"):
         holder(np.ones(3))
+
+
+def test_names_that_are_none():
+    layers = npnet.LayerDict({"a": npnet.ReLU()})
+    array = np.zeros((300, 300))
+    assert [] not in layers
+    assert 3 not in layers
+    with pytest.raises(KeyError, match="no layer"):
+        layers[[[]]]
+    for wrong in [], (array, array), array, 3:
+        with pytest.raises(ArgumentError, match="cannot name a layer") as caught:
+            layers[wrong] = npnet.ReLU()
+        assert len(str(caught.value)) < 300
+        assert "\n" not in str(caught.value)
+
+
+class Broken:
+    def __iter__(self):
+        raise ZeroDivisionError("broken")
+
+
+class Lengthless(list):
+    def __len__(self):
+        raise ZeroDivisionError("broken")
+
+
+def failing():
+    yield npnet.ReLU()
+    raise ZeroDivisionError("broken")
+
+
+@pytest.mark.parametrize("make", [Broken, Lengthless, failing])
+def test_what_cannot_be_read_to_its_end_adds_nothing(make):
+    layers = npnet.LayerList()
+    with pytest.raises(
+        ArgumentError, match="reading it raised ZeroDivisionError: broken"
+    ) as caught:
+        layers.extend(make())
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    assert len(layers) == 0
+    with pytest.raises(ArgumentError, match="^SGD expects params .* reading it raised ZeroDiv"):
+        npnet.optim.SGD(make(), lr=0.1)
+    with pytest.raises(ArgumentError, match="^Linear expects"):
+        layers.extend(npnet.Linear(0, n) for n in range(3))

@@ -125,6 +125,19 @@ def expected(seed, epoch, batch):
     return np.random.Generator(bits.jumped(batch + 1)).random(4).reshape(2, 2).tolist()
 
 
+@pytest.mark.parametrize(
+    ("place", "name"),
+    [
+        ((-1, 1), "seed"), (("a", 1), "seed"), ((2**128, 1), "seed"), (((1, 2), 1), "seed"),
+        ((0, 0), "epoch"), ((0, -1), "epoch"), ((0, 1.5), "epoch"), ((0, "1"), "epoch"),
+        (("a", 1, 0), "seed"), ((0, None, 0), "epoch"), ((0, 1, -1), "batch"),
+    ],
+)  # fmt: skip
+def test_places_are_whole_numbers(place, name):
+    with pytest.raises(ArgumentError, match=f"^generator_at expects {name} to be"):
+        generator_at(*place)
+
+
 def test_what_a_model_draws_depends_on_seed_epoch_and_batch_alone():
     seen = []
     trainer = trainer_of(Draw(seen), Draw(seen))  # two layers draw one after the other

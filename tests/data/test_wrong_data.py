@@ -70,6 +70,35 @@ def test_the_text_says_what_is_there_and_its_fix_works(value, words, expected):
     assert np.array_equal(array, expected)
 
 
+NAN = np.nan
+
+
+@pytest.mark.parametrize(
+    ("value", "words", "expected"),
+    [
+        (np.array([5.1, "?", 2.5, 7], object), "text such as '?'; make NaN", [5.1, NAN, 2.5, 7]),
+        (["5.1", "?", "2.5"], "text such as '?'; make NaN", [5.1, NAN, 2.5]),
+        ([[1, 2], ["n/a", 3], [2, 4]], "text such as 'n/a'; make NaN", [[1, 2], [NAN, 3], [2, 4]]),
+        (np.array([1, None, 3, "-"], object), "text such as '-'; make NaN", [1, NAN, 3, NAN]),
+        (np.array([["u", 7], ["v", "?"], ["u", 9]], object),
+         "'u'; number the strings of columns [0], make NaN", [[0, 7], [1, NAN], [0, 9]]),
+    ],
+)  # fmt: skip
+def test_numbers_stay_what_they_are_beside_a_little_text(value, words, expected):
+    pd = pytest.importorskip("pandas")
+    array, text = mended(value, "x", pd=pd)
+    assert words in text
+    assert np.array_equal(array, expected, equal_nan=True)
+    if np.ndim(value) == 1:
+        for column in pd.Series(value), pd.Series(value, name="a"), pd.Index(value):
+            array, text = mended(column, "y", pd=pd)
+            assert np.array_equal(array, expected, equal_nan=True)
+    array, text = mended(pd.DataFrame(value), "x", pd=pd)
+    if "columns [0]" in words:  # a column of each word, at the end
+        expected = [[7, 1, 0], [NAN, 0, 1], [9, 1, 0]]
+    assert np.array_equal(array, np.reshape(expected, (len(value), -1)), equal_nan=True)
+
+
 def test_an_array_of_arrays_becomes_one():
     value = np.empty(2, object)
     value[:] = [np.ones(3), np.zeros(3)]

@@ -642,6 +642,13 @@ def test_violations_of_losses_are_named(change, sentence):
     assert sentence in str(check_layer(Loss, (5, 4), np.ones((5, 4)), raises=False))
 
 
+class Undecided:
+    """Has no truth, as pandas.NA."""
+
+    def __bool__(self):
+        raise TypeError
+
+
 @pytest.mark.parametrize(
     ("arguments", "options", "sentence"),
     [
@@ -661,8 +668,13 @@ def test_violations_of_losses_are_named(change, sentence):
             "batch_axis to be an integer of at least 0, got 'a'",
         ),
         ((npnet.ReLU, (5, 4)), {"skip": None}, "skip expects a list of rule names, got None"),
+        ((npnet.ReLU, (5, 4)), {"only": np.ones(2)}, "no rule is named"),
+        ((npnet.ReLU, (5, 4)), {"only": [np.ones(2)]}, "no rule is named an array"),
+        ((npnet.ReLU, (5, 4)), {"only": Undecided()}, "only expects a list of rule names"),
+        ((npnet.ReLU, (5, 4)), {"raises": "no"}, "raises to be True or False, got 'no'"),
+        ((npnet.ReLU, (5, 4)), {"batch_independence": 0}, "independence to be True or False"),
         ((npnet.ReLU, (5, 4)), {"only": []}, "no rule to check"),
-        ((npnet.ReLU, (5, 4)), {"dtype": "nope"}, "float32 or float64, got 'nope'"),
+        ((npnet.ReLU, (5, 4)), {"dtype": "nope"}, "dtype to be a floating dtype .*, got 'nope'"),
     ],
 )
 def test_more_mistakes_are_named(arguments, options, sentence):

@@ -91,7 +91,7 @@ def test_odd_sample_weights():
     assert npnet.MSELoss("sum")(pred, target, sample_weight=[True, False, True]) == 4
     for weight, sentence in (
         ([1e308] * 3, "the sum of the sample weights is infinite"),
-        ([[1.0], [1.0], [1.0]], r"did you mean sample_weight.reshape\(3\)"),
+        ([[1.0], [1.0], [1.0]], r"did you mean sample_weight.reshape\(-1\)"),
         ([1.0, 2.0], r"sample_weight of shape \(3,\) or \(3, 2\), got \(2,\)"),
         (["a"] * 3, "sample_weight: expected real numbers"),
         ([10**400] * 3, "sample_weight: expected real numbers"),

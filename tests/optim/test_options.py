@@ -246,3 +246,9 @@ def test_an_optimizer_tells_its_options():
     again = npnet.optim.AdamW([p], **optimizer.get_config())
     assert repr(again) == repr(optimizer)
     assert "amsgrad=True" in repr(again)
+
+
+def test_none_among_the_parameters_is_refused():
+    for params in [npnet.Parameter([1.0]), None], np.array([None]):
+        with pytest.raises(ArgumentError, match="params to be npnet.Parameter objects, got None"):
+            npnet.optim.SGD(params, lr=0.1)

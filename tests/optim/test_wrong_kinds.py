@@ -135,7 +135,7 @@ CALLS = {
         "maximize": (False, a_flag),
     },
     npnet.optim.clip_grad_norm: {
-        "parameters": (with_grad, lambda v: isinstance(v, list | tuple | set | range) and not [*v]),
+        "parameters": (with_grad, never),
         "max_norm": (1.0, either(real(0), lambda v: isinstance(v, float) and v == math.inf)),
         "norm_type": (2, either(real(above=0), lambda v: isinstance(v, float) and v == math.inf)),
         "error_if_nonfinite": (False, a_flag),

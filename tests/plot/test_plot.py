@@ -93,6 +93,13 @@ def test_paths_that_cannot_be_saved_are_refused_before_drawing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_files_that_cannot_be_written(tmp_path):
+    for draw, data in (plot_curves, FULL), (plot_images, np.zeros((1, 2, 2))):
+        for name in "none/a.png", "a\0.png":
+            with pytest.raises(DataError, match="^cannot write .*(No such file|null)"):
+                draw(data, path=str(tmp_path / name))
+
+
 def test_pyplot_is_not_even_imported(tmp_path):
     code = (
         "import sys, npnet.plot\n"

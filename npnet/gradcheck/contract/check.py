@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import choice, whole_number
+from npnet.arguments import choice, flag, shown, whole_number
 from npnet.errors import ArgumentError, ShapeError
 from npnet.gradcheck.contract import arrays, batch, ownership, passes, state
 from npnet.gradcheck.contract.calls import Fault, name_of
@@ -146,6 +146,8 @@ def check_layer(
     if not chosen:
         raise ArgumentError("check_layer has no rule to check: `only` and `skip` leave none")
     _refuse(mode, seed, batch_axis)
+    batch_independence = flag("check_layer", "batch_independence", batch_independence)
+    raises = flag("check_layer", "raises", raises)
     report = Report(subject_of(checked), check="check_layer")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
@@ -268,10 +270,10 @@ def _refuse(mode: str, seed: int, batch_axis: int | None) -> None:
 
 
 def _chosen(names: list[str], skip: Collection[str], only: Collection[str] | None) -> set[str]:
-    for argument, given in (("skip", skip), ("only", only or ())):
+    for argument, given in (("skip", skip), ("only", () if only is None else only)):
         if isinstance(given, str) or not isinstance(given, Collection):
-            raise ArgumentError(f"{argument} expects a list of rule names, got {given!r}")
+            raise ArgumentError(f"{argument} expects a list of rule names, got {shown(given)}")
         for name in given:
-            if name not in names:
-                raise ArgumentError(f"no rule is named {name!r}; there are {', '.join(names)}")
+            if not isinstance(name, str) or name not in names:
+                raise ArgumentError(f"no rule is named {shown(name)}; there are {', '.join(names)}")
     return {n for n in names if n not in skip and (only is None or n in only)}
