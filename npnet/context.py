@@ -271,7 +271,10 @@ class Context:
 def _holds(kept: Any, owner: Any) -> bool:
     """Tell whether `owner`, or a view of it, is among values, or in lists among them."""
     for value in kept:
-        if isinstance(value, _ARRAY):
+        kind = type(value)
+        if kind in _PLAIN:
+            continue
+        if kind is _ARRAY or isinstance(value, _ARRAY):
             if value is owner or value.base is owner:
                 return True
         elif isinstance(value, _NESTS) and _holds(
@@ -281,5 +284,6 @@ def _holds(kept: Any, owner: Any) -> bool:
     return False
 
 
+_PLAIN = frozenset({int, float, bool, str, type(None)})
 _ARRAY = np.ndarray
 _NESTS = (tuple, list, dict, set, deque)

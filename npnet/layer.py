@@ -188,7 +188,8 @@ class Layer(Registry):
         -------
         ndarray or tuple of ndarray
         """
-        refuse_direct_call(self)
+        if running.layer is not None:
+            refuse_direct_call(self)
         try:
             return Context(self, False, False).run(*self._as_inputs(inputs))
         except NpnetError as error:
@@ -215,7 +216,9 @@ class Layer(Registry):
         output : ndarray or tuple of ndarray
         tape : Tape
         """
-        refuse_direct_call(self)
+        outer = running.layer
+        if outer is not None:
+            refuse_direct_call(self)
         try:
             arrays = self._as_inputs(inputs)
             if rng is not None and not isinstance(rng, LazyGenerator):
@@ -223,7 +226,7 @@ class Layer(Registry):
             if training is not True:
                 training = flag(self, "training", training)
             ctx = Context(self, True, training, rng)
-            outer, running.layer = running.layer, self
+            running.layer = self
             try:
                 output = ctx.run(*arrays)
             finally:

@@ -54,7 +54,7 @@ class LinearRun:
         A frozen layer's input is kept only if it is a ReLU's output.
         """
         shape = x.shape
-        kept: list[Any] = [shape]
+        kept: list[Any] = [len(x) if len(shape) == 2 else shape]
         if len(shape) != 2 or shape[1] != self.steps[0][0].in_features:
             x = self.steps[0][0].rows(x)
         rectify = False
@@ -82,7 +82,9 @@ class LinearRun:
         (in_shape, *kept), ctx.saved = ctx.saved, ()  # each is let go when it is used
         last, rectified = self.steps[-1]
         y = kept.pop() if rectified else grad
-        shape = (*in_shape[:-1], last.out_features)
+        two_axes = type(in_shape) is int
+        shape = (in_shape,) if two_axes else in_shape[:-1]
+        shape = (*shape, last.out_features)
         if grad.shape != shape:
             raise shape_error(last, str(shape), grad.shape, what="gradient")
         if len(shape) != 2:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,22 +74,27 @@ class Sequential(LayerList):
 
     def forward(self, ctx: Context, *xs: Any) -> Any:
         """Run the layers in order, some neighbours as one."""
-        (changes, parts), fits = self._plan, len(xs) == 1 and type(xs[0]) is np.ndarray
+        changes, plan = self._plan
         known = changes == structure.changes and type(self).backward is _BACKWARD
+        parts: Iterable[Layer | LinearRun] = plan
         if not (known and ctx.fuses and self.fuse and can_fuse()):
             parts = self._parts(ctx)
-        for part in parts if fits else self._layers.values():
+        x: Any = xs[0] if len(xs) == 1 else xs
+        if type(x) is not np.ndarray:  # the layers themselves say what they take
+            parts = self._layers.values()
+        for part in parts:
             if type(part) is LinearRun:  # no layer: `ctx.child` never sees it
-                if len(xs) != 1:
-                    ctx._run_child(part.steps[0][0], *xs)  # which raises
+                if type(x) is tuple:
+                    ctx._run_child(part.steps[0][0], *x)  # which raises
                 call = Context(part, ctx.recording, ctx.training)
-                xs = (part.forward(call, xs[0]),)
+                x = part.forward(call, x)
                 if ctx.recording:
                     ctx.calls.append(call)
+            elif type(x) is tuple:
+                x = ctx._run_child(part, *x)
             else:
-                x = ctx._run_child(part, *xs)
-                xs = x if type(x) is tuple else (x,)
-        return xs[0] if len(xs) == 1 else xs
+                x = ctx._run_child(part, x)
+        return x
 
     def backward(self, ctx: Context, *grads: Any) -> Any:
         """Run them in reverse, as far as somebody needs the gradient."""
