@@ -78,8 +78,6 @@ def uniform(
     """
     a = real_number("init.uniform", "a", a)
     b = real_number("init.uniform", "b", b, low=a)
-    if not math.isfinite(b - a):
-        raise ArgumentError(f"init.uniform expects bounds of finite distance, got a={a}, b={b}")
     return _uniform("init.uniform", shape, a, b, rng, dtype)
 
 
@@ -527,6 +525,8 @@ def _too_large(owner: str, dims: tuple[int, ...]) -> ArgumentError:
 
 def _uniform(owner: str, shape: Any, a: float, b: float, rng: Rng, dtype: DtypeLike) -> Array:
     generator = as_generator(rng)
+    if not math.isfinite(b - a):
+        raise ArgumentError(f"{owner} expects bounds of finite distance, got {a} and {b}")
     return _made(owner, shape, dtype, lambda n: generator.uniform(a, b, n))
 
 

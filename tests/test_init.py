@@ -388,3 +388,12 @@ def test_a_refused_call_draws_nothing():
     with pytest.raises(ArgumentError):
         init.kaiming_uniform((2, 2), nonlinearity="gelu", rng=generator)
     assert generator.bit_generator.state == before
+
+
+def test_bounds_too_far_apart_are_refused():
+    for make in (
+        lambda: init.uniform((2, 2), -1e308, 1e308),
+        lambda: init.xavier_uniform((2, 2), gain=1e308),
+    ):
+        with pytest.raises(ArgumentError, match="finite distance"):
+            make()
