@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.lines import Lines
-from npnet.gradcheck.numeric import EPS, Function, Slopes, quick, thorough
+from npnet.gradcheck.numeric.differences import Slopes, glance, quick
+from npnet.gradcheck.numeric.function import EPS, Function
+from npnet.gradcheck.numeric.lines import Lines
+from npnet.gradcheck.numeric.sweep import sweep
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
@@ -17,53 +19,14 @@ _FAINT = 1e-11  # and as a share of the slope over large steps, which is the fun
 _FLAT = 1e-6  # the same where the slope may well be zero
 _DEEP = 2.0**-40  # the share of that slope which rounding inside the function hides
 _UNDERFLOW = 1e-300
-LIMIT = 1e-3
 _FAR = 2.0**20  # less than 2**26, so that no staircase looks like rounding from afar
 _ENOUGH = 256  # suspects examined before the others are believed to be wrong as well
-
-
-class Allowance(NamedTuple):
-    """What the analytic values' own rounding may add to the error bars.
-
-    Attributes
-    ----------
-    absolute : ndarray, shape (m, k)
-    observed : ndarray, shape (m, k)
-        Errors seen nearby; believed up to `LIMIT` of the gradient's largest element (of which
-        `largest` is a row of k) and of `Slopes.grain`.
-    largest : ndarray, shape (k,)
-    """
-
-    absolute: Array
-    observed: Array
-    largest: Array
-
-    @classmethod
-    def none(cls, analytic: Array) -> Allowance:
-        """Allow nothing."""
-        zero = np.zeros_like(analytic)
-        return cls(zero, zero, np.abs(analytic).max(axis=0, initial=0.0))
-
-    def only(self, chosen: Array) -> Allowance:
-        """Return that of some elements."""
-        return Allowance(self.absolute[chosen], self.observed[chosen], self.largest)
-
-    def total(self, slopes: Slopes) -> Array:
-        """Sum up; shape (m, k)."""
-        return np.asarray(
-            self.absolute + np.minimum(self.observed, LIMIT * (self.largest + slopes.grain))
-        )
 
 
 class Judged(NamedTuple):
     """Verdicts on m elements, each for that of the k upstream gradients that shows it best.
 
-    Attributes
-    ----------
-    verdicts : ndarray of int, shape (m,)
-    analytic, numeric, error : ndarray, shape (m,)
-    slopes : Slopes
-        For all upstream gradients.
+    `slopes` are those for all upstream gradients; the other fields have shape (m,).
     """
 
     verdicts: Array
@@ -73,19 +36,8 @@ class Judged(NamedTuple):
     slopes: Slopes
 
 
-def judge(analytic: Array, slopes: Slopes, allowance: Allowance) -> Judged:
-    """Compare analytic values with slopes.
-
-    Parameters
-    ----------
-    analytic : ndarray, shape (m, k)
-    slopes : Slopes
-    allowance : Allowance
-
-    Returns
-    -------
-    Judged
-    """
+def judge(analytic: Array, slopes: Slopes, allowed: Array | float = 0.0) -> Judged:
+    """Compare analytic values, shape (m, k), with slopes; `allowed` is added to the error bars."""
     kinked = np.isfinite(slopes.lower) & ~slopes.jumps
     value = np.where(kinked, (slopes.lower + slopes.upper) / 2, slopes.value)
     error = np.where(kinked, (slopes.upper - slopes.lower) / 2, slopes.error)
@@ -94,8 +46,7 @@ def judge(analytic: Array, slopes: Slopes, allowance: Allowance) -> Judged:
     limit = np.maximum(UNSURE * size, _UNSEEN * slopes.grain)
     limit = np.maximum(limit, share * slopes.secant + _UNDERFLOW)
     vague = (error > limit) & ~kinked
-    error = error + allowance.total(slopes)
-    error += 16 * EPS * np.abs(analytic) + _DEEP * slopes.secant + _UNDERFLOW
+    error = error + allowed + 16 * EPS * np.abs(analytic) + _DEEP * slopes.secant + _UNDERFLOW
     off = np.abs(analytic - value)
     verdicts = np.where(kinked, Verdict.KINK, np.where(vague, Verdict.NOISE, Verdict.OK))
     verdicts[off > error] = Verdict.WRONG
@@ -111,45 +62,63 @@ def judge(analytic: Array, slopes: Slopes, allowance: Allowance) -> Judged:
     return Judged(pick(verdicts), pick(analytic), pick(value), pick(error), slopes)
 
 
-def assess(function: Function, lines: Lines, analytic: Array, allowance: Allowance) -> Judged:
-    """Differentiate along lines, as closely as it takes to judge the analytic values.
-
-    Parameters
-    ----------
-    function : Function
-    lines : Lines
-        m of them.
-    analytic : ndarray, shape (m, k)
-    allowance : Allowance
-
-    Returns
-    -------
-    Judged
-    """
-    slopes = quick(function, lines)
-    suspects = _suspects(judge(analytic, slopes, allowance))
+def assess(
+    function: Function, lines: Lines, analytic: Array, allowed: Array | float = 0.0
+) -> Judged:
+    """Differentiate along m lines, as closely as it takes to judge the analytic values."""
+    allowed = np.broadcast_to(allowed, analytic.shape)
+    slopes = glance(function, lines, analytic)
+    _retry(slopes, function, lines, np.flatnonzero(~slopes.settled))
+    suspects = _suspects(judge(analytic, slopes, allowed))
     # Kinks and steep places near the point lie beyond a much smaller step.
     if suspects.size:
         retried = quick(function, lines.only(suspects).closer(2.0**-12))
         sure = np.flatnonzero(retried.settled)
         _replace(slopes, suspects[sure], retried, sure)
-        suspects = _suspects(judge(analytic, slopes, allowance))
+        suspects = _suspects(judge(analytic, slopes, allowed))
     while suspects.size:
         now, suspects = suspects[:_ENOUGH], suspects[_ENOUGH:]
-        found = thorough(function, lines.only(now))
+        found = sweep(function, lines.only(now))
         _replace(slopes, now, found, np.arange(now.size))
-        verdicts = judge(analytic[now], found, allowance.only(now)).verdicts
+        verdicts = judge(analytic[now], found, allowed[now]).verdicts
         # 1 - cos(x) near zero is lost in rounding before the step is far larger than x.
         still = ~found.size.any(axis=1) & analytic[now].any(axis=1)
         lost = np.flatnonzero(still | (~found.settled & (verdicts == Verdict.NOISE)))
         if lost.size:
-            far = thorough(function, lines.only(now[lost]).closer(_FAR))
+            far = sweep(function, lines.only(now[lost]).closer(_FAR))
             _replace(found, lost, far, np.arange(lost.size))
             _replace(slopes, now[lost], far, np.arange(lost.size))
-            verdicts = judge(analytic[now], found, allowance.only(now)).verdicts
+            verdicts = judge(analytic[now], found, allowed[now]).verdicts
         if now.size == _ENOUGH and (verdicts == Verdict.WRONG).all():
             break
-    return judge(analytic, slopes, allowance)
+    judged = judge(analytic, slopes, allowed)
+    return _with_infinite_slopes(function, lines, judged)
+
+
+def _with_infinite_slopes(function: Function, lines: Lines, judged: Judged) -> Judged:
+    """Accept an infinite value where the function is infinitely steep, as the root is at 0."""
+    infinite = np.flatnonzero(np.isinf(judged.analytic))
+    if infinite.size == 0:
+        return judged
+    chosen = lines.only(infinite)
+    steps = chosen.scale[:, None] * 2.0 ** np.array([-10.0, -20.0, -30.0])
+    y, t = function.rows(chosen, 0, infinite.size, np.concatenate([steps, -steps], axis=1))
+    slopes = (y - function.here) / t[..., None] @ function.upstream[0]
+    right, left = np.split(slopes, 2, axis=1)
+    verdicts, numeric = judged.verdicts.copy(), judged.numeric.copy()
+    for side in (right, left):
+        # A slope that converges changes a thousand times less with the second step.
+        steep = np.abs(side[:, 2] - side[:, 1]) >= 0.5 * np.abs(side[:, 1] - side[:, 0])
+        steep &= np.abs(side[:, 2]) > np.abs(side[:, 1])
+        steep &= np.sign(side[:, 2]) == np.sign(judged.analytic[infinite])
+        verdicts[infinite[steep]] = Verdict.OK
+        numeric[infinite[steep]] = judged.analytic[infinite[steep]]
+    return judged._replace(verdicts=verdicts, numeric=numeric)
+
+
+def _retry(slopes: Slopes, function: Function, lines: Lines, chosen: Array) -> None:
+    if chosen.size:
+        _replace(slopes, chosen, quick(function, lines.only(chosen)), np.arange(chosen.size))
 
 
 def _suspects(judged: Judged) -> Array:

@@ -1,4 +1,4 @@
-"""Lines through the point of the check: one for each element, or one along a random direction.
+"""Lines through the point: one for each element, or one along which everything moves at once.
 
 The derivative along a line is all that differences can see; an element of a gradient is the
 derivative along its own axis.
@@ -46,16 +46,9 @@ class Lines(Protocol):
 
 
 class ElementLines:
-    """One line for each chosen element of a variable.
+    """One line for each chosen element of a live, contiguous variable.
 
-    Parameters
-    ----------
-    variable : ndarray, contiguous
-        Live.
-    indices : ndarray of int, shape (m,)
-        Positions in the flattened variable.
-    reach : float
-        By how many times its size the variable must move to change the function markedly.
+    `reach` says by how many times its size the variable must move to change the function markedly.
     """
 
     def __init__(self, variable: Array, indices: Array, reach: float = 1.0) -> None:
@@ -95,24 +88,17 @@ class ElementLines:
 
 
 class DirectionLine:
-    """One line along which several variables move at once.
+    """One line along which several live variables move at once."""
 
-    Parameters
-    ----------
-    variables : list of ndarray
-        Live.
-    directions : list of ndarray
-        One for each variable.
-    """
-
-    def __init__(self, variables: list[Array], directions: list[Array]) -> None:
+    def __init__(
+        self, variables: list[Array], directions: list[Array], factor: float = 1.0
+    ) -> None:
         self._variables = variables
         self._start = [x.copy() for x in variables]
         self._directions = directions
-        self.scale = np.ones(1)
-        reach = max(
-            typical_size(v) / typical_size(x) for x, v in zip(variables, directions, strict=True)
-        )
+        self.scale = np.full(1, factor)
+        pairs = zip(variables, directions, strict=True)
+        reach = max((typical_size(v) / typical_size(x) for x, v in pairs), default=1.0)
         self.finest = np.full(1, 2.0**-42 / max(1.0, reach))
         self.size = np.ones(1)
 
@@ -132,46 +118,23 @@ class DirectionLine:
             x[...] = start
 
     def only(self, chosen: Array) -> DirectionLine:
-        """Return the line from where the variables are now; there is only one."""
+        """Return the line; there is only one."""
         return self.closer(1.0)
 
     def closer(self, factor: float) -> DirectionLine:
         """Return the line with a smaller scale."""
-        line = DirectionLine(self._variables, self._directions)
-        line.scale = self.scale * factor
-        return line
+        factor = float(self.scale[0]) * factor
+        return DirectionLine(self._variables, self._directions, factor)
 
 
 def typical_size(x: Array) -> float:
-    """Return the median size of the elements that are not zero, 1 if all are.
-
-    Parameters
-    ----------
-    x : ndarray
-
-    Returns
-    -------
-    float
-    """
+    """Return the median size of the elements that are not zero, 1 if all are."""
     sizes = np.abs(x[x != 0])
     return float(np.median(sizes)) if sizes.size else 1.0
 
 
 def random_direction(x: Array, reach: float, rng: np.random.Generator) -> Array:
-    """Draw a direction in which every element moves by about its typical size.
-
-    Parameters
-    ----------
-    x : ndarray
-    reach : float
-        Multiplies the size.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray, shape of `x`
-        Bounded away from zero, so that no element hides.
-    """
+    """Draw a direction in which every element moves by about its typical size, none by zero."""
     size = np.maximum(np.abs(x), typical_size(x)) * reach
     sign = rng.choice([-1.0, 1.0], x.shape)
     return np.asarray(sign * size * rng.uniform(0.5, 1.0, x.shape))

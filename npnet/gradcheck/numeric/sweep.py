@@ -1,13 +1,10 @@
-r"""Derivatives by differences, each with an error bar that comes from the function itself.
+r"""Derivatives by a sweep of steps, for lines on which two or three steps do not agree.
 
-With fixed upstream gradients r, backward returns the gradient of s = <r, y>. A difference of s is
-summed output by output, <r, y(+h) - y(-h)>, so that large outputs which do not change cost no
-digits. `quick` takes two or three steps per line and extrapolates them to step zero (Romberg);
-what it cannot settle goes to `thorough`, which sweeps the step from larger than the point down to
-the last digits, extrapolates neighbours (Richardson), and lets the steps vote: the error bar of a
-step is how far the extrapolated value moves with the next step, plus the rounding noise of the
-outputs divided by the step, and a step counts only if its value agrees with those of all smaller
-steps. A kink or a steep place beyond the smallest steps therefore does no harm.
+The step goes from larger than the point down to the last digits, neighbours are extrapolated
+(Richardson), and the steps vote: the error bar of a step is how far the extrapolated value moves
+with the next step, plus the rounding noise of the outputs divided by the step, and a step counts
+only if its value agrees with those of all smaller steps. A kink or a steep place beyond the
+smallest steps therefore does no harm.
 
 References
 ----------
@@ -18,234 +15,37 @@ J. J. More, S. M. Wild, "Estimating derivatives of noisy simulations", ACM TOMS 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.lines import DirectionLine, Lines, random_direction
-from npnet.gradcheck.subject import Subject
+from npnet.gradcheck.numeric.differences import CHUNK, ROUNDING, Slopes, join
+from npnet.gradcheck.numeric.function import EPS, Function
+from npnet.gradcheck.numeric.lines import Lines
 from npnet.typing import Array
 
-EPS = float(np.finfo(np.float64).eps)
-_ROUNDING = 4.0  # units in the last place by which an output may be off
 _RATIO = 8.0  # between the steps of the sweep
 _BEYOND = 3  # larger steps over which a bend must not grow to be noise
 _COARSE = 3  # how many steps of the sweep are of about the scale
 _BEYOND_ROUNDING = 2.0**60  # by so much, a change shows in any output that depends on it
-_TIGHT = 1e-9  # a quick value is good enough if its bar is below this share of its size
-_CHUNK = 2**18  # floats held at once
 
 
-class Slopes(NamedTuple):
-    """Derivatives along lines (m) of the sums <r, y> for several upstream gradients r (k).
-
-    Attributes
-    ----------
-    value, error : ndarray, shape (m, k)
-        The error bar is infinite where no step could be used.
-    size : ndarray, shape (m, k)
-        Sum of the sizes of the outputs' contributions: what `value` is before cancellation.
-    grain : ndarray, shape (m, k)
-        The slope that would change all outputs concerned by themselves as the point doubles; a
-        tiny share of it does not show in their digits.
-    secant : ndarray, shape (m, k)
-        The largest slope over steps of about the line's scale.
-    lower, upper : ndarray, shape (m, k)
-        At a kink, the range of the subgradients; NaN elsewhere.
-    jumps : ndarray of bool, shape (m, k)
-        Whether the function is discontinuous here.
-    settled : ndarray of bool, shape (m,)
-        Whether nothing is left to be looked at more closely.
-    """
-
-    value: Array
-    error: Array
-    size: Array
-    grain: Array
-    secant: Array
-    lower: Array
-    upper: Array
-    jumps: Array
-    settled: Array
-
-
-class Function:
-    """The outputs of a subject as a function along lines, with the upstream gradients.
-
-    Parameters
-    ----------
-    subject : Subject
-        Must have computed its `outputs` before.
-    upstream : ndarray, shape (k, n)
-        One row for each upstream gradient over all n outputs.
-    eps : float
-        Relative rounding error of the outputs.
-    """
-
-    def __init__(self, subject: Subject, upstream: Array, eps: float = EPS) -> None:
-        self.subject = subject
-        self.upstream = upstream
-        self.weights = np.abs(upstream)
-        self.eps = eps
-        self.here = np.empty(subject.size)
-        subject.write_outputs(self.here)
-
-    def rows(self, lines: Lines, first: int, last: int, steps: Array) -> tuple[Array, Array]:
-        """Evaluate lines `first` to `last` at several steps.
-
-        Parameters
-        ----------
-        lines : Lines
-        first, last : int
-        steps : ndarray, shape (last - first, j)
-
-        Returns
-        -------
-        outputs : ndarray, shape (last - first, j, n)
-        steps : ndarray, shape (last - first, j)
-            As taken, after rounding.
-        """
-        write = self.subject.write_outputs
-        found = np.empty((*steps.shape, self.here.size))
-        taken = np.empty(steps.shape)
-        for i, wanted in enumerate(steps.tolist()):
-            row = found[i]
-            line = first + i
-            for j, step in enumerate(wanted):
-                taken[i, j] = lines.move(line, step)
-                write(row[j])
-            lines.restore(line)
-        return found, taken
-
-
-def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> float:
-    """Find by how many times its size a variable must move to change the outputs markedly.
-
-    An honest unit of length for the steps: a bias of 1e-9 before an output of 1 may take large
-    steps, exp(20 x) must take small ones, and zeros have no size of their own.
-
-    Parameters
-    ----------
-    function : Function
-    variable : ndarray
-        Live.
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    float
-        1 if moving by its own size changes the outputs by about theirs.
-    """
-    here = float(function.weights[0] @ np.abs(function.here))
-    if variable.size == 0 or here == 0 or not math.isfinite(here):
-        return 1.0
-    line = DirectionLine([variable], [random_direction(variable, 1.0, rng)])
-
-    def change(reach: float) -> float:
-        rows, _ = function.rows(line, 0, 1, np.array([[reach]]))
-        return float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
-
-    reach, there = 1.0, change(1.0)
-    if 1e-13 < there < 1 / 8:
-        larger = min(1 / there, 1e12)
-        return larger if change(larger) < 4 else reach
-    for _ in range(40):
-        if there < 4:
-            break
-        nearer = change(reach / 8)
-        if there <= 100 * nearer:  # large, but no steeper than a parabola
-            break
-        reach, there = reach / 8, nearer
-    return reach
-
-
-def quick(function: Function, lines: Lines) -> Slopes:
-    """Differentiate along every line with two or three steps.
-
-    Parameters
-    ----------
-    function : Function
-    lines : Lines
-
-    Returns
-    -------
-    Slopes
-        Not settled where the steps disagree, the bar is wide, or a kink shows.
-    """
-    count, outputs = len(lines), function.here.size
-    chunk = max(1, _CHUNK // (4 * outputs + 1))
-    parts = [_quick(function, lines, i, min(i + chunk, count)) for i in range(0, count, chunk)]
-    return _join(parts, count, len(function.upstream))
-
-
-def _quick(function: Function, lines: Lines, first: int, last: int) -> Slopes:
-    weights, here = function.weights.T, function.here
-    h = lines.scale[first:last, None] * 2.0**-6
-    y, t = function.rows(lines, first, last, h * np.array([1.0, -1.0, 0.5, -0.5]))
-    wide, size, rough_wide, outputs = _central(function, y[:, 0], y[:, 1], t[:, 0] - t[:, 1])
-    half, _, rough_half, _ = _central(function, y[:, 2], y[:, 3], t[:, 2] - t[:, 3])
-    value, error = wide, np.abs(half - wide) + rough_wide
-    curved = np.flatnonzero(~(np.abs(half - wide) <= rough_half).all(axis=1))
-    if curved.size:
-        y4, t4 = function.rows(
-            lines.only(first + curved), 0, curved.size, h[curved] * np.array([0.25, -0.25])
-        )
-        fourth, _, rough, _ = _central(function, y4[:, 0], y4[:, 1], t4[:, 0] - t4[:, 1])
-        once = (4 * half[curved] - wide[curved]) / 3
-        twice = (4 * fourth - half[curved]) / 3
-        value[curved] = twice + (twice - once) / 15
-        error[curved] = np.abs(twice - once) / 8 + 2 * rough
-    # The difference of the one-sided slopes halves with the step, unless there is a kink.
-    bend = np.abs(y[:, 0] - 2 * here + y[:, 1]) @ weights / h
-    bend_half = np.abs(y[:, 2] - 2 * here + y[:, 3]) @ weights / (h / 2)
-    kinked = (bend_half > 0.7 * bend) & (bend_half > 8 * rough_half)
-    error += 16 * EPS * size
-    settled = (np.isfinite(error) & (error <= _TIGHT * size) & ~kinked).all(axis=1)
-    none = np.full_like(value, np.nan)
-    return Slopes(
-        value, error, size, outputs / lines.size[first:last, None], size.copy(), none, none.copy(),
-        np.zeros(value.shape, bool), settled,
-    )  # fmt: skip
-
-
-def _central(function: Function, above: Array, below: Array, span: Array) -> tuple[Array, ...]:
-    """Return the central difference, its size before cancellation, its error, the outputs."""
-    change = above - below
-    outputs = ((np.abs(above) + np.abs(below)) * (change != 0)) @ function.weights.T
-    span = span[:, None]
-    return (
-        change @ function.upstream.T / span,
-        np.abs(change) @ function.weights.T / span,
-        _ROUNDING * function.eps * outputs / span,
-        outputs / 2,
-    )
-
-
-def thorough(function: Function, lines: Lines) -> Slopes:
+def sweep(function: Function, lines: Lines) -> Slopes:
     """Differentiate along every line with a sweep of steps, and look for kinks.
 
-    Parameters
-    ----------
-    function : Function
-    lines : Lines
-
-    Returns
-    -------
-    Slopes
-        Not settled where rounding makes a staircase of an output, which larger steps may cross.
+    Not settled where rounding makes a staircase of an output, which larger steps may cross.
     """
     count, outputs = len(lines), function.here.size
     with np.errstate(all="ignore"):
         depth = np.log(2 * lines.scale / lines.finest) / math.log(_RATIO)
     levels = int(min(60, math.ceil(float(depth.max(initial=1.0))) + 1))
-    chunk = max(1, 2 * _CHUNK // (2 * levels * outputs + 1))
+    chunk = max(1, 2 * CHUNK // (2 * levels * outputs + 1))
     parts = [
-        _thorough(function, lines, i, min(i + chunk, count), levels) for i in range(0, count, chunk)
+        _sweep(function, lines, i, min(i + chunk, count), levels) for i in range(0, count, chunk)
     ]
-    return _join(parts, count, len(function.upstream))
+    return join(parts, count, len(function.upstream))
 
 
-def _thorough(function: Function, lines: Lines, first: int, last: int, levels: int) -> Slopes:
+def _sweep(function: Function, lines: Lines, first: int, last: int, levels: int) -> Slopes:
     here, r, weights = function.here, function.upstream.T, function.weights.T
     scale, finest = lines.scale[first:last], lines.finest[first:last]
     # Steps that are no multiples of each other: rounding errors that repeat would look like none.
@@ -268,7 +68,7 @@ def _thorough(function: Function, lines: Lines, first: int, last: int, levels: i
 
     # Rounding noise of the outputs: assumed from their size, and seen at the smallest steps.
     largest = np.where(usable[..., None], np.maximum(np.abs(above), np.abs(below)), 0.0)
-    assumed = _ROUNDING * function.eps * np.maximum(largest, np.abs(here)) * depends[:, None]
+    assumed = ROUNDING * function.eps * np.maximum(largest, np.abs(here)) * depends[:, None]
     bends = np.abs(forward - backward) * np.minimum(right, left)
     bends[~usable] = 0.0
     bends = bends @ weights
@@ -404,10 +204,3 @@ def _kinks(lower: Array, upper: Array, gap: Array, noise: Array) -> tuple[Array,
     high = (np.take_along_axis(upper, best, axis=1) + margin)[:, 0]
     nan = np.full(shape, np.nan)
     return np.where(found, low, nan), np.where(found, high, nan), jumps
-
-
-def _join(parts: list[Slopes], count: int, k: int) -> Slopes:
-    if not parts:
-        empty = np.zeros((0, k))
-        return Slopes._make([*[empty] * 7, empty.astype(bool), np.zeros(0, bool)])
-    return Slopes._make(np.concatenate(fields) for fields in zip(*parts, strict=True))

@@ -1,0 +1,104 @@
+"""Derivatives by an imaginary step, exact to rounding where forward is an analytic function.
+
+f(x + ih) = f(x) + ih f'(x) - ..., so Im f(x + ih) / h has no difference and hence no cancellation.
+Code that takes absolute values, compares, or writes into real buffers loses the imaginary part, in
+the worst case only some of it. This oracle therefore never overrules the differences: it confirms
+them, and decides only where they cannot, on tensors where both agree otherwise.
+
+References
+----------
+W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions", SIAM
+Review 40 (1998).
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+
+from npnet.gradcheck.numeric.function import EPS, LayerFunction
+from npnet.gradcheck.numeric.lines import typical_size
+from npnet.gradcheck.numeric.sampling import sample
+from npnet.gradcheck.numeric.verdict import Judged, judge
+from npnet.gradcheck.report import Verdict
+from npnet.typing import Array
+
+_STEP = 2.0**-80  # relative; its square vanishes beside 1
+_CONFIRMED = 16  # elements of each tensor on which it is tried
+
+
+class ComplexStep:
+    """A complex copy of a layer."""
+
+    def __init__(self, function: LayerFunction) -> None:
+        self._function = function
+        self._copy = copy.deepcopy(function.layer)
+        for p in self._copy.parameters():
+            p._data = p._data.astype(complex)  # Parameter itself refuses complex numbers
+        self._inputs = [
+            x.astype(complex) if x is not None and x.dtype.kind == "f" else x
+            for x in function.inputs
+        ]
+        self._variables = [x for x in self._inputs if x is not None and x.dtype.kind == "c"]
+        self._variables += [p._data for p in self._copy.parameters()]
+
+    def confirm(
+        self, variable: int, indices: Array, analytic: Array, judged: Judged, allowed: Array | float
+    ) -> tuple[Judged, int, int]:
+        """Confirm some slopes, and decide where differences are too rough.
+
+        Returns also how many analytic values it confirms, and of how many it tried.
+        """
+        slopes, unclear = judged.slopes, np.flatnonzero(judged.verdicts == Verdict.NOISE)
+        smooth = ~np.isfinite(slopes.lower).any(axis=1) & np.isfinite(judged.numeric)
+        clear = np.flatnonzero((judged.verdicts != Verdict.NOISE) & smooth)
+        clear = clear[sample(clear.size, _CONFIRMED, np.random.default_rng(variable))]
+        exact = self._slopes(variable, indices[clear])
+        if exact is None or not (np.abs(exact - slopes.value[clear]) <= slopes.error[clear]).all():
+            return judged, 0, 0
+        if 0 < unclear.size <= clear.size:
+            decided = self._slopes(variable, indices[unclear])
+            if decided is not None:
+                slopes.value[unclear] = decided
+                slopes.error[unclear] = 1e-10 * np.abs(decided)
+                slopes.size[unclear] = np.abs(decided)
+                slopes.lower[unclear] = slopes.upper[unclear] = np.nan
+                slopes.jumps[unclear] = False
+                judged = judge(analytic, slopes, allowed)
+        fine = 256 * EPS * (slopes.size + np.abs(analytic)) + allowed
+        agrees = (np.abs(exact - analytic[clear]) <= fine[clear]).all(axis=1)
+        return judged, int(agrees.sum()), clear.size
+
+    def _slopes(self, variable: int, indices: Array) -> Array | None:
+        """Differentiate with respect to some elements; None if forward is not complex-safe."""
+        flat = self._variables[variable].reshape(-1)
+        step = _STEP * typical_size(self._function.variables[variable])
+        found = np.empty((indices.size, len(self._function.upstream)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            for i, j in enumerate(indices.tolist()):
+                start = flat[j]
+                flat[j] = start + 1j * step
+                try:
+                    slope = self._slope()
+                except Exception:  # whatever it is: this forward takes no complex numbers
+                    slope = None
+                flat[j] = start
+                if slope is None:
+                    return None
+                found[i] = slope / step
+        return found
+
+    def _slope(self) -> Array | None:
+        ctx = self._function.context()
+        ctx.layer = self._copy
+        result = self._copy.forward(ctx, *[x if x is None else x.copy() for x in self._inputs])
+        outputs = result if isinstance(result, tuple) else (result,)
+        if any(not isinstance(y, np.ndarray) or y.dtype.kind != "c" for y in outputs):
+            return None
+        y = np.concatenate([y.reshape(-1) for y in outputs])
+        here = self._function.here
+        close = np.abs(y.real - here) <= 64 * EPS * (np.abs(here) + np.abs(here).max(initial=0))
+        return np.asarray(self._function.upstream @ y.imag) if close.all() else None

@@ -1,0 +1,212 @@
+"""Checks at other places than the given one: quick along a direction, by element where that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.kinks import Kink
+from npnet.gradcheck.numeric.places import Place, branches
+from npnet.gradcheck.numeric.point import Evidence, Point
+from npnet.gradcheck.numeric.rounding import Float32, Mismatch
+from npnet.gradcheck.numeric.sampling import sample
+from npnet.gradcheck.report import Verdict
+from npnet.typing import Array
+
+_MANY = 600  # elements of a variable, above which faulty ones are located by halving
+_SAMPLED = 64
+_ENOUGH = 6  # places at which a gradient is wrong, after which no others are visited
+
+
+class Finding(NamedTuple):
+    """A gradient that is wrong at some point: where, which elements, or what was raised."""
+
+    place: str
+    point: Point | None
+    evidence: list[Evidence]
+    error: Exception | None = None
+    float32: Mismatch | None = None
+
+
+def judge_point(function: Function, rng: np.random.Generator, place: str = "") -> Finding | None:
+    """Check all gradients of a function at its point along one direction; None if right.
+
+    The function's first upstream gradient is used.
+    """
+    function.upstream, function.weights = function.upstream[:1], function.weights[:1]
+    try:
+        gradients = function.at(function.upstream)
+    except Exception as error:  # forward was possible here, so backward must be
+        return Finding(place, None, [], error)
+    point = Point(function, function, gradients, rng)
+    if all(np.isfinite(a).all() for a in point.analytic):
+        judged, _ = point.everything()
+        verdict = judged.verdicts[0]
+        if verdict in (Verdict.OK, Verdict.NOISE):
+            return None
+        kink = Kink(function)
+        if kink.accepts() or (verdict == Verdict.KINK and not kink.decides):
+            return None
+        chosen = suspects(point, rng)
+    else:
+        odd = {i: np.flatnonzero(~np.isfinite(a[:, 0])) for i, a in enumerate(point.analytic)}
+        chosen = {i: at for i, at in odd.items() if at.size}
+    evidence = point.elements(chosen)
+    if any((e.judged.verdicts == Verdict.WRONG).any() for e in evidence):
+        return Finding(place, point, evidence)
+    return None
+
+
+def suspects(point: Point, rng: np.random.Generator) -> dict[int, Array]:
+    """Choose what to look at where a direction has failed: all elements, or the faulty and some."""
+    sizes = [v.size for v in point.function.variables]
+    if max(sizes, default=0) <= _MANY:
+        return {i: np.arange(n) for i, n in enumerate(sizes)}
+    located = point.locate()
+    return {
+        i: np.arange(n) if n <= _MANY else np.union1d(sample(n, _SAMPLED, rng), located[i])
+        for i, n in enumerate(sizes)
+    }
+
+
+class Elsewhere:
+    """A check of the same layer or loss at many places.
+
+    Parameters
+    ----------
+    make : callable
+        ``make(inputs)`` returns a `Function` at other inputs.
+    pair : callable
+        ``pair(inputs)`` returns a `Float32` there.
+    rng : numpy.random.Generator
+
+    Attributes
+    ----------
+    findings : list of Finding
+    left_out : dict of str to str
+        Why forward could not be computed, by place.
+    visited : int
+    right : list of ndarray
+        Numbers in the inputs of places where all gradients are right.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[Sequence[Array]], Function],
+        pair: Callable[[Sequence[Array]], Float32] | None,
+        rng: np.random.Generator,
+    ) -> None:
+        self._make, self._pair, self._rng = make, pair, rng
+        self.findings: list[Finding] = []
+        self.left_out: dict[str, str] = {}
+        self.visited = 0
+        self.right: list[Array] = []
+
+    def visit(self, several: Sequence[Place]) -> None:
+        """Check the first of some places at which forward can be computed."""
+        if len(self.findings) >= _ENOUGH:
+            return
+        for place in several:
+            function = self._function(place)
+            if function is None:
+                continue
+            self.visited += 1
+            finding = judge_point(function, self._rng, place.says)
+            if finding is None:
+                self.right += [x.reshape(-1) for x in place.inputs if x.dtype.kind == "f"]
+                finding = self._in_float32(place)
+            if finding is not None:
+                self.findings.append(finding)
+            return
+
+    def _function(self, place: Place) -> Function | None:
+        try:
+            function = self._make(place.inputs)
+        except Exception as error:  # whatever it is: forward does not take these numbers
+            self.left_out[place.says] = f"{type(error).__name__}: {error}"
+            return None
+        if not function.finite:
+            self.left_out[place.says] = "the output is not finite"
+            return None
+        return function
+
+    def _in_float32(self, place: Place) -> Finding | None:
+        if self._pair is None:
+            return None
+        try:
+            both = self._pair(place.inputs)
+        except Exception as error:
+            self.left_out[f"{place.says}, in float32"] = f"{type(error).__name__}: {error}"
+            return None
+        if not both.single.finite:
+            self.left_out[f"{place.says}, in float32"] = "the output is not finite"
+            return None
+        for mismatch in both.mismatches():
+            return Finding(place.says, None, [], float32=mismatch)
+        return None
+
+    def visit_branches(self, inputs: Sequence[Array], moving: Sequence[int]) -> None:
+        """Look for values at which forward takes another branch; visit both sides of each."""
+        for i in moving:
+            for at in branches(lambda t, i=i: self._value(inputs, i, t)):
+                for place in _around(inputs, i, at, self._rng):
+                    self.visit([place])
+
+    def _value(self, inputs: Sequence[Array], i: int, t: float) -> float:
+        found = [np.array(x) for x in inputs]
+        found[i] = np.full(inputs[i].shape, t)
+        function = self._branch_function(found)
+        return np.nan if function is None else float(function)
+
+    def _branch_function(self, inputs: Sequence[Array]) -> float | None:
+        try:
+            function = self._make(inputs)
+        except Exception:  # forward does not take these numbers
+            return None
+        return float(function.upstream[0] @ function.here)
+
+
+def _around(
+    inputs: Sequence[Array], i: int, at: float, rng: np.random.Generator
+) -> Iterator[Place]:
+    shape, size = inputs[i].shape, abs(at) or 1.0
+    for says, shift in (
+        (f"at inputs of {at:g}, where forward takes another branch", 0.0),
+        (f"at inputs a little above {at:g}", size),
+        (f"at inputs a little below {at:g}", -size),
+    ):
+        found = [np.array(x) for x in inputs]
+        share = 10.0 ** rng.uniform(-4, -0.7, shape)
+        found[i] = at + shift * share
+        yield Place(says, found)
+
+
+def region(findings: Sequence[Finding], right: Sequence[Array]) -> tuple[float, float] | None:
+    """Return the range of numbers where an elementwise gradient is wrong; None if there is none.
+
+    No number with a right gradient may lie inside; the ends are halfway to the next ones.
+    """
+    bad, good = [], list(right)
+    for finding in findings:
+        for e in finding.evidence:
+            function = finding.point.function  # type: ignore[union-attr]
+            values = function.variables[e.variable].reshape(-1)
+            if any(function.variables[e.variable] is x for x in function.inputs):
+                wrong = e.judged.verdicts == Verdict.WRONG
+                bad.append(values[e.indices[wrong]])
+                good.append(values[e.indices[e.judged.verdicts == Verdict.OK]])
+    wrong_values = np.concatenate(bad or [np.zeros(0)])
+    fine = np.concatenate(good or [np.zeros(0)])
+    if wrong_values.size == 0:
+        return None
+    low, high = float(wrong_values.min()), float(wrong_values.max())
+    if ((fine >= low) & (fine <= high)).any() or fine.size == 0:
+        return None
+    below, above = fine[fine < low], fine[fine > high]
+    return (
+        (low + float(below.max())) / 2 if below.size else -np.inf,
+        (high + float(above.min())) / 2 if above.size else np.inf,
+    )

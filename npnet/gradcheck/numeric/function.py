@@ -1,0 +1,359 @@
+"""What is differentiated: the outputs of a copy of a layer or loss as a function of live arrays.
+
+Whoever writes into `Function.variables` moves the point; `rows` and `gradients` are those there.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from npnet.context import Context
+from npnet.gradcheck.numeric.draws import Draws
+from npnet.gradcheck.numeric.lines import Lines
+from npnet.layer import Layer
+from npnet.losses.loss import Loss
+from npnet.state import buffers, restore_buffers
+from npnet.typing import Array
+
+EPS = float(np.finfo(np.float64).eps)
+LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backward shows
+
+
+class BadResult(Exception):
+    """What forward or backward returned is of no use; the text says why."""
+
+
+class Function:
+    """The sums s = <r, y> over all outputs y, for several upstream gradients r.
+
+    Attributes
+    ----------
+    names, variables : list
+        What is differentiated, contiguous and live: floating inputs, then parameters.
+    inputs : tuple of ndarray
+        Live; of a loss its predictions.
+    parameters : dict of str to Parameter
+    shapes : tuple of tuple of int
+        Of the outputs.
+    here : ndarray, shape (n,)
+        All outputs at the point, flattened.
+    upstream : ndarray, shape (k, n)
+    eps : float
+        Relative rounding error of the outputs.
+    refusals : list of Exception
+        The last exception of the layer at a shifted point, if any.
+    """
+
+    inputs: tuple[Any, ...]
+    is_loss = False
+
+    def __init__(self, dtype: Any, upstream: np.random.Generator | Array | None) -> None:
+        self.dtype = np.dtype(dtype)
+        self.names: list[str] = []
+        self.variables: list[Array] = []
+        self.parameters: dict[str, Any] = {}
+        self.refusals: list[Exception] = []
+        self.eps = EPS
+        self._start(upstream)
+
+    def _collect(self) -> None:
+        """Fill `names` and `variables`."""
+        raise NotImplementedError
+
+    def run(self) -> Any:
+        """Compute the raw outputs at the variables' present values."""
+        raise NotImplementedError
+
+    def gradients(self, upstream: Sequence[Array]) -> list[Array | None]:
+        """Run forward and backward: a gradient for each variable, None where none was set."""
+        raise NotImplementedError
+
+    def _start(self, upstream: np.random.Generator | Array | None) -> None:
+        self._collect()
+        result = self.run()
+        self.several = isinstance(result, tuple)
+        found = [_as_output(y) for y in (result if self.several else (result,))]
+        if not found:
+            raise BadResult("forward returned an empty tuple; it must return at least one array")
+        self.shapes = tuple(y.shape for y in found)
+        self._ends = np.cumsum([y.size for y in found])
+        self.here = np.concatenate([y.reshape(-1) for y in found]).astype(np.float64)
+        self._floating = [y.dtype.kind == "f" for y in found]
+        if not isinstance(upstream, np.ndarray):
+            upstream = self._draw_upstream(np.random.default_rng(upstream))
+        self.upstream = upstream
+        self.weights = np.abs(upstream)
+
+    def _draw_upstream(self, rng: np.random.Generator) -> Array:
+        """Draw signs and sizes away from zero: ones hide transposed sums and much else."""
+        size = (2, self.here.size)
+        drawn = rng.uniform(0.5, 1.5, size) * rng.choice([-1.0, 1.0], size)
+        drawn[1] *= LOUD
+        for i, part in enumerate(np.split(drawn, self._ends[:-1], axis=1)):
+            part *= self._floating[i]  # nothing flows back through integers
+        return np.asarray(drawn)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Length of the first axis that all inputs share, if there is one."""
+        lengths = {x.shape[0] if x.ndim else None for x in self.inputs if x is not None}
+        return lengths.pop() if len(lengths) == 1 else None
+
+    @property
+    def finite(self) -> bool:
+        """Whether all outputs are finite at the point."""
+        return bool(np.isfinite(self.here).all())
+
+    def split(self, flat: Array) -> list[Array]:
+        """Cut a vector over all outputs into one array for each, in the function's dtype."""
+        parts = np.split(flat, self._ends[:-1])
+        return [p.reshape(s).astype(self.dtype) for p, s in zip(parts, self.shapes, strict=True)]
+
+    @contextlib.contextmanager
+    def restored(self) -> Iterator[list[Array]]:
+        """Put the variables back at the end of the block; gives copies of them."""
+        kept = [v.copy() for v in self.variables]
+        try:
+            yield kept
+        finally:
+            for v, k in zip(self.variables, kept, strict=True):
+                v[...] = k
+
+    def write_outputs(self, row: Array) -> None:
+        """Write all outputs into `row`; NaN if forward cannot be computed here."""
+        try:
+            result = self.run()
+        except Exception as error:  # outside the layer's domain; such a step is passed over
+            self.refusals[:] = [error]
+            row.fill(np.nan)
+            return
+        start = 0
+        for y, shape, stop in zip(
+            result if self.several else (result,), self.shapes, self._ends, strict=True
+        ):
+            if np.shape(y) != shape:
+                raise BadResult(
+                    f"forward returned shape {np.shape(y)} for a slightly changed input, {shape} "
+                    "before; a gradient needs an output of a fixed shape"
+                )
+            row[start:stop].reshape(shape)[...] = y
+            start = stop
+
+    def rows(self, lines: Lines, first: int, last: int, steps: Array) -> tuple[Array, Array]:
+        """Evaluate lines `first` to `last` at steps of shape (last - first, j).
+
+        Returns the outputs, shape (last - first, j, n), and the steps as taken after rounding.
+        """
+        found = np.empty((*steps.shape, self.here.size))
+        taken = np.empty(steps.shape)
+        for i, wanted in enumerate(steps.tolist()):
+            for j, step in enumerate(wanted):
+                taken[i, j] = lines.move(first + i, step)
+                self.write_outputs(found[i, j])
+            lines.restore(first + i)
+        return found, taken
+
+    def here_now(self) -> Array:
+        """Compute all outputs at the variables' present values."""
+        row = np.empty(self.here.size)
+        self.write_outputs(row)
+        return row
+
+    def at(self, upstream: Array) -> list[list[Array | None]]:
+        """Return the raw gradients for each row of an array of upstream gradients."""
+        return [self.gradients(self.split(r)) for r in upstream]
+
+    def analytic(self, upstream: Array | None = None) -> list[Array] | None:
+        """Compute the gradients at the present values: arrays of shape (size, k) in float64.
+
+        None if the layer raises there.
+        """
+        try:
+            return self.stack(self.at(self.upstream if upstream is None else upstream))
+        except Exception as error:  # outside the layer's domain
+            self.refusals[:] = [error]
+            return None
+
+    def stack(self, gradients: list[list[Array | None]]) -> list[Array]:
+        """Put gradients for several upstream gradients side by side; zeros where none was set."""
+        found = []
+        for i, v in enumerate(self.variables):
+            flat = [np.zeros(v.size) if g[i] is None else g[i].reshape(-1) for g in gradients]  # type: ignore[union-attr]
+            found.append(np.stack(flat, axis=1).astype(np.float64))
+        return found
+
+
+class LayerFunction(Function):
+    """A layer, container or model.
+
+    `layer` is a copy that nobody else uses at the same time, in the dtype of the function.
+    """
+
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: Sequence[Array],
+        dtype: Any = np.float64,
+        *,
+        training: bool = True,
+        draws: Draws | None = None,
+        upstream: np.random.Generator | Array | None = None,
+    ) -> None:
+        self.layer, self.training = layer, training
+        self.inputs = tuple(
+            x if x is None else x.astype(dtype if x.dtype.kind == "f" else x.dtype, order="C")
+            for x in inputs
+        )
+        self.copies_inputs = True  # for a layer that writes into them
+        self._draws = Draws() if draws is None else draws
+        self._uses_draws = True
+        self._buffers = buffers(layer)
+        layer.zero_grad()
+        super().__init__(dtype, upstream)
+        self._uses_draws = self._draws.used  # rewinding costs more than a small pass
+
+    def _collect(self) -> None:
+        for i, x in enumerate(self.inputs):
+            if x is not None and x.dtype.kind == "f":
+                self.names.append("input" if len(self.inputs) == 1 else f"input {i}")
+                self.variables.append(x)
+        self.parameters = dict(self.layer.named_parameters())
+        self.names += self.parameters
+        self.variables += [p.data for p in self.parameters.values()]
+
+    @property
+    def draws_asked(self) -> list[Any]:
+        """The dtypes of the random numbers that a pass draws."""
+        self._uses_draws = True
+        self.run()
+        return list(self._draws.asked)
+
+    def context(self, kind: type[Context] = Context) -> Context:
+        """Return a context for a pass from the common starting point."""
+        if self._uses_draws:
+            self._draws.rewind()
+        if self._buffers:
+            restore_buffers(self.layer, self._buffers)
+        return kind(self.layer, True, self.training, self._draws)
+
+    def run(self) -> Any:
+        """Compute the raw output in a recorded pass, so that dropout's masks are the same."""
+        return self._forward(self.context())
+
+    def _forward(self, ctx: Context) -> Any:
+        if self.copies_inputs:
+            return self.layer.forward(ctx, *[x if x is None else x.copy() for x in self.inputs])
+        return self.layer.forward(ctx, *self.inputs)
+
+    def gradients(
+        self, upstream: Sequence[Array], kind: type[Context] = Context
+    ) -> list[Array | None]:
+        """Run forward and backward with fresh gradients."""
+        for p in self.parameters.values():
+            p.zero_grad()
+        ctx = self.context(kind)
+        self._forward(ctx)
+        result = ctx.backward(*[r.copy() for r in upstream])
+        grads = result if isinstance(result, tuple) else (result,)
+        if len(grads) != len(self.inputs):
+            raise BadResult(
+                f"backward returned {len(grads)} gradient(s) for {len(self.inputs)} input(s)"
+            )
+        found: list[Array | None] = []
+        for i, (x, grad) in enumerate(zip(self.inputs, grads, strict=True)):
+            if x is not None and x.dtype.kind == "f":
+                what = "the input" if len(grads) == 1 else f"input {i}"
+                found.append(_as_gradient(grad, x, what))
+        for p in self.parameters.values():
+            found.append(None if p.grad is None else p.grad.copy())
+            p.zero_grad()
+        return found
+
+
+class LossFunction(Function):
+    """A loss: its value as a function of the predictions; the upstream gradient is one."""
+
+    is_loss = True
+
+    def __init__(
+        self, loss: Loss, arrays: Sequence[Any], dtype: Any = np.float64, weight: Any = None
+    ) -> None:
+        self.loss, self.training = loss, True
+        self.arrays = [
+            a.astype(dtype, order="C")
+            if isinstance(a, np.ndarray) and (a.dtype.kind == "f" or n in loss.predictions)
+            else a
+            for n, a in zip(loss.arguments, arrays, strict=True)
+        ]
+        self.weight = weight
+        super().__init__(dtype, None)
+
+    def _collect(self) -> None:
+        named = dict(zip(self.loss.arguments, self.arrays, strict=True))
+        self.names = list(self.loss.predictions)
+        self.variables = [named[n] for n in self.names]
+        self.inputs = tuple(self.variables)
+
+    def _draw_upstream(self, rng: np.random.Generator) -> Array:
+        return np.ones((1, self.here.size))
+
+    @property
+    def given(self) -> list[Any]:
+        """The arguments and, if there are any, the sample weights."""
+        return [*self.arrays, *([] if self.weight is None else [self.weight])]
+
+    @property
+    def others(self) -> dict[str, Any]:
+        """The arguments that are not differentiated, by name."""
+        pairs = zip(self.loss.arguments, self.arrays, strict=True)
+        return {n: a for n, a in pairs if n not in self.names}
+
+    def _copies(self) -> list[Any]:
+        return [a.copy() if isinstance(a, np.ndarray) else a for a in self.arrays]
+
+    def run(self) -> Any:
+        """Compute the reduced loss."""
+        return self.loss(*self._copies(), sample_weight=self.weight)
+
+    def gradients(self, upstream: Sequence[Array]) -> list[Array | None]:
+        """Ask the loss for its gradients; `upstream` is not used."""
+        _, grad = self.loss.value_and_grad(*self._copies(), sample_weight=self.weight)
+        grads = grad if isinstance(grad, tuple) else (grad,)
+        if len(grads) != len(self.names):
+            raise BadResult(f"value_and_grad returned {len(grads)} gradient(s) for {self.names}")
+        pairs = zip(grads, self.variables, self.names, strict=True)
+        return [_as_gradient(g, v, f"the {name}") for g, v, name in pairs]
+
+
+def _as_gradient(grad: Any, x: Array, name: str) -> Array:
+    if grad is None:
+        raise BadResult(f"backward returned None as the gradient of {name}")
+    array = np.array(grad)
+    if array.dtype.kind not in "fiub":
+        raise BadResult(
+            f"backward returned dtype {array.dtype} as the gradient of {name}; "
+            "expected real numbers"
+        )
+    if array.shape != x.shape:
+        raise BadResult(
+            f"backward returned a gradient of shape {array.shape} for {name} of shape {x.shape}"
+        )
+    return array
+
+
+def _as_output(y: Any) -> Array:
+    if y is None:
+        raise BadResult("forward returned None; does it lack a return statement?")
+    if isinstance(y, list | tuple | dict):
+        raise BadResult(
+            f"forward returned a {type(y).__name__}; it must return an array or, for several "
+            "outputs, a tuple of arrays"
+        )
+    array = np.asarray(y)
+    if array.dtype.kind not in "fiub":
+        raise BadResult(f"forward returned dtype {array.dtype}; it must return real numbers")
+    return array

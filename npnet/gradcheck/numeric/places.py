@@ -1,0 +1,195 @@
+"""Where nobody looked: other inputs at which a gradient may be wrong though it is right here.
+
+Zeros, ties, whole numbers, sizes from 1e-3 to 1000, a row of zeros, one large element, other batch
+sizes, and both sides of the values at which forward takes another branch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from npnet.typing import Array
+
+BANDS = ((1e-3, 0.1), (0.1, 1.0), (1.0, 4.0), (4.0, 10.0), (10.0, 100.0), (100.0, 1000.0))
+_COVERED = 24  # values of each band that are visited
+_MOST = 3  # times that a band is visited for it
+_GRID = 96  # sizes at which branches are looked for, on either side of 0
+_BRANCHES = 6
+
+
+class Place(NamedTuple):
+    """Inputs to visit, and how a sentence says where that is."""
+
+    says: str
+    inputs: list[Array]
+
+
+def places(
+    inputs: Sequence[Array],
+    moving: Sequence[int],
+    rng: np.random.Generator,
+    domain: tuple[float, float] | None = None,
+) -> Iterator[list[Place]]:
+    """Yield places, each with those to visit in its stead if forward cannot be computed there.
+
+    Parameters
+    ----------
+    inputs : sequence of ndarray
+    moving : sequence of int
+        Which of the inputs may be changed.
+    rng : numpy.random.Generator
+    domain : (float, float), optional
+        Between which all numbers must lie.
+    """
+    groups = [list(moving)] if len(moving) else []
+    groups += [[i] for i in moving] if len(moving) > 1 else []
+    for group in groups:
+        where = "" if group == list(moving) else f" of input {group[0]}"
+
+        def put(says: str, make: Callable[[Array], Array], group: list[int] = group) -> Place:
+            found = [np.array(x) for x in inputs]
+            for i in group:
+                found[i] = np.asarray(make(inputs[i]), np.float64).reshape(inputs[i].shape)
+            return Place(says + where, found)  # noqa: B023
+
+        for found in _of_group(inputs, group, rng, put):
+            kept = [p for p in found if _is_inside(p, group, domain)]
+            if kept:
+                yield kept
+        if domain is not None:
+            low, high = domain
+            for says, a, b in (
+                ("inside the domain", low, high),
+                ("at the lower end of the domain", low, low + 1e-3 * (high - low)),
+                ("at the upper end of the domain", high - 1e-3 * (high - low), high),
+            ):
+                if np.isfinite(a) and np.isfinite(b):
+                    yield [put(says, lambda x, a=a, b=b: rng.uniform(a, b, x.shape))]
+
+
+def _of_group(
+    inputs: Sequence[Array],
+    group: list[int],
+    rng: np.random.Generator,
+    put: Callable[[str, Callable[[Array], Array]], Place],
+) -> Iterator[list[Place]]:
+    yield [put("at zeros", np.zeros_like)]
+    yield [put("at equal elements", lambda x: np.full(x.shape, 0.7))]
+    yield [
+        put("at whole numbers", lambda x: rng.integers(-8, 9, x.shape)),
+        put("at whole numbers", lambda x: rng.integers(1, 9, x.shape)),
+    ]
+    yield [put("at ties", lambda x: rng.integers(1, 3, x.shape) * 0.5)]
+    size = max(1, min(inputs[i].size for i in group))
+    for low, high in BANDS:
+        says = f"at inputs of size {low:g} to {high:g}"
+        for _ in range(max(1, min(_MOST, _COVERED // size))):
+            yield [
+                put(says, lambda x, a=low, b=high: _spread(x.shape, a, b, rng) * _signs(x, rng)),
+                put(says, lambda x, a=low, b=high: _spread(x.shape, a, b, rng)),
+                put(says, lambda x, a=low, b=high: -_spread(x.shape, a, b, rng)),
+            ]
+    if any(inputs[i].ndim > 1 for i in group):
+        yield [put("with a row of zeros", _with_zero_row)]
+    yield [put("with one large element among small ones", _with_large_element)]
+
+
+def _signs(x: Array, rng: np.random.Generator) -> Array:
+    return rng.choice([-1.0, 1.0], x.shape)
+
+
+def _spread(shape: tuple[int, ...], low: float, high: float, rng: np.random.Generator) -> Array:
+    """Spread sizes evenly over a range, in a random order; a wide one by their logarithms."""
+    count = int(np.prod(shape))
+    share = (rng.permutation(count) + rng.uniform(0, 1, count)) / max(1, count)
+    wide = high > 20 * low
+    found = low * (high / low) ** share if wide else low + (high - low) * share
+    return np.asarray(found.reshape(shape))
+
+
+def _with_zero_row(x: Array) -> Array:
+    found = x.copy()
+    if x.ndim > 1 and len(x):
+        found[0] = 0.0
+    return found
+
+
+def _with_large_element(x: Array) -> Array:
+    found = 0.1 * x
+    if x.size:
+        found.reshape(-1)[x.size // 2] = 100.0
+    return found
+
+
+def _is_inside(place: Place, group: list[int], domain: tuple[float, float] | None) -> bool:
+    if domain is None:
+        return True
+    low, high = domain
+    return all(bool(((x >= low) & (x <= high)).all()) for x in (place.inputs[i] for i in group))
+
+
+def batches(inputs: Sequence[Array], axis: int, rng: np.random.Generator) -> Iterator[Place]:
+    """Yield batches of 1, 2 and 17 samples, made of those there are."""
+    count = min((x.shape[axis] for x in inputs), default=0)
+    if count == 0:
+        return
+    for size in (1, 2, 17):
+        rows = np.arange(size) % count
+        share = rng.uniform(0.8, 1.0, size)
+        found = []
+        for x in inputs:
+            taken = np.take(x, rows, axis)
+            if x.dtype.kind == "f":  # not twice the same
+                taken = taken * share.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+            found.append(taken)
+        yield Place(f"with a batch of {size}", found)
+
+
+def branches(value: Callable[[float], float]) -> list[float]:
+    """Find values at which a function takes another branch: its slope jumps there.
+
+    Second differences over a grid are compared with those beside them; where one stands out, the
+    place is closed in on.
+    """
+    grid = np.geomspace(1e-3, 1e3, _GRID)
+    found: list[float] = []
+    for sign in (1.0, -1.0):
+        at = sign * grid
+        y = np.array([value(t) for t in at])
+        with np.errstate(all="ignore"):
+            slope = np.diff(y) / np.diff(at)
+            bend = np.abs(np.diff(slope))
+            noise = 1e-9 * np.abs(slope[1:]) + 1e-13 * np.abs(y[1:-1] / np.diff(at)[1:])
+        bend[~np.isfinite(bend)] = 0.0
+        beside = np.maximum(np.roll(bend, 2), np.roll(bend, -2))
+        stands_out = bend > 4 * beside + noise
+        for k in np.flatnonzero(stands_out)[: 2 * _BRANCHES]:
+            place = _closed_in(value, at[k], at[k + 2])
+            if place is not None and all(abs(place - f) > 1e-6 * abs(f) for f in found):
+                found.append(place)
+    return found[:_BRANCHES]
+
+
+def _closed_in(value: Callable[[float], float], a: float, b: float) -> float | None:
+    """Halve an interval towards the jump of the slope; None if there is none."""
+    start = b - a
+    for _ in range(40):
+        t = np.linspace(a, b, 5)
+        y = np.array([value(v) for v in t])
+        if not np.isfinite(y).all():
+            return None
+        bend = np.abs(np.diff(y, 2))
+        k = int(bend.argmax())
+        a, b = t[k], t[k + 2]
+        rounding = 1e-14 * float(np.abs(y).max())
+        if bend[k] <= 64 * rounding:
+            break
+    # With a jump, half the interval leaves half of the bend; without, a quarter.
+    middle = 0.5 * (a + b)
+    if abs(b - a) > 1e-6 * abs(start):
+        return None
+    nice = float(np.round(middle, 6))
+    return nice if abs(nice - middle) <= abs(b - a) + 1e-9 * abs(middle) else float(middle)
