@@ -244,3 +244,16 @@ def test_terms_must_be_terms():
 
     with pytest.raises(ArgumentError, match="must return .*Terms.*returned ndarray"):
         Bare()([1.0], [0.0])
+
+
+def test_a_subclass_with_other_terms_is_not_passed_by(rng):
+    class Doubled(npnet.CrossEntropyLoss):
+        def terms(self, pred, target, with_grad):
+            found = super().terms(pred, target, with_grad)
+            return found._replace(values=2 * found.values, grad=2 * found.grad)
+
+    pred, target = rng.normal(size=(4, 3)), np.array([0, 2, 1, 1])
+    value, grad = Doubled().value_and_grad(pred, target)
+    once, grad_once = npnet.CrossEntropyLoss().value_and_grad(pred, target)
+    assert value == pytest.approx(2 * once, rel=1e-14)
+    np.testing.assert_allclose(grad, 2 * grad_once, rtol=1e-14)

@@ -88,10 +88,9 @@ class Float32:
         allowed = self._basic(true)
         gaps = [np.abs(a - b) for a, b in zip(ours, true, strict=True)]
         rng = np.random.default_rng(0)
-        low = [a - b for a, b in zip(ours, true, strict=True)]
-        high, moved = [g.copy() for g in low], [np.zeros_like(g) for g in low]
+        low, high, moved = _unmoved(ours, true)
         for tries, units in _ROUNDS:
-            if not any((g > a).any() or np.isnan(g).any() for g, a in zip(gaps, allowed, strict=True)):
+            if all((g <= a).all() for g, a in zip(gaps, allowed, strict=True)):
                 return []
             self._widen(low, high, moved, true, tries, units, rng)
             allowed = [
@@ -110,11 +109,11 @@ class Float32:
         if first is None:
             return [np.zeros((v.size, 1)) for v in self.double.variables]
         ours, true = first
-        low = [a - b for a, b in zip(ours, true, strict=True)]
-        high, moved = [g.copy() for g in low], [np.zeros_like(g) for g in low]
+        low, high, moved = _unmoved(ours, true)
         self._widen(low, high, moved, true, *_ROUNDS[0], np.random.default_rng(0))
         basic = self._basic(true)
-        allowed = [b + 4 * (h - lo + m) for b, h, lo, m in zip(basic, high, low, moved, strict=True)]
+        parts = zip(basic, high, low, moved, strict=True)
+        allowed = [b + 4 * (h - lo + m) for b, h, lo, m in parts]
         return [np.nan_to_num(a)[:, None] for a in allowed[len(self.double.shapes) :]]
 
     def _widen(
@@ -176,8 +175,15 @@ class Float32:
         worst = int(np.nan_to_num(ratio, nan=np.inf).argmax())
         index = tuple(int(k) for k in np.unravel_index(worst, self.shapes[i]))
         big = fits & (np.abs(true) > 100 * allowed)
-        ratios = ours[big] / true[big]
-        factor = None
-        if big.any() and np.isfinite(ratios).all() and np.ptp(ratios) <= 1e-4 * np.abs(ratios).max():
-            factor = float(np.median(ratios))
+        ratios, factor = ours[big] / true[big], None
+        if big.any() and np.isfinite(ratios).all():
+            middle = float(np.median(ratios))
+            factor = middle if (np.abs(ratios - middle) <= 1e-4 * abs(middle)).all() else None
         return Mismatch(self.names[i], index, float(ours[worst]), float(true[worst]), factor)
+
+
+def _unmoved(ours: list[Array], true: list[Array]) -> tuple[list[Array], list[Array], list[Array]]:
+    """Return the lowest and highest gap seen, and how far float64 has moved, at the start."""
+    with np.errstate(invalid="ignore"):
+        gaps = [np.nan_to_num(a - b, posinf=0.0, neginf=0.0) for a, b in zip(ours, true, strict=True)]
+    return gaps, [g.copy() for g in gaps], [np.zeros_like(g) for g in gaps]

@@ -16,7 +16,7 @@ from npnet.typing import Array
 UNSURE = 3e-4  # a wider error bar, as a share of the slope, says too little
 _UNSEEN = 1e-9  # and as a share of the outputs themselves
 _FAINT = 1e-11  # and as a share of the slope over large steps, which is the function's own measure
-_FLAT = 1e-6  # the same where the slope may well be zero
+_FLAT = 1e-5  # the same where the slope may well be zero
 _DEEP = 2.0**-40  # the share of that slope which rounding inside the function hides
 _UNDERFLOW = 1e-300
 _FAR = 2.0**20  # less than 2**26, so that no staircase looks like rounding from afar
