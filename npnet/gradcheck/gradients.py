@@ -32,7 +32,7 @@ class Options(NamedTuple):
     samples: int = 100
     dtype: Any = np.float64
     training: bool = True
-    seed: Any = 0
+    seed: int = 0
     complex_step: bool = True
     probe: bool = False
     domain: tuple[float, float] | None = None
@@ -59,19 +59,23 @@ class GradientCheck:
         options: Options,
     ) -> None:
         self.report, self._make, self.inputs, self.options = report, make, inputs, options
-        self.rng = np.random.default_rng(options.seed)
+        self.rng = np.random.default_rng((options.seed, 17))
 
     # --- at the given point
 
-    def at_point(self) -> bool:
-        """Check at the given point; tell whether all is right there."""
-        options, report = self.options, self.report
+    def start(self) -> bool:
+        """Run forward and backward at the given point; tell whether there is something to judge."""
+        options = self.options
         checked = self._function(self.inputs, options.dtype, options.training)
-        if checked is None:
+        gradients = None if checked is None else self._gradients(checked)
+        if checked is None or gradients is None:
             return False
-        gradients = self._gradients(checked)
-        if gradients is None:
-            return False
+        self._checked, self._raw = checked, gradients
+        return True
+
+    def judge(self) -> bool:
+        """Judge the gradients at the given point; tell whether all are right."""
+        options, report, checked = self.options, self.report, self._checked
         function, allowed = checked, None
         if checked.dtype == np.float32:
             pair = self._pair(self.inputs, options.training, checked)
@@ -81,7 +85,7 @@ class GradientCheck:
             text = "forward computes in float32 although everything it is given is float64"
             report.violate("dtype", text)
             report.diagnosis.append(Diagnosis("float32", "", text))
-        point = Point(checked, function, gradients, self.rng, allowed, options.complex_step)
+        point = Point(checked, function, self._raw, self.rng, allowed, options.complex_step)
         try:
             if options.mode == "directional":
                 self._along_direction(point)
@@ -96,7 +100,7 @@ class GradientCheck:
                 "the layer raised at some of the points around this one, which were left out: "
                 f"{type(refusal).__name__}: {refusal}"
             )
-        return report.ok
+        return not report.failing
 
     def _function(self, inputs: Sequence[Array], dtype: Any, training: bool) -> Function | None:
         try:
