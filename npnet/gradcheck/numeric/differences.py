@@ -103,14 +103,21 @@ def _glance(function: Function, lines: Lines, first: int, last: int, analytic: A
     y, t = function.rows(lines, first, last, h * np.array([1.0, -1.0]))
     value, size, rough, outputs = _central(function, y[:, 0], y[:, 1], t[:, 0] - t[:, 1])
     gap = np.abs(y[:, 0] - 2 * function.here + y[:, 1]) @ function.weights.T / h
-    error = _TIGHT * size + rough
+    error = _TIGHT * size + _slack(size) + rough
     close = np.abs(analytic[first:last] - value) <= error
-    settled = close & (rough <= 1e-8 * size) & (gap <= 2.0**-10 * size) & np.isfinite(error)
+    sharp = (rough <= 10 * _TIGHT * size) | (rough <= _slack(size))
+    straight = gap <= np.maximum(2.0**-10 * size, 2.0**-14 * size.max(axis=0, initial=0.0))
+    settled = close & sharp & straight & np.isfinite(error)
     none = np.full_like(value, np.nan)
     return Slopes(
         value, error, size, outputs / lines.size[first:last, None], size.copy(), none, none.copy(),
         np.zeros(value.shape, bool), settled.all(axis=1),
     )  # fmt: skip
+
+
+def _slack(size: Array) -> Array:
+    """Return the error that is small beside the largest slope, and says enough about each."""
+    return np.asarray(np.minimum(_TIGHT * size.max(axis=0, initial=0.0), 1e-4 * size))
 
 
 def quick(function: Function, lines: Lines) -> Slopes:
@@ -146,7 +153,8 @@ def _quick(function: Function, lines: Lines, first: int, last: int) -> Slopes:
     bend_half = np.abs(y[:, 2] - 2 * here + y[:, 3]) @ weights / (h / 2)
     kinked = (bend_half > 0.7 * bend) & (bend_half > 8 * rough_half)
     error += 16 * EPS * size
-    settled = (np.isfinite(error) & (error <= _TIGHT * size) & ~kinked).all(axis=1)
+    sharp = (error <= _TIGHT * size) | (error <= _slack(size))
+    settled = (np.isfinite(error) & sharp & ~kinked).all(axis=1)
     none = np.full_like(value, np.nan)
     return Slopes(
         value, error, size, outputs / lines.size[first:last, None], size.copy(), none, none.copy(),
