@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from npnet.errors import ArgumentError, NpnetError
-from npnet.gradcheck.contract.check import check_layer, rule_names
-from npnet.gradcheck.contract.resolve import made
-from npnet.gradcheck.raised import describe
+from npnet.gradcheck.contract import check_layer, rule_names
+from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.inputs import made
 from npnet.losses.loss import Loss
 
 _EPILOG = """\

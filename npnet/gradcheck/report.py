@@ -52,10 +52,13 @@ class Violation(NamedTuple):
         The rule's short name: ``"input unchanged"``.
     message : str
         What happened, in a sentence.
+    follows : str
+        The broken rule that explains this one; empty if it stands for itself.
     """
 
     rule: str
     message: str
+    follows: str = ""
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.message}"

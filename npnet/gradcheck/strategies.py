@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from npnet.errors import ArgumentError, MissingDependency
-from npnet.gradcheck.contract.arrays import LAYOUTS
+from npnet.gradcheck.rules.arrays import LAYOUTS
 from npnet.typing import Array, DtypeLike
 
 if TYPE_CHECKING:

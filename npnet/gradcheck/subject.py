@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
-from npnet.convert import real_array
-from npnet.errors import ArgumentError, DtypeError
+from npnet.errors import ArgumentError
+from npnet.gradcheck.attributes import unseal
+from npnet.gradcheck.inputs import as_input, as_real, check_count, check_loss_count
+from npnet.gradcheck.loss_under_test import call_loss
+from npnet.gradcheck.random_draws import Draws
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.state import buffers, restore_buffers
@@ -62,7 +65,7 @@ class Subject:
                 f"({type(error).__name__}: {error}); the check runs on a copy"
             ) from error
         unseal(self.checked)
-        self.attributes = attributes(self.checked)
+        self.original = original
         self.dtype = np.dtype(dtype)
         self.names: list[str] = []
         self.variables: list[Array] = []
@@ -226,7 +229,7 @@ class LayerSubject(Subject):
         self.checked.astype(self.dtype)
         self.checked.zero_grad()
         self.training = training
-        arrays = [_as_input(self.checked, x, i) for i, x in enumerate(inputs)]
+        arrays = [as_input(self.checked, x, i) for i, x in enumerate(inputs)]
         self.inputs = tuple(
             x.astype(self.dtype, order="C") if x.dtype.kind == "f" else x.copy() for x in arrays
         )
@@ -383,7 +386,7 @@ class LossSubject(Subject):
     ) -> None:
         super().__init__(loss, dtype)
         check_loss_count(loss, len(inputs))
-        pred = _as_real(type(loss).__name__, inputs[0], "the prediction")
+        pred = as_real(type(loss).__name__, inputs[0], "the prediction")
         self.names = ["pred"]
         self.variables = [pred.astype(self.dtype, order="C")]
         others = [np.asarray(x) if isinstance(x, list | tuple) else x for x in inputs[1:]]
@@ -405,191 +408,6 @@ class LossSubject(Subject):
         """Ask the loss for its gradient; `upstream` is not used, it is all ones."""
         _, grad = call_loss(self.checked.value_and_grad, self.variables[0].copy(), *self.others)
         return [_as_gradient(grad, self.variables[0], "the prediction")]
-
-
-def check_loss_count(loss: Loss, count: int) -> None:
-    """Refuse losses of several predictions, and another number of arrays than two or three.
-
-    Parameters
-    ----------
-    loss : Loss
-    count : int
-
-    Raises
-    ------
-    ArgumentError
-    """
-    name = type(loss).__name__
-    if len(loss.arguments) != 2 or loss.predictions != loss.arguments[:1]:
-        raise ArgumentError(
-            f"{name} takes ({', '.join(loss.arguments)}); a loss is checked if it takes a "
-            "prediction and a target"
-        )
-    if not 2 <= count <= 3:
-        raise ArgumentError(
-            f"{name} is checked with a prediction, a target and, if wanted, sample weights; "
-            f"got {count} argument(s)"
-        )
-
-
-def call_loss(
-    function: Callable[..., Any], pred: Any, target: Any, sample_weight: Any = None
-) -> Any:
-    """Call a loss or a method of one.
-
-    Parameters
-    ----------
-    function : callable
-    pred, target, sample_weight : array_like
-
-    Returns
-    -------
-    object
-    """
-    return function(pred, target, sample_weight=sample_weight)
-
-
-class Draws(np.random.Generator):
-    """A generator that notes the dtypes it is asked for, or draws in those noted before.
-
-    A layer that draws in the dtype of its input gets other numbers in float32 than in float64;
-    its float64 twin must get the same.
-
-    Parameters
-    ----------
-    noted : list of dtype
-        In which to draw, in turn; as asked for where there are none left.
-    """
-
-    def __init__(self, noted: Sequence[DtypeLike] = ()) -> None:
-        super().__init__(np.random.PCG64(0))
-        self.noted = tuple(noted)
-        self.asked: list[DtypeLike] = []
-
-    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
-        """Draw from [0, 1)."""
-        return self._draw(super().random, size, dtype, out)
-
-    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
-        """Draw from the normal distribution."""
-        return self._draw(super().standard_normal, size, dtype, out)
-
-    def _draw(self, draw: Callable[..., Any], size: Any, dtype: Any, out: Any) -> Any:
-        used = dict(enumerate(self.noted)).get(len(self.asked), dtype)
-        self.asked.append(dtype)
-        if out is None:
-            return np.dtype(dtype).type(draw(size, used))
-        out[...] = draw(out.shape, used)
-        return out
-
-
-def unseal(checked: Layer | Loss) -> None:
-    """Let a layer's passes make new attributes, so that one which does can be checked to the end.
-
-    Parameters
-    ----------
-    checked : Layer or Loss
-    """
-    for _, part in _parts(checked):
-        object.__setattr__(part, "_open", True)
-
-
-def attributes(checked: Layer | Loss) -> set[str]:
-    """Name the attributes of a loss, or of a layer and its children.
-
-    Parameters
-    ----------
-    checked : Layer or Loss
-
-    Returns
-    -------
-    set of str
-        ``"0.bias"`` is the bias of the first child of a `Sequential`.
-    """
-    return {
-        f"{prefix}.{name}" if prefix else name
-        for prefix, part in _parts(checked)
-        for name in ((k for k, _ in part.unregistered()) if isinstance(part, Layer) else vars(part))
-    }
-
-
-def new_attribute(name: str) -> str:
-    """Say that a pass made an attribute.
-
-    Parameters
-    ----------
-    name : str
-
-    Returns
-    -------
-    str
-    """
-    return (
-        f"a call makes the attribute {name} (outside of this check that raises NameTypoError); "
-        "keep nothing on self, so that two calls do not mix; what backward needs goes into ctx"
-    )
-
-
-def _parts(checked: Layer | Loss) -> list[tuple[str, Any]]:
-    return list(checked.named_layers()) if isinstance(checked, Layer) else [("", checked)]
-
-
-def check_count(layer: Layer, count: int) -> None:
-    """Refuse another number of inputs than `forward` takes.
-
-    Parameters
-    ----------
-    layer : Layer
-    count : int
-
-    Raises
-    ------
-    ArgumentError
-    """
-    import inspect
-
-    try:
-        signature = inspect.signature(layer.forward)
-    except (TypeError, ValueError):  # some callables have none
-        return
-    try:
-        signature.bind(None, *[None] * count)
-    except TypeError:
-        names = ", ".join(signature.parameters)
-        raise ArgumentError(
-            f"forward of {type(layer).__name__} takes ({names}); it is called with ctx and "
-            f"{count} input(s)"
-        ) from None
-
-
-def _as_real(owner: str, value: ArrayLike, what: str) -> Array:
-    x = real_array(value, f"{owner}: {what}")
-    if x.dtype.kind == "f":
-        if not np.isfinite(x).all():
-            index = [int(i) for i in np.argwhere(~np.isfinite(x))[0]]
-            raise ArgumentError(
-                f"{owner}: {what} holds {x[tuple(index)]} at {index}; "
-                "gradients are checked at finite points"
-            )
-        return x
-    if isinstance(value, tuple | list) and x.ndim == 1 and x.dtype.kind in "iu":
-        hint = f"if it is a shape, pass an array of that shape, np.ones({tuple(value)})"
-    else:
-        hint = "give floats, x.astype(float)"
-    raise DtypeError(
-        f"{owner}: {what} holds integers ({x.dtype}), and there is no derivative with respect to "
-        f"integers; {hint}. A layer whose inputs are indices says so by `takes_integers = True` "
-        "in its class"
-    )
-
-
-def _as_input(layer: Layer, value: ArrayLike, i: int) -> Array:
-    name, what = type(layer).__name__, f"input {i}"
-    if layer.takes_integers:
-        x = real_array(value, f"{name}: {what}")
-        if x.dtype.kind in "iub":
-            return x
-    return _as_real(name, value, what)
 
 
 def _as_gradient(grad: Any, x: Array, name: str) -> Array:

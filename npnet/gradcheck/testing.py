@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npnet.errors import MissingDependency
-from npnet.gradcheck.contract.check import check_layer, rule_names
+from npnet.gradcheck.contract import check_layer, rule_names
 from npnet.typing import DtypeLike
 
 
