@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.contract.calls import Fault, Pass, Recording, call_forward, name_of
 from npnet.gradcheck.contract.specimen import Specimen
+from npnet.gradcheck.layouts import LAYOUTS
 from npnet.typing import Array
 
 _TINY = 2.0**-26
@@ -121,32 +121,3 @@ def memory_layout(specimen: Specimen) -> Iterator[str]:
             for found in specimen.differences(got, want):
                 yield f"with {name} {what} {found}"
                 break
-
-
-def _strided(array: Array) -> Array:
-    wide = np.empty((*array.shape[:-1], 2 * array.shape[-1]) if array.ndim else (2,), array.dtype)
-    wide.fill(7)  # what must not be read
-    view = wide[..., ::2] if array.ndim else wide[0:1].reshape(())
-    view[...] = array
-    return view
-
-
-def _reversed(array: Array) -> Array:
-    return np.flip(np.ascontiguousarray(np.flip(array))) if array.ndim else array
-
-
-def _read_only(array: Array) -> Array:
-    array.flags.writeable = False
-    return array[...]  # a view, which cannot be made writable again
-
-
-def _fortran(array: Array) -> Array:
-    return np.asfortranarray(array) if array.ndim > 1 else array
-
-
-LAYOUTS: dict[str, Callable[[Array], Any]] = {
-    "non-contiguous": _strided,
-    "reversed": _reversed,
-    "Fortran-ordered": _fortran,
-    "read-only": _read_only,
-}

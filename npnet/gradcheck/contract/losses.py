@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from npnet.errors import NpnetError
-from npnet.gradcheck.contract.arrays import LAYOUTS, rounded
+from npnet.gradcheck.contract.arrays import rounded
 from npnet.gradcheck.contract.calls import Fault
 from npnet.gradcheck.contract.compare import mismatch
 from npnet.gradcheck.contract.loss_specimen import LossSpecimen
 from npnet.gradcheck.contract.ownership import by_value
 from npnet.gradcheck.contract.specimen import mixed
 from npnet.gradcheck.contract.state import generators_used
+from npnet.gradcheck.layouts import LAYOUTS
 from npnet.gradcheck.raised import describe
 from npnet.gradcheck.subject import attributes, call_loss, new_attribute
 from npnet.losses.loss import Loss
