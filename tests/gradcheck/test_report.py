@@ -13,10 +13,9 @@ def tensor(verdicts, analytic=None, numeric=None, shape=None):
     zeros = np.zeros(verdicts.size)
     analytic = zeros if analytic is None else np.array(analytic)
     numeric = zeros if numeric is None else np.array(numeric)
-    return TensorReport(
-        "input", verdicts.shape if shape is None else shape, np.arange(verdicts.size), analytic, numeric,
-        np.full(verdicts.size, 0.5), verdicts,
-    )  # fmt: skip
+    shape = verdicts.shape if shape is None else shape
+    indices, bars = np.arange(verdicts.size), np.full(verdicts.size, 0.5)
+    return TensorReport("input", shape, indices, analytic, numeric, bars, verdicts)
 
 
 def lines(report):
