@@ -92,12 +92,13 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "shellbroken.py").write_text("import there_is_no_such_module")
     (tmp_path / "shellraising.py").write_text("1 / 0")
     (tmp_path / "shellexits.py").write_text("raise SystemExit(3)")
+    (tmp_path / "shellattribute.py").write_text("[].nope")
     (tmp_path / "shelltypo.py").write_text("def x(:")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
-    for name in ("shelllayers", "shellbroken", "shellraising", "shellexits", "shelltypo"):
-        sys.modules.pop(name, None)
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 def run(capsys, *arguments):
@@ -159,6 +160,7 @@ def test_coupled_samples_are_found(module, capsys):
         (["shellbroken:X"], "importing shellbroken failed: No module named 'there_is_no"),
         (["shellraising:X"], "importing shellraising raised ZeroDivisionError"),
         (["shellexits:X"], r"importing shellexits raised SystemExit: 3 .shellexits.py, line 1"),
+        (["shellattribute:X"], "importing shellattribute raised AttributeError"),
         (["shelltypo:X"], r"importing shelltypo raised SyntaxError: .*shelltypo.py, line 1.$"),
         (["shelllayers.py:make"], "there is no module 'shelllayers.py'; .* without .py"),
         (["./shelllayers:make"], "expected module:name"),
