@@ -65,18 +65,17 @@ def together(
 ) -> SearchStrategy[tuple[Shape, ...]]:
     """Draw several `shapes` whose common axes have equal lengths: ``["NK", "KM"]``."""
     bounds: dict[str, Any] = dict.fromkeys("".join(axes), (low, high))
-    if unknown := ", ".join(sorted(set(sizes or {}) - set(bounds))):
-        raise ArgumentError(
-            f"sizes names the axes {unknown}, but the shapes have {', '.join(bounds)}"
-        )
-    for letter, size in (bounds | dict(sizes or {})).items():
+    sizes = sizes or {}
+    if unknown := ", ".join(sorted(sizes.keys() - bounds)):
+        known = ", ".join(bounds)
+        raise ArgumentError(f"sizes names the axes {unknown}, but the shapes have {known}")
+    for letter, size in {**bounds, **sizes}.items():
         ends = size if isinstance(size, tuple) else (size, size)
         if len(ends) != 2 or not all(map(_is_length, ends)) or ends[0] > ends[1]:
             raise ArgumentError(f"axis {letter} expects lengths from 0 up, got {size!r}")
         bounds[letter] = st.integers(*ends)
-    return st.fixed_dictionaries(bounds).map(
-        lambda n: tuple(tuple(n[letter] for letter in one) for one in axes)
-    )
+    lengths = st.fixed_dictionaries(bounds)
+    return lengths.map(lambda n: tuple(tuple(n[letter] for letter in one) for one in axes))
 
 
 def arrays(
@@ -95,14 +94,12 @@ def arrays(
     ----------
     shape : tuple of int or strategy of such
     low, high : float
-        The smallest and largest element.
     avoid : sequence of float
         Where the function has kinks or jumps: 0 for ReLU.
     distance : float
-        How far elements stay from `avoid`, and from each other if they are `distinct`.
+        How far elements stay from `avoid`.
     distinct : bool
-        Whether all elements differ by at least `distance`, as a maximum needs that must not
-        have ties; they may then lie outside of `low` to `high`.
+        Whether elements differ by `distance`: no ties. Some may be below `low` or above `high`.
     dtype : dtype
 
     Raises
@@ -131,9 +128,8 @@ def arrays(
     ends = np.minimum(high, [*kinks - apart, high])
     pieces = [(a, b) for a, b in zip(starts, ends, strict=True) if a <= b]
     if not pieces:
-        raise ArgumentError(
-            f"no number from {low} to {high} keeps a distance of {distance} from {list(avoid)}"
-        )
+        far = f"a distance of {distance} from {list(avoid)}"
+        raise ArgumentError(f"no number from {low} to {high} keeps {far}")
 
     def far_apart(size: Shape) -> SearchStrategy[Array]:
         count = math.prod(size)
@@ -160,10 +156,8 @@ def inputs(
     ----------
     *axes : str
         ``inputs("NA", "NB")`` gives two arrays with as many rows.
-    sizes
-        As for `shapes`.
-    **options
-        As for `arrays`: low, high, avoid, distance, distinct, dtype.
+    sizes, **options
+        As for `shapes`; as for `arrays`: low, high, avoid, distance, distinct, dtype.
 
     Examples
     --------
@@ -179,9 +173,8 @@ def inputs(
     if not axes:
         raise ArgumentError('inputs expects the axes of each input: inputs("NC")')
     arrays((), **options)  # refuses wrong options here, not when the first example is drawn
-    return together(axes, sizes).flatmap(
-        lambda found: st.tuples(*(arrays(shape, **options) for shape in found))
-    )
+    several = together(axes, sizes)
+    return several.flatmap(lambda n: st.tuples(*(arrays(shape, **options) for shape in n)))
 
 
 def indices(shape: Shape | SearchStrategy[Shape], count: int) -> SearchStrategy[Array]:
