@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import choice, flag, real_number, refusal, shown, whole_number
+from npnet.arguments import choice, flag, refusal, shown, whole_number
 from npnet.errors import ArgumentError
 from npnet.gradcheck.check import gradient_report
 from npnet.gradcheck.inputs import as_inputs, as_loss_arguments, made
@@ -19,6 +19,7 @@ from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES, check_calls, check_ru
 from npnet.gradcheck.rules.backward import runs_without
 from npnet.gradcheck.rules.batch import has_batches
 from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array, DtypeLike
 
@@ -129,7 +130,18 @@ def check_layer(
     report = Report(subject_of(checked), check="check_layer")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
-        under_test = _under_test(checked, inputs, make, batch_axis, batch_independence, seed)
+        if isinstance(checked, Loss):
+            arguments = as_loss_arguments(checked, inputs, seed, domain)
+            under_test: LayerUnderTest | LossUnderTest = LossUnderTest(checked, *arguments)
+        else:
+            under_test = LayerUnderTest(
+                checked,
+                as_inputs(checked, inputs, seed, domain),
+                make,
+                batch_axis=batch_axis,
+                batch_independence=batch_independence and _declares_independence(checked),
+                seed=seed,
+            )
         if check_calls(under_test, report):
             check_rules(under_test, report, chosen)
             if "gradients" in chosen:
@@ -143,20 +155,8 @@ def check_layer(
     return report
 
 
-def _under_test(
-    checked: Any, inputs: tuple[Any, ...], make: Any, axis: int | None, independent: bool, seed: int
-) -> LayerUnderTest | LossUnderTest:
-    if isinstance(checked, Loss):
-        return LossUnderTest(checked, *as_loss_arguments(checked, inputs, seed))
-    declared = all(getattr(part, "batch_independent", True) for _, part in checked.named_layers())
-    return LayerUnderTest(
-        checked,
-        as_inputs(checked, inputs, seed),
-        make,
-        batch_axis=axis,
-        batch_independence=independent and declared,
-        seed=seed,
-    )
+def _declares_independence(layer: Layer) -> bool:
+    return all(getattr(part, "batch_independent", True) for _, part in layer.named_layers())
 
 
 def rule_names(layer_or_factory: Any, skip: Collection[str] = ()) -> dict[str, str]:
@@ -287,11 +287,9 @@ def _refuse(
         whole_number("check_layer", "batch_axis", batch_axis, 0)
     if domain is None:
         return
-    if not isinstance(domain, tuple | list) or len(domain) != 2:
-        raise refusal("check_layer", "domain", "two numbers, the least and the largest", domain)
-    low, high = (real_number("check_layer", "domain", end) for end in domain)
-    if not low < high:
-        raise refusal("check_layer", "domain", "two numbers, the lesser one first", domain)
+    ends = domain if isinstance(domain, tuple | list) and len(domain) == 2 else (0, 0)
+    if any(not isinstance(end, int | float) for end in ends) or not ends[0] < ends[1]:
+        raise refusal("check_layer", "domain", "two numbers, the lower one first", domain)
 
 
 def _chosen(names: list[str], skip: Collection[str], only: Collection[str] | None) -> set[str]:

@@ -56,8 +56,13 @@ def _missing_arguments(function: Any) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty and p.kind not in _ORDINARY]
 
 
-def as_inputs(layer: Layer, inputs: tuple[Any, ...], seed: int) -> list[Array]:
-    """Return the inputs as float64 or integer arrays; draw those that are shapes.
+def as_inputs(
+    layer: Layer,
+    inputs: tuple[Any, ...],
+    seed: int,
+    domain: tuple[float, float] | None = None,
+) -> list[Array]:
+    """Return the inputs as float64 or integer arrays; draw those that are shapes, in a domain.
 
     Raises `ArgumentError`, `DtypeError` or `ShapeError` for what cannot be an input.
     """
@@ -66,7 +71,8 @@ def as_inputs(layer: Layer, inputs: tuple[Any, ...], seed: int) -> list[Array]:
     arrays = []
     for i, value in enumerate(inputs):
         if is_shape(value):
-            arrays.append(_drawn_for(layer, value, rng))
+            is_index = layer._integers(len(inputs))[i]
+            arrays.append(_indices(layer, value, rng) if is_index else drawn(value, rng, domain))
             continue
         if isinstance(value, tuple) and any(isinstance(n, int) and n < 0 for n in value):
             raise ArgumentError(f"input {i} expects a shape of lengths from 0 up, got {value}")
@@ -75,7 +81,7 @@ def as_inputs(layer: Layer, inputs: tuple[Any, ...], seed: int) -> list[Array]:
                 f"input {i} is the number {value!r}; pass a tuple for a shape, ({value},), or an "
                 f"array for a value, np.array({float(value)})"
             )
-        array = as_input(layer, value, i)
+        array = as_input(layer, value, i, len(inputs))
         arrays.append(array.astype(np.float64) if array.dtype.kind == "f" else array.copy())
     return arrays
 
@@ -87,23 +93,32 @@ def is_shape(value: Any) -> bool:
     )
 
 
-def drawn(shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    """Draw numbers of size 0.2 to 1.5 and either sign, away from a kink at 0."""
+def drawn(
+    shape: tuple[int, ...], rng: np.random.Generator, domain: tuple[float, float] | None = None
+) -> Array:
+    """Draw numbers of size 0.2 to 1.5 and either sign, away from a kink at 0; or in a domain."""
+    low, high = (-np.inf, np.inf) if domain is None else domain
     try:
-        return np.asarray(rng.uniform(0.2, 1.5, shape) * rng.choice([-1.0, 1.0], shape))
+        if np.isfinite(low) and np.isfinite(high):
+            return np.asarray(low + (high - low) * rng.uniform(0.05, 0.95, shape))
+        size, sign = rng.uniform(0.2, 1.5, shape), rng.choice([-1.0, 1.0], shape)
     except (MemoryError, ValueError):
         raise ArgumentError(f"an input of shape {shape} does not fit into memory") from None
+    if np.isfinite(low):
+        return np.asarray(low + size)
+    return np.asarray(high - size if np.isfinite(high) else size * sign)
 
 
-def _drawn_for(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    if not layer.takes_integers:
-        return drawn(shape, rng)
+def _indices(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     rows = [len(p.data) for p in layer.parameters() if p.data.ndim]
     return np.asarray(rng.integers(0, rows[0] if rows else 2, shape))
 
 
 def as_loss_arguments(
-    loss: Loss, inputs: tuple[Any, ...], seed: int
+    loss: Loss,
+    inputs: tuple[Any, ...],
+    seed: int,
+    domain: tuple[float, float] | None = None,
 ) -> tuple[Array, Array, Array | None]:
     """Return prediction, target and sample weights; the prediction may be given by its shape.
 
@@ -113,7 +128,7 @@ def as_loss_arguments(
     check_loss_count(loss, len(inputs))
     first, *others = inputs
     pred = (
-        drawn(first, np.random.default_rng((seed, 3)))
+        drawn(first, np.random.default_rng((seed, 3)), domain)
         if is_shape(first)
         else as_real(name, first, "the prediction").astype(np.float64)
     )
@@ -157,10 +172,10 @@ def check_loss_count(loss: Loss, count: int) -> None:
         )
 
 
-def as_input(layer: Layer, value: ArrayLike, i: int) -> Array:
+def as_input(layer: Layer, value: ArrayLike, i: int, count: int = 1) -> Array:
     """Return an input of a layer as a finite floating array, or an integer one if it takes such."""
     name, what = type(layer).__name__, f"input {i}"
-    if layer.takes_integers:
+    if layer._integers(count)[i]:
         x = real_array(value, f"{name}: {what}")
         if x.dtype.kind in "iub":
             return x

@@ -229,7 +229,7 @@ class LayerSubject(Subject):
         self.checked.astype(self.dtype)
         self.checked.zero_grad()
         self.training = training
-        arrays = [as_input(self.checked, x, i) for i, x in enumerate(inputs)]
+        arrays = [as_input(self.checked, x, i, len(inputs)) for i, x in enumerate(inputs)]
         self.inputs = tuple(
             x.astype(self.dtype, order="C") if x.dtype.kind == "f" else x.copy() for x in arrays
         )

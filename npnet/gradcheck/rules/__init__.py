@@ -29,7 +29,7 @@ LAYER_RULES: dict[str, Rule] = {
         Rule("output unchanged", ownership.outputs_unchanged, "mutation", True),
         Rule("parameters unchanged", ownership.parameters_unchanged, "mutation", True),
         Rule("buffers unchanged", ownership.buffers_unchanged, "mutation"),
-        Rule("children through ctx.call", ownership.children_called, "stale state", True),
+        Rule("children through ctx.call", ownership.children_called, "child", True),
         Rule("children unchanged", ownership.children_unchanged, "mutation"),
         Rule("no state on self", state.no_state_on_self, "stale state", True),
         Rule("randomness", state.randomness, "non-deterministic"),

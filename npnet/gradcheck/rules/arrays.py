@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
+from npnet.gradcheck.layouts import LAYOUTS
 from npnet.gradcheck.passes import Fault, Pass, name_of
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
@@ -115,32 +115,3 @@ def memory_layout(under_test: LayerUnderTest) -> Iterator[str]:
             for found in under_test.differences(got, want):
                 yield f"with {name} {what} {found}"
                 break
-
-
-def _strided(array: Array) -> Array:
-    wide = np.empty((*array.shape[:-1], 2 * array.shape[-1]) if array.ndim else (2,), array.dtype)
-    wide.fill(7)  # what must not be read
-    view = wide[..., ::2] if array.ndim else wide[0:1].reshape(())
-    view[...] = array
-    return view
-
-
-def _reversed(array: Array) -> Array:
-    return np.flip(np.ascontiguousarray(np.flip(array))) if array.ndim else array
-
-
-def _read_only(array: Array) -> Array:
-    array.flags.writeable = False
-    return array[...]  # a view, which cannot be made writable again
-
-
-def _fortran(array: Array) -> Array:
-    return np.asfortranarray(array) if array.ndim > 1 else array
-
-
-LAYOUTS: dict[str, Callable[[Array], Any]] = {
-    "non-contiguous": _strided,
-    "reversed": _reversed,
-    "Fortran-ordered": _fortran,
-    "read-only": _read_only,
-}

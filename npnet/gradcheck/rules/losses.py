@@ -13,9 +13,10 @@ from npnet.gradcheck.attributes import attributes, new_attribute
 from npnet.gradcheck.comparison import mismatch
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.inputs import mixed
+from npnet.gradcheck.layouts import LAYOUTS
 from npnet.gradcheck.loss_under_test import LossUnderTest, call_loss
 from npnet.gradcheck.passes import Fault
-from npnet.gradcheck.rules.arrays import LAYOUTS, rounded
+from npnet.gradcheck.rules.arrays import rounded
 from npnet.gradcheck.rules.rule import Finding
 from npnet.gradcheck.rules.state import generators_used
 from npnet.losses.loss import Loss
