@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from npnet.gradcheck.diagnosis import diagnose
+from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.numeric.draws import Draws
 from npnet.gradcheck.numeric.elsewhere import Elsewhere, Finding, judge_point, region, suspects
 from npnet.gradcheck.numeric.function import BadResult, Function, LayerFunction, LossFunction
@@ -17,12 +18,13 @@ from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.numeric.rounding import EPS32, Float32, Mismatch
 from npnet.gradcheck.numeric.sampling import detection_probability, sample
 from npnet.gradcheck.numeric.verdict import Judged
-from npnet.gradcheck.raised import describe
+from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.report import Diagnosis, Report, TensorReport, Verdict
+from npnet.gradcheck.rules.batch import has_batches
+from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
 MODES = ("full", "sample", "directional")
-_LARGE = 20_000  # numbers, above which other places are not visited unless asked for
 
 
 class Options(NamedTuple):
@@ -35,6 +37,7 @@ class Options(NamedTuple):
     seed: int = 0
     complex_step: bool = True
     probe: bool = False
+    moves: bool = False
     domain: tuple[float, float] | None = None
 
 
@@ -44,22 +47,44 @@ class GradientCheck:
     Parameters
     ----------
     report : Report
-    make : callable
-        ``make(inputs, dtype, training, moved)`` returns a `Function` at some inputs, of a copy in
-        some dtype, whose constant parameters were moved or not; keywords are passed on to it.
-    inputs : sequence of ndarray
+    under_test : LayerUnderTest or LossUnderTest
     options : Options
     """
 
     def __init__(
-        self,
-        report: Report,
-        make: Callable[..., Function],
-        inputs: Sequence[Array],
-        options: Options,
+        self, report: Report, under_test: LayerUnderTest | LossUnderTest, options: Options
     ) -> None:
-        self.report, self._make, self.inputs, self.options = report, make, inputs, options
+        self.report, self.under_test, self.options = report, under_test, options
+        self.inputs: Sequence[Any] = under_test.arrays()
         self.rng = np.random.default_rng((options.seed, 17))
+
+    def finish(self) -> None:
+        """Judge what `start` has found; if all is right, go on with other points."""
+        if self.under_test.no_function or not self.judge():
+            return
+        self.in_float32()
+        if isinstance(self.under_test, LayerUnderTest):
+            if self.options.training:
+                self.in_evaluation_mode()
+            if self.options.moves:
+                self.with_moved_parameters()
+                self.with_repeated_indices()
+            if not self.report.violations:
+                self.after_a_step()
+        if self.options.probe:
+            self.elsewhere()
+
+    def _make(
+        self, inputs: Sequence[Any], dtype: Any, training: bool, moved: bool, **given: Any
+    ) -> Function:
+        """Return a function of a new copy at some inputs."""
+        under_test = self.under_test
+        if isinstance(under_test, LossUnderTest):
+            arrays, weight = (inputs, None) if len(inputs) == 2 else (inputs[:2], inputs[2])
+            return LossFunction(under_test.fresh(), arrays, dtype, weight)
+        layer = under_test.fresh(dtype) if moved else under_test.plain(dtype)
+        given.setdefault("upstream", np.random.default_rng((self.options.seed, 5)))
+        return LayerFunction(layer, inputs, dtype, training=training, **given)
 
     # --- at the given point
 
@@ -253,14 +278,15 @@ class GradientCheck:
         if isinstance(function := self._quiet(self.inputs, False), LayerFunction):
             self._say(judge_point(function, self.rng, "in evaluation mode"), "in evaluation mode")
 
-    def with_moved_parameters(self) -> bool:
+    def with_moved_parameters(self) -> None:
         """Check where constant parameters, gains of one and biases of zero, hide nothing."""
+        under_test = self.under_test
+        if not isinstance(under_test, LayerUnderTest) or not under_test.has_moved:
+            return
         function = self._quiet(self.inputs, self.options.training, moved=True)
-        if function is None or not function.finite:
-            return True
-        found = judge_point(function, self.rng, "with other parameters")
-        self._say(found, "with other parameters")
-        return found is None
+        if function is not None and function.finite:
+            place = "with other parameters"
+            self._say(judge_point(function, self.rng, place), place)
 
     def after_a_step(self) -> None:
         """Check that gradients follow when the parameters move, as an optimizer moves them."""
@@ -304,8 +330,17 @@ class GradientCheck:
 
     # --- at other places
 
-    def elsewhere(self, axis: int | None) -> None:
-        """Visit other inputs: zeros, ties, sizes, branches, batches along `axis`."""
+    def with_repeated_indices(self) -> None:
+        """Check with indices that occur twice, if each occurs once."""
+        under_test = self.under_test
+        repeated = under_test.repeated() if isinstance(under_test, LayerUnderTest) else None
+        function = None if repeated is None else self._quiet(repeated, self.options.training)
+        if function is not None:
+            place = "with indices that occur twice"
+            self._say(judge_point(function, self.rng, place), place)
+
+    def elsewhere(self) -> None:
+        """Visit other inputs: zeros, ties, sizes, branches, batches of other sizes."""
         options, training = self.options, self.options.training
         moving = self._moving()
         search = Elsewhere(
@@ -315,8 +350,9 @@ class GradientCheck:
         )
         for several in places(self.inputs, moving, self.rng, options.domain):
             search.visit(several)
-        if axis is not None:
-            for place in batches(self.inputs, axis, self.rng):
+        under_test = self.under_test
+        if isinstance(under_test, LayerUnderTest) and has_batches(under_test):
+            for place in batches(self.inputs, under_test.batch_axis or 0, self.rng):
                 search.visit([place])
         search.visit_branches(self.inputs, moving)
         self._say_findings(search)

@@ -1,46 +1,26 @@
 """What a check found: verdicts per element, violations of the contract, a diagnosis.
 
-`check_gradients` and `check_layer` both return a `Report`. Whoever builds one fills its lists:
-``report.tensors`` (one `TensorReport` for each input and parameter), ``report.violations`` (one
-`Violation` for each broken rule; ``report.violate(rule, message)`` appends one),
-``report.diagnosis`` (what the pattern of wrong elements says, a `Diagnosis` each) and
-``report.notes`` (facts that fail nothing). ``report.ok`` follows from the tensors and the
-violations; ``str(report)`` is the text that a failing check raises.
+`check_gradients` and `check_layer` both fill and return a `Report`; ``str(report)`` is the text
+that a failing check raises.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import os
+import textwrap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-
 from npnet.errors import GradientMismatch
-from npnet.typing import Array
+from npnet.gradcheck.picture import draw
+from npnet.gradcheck.tensor_report import Element, TensorReport, Verdict
 
 if TYPE_CHECKING:
-    import os
-
     from matplotlib.figure import Figure
 
-WORST = 5  # elements listed for each failing tensor
-
-
-class Verdict(IntEnum):
-    """What is said about one element of a gradient.
-
-    ``OK``: the analytic value lies inside the error bar. ``WRONG``: outside. ``KINK``: the slopes
-    to the left and to the right differ and the analytic value lies between them, a valid
-    subgradient. ``NOISE``: the function is too rough, or not finite, around this point to say.
-    """
-
-    OK = 0
-    WRONG = 1
-    KINK = 2
-    NOISE = 3
+__all__ = ["Diagnosis", "Element", "Example", "Report", "TensorReport", "Verdict", "Violation"]
 
 
 class Violation(NamedTuple):
@@ -52,10 +32,14 @@ class Violation(NamedTuple):
         The rule's short name: ``"input unchanged"``.
     message : str
         What happened, in a sentence.
+    follows : str
+        The broken rule whose consequence this is, if any; ``"gradients"`` stands for what the
+        diagnosis says.
     """
 
     rule: str
     message: str
+    follows: str = ""
 
     def __str__(self) -> str:
         return f"{self.rule}: {self.message}"
@@ -72,20 +56,26 @@ class Diagnosis(NamedTuple):
         The input or parameter whose gradient shows it; empty if all do.
     message : str
         The diagnosis in a sentence that names the tensor.
+    region : str
+        Where it shows, if not everywhere: ``"input > 3"``, ``"a row of zeros"``.
     """
 
     kind: str
     tensor: str
     message: str
+    region: str = ""
 
     def __str__(self) -> str:
-        return self.message
+        known = not self.region or self.region in self.message
+        return self.message if known else f"{self.message} (where: {self.region})"
 
 
 KINDS = (
     "factor",  # off by one constant factor: 2, -1, the batch size, ...
     "transposed",  # the gradient itself, or a matrix used in backward
+    "shifted",  # along an axis, or flipped along it
     "not summed",  # a parameter's gradient holds one sample instead of the sum over the batch
+    "missing path",  # the contribution of a path, a branch or a child is missing
     "missing term",  # analytic and numerical differ by a recognisable term
     "missing factor",  # they differ by a recognisable factor that varies from element to element
     "nonlinear",  # wrong for large upstream gradients only
@@ -98,6 +88,7 @@ KINDS = (
     "non-finite",  # NaN or infinity in the analytic gradient
     "overwritten",  # instead of accumulated
     "stale state",  # something from another call is used
+    "child",  # a child is called without ctx.call
     "mutation",  # of an input, an upstream gradient, an output or a parameter
     "float32",  # computed in float32 on the way
     "non-deterministic",  # two identical calls differ
@@ -107,117 +98,28 @@ KINDS = (
 )
 
 
-class Element(NamedTuple):
-    """One checked element of a gradient.
+class Example(NamedTuple):
+    """The smallest example found that shows the fault.
 
     Attributes
     ----------
-    index : tuple of int
-    analytic, numeric : float
-        What backward returned, and what differences of forward say.
-    error : float
-        The error bar: the two may differ by as much.
-    verdict : Verdict
+    shapes : str
+        ``"input (1, 2), weight (2, 3)"``.
+    code : str
+        Three lines of Python that reproduce it.
+    says : str
+        What comes and what should come, in one line.
     """
 
-    index: tuple[int, ...]  # type: ignore[assignment]  # hides tuple.index
-    analytic: float
-    numeric: float
-    error: float
-    verdict: Verdict
+    shapes: str
+    code: str
+    says: str
+
+    def __str__(self) -> str:
+        return f"{self.shapes}\n{textwrap.indent(self.code, '  ')}\n{self.says}"
 
 
-@dataclass
-class TensorReport:
-    """The gradient with respect to one input or parameter.
-
-    Attributes
-    ----------
-    name : str
-        ``"input"``, ``"input 1"``, ``"pred"``, or a parameter's dotted name.
-    shape : tuple of int
-    indices : ndarray of int, shape (m,)
-        Which elements were checked, as positions in the flattened tensor.
-    analytic, numeric, error : ndarray, shape (m,)
-        For each: what backward returned, what forward's differences say, and the error bar.
-    verdicts : ndarray of int, shape (m,)
-        Values of `Verdict`.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    indices: Array
-    analytic: Array
-    numeric: Array
-    error: Array
-    verdicts: Array
-
-    def count(self, verdict: Verdict) -> int:
-        """Count the elements with this verdict.
-
-        Parameters
-        ----------
-        verdict : Verdict
-
-        Returns
-        -------
-        int
-        """
-        return int(np.count_nonzero(self.verdicts == verdict))
-
-    def fails(self, allow_kinks: bool = True, max_noise: float = 0.0) -> bool:
-        """Tell whether this gradient is rejected.
-
-        Parameters
-        ----------
-        allow_kinks : bool
-            Whether a valid subgradient at a kink passes.
-        max_noise : float
-            The share of elements about which nothing can be said.
-
-        Returns
-        -------
-        bool
-        """
-        return (
-            self.count(Verdict.WRONG) > 0
-            or (not allow_kinks and self.count(Verdict.KINK) > 0)
-            or self.count(Verdict.NOISE) > max_noise * max(1, len(self.verdicts))
-        )
-
-    def worst(self, count: int = WORST) -> list[Element]:
-        """List the elements that agree least, the worst first.
-
-        Parameters
-        ----------
-        count : int
-
-        Returns
-        -------
-        list of Element
-            Wrong ones before noise, kinks and right ones; among those by their distance in error
-            bars.
-        """
-        with np.errstate(all="ignore"):
-            off = np.abs(self.analytic - self.numeric)
-            bars = np.where(off == 0, 0.0, off / self.error)
-        bars[np.isnan(bars)] = np.inf
-        rank = np.array([3, 0, 2, 1])[self.verdicts]
-        order = np.lexsort((self.indices, -off, -bars, rank))[:count]
-        return [self._element(int(i)) for i in order]
-
-    def _element(self, i: int) -> Element:
-        index = np.unravel_index(self.indices[i], self.shape) if self.shape else ()
-        return Element(
-            tuple(int(k) for k in index),
-            float(self.analytic[i]),
-            float(self.numeric[i]),
-            float(self.error[i]),
-            Verdict(int(self.verdicts[i])),
-        )
-
-
-@dataclass
+@dataclass(repr=False)
 class Report:
     """The outcome of a check.
 
@@ -228,8 +130,10 @@ class Report:
     check : str
         The name of the check: ``"check_gradients"``.
     tensors : list of TensorReport
+        One for each input and parameter.
     violations : list of Violation
     diagnosis : list of Diagnosis
+    example : Example or None
     notes : list of str
         Facts that fail nothing: what was sampled, what could not be tried.
     allow_kinks : bool
@@ -243,8 +147,8 @@ class Report:
     >>> import numpy as np, npnet
     >>> from npnet.gradcheck import check_gradients
     >>> report = check_gradients(npnet.Tanh(), np.linspace(-1.0, 1.0, 4))
-    >>> report.ok
-    True
+    >>> report
+    Report('Tanh()', check='check_gradients', ok=True, tensors=1, failing=0, violations=0)
     >>> print(report)
     check_gradients: Tanh() passed
     tensor  shape  ok  wrong  kink  noise
@@ -260,7 +164,8 @@ class Report:
     notes: list[str] = field(default_factory=list)
     allow_kinks: bool = True
     max_noise: float = 0.05
-    cause: Exception | None = field(default=None, repr=False)
+    cause: Exception | None = None
+    example: Example | None = None
 
     @property
     def ok(self) -> bool:
@@ -277,26 +182,12 @@ class Report:
         """The tensors whose gradient is rejected."""
         return [t for t in self.tensors if t.fails(self.allow_kinks, self.max_noise)]
 
-    def violate(self, rule: str, message: str) -> None:
-        """Append a violation.
-
-        Parameters
-        ----------
-        rule, message : str
-            See `Violation`.
-        """
-        self.violations.append(Violation(rule, message))
+    def violate(self, rule: str, message: str, follows: str = "") -> None:
+        """Append a `Violation`."""
+        self.violations.append(Violation(rule, message, follows))
 
     def tensor(self, name: str) -> TensorReport:
         """Return the report on one input or parameter.
-
-        Parameters
-        ----------
-        name : str
-
-        Returns
-        -------
-        TensorReport
 
         Raises
         ------
@@ -321,7 +212,7 @@ class Report:
             raise GradientMismatch(str(self)) from self.cause
 
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
-        """Draw the analytic against the numerical gradient, a panel for each tensor.
+        """Draw the analytic against the numerical gradient of each tensor, failing ones first.
 
         Parameters
         ----------
@@ -331,72 +222,95 @@ class Report:
         Returns
         -------
         matplotlib.figure.Figure
-        """
-        from npnet.gradcheck.picture import draw
 
-        return draw(self, path)
+        Raises
+        ------
+        ArgumentError
+            If the check ended before any gradient was compared.
+        """
+        tensors = sorted(self.tensors, key=lambda t: not t.fails(self.allow_kinks, self.max_noise))
+        return draw(tensors, f"{self._title()}: {self._outcome()}", path)
+
+    def __repr__(self) -> str:
+        return (
+            f"Report({self._title()!r}, check={self.check!r}, ok={self.ok}, "
+            f"tensors={len(self.tensors)}, failing={len(self.failing)}, "
+            f"violations={len(self.violations)})"
+        )
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
+    def _title(self) -> str:
+        title = " ".join(self.subject.split())
+        return title if len(title) <= 60 else title[:57] + "..."
+
+    def _outcome(self) -> str:
+        return "passed" if self.ok else "FAILED"
+
     def _lines(self) -> Iterator[str]:
-        outcome = "passed" if self.ok else "FAILED"
         if "\n" in self.subject:
-            yield f"{self.check}: {outcome}"
+            yield f"{self.check}: {self._outcome()}"
             yield self.subject
         else:
-            yield f"{self.check}: {self.subject} {outcome}"
+            yield f"{self.check}: {self.subject} {self._outcome()}"
         ruled = {violation.message for violation in self.violations}
-        for found in self.diagnosis:
-            if found.message not in ruled:
-                yield f"=> {found}"
-        for violation in self.violations:
-            yield f"- {violation}"
+        yield from (f"=> {found}" for found in self.diagnosis if found.message not in ruled)
+        yield from self._violations()
         if self.tensors:
             yield from _table(self.tensors)
         for tensor in self.failing:
             yield from _worst_lines(tensor)
-        for note in self.notes:
-            yield f"note: {note}"
+        if self.example:
+            yield "smallest example found:"
+            yield textwrap.indent(str(self.example), "  ")
+        yield from (f"note: {note}" for note in self.notes)
+
+    def _violations(self) -> Iterator[str]:
+        """Yield causes as they were found, each with all that follows from it below."""
+        first = {v.rule: v for v in reversed(self.violations)}
+        groups: dict[str, list[Violation]] = {"": []}  # of the diagnosis, printed above
+        for violation in self.violations:
+            cause, seen = violation, set[str]()
+            while cause.follows in first and cause.rule not in seen:
+                seen.add(cause.rule)
+                cause = first[cause.follows]
+            diagnosed = cause.follows == "gradients" and self.diagnosis
+            groups.setdefault("" if diagnosed else cause.rule, []).append(violation)
+        for rule, found in groups.items():
+            yield from (f"- {v}" for v in found if v.rule == rule)
+            yield from (f"  (follows from it) - {v}" for v in found if v.rule != rule)
 
 
-def _table(tensors: list[TensorReport]) -> Iterator[str]:
-    rows: list[tuple[str, ...]] = [("tensor", "shape", "ok", "wrong", "kink", "noise")]
-    rows += [
-        (t.name, str(tuple(t.shape)), *(str(t.count(v)) for v in Verdict)) for t in tensors
-    ]  # fmt: skip
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        cells = [c.ljust(w) if i < 2 else c.rjust(w)
-                 for i, (c, w) in enumerate(zip(row, widths, strict=True))]  # fmt: skip
-        yield "  ".join(cells)
+def _table(tensors: Sequence[TensorReport]) -> Iterator[str]:
+    rows = [["tensor", "shape", *(v.name.lower() for v in Verdict)]]
+    rows += [[t.name, str(tuple(t.shape)), *(str(t.count(v)) for v in Verdict)] for t in tensors]
+    names = max(len(row[0]) for row in rows)
+    shapes = max(len(row[1]) for row in rows)
+    return _aligned([[row[0].ljust(names), row[1].ljust(shapes), *row[2:]] for row in rows])
 
 
 def _worst_lines(tensor: TensorReport) -> Iterator[str]:
     yield f"worst elements of {tensor.name}:"
-    rows = [("index", "analytic", "numerical", "error bar", "verdict", "analytic / numerical")]
+    rows = [["index", "analytic", "numerical", "error bar", "verdict", "analytic / numerical"]]
     for e in tensor.worst():
         ratio = e.analytic / e.numeric if e.numeric else math.nan
-        rows.append((
+        rows.append([
             str(list(e.index)), f"{e.analytic:.9g}", f"{e.numeric:.9g}", f"{e.error:.1g}",
             e.verdict.name.lower(), f"{ratio:.6g}" if math.isfinite(ratio) else "-",
-        ))  # fmt: skip
+        ])  # fmt: skip
+    yield from (f"  {line}" for line in _aligned(rows))
+
+
+def _aligned(rows: list[list[str]]) -> Iterator[str]:
+    """Yield the rows with their cells in columns, to the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        yield ("  " + "  ".join(c.rjust(w) for c, w in zip(row, widths, strict=True))).rstrip()
+        yield "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
 
 
 def subject_of(checked: Any) -> str:
-    """Represent what is checked; a class whose `repr` fails is named instead.
-
-    Parameters
-    ----------
-    checked : object
-
-    Returns
-    -------
-    str
-    """
+    """Represent what is checked; a class whose `repr` fails is named instead."""
     try:
         return repr(checked)
     except Exception:  # a user's __repr__ must not hide the report

@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
-import numpy as np
-
-from npnet.errors import MissingDependency
-from npnet.gradcheck.contract.check import check_layer, rule_names
-from npnet.typing import DtypeLike
+from npnet.arguments import wrong_call
+from npnet.errors import ArgumentError, MissingDependency
+from npnet.gradcheck.contract import check_layer, rule_names
 
 
 def layer_tests(
-    layer_or_factory: Any,
-    *inputs: Any,
-    batch_axis: int | None = 0,
-    batch_independence: bool = True,
-    skip: Collection[str] = (),
-    mode: str = "auto",
-    dtype: DtypeLike = np.float64,
-    seed: int = 0,
+    layer_or_factory: Any, *inputs: Any, skip: Collection[str] = (), **options: Any
 ) -> Callable[..., None]:
     """Make a test function that pytest runs once for each rule of the contract.
 
     Parameters
     ----------
-    layer_or_factory, *inputs, batch_axis, batch_independence, skip, mode, dtype, seed
-        As for `check_layer`.
+    layer_or_factory, *inputs, skip, **options
+        As for `check_layer`, but for `only` and `raises`.
 
     Returns
     -------
@@ -37,7 +29,7 @@ def layer_tests(
     Raises
     ------
     ArgumentError
-        If the layer cannot be made, or a rule's name is unknown.
+        If the layer cannot be made, a rule's name is unknown, or `check_layer` has no such option.
     MissingDependency
         If pytest is not installed.
 
@@ -55,19 +47,15 @@ def layer_tests(
         raise MissingDependency(
             'layer_tests needs pytest: pip install "npnet-framework[test]"'
         ) from error
+    if own := {"only", "raises"} & options.keys():
+        raise ArgumentError(f"layer_tests sets {min(own)} itself; leave it out, or use `skip`")
+    check = partial(check_layer, layer_or_factory, *inputs)
+    if wrong := wrong_call(check, "layer_tests", (), options):
+        raise wrong
 
     @pytest.mark.parametrize("rule", list(rule_names(layer_or_factory, skip)))
     def test(rule: str) -> None:
         __tracebackhide__ = True  # pytest then shows the report, not this code
-        check_layer(
-            layer_or_factory,
-            *inputs,
-            batch_axis=batch_axis,
-            batch_independence=batch_independence,
-            only=[rule],
-            mode=mode,
-            dtype=dtype,
-            seed=seed,
-        )
+        check(only=[rule], **options)
 
     return test

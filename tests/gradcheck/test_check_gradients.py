@@ -253,16 +253,16 @@ class NoParametersWithoutInput(Scale):
     ("layer", "kind", "sentence"),
     [
         (OnSelf, "stale state", "no state on self: a call makes the attribute x"),
-        (OnSelf, "stale state", "the gradient of input changes when a second call is recorded"),
-        (ChangesUpstream, "mutation", "backward changed the upstream gradient in place"),
-        (ChangesInput, "mutation", "backward changed input in place"),
-        (ChangesOutput, "mutation", "backward changed the output"),
-        (ChangesParameter, "mutation", "a pass changed a parameter's data"),
-        (Overwrites, "overwritten", "a second backward pass overwrites the gradient of gain"),
-        (Halves, "stale state", "after two backward passes the gradient of gain is not the sum"),
+        (OnSelf, "stale state", "the gradient of input of the first is"),
+        (ChangesUpstream, "mutation", "ChangesUpstream changed its upstream gradient in place"),
+        (ChangesInput, "mutation", "backward of ChangesInput changed its input in place"),
+        (ChangesOutput, "mutation", "changed the output that forward returned in place"),
+        (ChangesParameter, "mutation", "ChangesParameter changed the parameter gain in place"),
+        (Overwrites, "overwritten", "gain instead of adding to it; use ctx.add_grad(self.gain"),
+        (Halves, "stale state", "with a gradient already there, the gradient of gain is"),
         (SumsUp, "stale state", "the gradient of gain grows with every identical pass"),
-        (Chance, "non-deterministic", "identical passes gave different gradients of input"),
-        (NoParametersWithoutInput, "zero", "the gradient of gain differs when nobody asks"),
+        (Chance, "non-deterministic", "identical passes gave different gradients: that of in"),
+        (NoParametersWithoutInput, "zero", "as in training, the gradient of gain is 0.0"),
     ],
 )
 def test_conduct(layer, kind, sentence):
@@ -281,14 +281,15 @@ def test_a_loss_may_not_change_its_arguments_or_keep_state():
 
     text = str(refuted(Loss(), X, np.zeros((5, 4))))
     assert "a call makes the attribute last" in text
-    assert "the loss changed its pred in place" in text
+    assert "value_and_grad changed its pred in place" in text
 
     class Uneven(npnet.MSELoss):
         def value_and_grad(self, pred, target, sample_weight=None):
             value, grad = super().value_and_grad(pred, target, sample_weight=sample_weight)
             return value + 1, grad
 
-    assert "is not that of a call" in str(refuted(Uneven(), X, np.zeros((5, 4))))
+    text = str(refuted(Uneven(), X, np.zeros((5, 4))))
+    assert "one value: the value that value_and_grad returned" in text
 
 
 def test_a_float64_layer_that_computes_in_float32():

@@ -6,8 +6,9 @@ import sys
 import pytest
 
 import npnet
-from npnet.errors import ArgumentError
-from npnet.gradcheck.contract import LAYER_RULES, LOSS_RULES
+from npnet.errors import ArgumentError, SignatureError
+from npnet.gradcheck import testing
+from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES
 from npnet.gradcheck.testing import layer_tests
 
 test_linear = layer_tests(lambda: npnet.Linear(4, 3), (5, 4))
@@ -46,7 +47,19 @@ def test_options_reach_the_check():
         layer_tests(npnet.Softmax, (3, 4), batch_axis=1)("batch independence")
 
 
+def test_every_option_of_the_check_is_passed_on(monkeypatch):
+    seen = []
+    monkeypatch.setattr(testing, "check_layer", lambda *_, **options: seen.append(options))
+    layer_tests(npnet.ReLU, (3, 4), probe=False, domain=(0.0, 1.0), seed=2)("tape")
+    assert seen == [{"only": ["tape"], "probe": False, "domain": (0.0, 1.0), "seed": 2}]
+
+
 def test_mistakes_show_when_the_file_is_read():
+    with pytest.raises(SignatureError, match="unexpected keyword argument 'sed'.*mean 'seed'"):
+        layer_tests(npnet.ReLU, (5, 4), sed=1)
+    for option in ({"raises": False}, {"only": ["tape"]}):
+        with pytest.raises(ArgumentError, match="layer_tests sets .* itself; leave it out"):
+            layer_tests(npnet.ReLU, (5, 4), **option)
     with pytest.raises(ArgumentError, match="Linear needs arguments"):
         layer_tests(npnet.Linear, (5, 4))
     with pytest.raises(ArgumentError, match="no rule is named 'nope'"):

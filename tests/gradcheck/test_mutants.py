@@ -10,7 +10,8 @@ from zoo.mutants import MUTANTS
 
 import npnet
 from npnet.gradcheck import check_gradients
-from npnet.gradcheck.contract import LAYER_RULES, LOSS_RULES, check_layer
+from npnet.gradcheck.contract import check_layer
+from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES
 
 FILES = (activations, chains, linear, loss_mutants, random_and_rows)
 

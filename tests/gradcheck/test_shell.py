@@ -1,12 +1,19 @@
 """``python -m npnet.gradcheck``: reports, exit codes, and one sentence for each mistake."""
 
+import inspect
 import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
+from npnet.gradcheck import Report, __main__, check_layer
 from npnet.gradcheck.__main__ import main
+
+PROBES = pytest.mark.skipif(
+    "probe" not in inspect.signature(check_layer).parameters, reason="check_layer has no probe yet"
+)
 
 MODULE = """
 import npnet
@@ -42,6 +49,24 @@ class Center(npnet.Layer):
     def backward(self, ctx, grad):
         return grad - grad.mean(0)
 
+class Log(npnet.Layer):
+    def forward(self, ctx, x):
+        import numpy as np
+        ctx.save(x)
+        return np.log(x)
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        return grad / x
+
+class OneSided(npnet.Layer):  # right below 6 only
+    def forward(self, ctx, x):
+        import numpy as np
+        ctx.save(x > 0)
+        return np.clip(x, 0, 6)
+    def backward(self, ctx, grad):
+        (positive,) = ctx.saved
+        return grad * positive
+
 class Couples(Center):
     batch_independent = False
 
@@ -67,12 +92,13 @@ def module(tmp_path, monkeypatch):
     (tmp_path / "shellbroken.py").write_text("import there_is_no_such_module")
     (tmp_path / "shellraising.py").write_text("1 / 0")
     (tmp_path / "shellexits.py").write_text("raise SystemExit(3)")
+    (tmp_path / "shellattribute.py").write_text("[].nope")
     (tmp_path / "shelltypo.py").write_text("def x(:")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     yield
-    for name in ("shelllayers", "shellbroken", "shellraising", "shellexits", "shelltypo"):
-        sys.modules.pop(name, None)
+    for path in tmp_path.glob("*.py"):
+        sys.modules.pop(path.stem, None)
 
 
 def run(capsys, *arguments):
@@ -134,6 +160,7 @@ def test_coupled_samples_are_found(module, capsys):
         (["shellbroken:X"], "importing shellbroken failed: No module named 'there_is_no"),
         (["shellraising:X"], "importing shellraising raised ZeroDivisionError"),
         (["shellexits:X"], r"importing shellexits raised SystemExit: 3 .shellexits.py, line 1"),
+        (["shellattribute:X"], "importing shellattribute raised AttributeError"),
         (["shelltypo:X"], r"importing shelltypo raised SyntaxError: .*shelltypo.py, line 1.$"),
         (["shelllayers.py:make"], "there is no module 'shelllayers.py'; .* without .py"),
         (["./shelllayers:make"], "expected module:name"),
@@ -165,6 +192,10 @@ def test_coupled_samples_are_found(module, capsys):
         (["npnet:ReLU", "--input", "5", "--mode", "fast"], "invalid choice: 'fast'"),
         (["npnet:ReLU", "--input", "5", "--seed", "x"], "expected a number from 0 up, got 'x'"),
         (["npnet:ReLU", "--inp", "5"], "unrecognized arguments"),
+        (["npnet:ReLU", "--domain", "3"], "expected two numbers, the lower one first, got '3'"),
+        (["npnet:ReLU", "--domain", "3,1"], "expected two numbers, the lower one first"),
+        (["npnet:ReLU", "--domain", "0,nan"], "expected two numbers, the lower one first"),
+        (["npnet:ReLU", "--domain", "-1,1"], "expected one argument, as in --domain=-1,1"),
         ([], "required: layer"),
     ],
     ids=" ".join,
@@ -178,6 +209,66 @@ def test_mistakes_are_one_sentence(module, capsys, arguments, sentence):
     assert re.search(sentence, err), err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "options"),
+    [
+        ([], {}),
+        (["--probe"], {"probe": True}),
+        (["--no-probe"], {"probe": False}),
+        (["--domain", "0.5,2e3"], {"domain": (0.5, 2000.0)}),
+        (["--domain=-1,inf"], {"domain": (-1.0, np.inf)}),
+        (["--no-batch"], {"batch_axis": None}),
+        (["--batch-axis", "1", "--coupled"], {"batch_axis": 1, "batch_independence": False}),
+        (["--seed", "3", "--dtype", "float32"], {"seed": 3, "dtype": "float32"}),
+        (["--skip", "a", "--skip", "b", "--only", "c"], {"skip": ["a", "b"], "only": ["c"]}),
+        (["--mode", "sample"], {"mode": "sample"}),
+    ],
+    ids=str,
+)
+def test_only_what_is_given_is_passed(monkeypatch, capsys, arguments, options):
+    seen = {}
+
+    def fake(layer, *inputs, **given):
+        seen.update(given)
+        return Report("fake")
+
+    monkeypatch.setattr(__main__, "check_layer", fake)
+    assert run(capsys, "npnet:ReLU", "--input", "5,4", *arguments)[0] == 0
+    assert seen == {"raises": False, **options}
+
+
+@pytest.mark.parametrize(
+    ("text", "shape"),
+    [("5,4", (5, 4)), ("(5, 4)", (5, 4)), ("(5,)", (5,)), ("5 , 4", (5, 4)), ("()", ()),
+     ("7", (7,)), ("(2, 3):9", (2, 3)), ("():9", ())],
+)  # fmt: skip
+def test_shapes_are_read(monkeypatch, capsys, text, shape):
+    seen = []
+    monkeypatch.setattr(
+        __main__, "check_layer", lambda _, *inputs, **__: seen.extend(inputs) or Report("fake")
+    )
+    assert run(capsys, "npnet:ReLU", "--input", text)[0] == 0
+    assert getattr(seen[0], "shape", seen[0]) == shape
+    if ":" in text:
+        assert seen[0].dtype.kind == "i"
+        assert (seen[0] < 9).all()
+
+
+@PROBES
+def test_a_domain_is_kept_to(module, capsys):
+    assert run(capsys, "shelllayers:Log", "--input", "5,4")[0] == 1
+    code, out, _ = run(capsys, "shelllayers:Log", "--input", "5,4", "--domain", "0.2,3")
+    assert code == 0, out
+
+
+@PROBES
+def test_other_places_are_looked_at_unless_not_wanted(module, capsys):
+    code, out, _ = run(capsys, "shelllayers:OneSided", "--input", "5,4")
+    assert code == 1, out
+    code, out, _ = run(capsys, "shelllayers:OneSided", "--input", "5,4", "--no-probe")
+    assert code == 0, out
+
+
 def test_rules_are_listed(capsys):
     code, out, _ = run(capsys, "npnet:ReLU", "--rules")
     assert code == 0
@@ -186,17 +277,9 @@ def test_rules_are_listed(capsys):
 
 
 def test_it_runs_as_a_module():
+    command = "-W error -m npnet.gradcheck npnet:Softsign --input 2,3"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-W",
-            "error",
-            "-m",
-            "npnet.gradcheck",
-            "npnet:Softsign",
-            "--input",
-            "2,3",
-        ],
+        [sys.executable, *command.split()],
         capture_output=True,
         text=True,
         check=False,

@@ -46,11 +46,29 @@ def test_elements_keep_their_distance(dtype, data):
         assert (np.abs(x - np.float64(kink)) >= 0.25).all()
 
 
-@given(strategies.arrays((3, 5), avoid=[0.0], distance=0.1, distinct=True))
-def test_distinct_elements_differ(x):
-    values = np.sort(x.reshape(-1))
+@given(st.sampled_from([np.float32, np.float64]), st.data())
+def test_distinct_elements_differ(dtype, data):
+    kinks = [0.0, 0.15, 0.3]
+    x = data.draw(strategies.arrays((3, 5), avoid=kinks, distance=0.1, distinct=True, dtype=dtype))
+    values = np.sort(x.reshape(-1)).astype(np.float64)
+    assert x.dtype == dtype
     assert (np.diff(values) >= 0.1).all()
-    assert (np.abs(values) >= 0.1).all()
+    assert (np.abs(np.subtract.outer(values, kinks)) >= 0.1).all()
+
+
+@pytest.mark.parametrize("draw", [strategies.arrays, lambda n: strategies.indices(n, 999)])
+def test_elements_are_drawn_one_by_one(draw):
+    """Equal elements hide mistakes: rows that are mixed up, ties, a mean of equal numbers."""
+    seen = []
+
+    @hypothesis.seed(0)
+    @hypothesis.settings(max_examples=30, database=None)
+    @given(draw((60,)))
+    def look(x):
+        seen.append(len(set(x)))
+
+    look()
+    assert max(seen) > 45
 
 
 def test_distinct_elements_come_in_any_order():
@@ -116,7 +134,10 @@ def test_they_serve_check_layer(x):
         (lambda: strategies.shapes("N", {"N": (1, 2, 3)}), "axis N expects lengths from 0 up"),
         (lambda: strategies.arrays([2, 3]), r"expected a shape, \(2, 3\), or a strategy .*got \[2"),
         (lambda: strategies.arrays((2, -1)), "expected a shape"),
-        (lambda: strategies.arrays((2,), avoid=0.0), r"avoid expects a list of numbers, \[0.0\]"),
+        (lambda: strategies.arrays((2,), avoid=0.0), r"avoid expects a list of numbers"),
+        (lambda: strategies.arrays((2,), avoid=[np.nan]), "avoid expects a list of numbers"),
+        (lambda: strategies.arrays((2,), distance=np.inf, distinct=True), "distance above 0"),
+        (lambda: strategies.inputs("N", avoid=0.0), "avoid expects a list of numbers"),
         (lambda: strategies.arrays((2,), dtype=int), "floating dtype, got .*see `indices`"),
         (lambda: strategies.arrays((2,), distance=-1), "distance above 0, got -1"),
         (lambda: strategies.arrays((2,), distance=0, distinct=True), "distance above 0, got 0"),
@@ -130,11 +151,11 @@ def test_mistakes_are_named(make, sentence):
         make()
 
 
-def test_hypothesis_is_loaded_when_it_is_used():
+def test_only_the_strategies_need_hypothesis():
     code = (
         "import sys; sys.modules['hypothesis'] = None\n"
-        "from npnet.gradcheck import strategies\n"
-        "try: strategies.shapes('N')\n"
+        "import npnet.gradcheck.testing\n"
+        "try: from npnet.gradcheck import strategies\n"
         "except ImportError as error: print(error)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -1,4 +1,4 @@
-"""One pass through a layer: raw outputs and gradients, checked to be arrays, and how they compare.
+"""One pass through a layer: raw outputs and gradients, checked to be arrays.
 
 Passes are run on the raw `forward` and `backward` with a context, below the conversions that
 `Layer.record` and `Tape` make, so that what the layer itself returned can be looked at.
@@ -6,14 +6,13 @@ Passes are run on the raw `forward` and `backward` with a context, below the con
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.raised import describe
+from npnet.gradcheck.error_text import describe
 from npnet.layer import Layer
 from npnet.typing import Array
 
@@ -39,6 +38,22 @@ class Pass(NamedTuple):
             found[f"gradient of {name}"] = grad
         return found
 
+    def plus(self, other: Pass) -> Pass:
+        """Add the gradients of another pass."""
+        dx = [
+            None if a is None or b is None or a.shape != b.shape else a + b
+            for a, b in zip(self.input_grads, other.input_grads, strict=True)
+        ]
+        both = {name: g + other.parameter_grads[name] for name, g in self.parameter_grads.items()}
+        return self._replace(input_grads=tuple(dx), parameter_grads=both)
+
+    def times(self, factor: float) -> Pass:
+        """Multiply the gradients."""
+        return self._replace(
+            input_grads=tuple(None if g is None else g * factor for g in self.input_grads),
+            parameter_grads={name: g * factor for name, g in self.parameter_grads.items()},
+        )
+
 
 class Recording(NamedTuple):
     """A recorded forward pass that waits for its backward pass."""
@@ -50,21 +65,11 @@ class Recording(NamedTuple):
 
     def backward(self, grads: Sequence[Array], needs_input_grad: bool = True) -> Any:
         """Run the raw backward pass; return one gradient for each input."""
-        self.ctx.needs_input_grad = needs_input_grad
         try:
             result = self.ctx.backward(*grads, needs_input_grad=needs_input_grad)
         except Exception as error:
             raise Fault(f"backward raised {describe(error)}") from error
         return _checked_grads(result, self.inputs) if needs_input_grad else None
-
-
-def compare(got: Pass, want: Pass) -> Iterator[str]:
-    """Yield a phrase for every result of `got` that is not that of `want`."""
-    wanted = want.named()
-    for name, array in got.named().items():
-        found = mismatch(array, wanted[name])
-        if found:
-            yield f"the {name} {found}"
 
 
 def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[Array, ...]:
@@ -78,21 +83,17 @@ def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[A
     if not outputs:
         raise Fault("forward returned an empty tuple; it must return at least one array")
     for i, y in enumerate(outputs):
-        what = name_of("output", i, outputs)
+        what = "" if len(outputs) == 1 else f" as output {i}"
         if y is None:
-            raise Fault(
-                f"forward returned None as {what}; does it lack a return statement?"
-                if len(outputs) > 1
-                else "forward returned None; does it lack a return statement?"
-            )
+            raise Fault(f"forward returned None{what}; does it lack a return statement?")
         if not isinstance(y, np.ndarray | np.generic | float):
             raise Fault(
-                f"forward returned a {type(y).__name__} as {what}; "
-                "it must return an array or a tuple of arrays"
+                f"forward returned a {type(y).__name__}{what}; "
+                "it must return an array or, for several outputs, a tuple of arrays"
             )
         dtype = np.asarray(y).dtype
         if dtype.kind not in "fiub":
-            raise Fault(f"forward returned an array of dtype {dtype} as {what}, not real numbers")
+            raise Fault(f"forward returned an array of dtype {dtype}{what}, not real numbers")
     return tuple(np.asarray(y) for y in outputs)
 
 
@@ -118,10 +119,9 @@ def _checked_grads(result: Any, inputs: Sequence[Array]) -> tuple[Array | None, 
             raise Fault(f"backward returned None as the gradient of {what}, which is floating")
         if not isinstance(grad, np.ndarray | np.generic):
             raise Fault(f"backward returned a {type(grad).__name__} as the gradient of {what}")
-        if np.asarray(grad).dtype.kind not in "fiub":
+        if grad.dtype.kind not in "fiub":
             raise Fault(
-                f"backward returned dtype {np.asarray(grad).dtype} as the gradient of {what}, "
-                "not real numbers"
+                f"backward returned dtype {grad.dtype} as the gradient of {what}, not real numbers"
             )
         found.append(np.asarray(grad))
     return tuple(found)

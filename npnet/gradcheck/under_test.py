@@ -1,4 +1,4 @@
-"""Specimen, the layer under examination: fresh copies of it, its inputs, and passes through it."""
+"""LayerUnderTest, the layer that is checked: copies of it, its inputs, passes and comparison."""
 
 from __future__ import annotations
 
@@ -10,31 +10,27 @@ from typing import Any
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.contract.calls import (
-    Fault,
-    Pass,
-    Recording,
-    call_forward,
-    parameter_grads,
-)
-from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.stir import stir
-from npnet.gradcheck.raised import describe
-from npnet.gradcheck.subject import unseal
+from npnet.gradcheck.attributes import unseal
+from npnet.gradcheck.comparison import mismatch
+from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.inputs import mixed, with_repeats
+from npnet.gradcheck.moved_parameters import move_constants
+from npnet.gradcheck.passes import Fault, Pass, Recording, call_forward, parameter_grads
 from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
 from npnet.typing import Array, DtypeLike
 
-_ROUNDING = 4e-16
+_EPS = float(np.finfo(np.float64).eps)
+_PROBES = 4
+_MARGIN = 1000  # results may differ by so many times what a rounding error in the inputs moves
 
 
-class Specimen:
-    """One layer under examination.
+class LayerUnderTest:
+    """One layer that is checked; it is never run itself, only copies of it are.
 
     Parameters
     ----------
     layer : Layer
-        Never run itself: every rule works on copies.
     inputs : list of ndarray
         In float64, or integers.
     make : callable, optional
@@ -45,6 +41,8 @@ class Specimen:
         Whether one sample's result must not depend on the others.
     seed : int
         Of upstream gradients and of the generators that passes draw from.
+    training : bool
+        Whether passes train where a rule does not ask for one of both.
     """
 
     def __init__(
@@ -56,6 +54,7 @@ class Specimen:
         batch_axis: int | None = 0,
         batch_independence: bool = True,
         seed: int = 0,
+        training: bool = True,
     ) -> None:
         self.layer = layer
         self.inputs = inputs
@@ -63,65 +62,25 @@ class Specimen:
         self.batch_axis = batch_axis
         self.batch_independence = batch_independence
         self.seed = seed
+        self.training = training
         self.cache: dict[str, Any] = {}  # what several rules look at
         self._bases: dict[Any, Layer] = {}
 
-    # --- copies of the layer and its inputs
+    # --- copies of the layer
 
     def fresh(self, dtype: DtypeLike = np.float64) -> Layer:
-        """Return a copy of the layer in `dtype`, without gradients and with stirred values."""
-        key = np.dtype(dtype)
-        if not self.copies:
-            return self._twin(self.is_stirred).astype(key)
-        if key not in self._bases:
-            self._bases[key] = self._twin(self.is_stirred).astype(key)
-        return copy.deepcopy(self._bases[key])
+        """Return a copy in `dtype`, without gradients, whose constant parameters are moved."""
+        return self._copy(np.dtype(dtype), self._can_move)
 
-    @cached_property
-    def is_stirred(self) -> bool:
-        """Whether the layer still works after `stir` moved its constant parameters."""
-        layer = self._twin(stirred=True)
-        contexts = (Context(layer, False, False), Context(layer, True, True, self.generator()))
-        try:
-            results = [call_forward(layer, ctx, self.arrays()) for ctx in contexts]
-        except Fault:
-            return False
-        return all(np.isfinite(y).all() for outputs in results for y in outputs)
-
-    @cached_property
-    def has_moved(self) -> bool:
-        """Whether `stir` changed anything in the copies that `fresh` returns."""
-        plain, fresh = self.plain(), self.fresh()
-        pairs = [
-            (p.data, q.data) for p, q in zip(plain.parameters(), fresh.parameters(), strict=True)
-        ]
-        before, after = buffers(plain), buffers(fresh)
-        pairs += [(before[name], after[name]) for name in before]
-        return any(mismatch(now, then, 0.0) for then, now in pairs)
-
-    def plain(self) -> Layer:
-        """Return a copy of the layer in float64 with the values that it has."""
-        return self._twin(stirred=False)
-
-    def _twin(self, stirred: bool) -> Layer:
-        """Return another layer in float64 that holds the values of the first one."""
-        if self.copies:
-            twin = copy.deepcopy(self.layer)
-            unseal(twin)
-        else:
-            twin = self.another()
-            twin.load_state_dict(self.layer.state_dict())
-        twin.zero_grad()
-        twin.astype(np.float64)
-        if stirred:
-            stir(twin)
-        return twin
+    def plain(self, dtype: DtypeLike = np.float64) -> Layer:
+        """Return a copy in `dtype`, without gradients, with the values that the layer has."""
+        return self._copy(np.dtype(dtype), moved=False)
 
     def another(self) -> Layer:
         """Make a layer with values of its own."""
-        twin: Layer = self.make()  # type: ignore[misc]
-        unseal(twin)
-        return twin
+        other: Layer = self.make()  # type: ignore[misc]
+        unseal(other)
+        return other
 
     @cached_property
     def copies(self) -> bool:
@@ -144,6 +103,48 @@ class Specimen:
             )
         return not shares
 
+    @cached_property
+    def has_moved(self) -> bool:
+        """Whether `fresh` returns other values than `plain`."""
+        plain, fresh = self.plain(), self.fresh()
+        pairs = [
+            (p.data, q.data) for p, q in zip(plain.parameters(), fresh.parameters(), strict=True)
+        ]
+        before, after = buffers(plain), buffers(fresh)
+        pairs += [(before[name], after[name]) for name in before]
+        return any(mismatch(now, then, 0.0) for then, now in pairs)
+
+    @cached_property
+    def _can_move(self) -> bool:
+        """Whether the layer still works when its constant parameters are moved."""
+        layer = self._copy(np.dtype(np.float64), moved=True)
+        contexts = (Context(layer, False, False), Context(layer, True, True, self.generator()))
+        try:
+            results = [call_forward(layer, ctx, self.arrays()) for ctx in contexts]
+        except Fault:
+            return False
+        return all(np.isfinite(y).all() for outputs in results for y in outputs)
+
+    def _copy(self, dtype: np.dtype[Any], moved: bool) -> Layer:
+        if not self.copies:
+            other = self.another()
+            other.load_state_dict(self.layer.state_dict())
+            return self._prepared(other, dtype, moved)
+        key = (dtype, moved)
+        if key not in self._bases:
+            self._bases[key] = self._prepared(copy.deepcopy(self.layer), dtype, moved)
+        return copy.deepcopy(self._bases[key])
+
+    def _prepared(self, layer: Layer, dtype: np.dtype[Any], moved: bool) -> Layer:
+        unseal(layer)
+        layer.zero_grad()
+        layer.astype(np.float64)
+        if moved:
+            move_constants(layer)
+        return layer.astype(dtype)
+
+    # --- inputs, upstream gradients, random numbers
+
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
         """Return copies of the inputs; integers stay integers."""
         return [np.array(x, dtype=dtype if x.dtype.kind == "f" else None) for x in self.inputs]
@@ -159,26 +160,19 @@ class Specimen:
     @cached_property
     def _others(self) -> list[Array]:
         found = [mixed(x) for x in self.inputs]
-        try:
-            outputs = self.infer(self.fresh(), [x.copy() for x in found])
-        except Fault:
-            return self.inputs
-        return found if all(np.isfinite(y).all() for y in outputs) else self.inputs
+        return found if self._takes(found) else self.inputs
 
     def repeated(self) -> list[Array] | None:
         """Return the inputs with indices that occur twice, if none of them does."""
-        chosen = [x for x in self.inputs if x.dtype.kind != "f" and x.size > 1]
-        if not chosen or any(np.unique(x).size < x.size for x in chosen):
-            return None
-        found = self.arrays()
-        for x in found:
-            if x.dtype.kind != "f":
-                x.reshape(-1)[x.size // 2 :] = x.reshape(-1)[: x.size - x.size // 2]
+        found = with_repeats(self.arrays())
+        return found if found is not None and self._takes(found) else None
+
+    def _takes(self, inputs: Sequence[Array]) -> bool:
         try:
-            outputs = self.infer(self.fresh(), found)
+            outputs = self.infer(self.fresh(), [x.copy() for x in inputs])
         except Fault:
-            return None
-        return found if all(np.isfinite(y).all() for y in outputs) else None
+            return False
+        return all(np.isfinite(y).all() for y in outputs)
 
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
         """Draw a gradient for each output; zeros for an integer one."""
@@ -197,20 +191,23 @@ class Specimen:
 
     def infer(self, layer: Layer, inputs: Sequence[Array] | None = None) -> tuple[Array, ...]:
         """Run the layer as ``layer(*inputs)`` does and return its raw outputs."""
-        return self._forward(layer, inputs, Context(layer, recording=False, training=False)).outputs
+        inputs = self.arrays() if inputs is None else inputs
+        return call_forward(layer, Context(layer, recording=False, training=False), inputs)
 
     def record(
         self,
         layer: Layer,
         inputs: Sequence[Array] | None = None,
         *,
-        training: bool = True,
+        training: bool | None = None,
         rng: np.random.Generator | None = None,
     ) -> Recording:
         """Run a forward pass that remembers, from the layer's first buffers."""
         self.restore_buffers(layer)
         rng = self.generator() if rng is None else rng
-        return self._forward(layer, inputs, Context(layer, True, training, rng))
+        ctx = Context(layer, True, self.training if training is None else training, rng)
+        inputs = self.arrays() if inputs is None else inputs
+        return Recording(layer, ctx, inputs, call_forward(layer, ctx, inputs))
 
     def run(
         self,
@@ -218,7 +215,7 @@ class Specimen:
         inputs: Sequence[Array] | None = None,
         upstream: Sequence[Array] | None = None,
         *,
-        training: bool = True,
+        training: bool | None = None,
         needs_input_grad: bool = True,
         rng: np.random.Generator | None = None,
     ) -> Pass:
@@ -231,118 +228,121 @@ class Specimen:
         dx = recording.backward(grads, needs_input_grad)
         return Pass(outputs, dx if needs_input_grad else (), parameter_grads(layer))
 
-    def _forward(self, layer: Layer, inputs: Sequence[Array] | None, ctx: Context) -> Recording:
-        inputs = self.arrays() if inputs is None else inputs
-        return Recording(layer, ctx, inputs, call_forward(layer, ctx, inputs))
-
     def restore_buffers(self, layer: Layer) -> None:
         """Put the buffers back to where every pass starts."""
         dtype = np.dtype(np.float64 if layer.dtype is None else layer.dtype)
         values = self._first_buffers.items()
-        first = {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in values}
-        restore_buffers(layer, first)
+        restore_buffers(
+            layer, {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in values}
+        )
 
     @cached_property
     def _first_buffers(self) -> dict[str, Array]:
-        return buffers(self._twin(self.is_stirred))
+        return buffers(self.fresh())
 
     # --- what kind of layer it is
 
     @cached_property
     def reference(self) -> Pass:
-        """A training pass in float64, to which others are compared."""
+        """A pass in float64, to which others are compared."""
         return self.run()
 
     @cached_property
     def draws_random_numbers(self) -> bool:
-        """Whether a training pass depends on the context's generator."""
+        """Whether a pass depends on the context's generator."""
         generator = self.generator()
         before = generator.bit_generator.state
         self.record(self.fresh(), rng=generator)
         return bool(generator.bit_generator.state != before)
 
     @cached_property
-    def moves_buffers(self) -> bool:
-        """Whether a training pass changes buffers."""
+    def is_random(self) -> bool:
+        """Whether training mode differs from evaluation mode by right."""
+        if self.draws_random_numbers:
+            return True
         layer = self.fresh()
         before = buffers(layer)
         self.record(layer)
         after = buffers(layer)
         return any(mismatch(after[name], before[name], 0.0) for name in before)
 
+    @cached_property
+    def no_function(self) -> str:
+        """Why forward cannot be differentiated; empty if it can."""
+        layer = self.fresh()
+        before = [p.data.copy() for p in layer.parameters()]
+        one = self.run(layer)
+        after = [p.data for p in layer.parameters()]
+        if any(mismatch(a, b, 0.0) for a, b in zip(after, before, strict=True)):
+            return "a pass changed a parameter's data"
+        two = self.record(layer)
+        if self.compared(Pass(two.outputs, (), {}), one):
+            return "two recorded passes with the same input and the same generator differ"
+        return ""
+
     @property
-    def is_random(self) -> bool:
-        """Whether training mode differs from evaluation mode by right."""
-        return self.draws_random_numbers or self.moves_buffers
+    def steady_mode(self) -> bool:
+        """The value of `training` with which the layer is one fixed function."""
+        return self.training and not self.is_random
 
     @cached_property
     def steady(self) -> Pass:
         """A pass in the mode in which the layer is one fixed function."""
-        return self.run(training=not self.is_random)
+        return self.run(training=False) if self.is_random else self.reference
+
+    # --- comparison
+
+    def differences(self, got: Pass, want: Pass, part: Any = ...) -> Iterator[str]:
+        """Yield a phrase for every result of `got` that differs by more than rounding from `want`.
+
+        `part` selects the rows of `noise` that `got` and `want` hold of inputs and outputs.
+        """
+        for name, found in self.compared(got, want, part).items():
+            yield f"the {name} {found}"
+
+    def compared(self, got: Pass, want: Pass, part: Any = ...) -> dict[str, str]:
+        """Say of every result of `got` that differs from `want` how it does, by its name."""
+        wanted, found = want.named(), {}
+        for name, array in got.named().items():
+            text = mismatch(array, wanted[name])
+            if text:
+                noise = self.noise[name]
+                by_parameter = name.removeprefix("gradient of ") in want.parameter_grads
+                noise = noise if by_parameter else noise[part]
+                slack = noise if noise.shape == array.shape else 0.0
+                text = mismatch(array, wanted[name], slack=_MARGIN * (slack + self.floor(name)))
+            if text:
+                found[name] = text
+        return found
 
     @cached_property
     def noise(self) -> dict[str, Array]:
         """How far rounding errors in everything that goes in move each result of a pass.
 
-        Errors as small as rounding show what jumps; larger ones, scaled down, show what is steep
-        or what cancels, which small ones may leave by chance as it is.
+        It is large where the layer is steep or numbers cancel inside of it.
         """
         rng = np.random.default_rng((self.seed, 11))
         worst = {name: np.zeros(a.shape) for name, a in self.reference.named().items()}
-        modes = [(self.reference, True), (self.steady, not self.is_random)]
-        for still, training in modes[: 1 + self.is_random]:
-            for size in (_ROUNDING, _ROUNDING, 1e-10, 1e-10):
+        again = self.run().named()
+        if any(mismatch(again[name], a) for name, a in self.reference.named().items()):
+            return worst  # what moves is chance
+        for still, training in ((self.reference, self.training), (self.steady, self.steady_mode)):
+            for _ in range(_PROBES):
                 layer, inputs = self.fresh(), self.arrays()
                 grads = self.upstream(still.outputs)
                 for array in (*inputs, *grads, *(p.data for p in layer.parameters())):
                     if array.dtype.kind == "f":
-                        array *= 1 + rng.choice([-1, 1], array.shape) * size
+                        unit = np.where(array == 0, 0.0, np.spacing(array))
+                        array += rng.choice([-1.0, 1.0], array.shape) * unit
                 moved = self.run(layer, inputs, grads, training=training).named()
                 for name, a in still.named().items():
                     if moved[name].shape == worst[name].shape:
-                        change = np.abs(moved[name] - a) * (_ROUNDING / size)
-                        np.maximum(worst[name], change, out=worst[name])
+                        np.maximum(worst[name], np.abs(moved[name] - a), out=worst[name])
+            if still is self.steady:
+                break
         return worst
-
-    def differences(self, got: Pass, want: Pass, part: Any = ...) -> Iterator[str]:
-        """Yield a phrase for every result of `got` that differs by more than rounding from `want`.
-
-        Rounding errors may be large where the layer is steep or numbers cancel. `part` selects
-        the rows of `noise` that `got` and `want` hold of inputs and outputs.
-        """
-        wanted = want.named()
-        for name, array in got.named().items():
-            if mismatch(array, wanted[name]):
-                noise = self.noise[name]
-                noise = noise if name in _by_parameter(want) else noise[part]
-                slack = noise if noise.shape == array.shape else 0.0
-                found = mismatch(array, wanted[name], slack=1000 * (slack + self.floor(name)))
-                if found:
-                    yield f"the {name} {found}"
 
     def floor(self, name: str) -> float:
         """Return what cancelling numbers inside of the layer may leave, which `noise` misses."""
         largest = max((np.abs(x).max(initial=0.0) for x in self.inputs), default=0.0)
-        if not name.startswith("gradient of"):
-            return float(_ROUNDING * largest)
-        return float(_ROUNDING * (1.0 if name.startswith("gradient of input") else largest))
-
-
-def _by_parameter(one: Pass) -> set[str]:
-    return {f"gradient of {name}" for name in one.parameter_grads}
-
-
-def mixed(x: Array) -> Array:
-    """Replace each sample, or element of a vector, by most of the one before it.
-
-    The shares differ, so that means over the samples change too. Whole numbers are shifted.
-    """
-    if x.size == 0:
-        return x.copy()
-    rolled = np.roll(x, 1, axis=0) if x.ndim > 1 and len(x) > 1 else np.roll(x, 1)
-    if x.dtype.kind != "f":
-        return rolled
-    if (rolled == x).all():
-        return np.asarray(0.9 * x + 0.1 * (x == 0))
-    share = np.linspace(0.05, 0.25, len(x)).reshape(-1, *[1] * (x.ndim - 1))
-    return np.asarray(share * x + (1 - share) * rolled)
+        return 2 * _EPS * float(1.0 if name.startswith("gradient of input") else largest)

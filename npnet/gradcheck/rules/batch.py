@@ -11,74 +11,74 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.contract.calls import Fault, Pass, compare, name_of
-from npnet.gradcheck.contract.compare import mismatch
-from npnet.gradcheck.contract.specimen import Specimen
+from npnet.gradcheck.comparison import mismatch
+from npnet.gradcheck.passes import Fault, Pass, name_of
+from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
 _ROWS = 8  # how many samples are run alone
 
 
-def has_batches(specimen: Specimen) -> bool:
+def has_batches(under_test: LayerUnderTest) -> bool:
     """Tell whether the layer takes any number of samples along the batch axis."""
-    if "batches" not in specimen.cache:
-        specimen.cache["batches"] = _has_batches(specimen)
-    return bool(specimen.cache["batches"])
+    if "batches" not in under_test.cache:
+        under_test.cache["batches"] = _has_batches(under_test)
+    return bool(under_test.cache["batches"])
 
 
-def _has_batches(specimen: Specimen) -> bool:
-    axis = specimen.batch_axis
-    if axis is None or not specimen.inputs:
+def _has_batches(under_test: LayerUnderTest) -> bool:
+    axis = under_test.batch_axis
+    if axis is None or not under_test.inputs:
         return False
-    for x in specimen.inputs:  # one axis of real numbers may as well be the features
+    for x in under_test.inputs:  # one axis of real numbers may as well be the features
         if x.ndim <= max(axis, 1 if x.dtype.kind == "f" else 0):
             return False
-    lengths = {x.shape[axis] for x in specimen.inputs}
+    lengths = {x.shape[axis] for x in under_test.inputs}
     if len(lengths) != 1 or 0 in lengths:
         return False
     (n,) = lengths
     double = [
         np.concatenate(pair, axis)
-        for pair in zip(specimen.arrays(), specimen.others(), strict=True)
+        for pair in zip(under_test.arrays(), under_test.others(), strict=True)
     ]
     try:
-        outputs = specimen.infer(specimen.fresh(), double)
+        outputs = under_test.infer(under_test.fresh(), double)
     except Fault:
         return False
-    single = specimen.steady.outputs
+    single = under_test.steady.outputs
     return all(
         y.ndim > axis and y.shape[axis] == n and twice.shape == _with_length(y, axis, 2 * n)
         for y, twice in zip(single, outputs, strict=True)
     )
 
 
-def batch_of_one(specimen: Specimen) -> Iterator[str]:
+def batch_of_one(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that a batch of one sample gives outputs and gradients for one sample."""
-    yield from _batch_of(specimen, 1)
+    yield from _batch_of(under_test, 1)
 
 
-def empty_batch(specimen: Specimen) -> Iterator[str]:
+def empty_batch(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that a batch without samples gives empty outputs and zero gradients."""
-    yield from _batch_of(specimen, 0)
+    yield from _batch_of(under_test, 0)
 
 
-def _batch_of(specimen: Specimen, n: int) -> Iterator[str]:
-    if not has_batches(specimen) or not specimen.batch_independence:
+def _batch_of(under_test: LayerUnderTest, n: int) -> Iterator[str]:
+    if not has_batches(under_test) or not under_test.batch_independence:
         return
-    axis = specimen.batch_axis or 0
+    axis = under_test.batch_axis or 0
     size = "an empty batch" if n == 0 else "a batch of one"
-    inputs = [_rows(x, axis, slice(n)) for x in specimen.arrays()]
+    inputs = [_rows(x, axis, slice(n)) for x in under_test.arrays()]
     for mode in ("inference", "training"):
         try:
             if mode == "inference":
-                outputs = tuple(specimen.infer(specimen.fresh(), inputs))
+                outputs = tuple(under_test.infer(under_test.fresh(), inputs))
                 one = Pass(outputs, (), {})
             else:
-                one = specimen.run(None, inputs)
+                one = under_test.run(None, inputs)
         except Fault as fault:
             yield f"with {size} in {mode} {fault}"
             return
-        for i, (y, full) in enumerate(zip(one.outputs, specimen.steady.outputs, strict=True)):
+        for i, (y, full) in enumerate(zip(one.outputs, under_test.steady.outputs, strict=True)):
             if y.shape != _with_length(full, axis, n):
                 yield (
                     f"with {size} in {mode} the {name_of('output', i, one.outputs)} has shape "
@@ -98,22 +98,22 @@ def _batch_of(specimen: Specimen, n: int) -> Iterator[str]:
             yield f"with {size} the gradient of {name} is not zero"
 
 
-def batch_independence(specimen: Specimen) -> Iterator[str]:
+def batch_independence(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that a sample's output and gradients do not depend on the other samples."""
-    if not has_batches(specimen) or not specimen.batch_independence:
+    if not has_batches(under_test) or not under_test.batch_independence:
         return
-    axis = specimen.batch_axis or 0
-    training = not specimen.draws_random_numbers
-    whole = specimen.run(training=training)
+    axis = under_test.batch_axis or 0
+    training = under_test.training and not under_test.draws_random_numbers
+    whole = under_test.run(training=training)
     n = whole.outputs[0].shape[axis]
-    grads = specimen.upstream(whole.outputs)
+    grads = under_test.upstream(whole.outputs)
     total = {name: np.zeros_like(g) for name, g in whole.parameter_grads.items()}
     for i in range(min(n, _ROWS)):
         part = (slice(None),) * axis + (slice(i, i + 1),)
-        inputs = [x[part].copy() for x in specimen.arrays()]
+        inputs = [x[part].copy() for x in under_test.arrays()]
         upstream = [g[part].copy() for g in grads]
         try:
-            got = specimen.run(None, inputs, upstream, training=training)
+            got = under_test.run(None, inputs, upstream, training=training)
         except Fault:
             return  # a rule of its own
         for name, grad in got.parameter_grads.items():
@@ -123,7 +123,7 @@ def batch_independence(specimen: Specimen) -> Iterator[str]:
             tuple(None if g is None else g[part] for g in whole.input_grads),
             {},
         )
-        for found in specimen.differences(got._replace(parameter_grads={}), want, part):
+        for found in under_test.differences(got._replace(parameter_grads={}), want, part):
             if "shape" in found:
                 return  # a rule of its own
             yield (
@@ -134,31 +134,31 @@ def batch_independence(specimen: Specimen) -> Iterator[str]:
     if n > _ROWS:
         return
     summed = whole._replace(parameter_grads=total)
-    for found in specimen.differences(whole, summed):
+    for found in under_test.differences(whole, summed):
         yield f"{found}, the sum over the samples, each alone"
         return
 
 
-def batches_of_other_sizes(specimen: Specimen) -> Iterator[str]:
+def batches_of_other_sizes(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that after a batch of one size, or during it, a batch of another works the same."""
-    if not has_batches(specimen):
+    if not has_batches(under_test):
         return
-    axis = specimen.batch_axis or 0
-    layer = specimen.fresh()
-    double = [np.concatenate([x, x], axis) for x in specimen.arrays()]
+    axis = under_test.batch_axis or 0
+    layer = under_test.fresh()
+    double = [np.concatenate([x, x], axis) for x in under_test.arrays()]
     try:
-        longer = specimen.run(None, double)
-        specimen.run(layer, double)
-        specimen.infer(layer, double)
-        specimen.restore_buffers(layer)
-        got = specimen.infer(layer)
-        after = specimen.run(layer)
-        pending = [specimen.record(layer), specimen.record(layer, double)]
-        grads = [one.backward(specimen.upstream(one.outputs)) for one in pending]
+        longer = under_test.run(None, double)
+        under_test.run(layer, double)
+        under_test.infer(layer, double)
+        under_test.restore_buffers(layer)
+        got = under_test.infer(layer)
+        after = under_test.run(layer)
+        pending = [under_test.record(layer), under_test.record(layer, double)]
+        grads = [one.backward(under_test.upstream(one.outputs)) for one in pending]
     except Fault as fault:
         yield f"with a batch of another size than before, {fault}"
         return
-    want = specimen.infer(specimen.fresh())
+    want = under_test.infer(under_test.fresh())
     for i, (a, b) in enumerate(zip(got, want, strict=True)):
         found = mismatch(a, b)
         if found:
@@ -168,11 +168,11 @@ def batches_of_other_sizes(specimen: Specimen) -> Iterator[str]:
             )
     short = Pass(pending[0].outputs, grads[0], {})
     for when, one, other in (
-        ("after", after, specimen.reference),
-        ("beside", short, specimen.reference),
+        ("after", after, under_test.reference),
+        ("beside", short, under_test.reference),
         ("beside", Pass(pending[1].outputs, grads[1], {}), longer),
     ):
-        for found in compare(one, other):
+        for found in under_test.differences(one, other):
             yield f"in a pass {when} one of another batch size {found}, which a new layer gives"
             return
 

@@ -8,30 +8,13 @@ from npnet.errors import NpnetError
 
 _GRADCHECK = Path(__file__).parent
 _NPNET = _GRADCHECK.parent
-_PLUMBING = {
-    "context",
-    "convert",
-    "errors",
-    "layer",
-    "registry",
-    "parameter",
-    "configured",
-    "state",
-}
+# Modules that only pass a call on to the layer.
+_BETWEEN = ("calls", "configured", "context", "convert", "errors", "layer", "parameter",
+            "registry", "state")  # fmt: skip
 
 
 def describe(error: BaseException) -> str:
-    """Put an exception into one line.
-
-    Parameters
-    ----------
-    error : BaseException
-
-    Returns
-    -------
-    str
-        ``"ValueError: no way (mylayers.py, line 3)"``.
-    """
+    """Return ``"ValueError: no way (mylayers.py, line 3)"``."""
     text = error.args[0] if isinstance(error, NpnetError) and error.args else error
     words = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
     place = _place(error)
@@ -44,13 +27,13 @@ def _place(error: BaseException) -> str:
     trace = None if isinstance(error, SyntaxError) else error.__traceback__  # it says where
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
-        if not _is_plumbing(path):
+        if not _is_between(path):
             place = f"{path.name}, line {trace.tb_lineno}"
         trace = trace.tb_next
     return place
 
 
-def _is_plumbing(path: Path) -> bool:
+def _is_between(path: Path) -> bool:
     if "numpy" in path.parts or _GRADCHECK in path.parents or path.name.startswith("<frozen"):
         return True
-    return path.parent == _NPNET and path.stem in _PLUMBING
+    return path.parent == _NPNET and path.stem in _BETWEEN

@@ -2,37 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from npnet.context import Context
-from npnet.gradcheck.contract.calls import Fault, Pass, Recording, call_forward, name_of
-from npnet.gradcheck.contract.specimen import Specimen
+from npnet.gradcheck.layouts import LAYOUTS
+from npnet.gradcheck.passes import Fault, Pass, name_of
+from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
 _TINY = 2.0**-26
 
 
-def shapes_and_dtypes(specimen: Specimen) -> Iterator[str]:
+def shapes_and_dtypes(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that results have the inputs' dtype, and gradients their tensors' shapes."""
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
-        layer = specimen.fresh(dtype)
-        inputs = specimen.arrays(dtype)
-        results = [("inference", specimen.infer(layer, inputs))]
-        recording = specimen.record(layer, inputs)
-        results.append(("a recorded pass", recording.outputs))
-        for mode, outputs in results:
+        layer = under_test.fresh(dtype)
+        inputs = under_test.arrays(dtype)
+        inferred = under_test.infer(layer, inputs)
+        recording = under_test.record(layer, inputs)
+        for mode, outputs in (("inference", inferred), ("a recorded pass", recording.outputs)):
             for i, y in enumerate(outputs):
                 if y.dtype.kind == "f" and y.dtype != dtype:
-                    yield (
-                        f"{mode} in {dtype} returned {y.dtype} as {name_of('output', i, outputs)}"
-                    )
-        # The raw gradients, before a tape would convert them.
-        ctx = Context(layer, True, True, specimen.generator())
-        outputs = call_forward(layer, ctx, inputs)
-        dx = Recording(layer, ctx, inputs, outputs).backward(specimen.upstream(outputs))
+                    what = name_of("output", i, outputs)
+                    yield f"{mode} in {dtype} returned {y.dtype} as {what}"
+        dx = recording.backward(under_test.upstream(recording.outputs))
         for i, (grad, x) in enumerate(zip(dx, inputs, strict=True)):
             if grad is None:
                 continue
@@ -47,41 +41,41 @@ def shapes_and_dtypes(specimen: Specimen) -> Iterator[str]:
                 yield f"backward in {dtype} returned {grad.dtype} as the gradient of the {what}"
 
 
-def precision(specimen: Specimen) -> Iterator[str]:
+def precision(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that a float64 layer computes in float64 all the way.
 
     Numbers that were rounded to float32 somewhere survive another rounding unchanged. Generic
     float64 numbers never do, and a gradient with respect to a generic upstream is generic.
     """
     try:
-        one, two, three = (_pass_nearby(specimen, step) for step in (1e-4, 1e-3, 2e-3))
+        one, two, three = (_pass_nearby(under_test, step) for step in (1e-4, 1e-3, 2e-3))
     except Fault:  # the inputs lie at the border of what the layer takes
         return
     for name, array in one.named().items():
         if not name.startswith("gradient"):
             continue
-        if only_float32(array, array != 0) and only_float32(array, _significant(specimen, name)):
+        if only_float32(array, array != 0) and only_float32(array, _significant(under_test, name)):
             yield f"the {name} was rounded to float32, though everything that came in is float64"
     for i, ys in enumerate(zip(one.outputs, two.outputs, three.outputs, strict=True)):
         what = name_of("output", i, one.outputs)
-        if rounded(*ys) and rounded(*ys, _significant(specimen, what)):
-            yield f"the {what} was rounded to float32 on the way"
+        if rounded(*ys) and rounded(*ys, _significant(under_test, what)):
+            yield f"the {what} was rounded to float32, though everything that came in is float64"
 
 
-def _pass_nearby(specimen: Specimen, step: float) -> Pass:
+def _pass_nearby(under_test: LayerUnderTest, step: float) -> Pass:
     """Run a pass close by, since float32 values may be what the layer was given."""
-    rng = np.random.default_rng((specimen.seed, 13))
-    layer, inputs = specimen.fresh(), specimen.arrays()
+    rng = np.random.default_rng((under_test.seed, 13))
+    layer, inputs = under_test.fresh(), under_test.arrays()
     for array in (*inputs, *(p.data for p in layer.parameters())):
         if array.dtype.kind == "f":
             array *= 1 + step * rng.uniform(1, 2, array.shape)
-    return specimen.run(layer, inputs)
+    return under_test.run(layer, inputs)
 
 
-def _significant(specimen: Specimen, name: str) -> Array:
+def _significant(under_test: LayerUnderTest, name: str) -> Array:
     """Mark the elements of a result that are more than rounding errors."""
-    noise = specimen.noise[name] + specimen.floor(name)
-    return np.asarray(np.abs(specimen.reference.named()[name]) > 1000 * noise)
+    noise = under_test.noise[name] + under_test.floor(name)
+    return np.asarray(np.abs(under_test.reference.named()[name]) > 1000 * noise)
 
 
 def rounded(one: Array, two: Array, three: Array, where: Array | bool = True) -> bool:
@@ -103,50 +97,21 @@ def only_float32(array: Array, where: Array) -> bool:
         return bool(values.size and (values.astype(np.float32) == values).all())
 
 
-def memory_layout(specimen: Specimen) -> Iterator[str]:
+def memory_layout(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that strides, Fortran order and read-only flags make no difference."""
-    want = specimen.reference
+    want = under_test.reference
     for name, arrange in LAYOUTS.items():
         for what in ("inputs", "upstream gradient"):
-            inputs, grads = specimen.arrays(), specimen.upstream(want.outputs)
+            inputs, grads = under_test.arrays(), under_test.upstream(want.outputs)
             if what == "inputs":
                 inputs = [arrange(x) for x in inputs]
             else:
                 grads = [arrange(g) for g in grads]
             try:
-                got = specimen.run(None, inputs, grads)
+                got = under_test.run(None, inputs, grads)
             except Fault as fault:
                 yield f"with {name} {what} {fault}"
                 continue
-            for found in specimen.differences(got, want):
+            for found in under_test.differences(got, want):
                 yield f"with {name} {what} {found}"
                 break
-
-
-def _strided(array: Array) -> Array:
-    wide = np.empty((*array.shape[:-1], 2 * array.shape[-1]) if array.ndim else (2,), array.dtype)
-    wide.fill(7)  # what must not be read
-    view = wide[..., ::2] if array.ndim else wide[0:1].reshape(())
-    view[...] = array
-    return view
-
-
-def _reversed(array: Array) -> Array:
-    return np.flip(np.ascontiguousarray(np.flip(array))) if array.ndim else array
-
-
-def _read_only(array: Array) -> Array:
-    array.flags.writeable = False
-    return array[...]  # a view, which cannot be made writable again
-
-
-def _fortran(array: Array) -> Array:
-    return np.asfortranarray(array) if array.ndim > 1 else array
-
-
-LAYOUTS: dict[str, Callable[[Array], Any]] = {
-    "non-contiguous": _strided,
-    "reversed": _reversed,
-    "Fortran-ordered": _fortran,
-    "read-only": _read_only,
-}

@@ -1,34 +1,26 @@
-"""LossSpecimen, the loss under examination: fresh copies of it, its arguments, and calls."""
+"""LossUnderTest, the loss that is checked: copies of it, its arguments, and calls."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.contract.calls import Fault
-from npnet.gradcheck.raised import describe
-from npnet.gradcheck.subject import call_loss, unseal
+from npnet.gradcheck.attributes import unseal
+from npnet.gradcheck.comparison import mismatch
+from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.passes import Fault
 from npnet.losses.loss import Loss
 from npnet.typing import Array, DtypeLike
 
 
-class LossSpecimen:
-    """One loss under examination.
+class LossUnderTest:
+    """One loss that is checked, with its arguments; `pred` is in float64."""
 
-    Parameters
-    ----------
-    loss : Loss
-    pred : ndarray
-        In float64.
-    target : ndarray
-    weight : ndarray, optional
-        Sample weights.
-    """
-
-    def __init__(self, loss: Loss, pred: Array, target: Array, weight: Array | None) -> None:
+    def __init__(self, loss: Loss, pred: Array, target: Array, weight: Array | None = None) -> None:
         self.loss = loss
         self.pred = pred
         self.target = target
@@ -60,20 +52,27 @@ class LossSpecimen:
             raise Fault(f"value_and_grad returned {type(grad).__name__} as the gradient")
         return value, np.asarray(grad)
 
-    def summed(self, *arrays: Any) -> tuple[float, Array]:
-        """Return value and gradient of the sum of the terms."""
-        value, grad = self.call(self.fresh("sum"), *arrays)
-        return float(value), grad
+    def reduced(self, reduction: str, *arrays: Any) -> tuple[Array, Array]:
+        """Return value and gradient with another reduction."""
+        value, grad = self.call(self.fresh(reduction), *arrays)
+        return np.asarray(value), grad
+
+    @cached_property
+    def no_function(self) -> str:
+        """Why the loss cannot be differentiated; empty if it can."""
+        loss = self.fresh()
+        one, two = (np.asarray(self.call(loss)[0]) for _ in range(2))
+        return "two calls with the same arguments differ" if mismatch(two, one) else ""
 
     @cached_property
     def samples(self) -> int:
         """Number of samples along axis 0, 0 if the loss takes no other number of them."""
-        terms = np.asarray(self.call(self.fresh("none"))[0])
+        terms, _ = self.reduced("none")
         n = self.pred.shape[0] if self.pred.ndim else 0
         if any(a.shape[:1] != (n,) for a in (terms, *self.arrays())):
             return 0
         try:
-            self.call(self.fresh("none"), *self.rows([*range(n), *range(n)]))
+            self.reduced("none", *self.rows([*range(n), *range(n)]))
         except Fault:
             return 0
         return n
@@ -82,3 +81,10 @@ class LossSpecimen:
         """Return prediction, target and weights of some samples."""
         chosen = np.array(rows, np.intp)
         return tuple(a[chosen] for a in self.arrays())
+
+
+def call_loss(
+    function: Callable[..., Any], pred: Any, target: Any, sample_weight: Any = None
+) -> Any:
+    """Call a loss or a method of one."""
+    return function(pred, target, sample_weight=sample_weight)

@@ -10,19 +10,8 @@ from npnet.typing import Array
 def mismatch(got: Array, want: Array, tolerance: float = 1e-9, slack: Array | float = 0.0) -> str:
     """Say how `got` differs from `want`; the empty string if it does not.
 
-    Parameters
-    ----------
-    got, want : ndarray
-    tolerance : float
-        Relative to the largest magnitude of either; two NaN are equal.
-    slack : ndarray or float
-        How much each element may differ besides.
-
-    Returns
-    -------
-    str
-        ``"has shape (3,) instead of (2,)"`` or ``"is 2.0 instead of 1.0 at [0, 1] (3 of 4
-        elements differ)"``.
+    `tolerance` is relative to the largest magnitude of either; `slack` is what each element may
+    differ besides. Two NaN are equal.
 
     Examples
     --------
@@ -45,7 +34,7 @@ def mismatch(got: Array, want: Array, tolerance: float = 1e-9, slack: Array | fl
     return f"is {number(a[index], b[index])} instead of {number(b[index], a[index])}{place}{share}"
 
 
-def different(a: Array, b: Array, tolerance: float, slack: Array | float) -> Array:
+def different(a: Array, b: Array, tolerance: float, slack: Array | float = 0.0) -> Array:
     """Mark where two float64 arrays of one shape differ."""
     underflow = 1e-290 if tolerance else 0.0
     with np.errstate(all="ignore"):
@@ -61,5 +50,5 @@ def number(value: float, other: float | None = None) -> str:
     for digits in (6, 9, 17):
         text = f"{value:.{digits}g}"
         if other is None or value == other or text != f"{other:.{digits}g}":
-            return str(float(text))
-    return text
+            break
+    return str(float(text))

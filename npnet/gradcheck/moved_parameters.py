@@ -12,26 +12,23 @@ from npnet.layer import Layer
 from npnet.typing import Array
 
 
-def stir(layer: Layer) -> None:
+def move_constants(layer: Layer) -> None:
     """Replace what is constant in parameters and buffers by random numbers near it, in place.
 
-    Parameters
-    ----------
-    layer : Layer
-        In float64. Parameters with different elements, and single numbers other than -1, 0 and 1,
-        stay as they are; so do scalar buffers, which count.
+    Parameters with different elements, and single numbers other than -1, 0 and 1, stay as they
+    are; so do scalar buffers, which count.
     """
     rng = np.random.default_rng(5)
     for p in layer.parameters():
-        if _is_telling_nothing(p.data):
+        if _hides_bugs(p.data):
             p.data = _near(p.data, rng, rng.choice([-1.0, 1.0], p.shape))
     for _, part in layer.named_layers():
         for name, value in list(part._buffers.items()):
-            if value.dtype.kind == "f" and value.ndim and _is_telling_nothing(value):
+            if value.dtype.kind == "f" and value.ndim and _hides_bugs(value):
                 setattr(part, name, _near(value, rng, 1.0))
 
 
-def _is_telling_nothing(values: Array) -> bool:
+def _hides_bugs(values: Array) -> bool:
     if values.size == 0:
         return False
     first = values.flat[0]

@@ -1,0 +1,162 @@
+"""State and randomness: rules about what a call keeps, saved values, copies, random numbers."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from npnet.gradcheck.attributes import attributes, new_attribute
+from npnet.gradcheck.comparison import mismatch
+from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.passes import name_of
+from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.layer import Layer
+from npnet.random import default_generator
+from npnet.typing import Array
+
+
+def no_state_on_self(under_test: LayerUnderTest) -> Iterator[str]:
+    """Check that a call leaves the layer's attributes as they are."""
+    layer = under_test.fresh()
+    known = attributes(layer).keys()
+    under_test.infer(layer)
+    under_test.run(layer)
+    new = attributes(layer).keys() - known
+    yield from map(new_attribute, sorted(new))
+    for mode in ("inference", "a recorded pass"):
+        under_test.run(layer)  # what is made once for a shape may be kept
+        before = attributes(layer)
+        if mode == "inference":
+            under_test.infer(layer, under_test.others())
+        else:
+            grads = under_test.upstream(under_test.reference.outputs, 2)
+            under_test.run(layer, under_test.others(), grads)
+        after = attributes(layer)
+        for name in sorted((before.keys() | after.keys()) - new):
+            if before.get(name) != after.get(name):
+                yield (
+                    f"{mode} changed the attribute {name}; keep what backward needs with "
+                    "ctx.save(...), so that two calls do not mix"
+                )
+        if before != after:
+            return
+
+
+def state_dict(under_test: LayerUnderTest) -> Iterator[str]:
+    """Check that a layer that loads another's state dictionary computes the same."""
+    layer = under_test.fresh()
+    want = [y.copy() for y in under_test.infer(layer)]
+    try:
+        state = layer.state_dict()
+    except Exception as error:
+        yield f"state_dict raised {describe(error)}"
+        return
+    for value in state.values():
+        if any(np.shares_memory(value, p.data) for p in layer.parameters()):
+            yield "state_dict returned a parameter's own array instead of a copy"
+            return
+    if under_test.make is None:
+        other = under_test.fresh()
+        _change_state(other)
+    else:
+        other = under_test.another().astype(np.float64)
+    try:
+        other.load_state_dict({name: value.copy() for name, value in state.items()})
+    except Exception as error:
+        yield f"load_state_dict raised {describe(error)}"
+        return
+    for found in _outputs_differ(under_test, other, want):
+        yield (
+            f"another layer with the same state dictionary gives another {found}; something that "
+            "it computes with is neither a Parameter nor a Buffer"
+        )
+        return
+
+
+def deep_copy(under_test: LayerUnderTest) -> Iterator[str]:
+    """Check that a deep copy is an independent layer that computes the same."""
+    layer = under_test.fresh()
+    want = [y.copy() for y in under_test.infer(layer)]
+    try:
+        first, second = copy.deepcopy(layer), copy.deepcopy(layer)
+    except Exception as error:
+        yield f"copy.deepcopy raised {describe(error)}"
+        return
+    for text, changed, looked_at in (
+        ("of the copy the", None, first),
+        ("after the copy's parameters were changed, the original's", first, layer),
+        ("after the original's parameters were changed, the copy's", layer, second),
+    ):
+        if changed is not None:
+            _change_state(changed)
+        for found in _outputs_differ(under_test, looked_at, want):
+            yield f"{text} {found}"
+            return
+
+
+def randomness(under_test: LayerUnderTest) -> Iterator[str]:
+    """Check that random numbers come from ctx.rng, and inference draws none."""
+    layer = under_test.fresh()
+    for name in generators_used(lambda: under_test.run(layer)):
+        yield f"a recorded pass with a generator given draws from {name}; use ctx.rng"
+    for name in generators_used(lambda: under_test.infer(layer)):
+        yield f"inference draws from {name}; it must be repeatable"
+    if under_test.draws_random_numbers:
+        generator = under_test.generator()
+        recording = under_test.record(layer, rng=generator)
+        before = generator.bit_generator.state
+        recording.backward(under_test.upstream(recording.outputs))
+        if generator.bit_generator.state != before:
+            yield "backward draws random numbers; draw them in forward and save what they gave"
+
+
+def _outputs_differ(
+    under_test: LayerUnderTest, layer: Layer, want: Sequence[Array]
+) -> Iterator[str]:
+    for i, (a, b) in enumerate(zip(under_test.infer(layer), want, strict=True)):
+        found = mismatch(a, b)
+        if found:
+            yield f"{name_of('output', i, want)}, which {found}"
+
+
+def _change_state(layer: Layer) -> None:
+    """Add one to parameters and floating buffers, in place."""
+    values = [p.data for p in layer.parameters()]
+    for _, part in layer.named_layers():
+        values += [b for b in part._buffers.values() if b.dtype.kind == "f"]
+    for value in values:
+        value += 1
+
+
+def generators_used(call: Callable[[], object]) -> list[str]:
+    """Name the generators outside of a context that `call` draws from or seeds.
+
+    They start from numbers of their own, so that seeding them shows, and are put back.
+    """
+    default: Any = default_generator().bit_generator
+    kept = np.random.get_state(), random.getstate(), default.state  # noqa: NPY002
+    np.random.seed(987)  # noqa: NPY002
+    random.seed(987)
+    default.state = type(default)(987).state
+    try:
+        before = _random_states()
+        call()
+        after = _random_states()
+    finally:
+        np.random.set_state(kept[0])  # noqa: NPY002
+        random.setstate(kept[1])
+        default.state = kept[2]
+    return [name for name in before if after[name] != before[name]]
+
+
+def _random_states() -> dict[str, Any]:
+    state: Any = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
+    return {
+        "NumPy's global generator": (state["key"].tobytes(), state["pos"]),
+        "Python's random module": random.getstate(),
+        "npnet's default generator": default_generator().bit_generator.state,
+    }

@@ -1,0 +1,118 @@
+"""What a check found about one tensor: a verdict for each element of its gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+
+from npnet.typing import Array
+
+
+class Verdict(IntEnum):
+    """What is said about one element of a gradient.
+
+    ``OK``: the analytic value lies inside the error bar. ``WRONG``: outside. ``KINK``: the slopes
+    to the left and to the right differ and the analytic value lies between them, a valid
+    subgradient. ``NOISE``: the function is too rough, or not finite, around this point to say.
+    """
+
+    OK = 0
+    WRONG = 1
+    KINK = 2
+    NOISE = 3
+
+
+class Element(NamedTuple):
+    """One checked element of a gradient.
+
+    Attributes
+    ----------
+    index : tuple of int
+    analytic, numeric : float
+        What backward returned, and what differences of forward say.
+    error : float
+        The error bar: the two may differ by as much.
+    verdict : Verdict
+    """
+
+    index: tuple[int, ...]  # type: ignore[assignment]  # hides tuple.index
+    analytic: float
+    numeric: float
+    error: float
+    verdict: Verdict
+
+
+@dataclass(repr=False)
+class TensorReport:
+    """The gradient with respect to one input or parameter.
+
+    Attributes
+    ----------
+    name : str
+        ``"input"``, ``"input 1"``, ``"pred"``, or a parameter's dotted name.
+    shape : tuple of int
+    indices : ndarray of int, shape (m,)
+        Which elements were checked, as positions in the flattened tensor.
+    analytic, numeric, error : ndarray, shape (m,)
+        For each: what backward returned, what forward's differences say, and the error bar.
+    verdicts : ndarray of int, shape (m,)
+        Values of `Verdict`.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    indices: Array
+    analytic: Array
+    numeric: Array
+    error: Array
+    verdicts: Array
+
+    def count(self, verdict: Verdict) -> int:
+        """Count the elements with this verdict."""
+        return int(np.count_nonzero(self.verdicts == verdict))
+
+    def fails(self, allow_kinks: bool = True, max_noise: float = 0.0) -> bool:
+        """Tell whether this gradient is rejected.
+
+        Parameters
+        ----------
+        allow_kinks : bool
+            Whether a valid subgradient at a kink passes.
+        max_noise : float
+            The share of elements about which nothing can be said that still passes.
+        """
+        return (
+            self.count(Verdict.WRONG) > 0
+            or (not allow_kinks and self.count(Verdict.KINK) > 0)
+            or self.count(Verdict.NOISE) > max_noise * max(1, len(self.verdicts))
+        )
+
+    def distances(self) -> Array:
+        """Return how far analytic and numerical values are apart, in error bars, shape (m,)."""
+        with np.errstate(all="ignore"):
+            off = np.abs(self.analytic - self.numeric)
+            return np.where(off == 0, 0.0, off / self.error)
+
+    def worst(self, count: int = 5) -> list[Element]:
+        """List as many elements, those that agree least first.
+
+        Wrong ones come before noise, kinks and right ones; among those, `distances` decide.
+        """
+        bars = np.nan_to_num(self.distances(), nan=np.inf, posinf=np.inf)
+        off = np.abs(self.analytic - self.numeric)
+        rank = np.array([3, 0, 2, 1])[self.verdicts]
+        order = np.lexsort((self.indices, -off, -bars, rank))[:count]
+        columns = (self.indices, self.analytic, self.numeric, self.error, self.verdicts)
+        return [
+            Element(
+                tuple(int(k) for k in np.unravel_index(i, self.shape)), a, n, e, Verdict(verdict)
+            )
+            for i, a, n, e, verdict in zip(*(c[order].tolist() for c in columns), strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{v.name.lower()}={self.count(v)}" for v in Verdict)
+        return f"TensorReport({self.name!r}, {tuple(self.shape)}, {counts})"

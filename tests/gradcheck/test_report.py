@@ -1,0 +1,123 @@
+"""The text of a report: causes above their consequences, an example, short representations."""
+
+import numpy as np
+import pytest
+
+import npnet
+from npnet.gradcheck import Diagnosis, Report, TensorReport, Verdict, Violation, check_gradients
+from npnet.gradcheck.report import KINDS, Example
+
+
+def tensor(verdicts, analytic=None, numeric=None, shape=None):
+    verdicts = np.array(verdicts, int)
+    zeros = np.zeros(verdicts.size)
+    analytic = zeros if analytic is None else np.array(analytic)
+    numeric = zeros if numeric is None else np.array(numeric)
+    shape = verdicts.shape if shape is None else shape
+    indices, bars = np.arange(verdicts.size), np.full(verdicts.size, 0.5)
+    return TensorReport("input", shape, indices, analytic, numeric, bars, verdicts)
+
+
+def lines(report):
+    """Return the text without its first line."""
+    return str(report).split("\n")[1:]
+
+
+def test_consequences_stand_below_their_cause():
+    report = Report("Layer()")
+    report.violate("memory layout", "differs", follows="input unchanged")
+    report.violate("tape", "raised")
+    report.violate("input unchanged", "was doubled")
+    report.violate("repeatable", "differs", follows="memory layout")
+    report.diagnosis.append(Diagnosis("factor", "input", "twice as large"))
+    assert lines(report) == [
+        "=> twice as large",
+        "- input unchanged: was doubled",
+        "  (follows from it) - memory layout: differs",
+        "  (follows from it) - repeatable: differs",
+        "- tape: raised",
+    ]
+
+
+def test_consequences_of_a_wrong_gradient_stand_below_the_diagnosis():
+    report = Report("Layer()", violations=[Violation("tape", "raised")])
+    report.violate("linear backward", "differs", follows="gradients")
+    assert lines(report) == ["- tape: raised", "- linear backward: differs"]
+    report.diagnosis.append(Diagnosis("factor", "input", "twice as large"))
+    assert lines(report) == [
+        "=> twice as large",
+        "  (follows from it) - linear backward: differs",
+        "- tape: raised",
+    ]
+
+
+@pytest.mark.parametrize("follows", [("b", "a"), ("b", "b"), ("nowhere", "nowhere")])
+def test_no_violation_is_lost_when_causes_are_unclear(follows):
+    report = Report("Layer()")
+    for rule, cause in zip("ab", follows, strict=True):
+        report.violate(rule, "says this", follows=cause)
+    assert sorted(line.split("- ")[1] for line in lines(report)) == ["a: says this", "b: says this"]
+
+
+def test_a_region_is_named_once():
+    region = "input > 3"
+    assert str(Diagnosis("region", "input", "it is wrong", region)) == (
+        "it is wrong (where: input > 3)"
+    )
+    assert str(Diagnosis("region", "input", "wrong at input > 3", region)) == "wrong at input > 3"
+
+
+def test_the_example_stands_between_the_elements_and_the_notes():
+    example = Example("input (1,)", "layer = Layer()\nx = [1.0]\nlayer(x)", "2.0 instead of 1.0")
+    wrong = tensor([Verdict.WRONG], [2.0], [1.0])
+    report = Report("Layer()", tensors=[wrong], notes=["noted"], example=example)
+    assert lines(report)[-7:] == [
+        "smallest example found:",
+        "  input (1,)",
+        "    layer = Layer()",
+        "    x = [1.0]",
+        "    layer(x)",
+        "  2.0 instead of 1.0",
+        "note: noted",
+    ]
+    assert "    [0]         2          1        0.5    wrong                     2" in str(report)
+
+
+def test_representations_are_short():
+    many = tensor(np.arange(10_000) % 4, shape=(100, 100))
+    assert (
+        repr(many)
+        == "TensorReport('input', (100, 100), ok=2500, wrong=2500, kink=2500, noise=2500)"
+    )
+    deep = repr(npnet.Sequential(*(npnet.Linear(3, 3) for _ in range(50))))
+    report = Report(deep, "check_layer", [many] * 100, [Violation("tape", "x" * 500)])
+    assert len(repr(report)) < 200
+    assert repr(report).endswith(
+        "check='check_layer', ok=False, tensors=100, failing=100, violations=1)"
+    )
+
+
+def test_the_worst_elements_come_first():
+    wrong, noise, kink, ok = Verdict.WRONG, Verdict.NOISE, Verdict.KINK, Verdict.OK
+    found = tensor(
+        [ok, kink, noise, wrong, wrong, wrong],
+        [1.0, 9.0, 9.0, 2.0, np.nan, 5.0],
+        [1.0, 1.0, 1.0, 1.0, 1.0, 1.0],
+        shape=(2, 3),
+    )
+    worst = found.worst(6)
+    assert [e.index for e in worst] == [(1, 1), (1, 2), (1, 0), (0, 2), (0, 1), (0, 0)]
+    assert worst[1] == ((1, 2), 5.0, 1.0, 0.5, wrong)
+    np.testing.assert_array_equal(found.distances()[[0, 3, 5]], [0.0, 2.0, 8.0])
+    assert tensor([ok], [1.0], [1.0], shape=()).worst()[0].index == ()
+
+
+def test_reports_of_a_check_have_no_empty_parts():
+    report = check_gradients(npnet.Tanh(), np.linspace(-1, 1, 3))
+    assert report.example is None
+    assert "smallest example" not in str(report)
+
+
+def test_kinds_are_listed_once():
+    assert len(set(KINDS)) == len(KINDS)
+    assert {"missing path", "shifted", "child"} <= set(KINDS)
