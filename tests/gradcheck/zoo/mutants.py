@@ -16,7 +16,11 @@ _CLAIMS = {
     "random": r"non-deterministic|random numbers of its own",
     "transpos": r"is transposed|are transposed",
     "overwr": r"overwrites the gradient|instead of adding",
-    "write": r"wrote into|changed its (input|upstream)",
+    "in place": r"wrote into|changed (its|the) (input|upstream)",
+    "sum": r"not summed over",
+    "batch": r"is the batch size",
+    "clip": r"clipped or normalised|not proportional to the upstream",
+    "step function": r"step function",
     "swap": r"is stored as that of|is added to that of",
 }
 

@@ -80,8 +80,10 @@ class GroupNorm(Norm):
         return super().forward(ctx, x.reshape(len(x), 2, 3, x.shape[2])).reshape(x.shape)
 
     def backward(self, ctx, grad):
-        return super().backward(ctx, grad.reshape(len(grad), 2, 3, -1 if grad.size else 4)).reshape(
-            grad.shape
+        return (
+            super()
+            .backward(ctx, grad.reshape(len(grad), 2, 3, -1 if grad.size else 4))
+            .reshape(grad.shape)
         )
 
 

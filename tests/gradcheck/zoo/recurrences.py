@@ -159,8 +159,8 @@ class LSTM(npnet.Layer):
         while ctx.calls:
             t = len(ctx.calls) - 1
             dstep, dh, dc = ctx.calls.pop().backward(dh, dc)
-            dx[:, self.place(t, len(dx[0]))] = dstep
-            dh, dc = self.passed(dh, dc, t, len(dx[0]))
+            dx[:, self.place(t, ctx.shape[1])] = dstep
+            dh, dc = self.passed(dh, dc, t, ctx.shape[1])
         return dx
 
     def place(self, t, steps):
@@ -173,7 +173,7 @@ class LSTM(npnet.Layer):
 _STEP = ((4, 2), (4, 3))
 _CELL = ((4, 2), (4, 3), (4, 3))
 BASES = ((RNN, (_X,)), (LSTMCell, _CELL), (GRUCell, _STEP), (LSTM, (_X,)))
-_TIME = "axis 1|time|step|position|earlier|carr|path|recurr|row"
+_TIME = r"time|\bsteps?\b|positions?|earlier|carr(y|ies)|path|recurr|along axis 1|last"
 
 
 @planted((2, 20, 2), cause=_TIME)
@@ -345,7 +345,7 @@ class LSTMCellForgetsForget(LSTMCell):
         return dc
 
 
-@planted(*_CELL, cause=lacks("factor|derivative|sigmoid") + "|column|block|elements|axis 1")
+@planted(*_CELL, cause=lacks("factor|derivative|sigmoid") + "|columns? [6-8]|axis 1")
 class LSTMCellOutputSlope(LSTMCell):
     """The output gate's slope is o instead of o (1 - o)."""
 
