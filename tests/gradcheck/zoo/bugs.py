@@ -1,8 +1,40 @@
 """All planted bugs: importing their files registers them."""
 
-from zoo import activations, chains, linear, loss_mutants, random_and_rows
+from zoo import (
+    activations,
+    attention,
+    chains,
+    containers,
+    convolutions,
+    elsewhere,
+    embeddings,
+    linear,
+    loss_bugs,
+    loss_mutants,
+    norms,
+    pooling,
+    products,
+    random_and_rows,
+    recurrences,
+    rows,
+    states,
+)
 from zoo.mutants import MUTANTS
 
-FILES = (activations, chains, linear, loss_mutants, random_and_rows)
+FAMILIES = (
+    attention,
+    containers,
+    convolutions,
+    elsewhere,
+    embeddings,
+    loss_bugs,
+    norms,
+    pooling,
+    products,
+    recurrences,
+    rows,
+    states,
+)
+FILES = (activations, chains, linear, loss_mutants, random_and_rows, *FAMILIES)
 
-__all__ = ["FILES", "MUTANTS"]
+__all__ = ["FAMILIES", "FILES", "MUTANTS"]

@@ -1,0 +1,269 @@
+"""What is known about a wrong gradient: for every element and every output, what backward says.
+
+Backward is linear in the upstream gradient, so unit upstream gradients show its whole matrix.
+Differences of forward give the true one. A pattern compares the two.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from npnet.gradcheck.point import Evidence, Point
+from npnet.gradcheck.report import Verdict
+from npnet.gradcheck.subject import LayerSubject, LossSubject, Subject
+from npnet.typing import Array
+
+_MOST_OUTPUTS = 160  # whose unit upstream gradients are tried; a random choice beyond
+_SECONDS = 1.0  # for one matrix of differences
+_MOST_NUMBERS = 4_000_000
+_STEP = 2.0**-12
+_NEARBY = 0.3  # how far the second point is, relative to the values
+
+
+class Case:
+    """One tensor with a wrong gradient; all access to what is under test goes through here."""
+
+    def __init__(self, point: Point, evidence: Evidence) -> None:
+        judged = evidence.judged
+        slopes = judged.slopes
+        self.subject: Subject = point.reference
+        self.tested: Subject = point.subject
+        self.number = evidence.variable
+        self.indices = evidence.indices
+        self.upstream = point.function.upstream
+        self.analytic = point.analytic[self.number][self.indices]
+        self.numeric, self.bar = slopes.value, slopes.error
+        self.wrong = judged.verdicts == Verdict.WRONG
+        self.usable = judged.verdicts != Verdict.NOISE
+        self.usable &= ~np.isfinite(slopes.lower).any(axis=1)
+        self.missing = all(g[self.number] is None for g in point.gradients)
+        self.name = self.subject.names[self.number]
+        self.size = self.subject.variables[self.number].size
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether a loss is checked."""
+        return isinstance(self.subject, LossSubject)
+
+    @property
+    def layer(self) -> Any:
+        """The copy that is checked."""
+        return self.subject.checked
+
+    def gradient(self, upstream: Array) -> Array:
+        """Run backward; zero where it sets none."""
+        found = self.subject.gradients(self.subject.split(upstream))[self.number]
+        return np.zeros(self.size) if found is None else found.reshape(-1).astype(float)
+
+    @functools.cached_property
+    def here(self) -> Jacobians:
+        """The two matrices at the point that was checked."""
+        return jacobians(self.subject, self.number, self.indices, self)
+
+    @functools.cached_property
+    def elsewhere(self) -> Jacobians | None:
+        """The same at another point; None if the layer refuses it or the fault is not there."""
+        rng = np.random.default_rng(5)
+        with self.subject.restored():
+            for v in self.subject.variables:
+                v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
+                v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
+            try:
+                found = jacobians(self.subject, self.number, self.indices, None)
+            except Exception as error:  # outside the layer's domain
+                self.subject.refusals[:] = [error]
+                return None
+        return found if found.wrong.any() else None
+
+    def variant(
+        self, change: Callable[[Any], None] = lambda layer: None, inputs: Any = None
+    ) -> Jacobians | None:
+        """Return the matrices for a changed layer or other inputs; None where it refuses them."""
+        try:
+            subject = remade(self.subject, change, inputs)
+            number = subject.names.index(self.name)
+            indices = self.indices
+            if self.indices.size == self.size or inputs is not None:
+                indices = np.arange(subject.variables[number].size)
+            found = jacobians(subject, number, indices, None)
+        except Exception:  # a layer need not take what it was not given
+            return None
+        return found if np.isfinite(found.a).all() else None
+
+    def cured(self, found: Jacobians | None) -> bool:
+        """Whether a variant is right, though there is as much to be wrong about."""
+        if found is None or found.wrong.any():
+            return False
+        sizes = [np.abs(x[np.isfinite(x)]).max(initial=0) for x in (found.t, self.here.t)]
+        return bool(found.known.mean() > 0.5 and sizes[0] > 1e-3 * sizes[1] > 0)
+
+
+class Jacobians:
+    """Matrices over the elements of a tensor (m) and outputs (n), and the arrays at hand.
+
+    `a` is backward's, `t` the true one, NaN at kinks. `columns` numbers the outputs; None says
+    that the columns are sums over all outputs, weighted by upstream gradients or, for a loss, 1.
+    """
+
+    def __init__(
+        self, subject: Subject, number: int, indices: Array, columns: Array | None,
+        a: Array, t: Array, outputs: list[Array],
+    ) -> None:  # fmt: skip
+        self.a, self.t, self.indices, self.columns = a, t, indices, columns
+        self.name = subject.names[number]
+        self.x = subject.variables[number].copy()
+        self.outputs = outputs
+        self.complete = indices.size == self.x.size
+        self.is_loss = isinstance(subject, LossSubject)
+        self.is_input = any(subject.variables[number] is v for v in subject.inputs)
+        self.batch = subject.batch_size
+        pairs = list(zip(subject.names, subject.variables, strict=True))
+        self.inputs = {n: v.copy() for n, v in pairs if any(v is x for x in subject.inputs)}
+        self.parameters = {n: v.copy() for n, v in pairs if n not in self.inputs}
+        self.others = [
+            np.asarray(o) for o in (*getattr(subject, "others", ()), *subject.inputs)
+            if isinstance(o, np.ndarray) and not any(o is v for v in subject.variables)
+        ]  # fmt: skip
+        self.constants = dict(constants(subject.checked))
+        sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
+        column = sizes.max(axis=0, initial=0.0)
+        self.allowed = 1e-8 * sizes + 1e-9 * column + 1e-11 * column.max(initial=0.0)
+        self.known = np.isfinite(t)
+        self.relevant = self.known & (sizes > self.allowed)
+        self.wrong = self.known & ~(np.abs(a - t) <= self.allowed)
+        self.right = self.relevant & ~self.wrong
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the tensor."""
+        return self.x.shape
+
+    @functools.cached_property
+    def places(self) -> list[Array]:
+        """Indices of the elements along each axis of the tensor, (m,) each."""
+        return list(np.unravel_index(self.indices, self.shape)) if self.shape else []
+
+    @functools.cached_property
+    def output_number(self) -> Array:
+        """The output of each column, (n,)."""
+        ends = np.cumsum([y.size for y in self.outputs])
+        return np.searchsorted(ends, self.columns, side="right")
+
+    @functools.cached_property
+    def output_places(self) -> list[Array] | None:
+        """Indices of the columns along each axis, if all outputs have the same shape."""
+        shapes = {y.shape for y in self.outputs}
+        if self.columns is None or len(shapes) != 1 or shapes == {()}:
+            return None
+        shape = shapes.pop()
+        return list(np.unravel_index(self.columns % int(np.prod(shape)), shape))
+
+    @functools.cached_property
+    def output(self) -> Array | None:
+        """The output at each column, (n,)."""
+        if self.columns is None:
+            return None
+        return np.concatenate([y.reshape(-1) for y in self.outputs])[self.columns]
+
+    @functools.cached_property
+    def own(self) -> Array | None:
+        """For an output of the tensor's shape: which column is each element's own, (m, n)."""
+        if self.columns is None or len(self.outputs) != 1 or self.outputs[0].shape != self.shape:
+            return None
+        return np.asarray(self.indices[:, None] == self.columns[None])
+
+    def agree(self, a: Array, b: Array, where: Array | None = None) -> bool:
+        """Tell whether two matrices agree where the true one is known, and are not all zero."""
+        chosen = self.known if where is None else self.known & where
+        p, q = a[chosen], b[chosen]
+        if not p.size or not np.isfinite(p).all() or not np.isfinite(q).all() or not q.any():
+            return False
+        allowed = 10 * self.allowed[chosen] + 1e-7 * np.maximum(np.abs(p), np.abs(q))
+        return bool((np.abs(p - q) <= allowed).all())
+
+    def grid(self, matrix: Array) -> Array:
+        """Give complete values the tensor's shape, outputs last."""
+        return matrix.reshape(*self.shape, -1)
+
+
+def jacobians(subject: Subject, number: int, indices: Array, case: Case | None) -> Jacobians:
+    """Compute both matrices; from `case` come the vectors if they would be too large."""
+    outputs = subject.outputs()
+    count = sum(y.size for y in outputs)
+    start = time.perf_counter()
+    subject.outputs()
+    forward = time.perf_counter() - start
+    if case is not None and (
+        4 * indices.size * forward > _SECONDS or indices.size * count > _MOST_NUMBERS
+    ):
+        where = case.usable[:, None]
+        true = np.where(where, case.numeric, np.nan)
+        return Jacobians(subject, number, indices, None, case.analytic, true, outputs)
+    true = _differences(subject, subject.variables[number], indices, count)
+    if isinstance(subject, LossSubject):
+        gradient = subject.gradients([])[number]
+        assert gradient is not None
+        a = gradient.reshape(-1, 1)[indices].astype(float)
+        return Jacobians(
+            subject, number, indices, None, a, true.sum(axis=1, keepdims=True), outputs
+        )
+    columns = np.arange(count)
+    if count > _MOST_OUTPUTS:
+        columns = np.sort(np.random.default_rng(0).choice(count, _MOST_OUTPUTS, replace=False))
+    a = np.zeros((indices.size, columns.size))
+    for k, j in enumerate(columns):
+        found = subject.gradients(subject.split(np.eye(1, count, j)[0]))[number]
+        if found is not None:
+            a[:, k] = found.reshape(-1)[indices]
+    return Jacobians(subject, number, indices, columns, a, true[:, columns], outputs)
+
+
+def _differences(subject: Subject, variable: Array, indices: Array, count: int) -> Array:
+    """Differentiate all outputs by elements of a variable; NaN at kinks."""
+    flat = variable.reshape(-1)
+    sizes = np.abs(flat[flat != 0])
+    typical = float(np.median(sizes)) if sizes.size else 1.0
+    found = np.empty((indices.size, count))
+    rows = np.empty((4, count))
+    for i, k in enumerate(indices.tolist()):
+        start = flat[k]
+        h = _STEP * max(abs(start), typical)
+        taken = np.empty(4)
+        for j, step in enumerate((h, -h, h / 2, -h / 2)):
+            flat[k] = start + step
+            taken[j] = flat[k] - start
+            subject.write_outputs(rows[j])
+        flat[k] = start
+        wide = (rows[0] - rows[1]) / (taken[0] - taken[1])
+        half = (rows[2] - rows[3]) / (taken[2] - taken[3])
+        size = np.abs(half).max(initial=0.0)
+        smooth = np.abs(wide - half) <= 1e-4 * np.abs(half) + 1e-6 * size
+        found[i] = np.where(smooth, (4 * half - wide) / 3, np.nan)
+    return found
+
+
+def remade(subject: Subject, change: Callable[[Any], None], inputs: Any = None) -> Subject:
+    """Make a subject of a copy of the layer, changed, and of other inputs."""
+    checked = copy.deepcopy(subject.checked)
+    change(checked)
+    if isinstance(subject, LossSubject):
+        given = inputs or (*subject.variables, *subject.others)
+        return LossSubject(checked, given, subject.dtype)
+    assert isinstance(subject, LayerSubject)
+    found = LayerSubject(checked, inputs or subject.inputs, subject.dtype, subject.training)
+    found.look()
+    return found
+
+
+def constants(checked: Any) -> Iterator[tuple[str, float]]:
+    """Name the numbers that a layer, or a loss, was made with."""
+    for name, value in vars(checked).items():
+        plain = isinstance(value, int | float) and not isinstance(value, bool)
+        if plain and not name.startswith("_") and np.isfinite(value):
+            yield name, float(value)

@@ -1,0 +1,135 @@
+"""Factors that vary from place to place: forgotten, too many, or taken from the wrong array."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from npnet.gradcheck.diagnosis.evidence import Jacobians
+from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs
+from npnet.gradcheck.report import Diagnosis
+from npnet.typing import Array
+
+
+def missing(p: Jacobians) -> Diagnosis | None:
+    """A factor, the same for each output or each element, that is one of the arrays at hand."""
+    at = p.relevant
+    if at.sum() < 4 or (np.abs(p.a[at]) <= p.allowed[at]).any():
+        return None
+    if (np.abs(p.t[at]) <= p.allowed[at]).any():
+        return None
+    with np.errstate(all="ignore"):
+        rate = np.where(at, p.a / p.t, np.nan)
+    for axis, beside in ((0, beside_outputs), (1, beside_elements)):
+        if rate.shape[axis] > 1 and p.columns is None and axis == 0:
+            continue
+        r = _common(rate, axis)
+        if r is None or np.ptp(r[np.isfinite(r)]) < 1e-9 * np.abs(r[np.isfinite(r)]).max():
+            continue
+        some = np.isfinite(r)
+        if some.sum() < 3:
+            continue
+        for name, v in _functions(list(beside(p)), p.is_loss):
+            w = v[some]
+            if not np.isfinite(w).all() or (w == 0).any() or np.ptp(w) < 1e-3 * np.abs(w).max():
+                continue
+            for lacks, c in ((True, r[some] * w), (False, r[some] / w)):
+                if np.ptp(c) > 1e-6 * np.abs(c).max():
+                    continue
+                value = 1 / c.mean() if lacks else c.mean()
+                times = "" if abs(value - 1) < 1e-5 else f"{value:.6g} times "
+                verb = "lacks the factor" if lacks else "has one factor too many:"
+                text = f"the gradient of {p.name} {verb} {times}{name}"
+                return Diagnosis("missing factor", p.name, text)
+    return None
+
+
+def partner(p: Jacobians) -> Diagnosis | None:
+    """A parameter's gradient multiplied by one array where another belongs."""
+    places = p.output_places
+    if places is None or p.is_input or p.x.ndim != 1 or len(p.outputs) != 1:
+        return None
+    shape = p.outputs[0].shape
+    for b, at in enumerate(places):
+        own = p.places[0][:, None] == at[None]
+        if shape[b] != p.x.size or (p.relevant & ~own).any():
+            continue
+        used, true = (np.where(own, m, 0).sum(axis=0) for m in (p.a, p.t))
+        names: list[str] = []
+        for values in (used, true):
+            found = ""
+            for name, v in [("1", np.ones(p.a.shape[1])), *beside_outputs(p)]:
+                if np.abs(values - v).max() <= 1e-6 * np.abs(v).max():
+                    found = name
+                    break
+            names.append(found)
+        if names[0] and names[0] != names[1]:
+            right = f"where {names[1]} belongs" if names[1] else "which is not its factor in forward"
+            text = f"the gradient of {p.name} multiplies the upstream gradient by {names[0]}, {right}"
+            return Diagnosis("missing factor", p.name, text)
+    return None
+
+
+def by_position(p: Jacobians) -> Diagnosis | None:
+    """A factor that depends on the position along one axis alone."""
+    at = p.relevant
+    if at.sum() < 4 or p.is_loss:
+        return None
+    if any((np.abs(m[at]) <= p.allowed[at]).any() for m in (p.a, p.t)):
+        return None
+    with np.errstate(all="ignore"):
+        rate = np.where(at, p.a / p.t, np.nan)
+    for axis, places, of in ((0, p.output_places, " of the output"), (1, p.places, "")):
+        r = _common(rate, axis)
+        if r is None or places is None or not np.isfinite(r).any():
+            continue
+        for a, position in enumerate(places):
+            groups = [r[(position == k) & np.isfinite(r)] for k in np.unique(position)]
+            if len(groups) < 2 or len(groups) >= np.isfinite(r).sum():
+                continue
+            if all(g.size and np.ptp(g) <= 1e-6 * np.abs(g).max() for g in groups):
+                values = [float(g[0]) for g in groups]
+                if len(values) <= 6:
+                    shown = ", ".join(f"{v:.5g}" for v in values)
+                    text = (
+                        f"the gradient of {p.name} is off by a factor that depends on the "
+                        f"position along axis {a}{of} alone: {shown}"
+                    )
+                    return Diagnosis("missing factor", p.name, text)
+    return None
+
+
+def _common(rate: Array, axis: int) -> Array | None:
+    """Return the ratio along the other axis if it does not vary along this one."""
+    known = np.isfinite(rate)
+    filled = np.where(known, rate, np.inf)
+    low, high = filled.min(axis=axis), np.where(known, rate, -np.inf).max(axis=axis)
+    some = known.any(axis=axis)
+    size = np.maximum(np.abs(low), np.abs(high))
+    if not some.any() or (high[some] - low[some] > 1e-6 * size[some]).any():
+        return None
+    return np.where(some, low, np.nan)
+
+
+def _functions(arrays: list[tuple[str, Array]], is_loss: bool) -> Iterator[tuple[str, Array]]:
+    with np.errstate(all="ignore"):
+        for name, v in arrays:
+            yield name, v
+            yield f"(1 - {name})", 1 - v
+            yield f"(1 - {name} squared)", 1 - v * v
+            yield f"the square of {name}", v * v
+            yield f"{name} * (1 - {name})", v * (1 - v)
+            yield f"the size of {name}", np.abs(v)
+            yield f"(1 + {name})", 1 + v
+            yield f"(1 + the size of {name})", 1 + np.abs(v)
+            yield f"(1 + the square of {name})", 1 + v * v
+            yield f"exp({name})", np.exp(v)
+            yield f"the cube of {name}", v**3
+            if name.startswith("pred") or name == "the input":
+                s = 1 / (1 + np.exp(-v))
+                yield f"sigmoid({name})", s
+                yield f"(1 - sigmoid({name}))", 1 - s
+                yield f"sigmoid({name}) * (1 - sigmoid({name}))", s * (1 - s)
+                yield f"tanh({name})", np.tanh(v)
+                yield f"(1 - the square of tanh({name}))", 1 - np.tanh(v) ** 2

@@ -1,0 +1,186 @@
+"""The right numbers in another place: transposed, flipped, shifted, exchanged, of another tensor."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from npnet.gradcheck.diagnosis.evidence import Case, Jacobians
+from npnet.gradcheck.diagnosis.naming import listed
+from npnet.gradcheck.report import Diagnosis
+from npnet.typing import Array
+
+
+def transposed(p: Jacobians) -> Diagnosis | None:
+    """Axes of the tensor exchanged, flipped, or its elements reshaped in another order."""
+    if not p.complete or p.x.size < 2 or not p.known.all():
+        return None
+    for words, index in _orders(p.shape):
+        for sign, minus in ((1, ""), (-1, "minus the true one, ")):
+            moved = p.t[index]
+            if not p.agree(moved, p.t) and p.agree(p.a, sign * moved):
+                text = f"the gradient of {p.name} is {minus}{words}"
+                return Diagnosis("transposed", p.name, text)
+    return None
+
+
+def upstream_transposed(p: Jacobians) -> Diagnosis | None:
+    """The same for the upstream gradient."""
+    if p.columns is None or len(p.outputs) != 1 or p.columns.size != p.outputs[0].size:
+        return None
+    if not p.known.all() or p.columns.size < 2:
+        return None
+    for words, index in _orders(p.outputs[0].shape):
+        moved = p.t[:, index]
+        if not p.agree(moved, p.t) and p.agree(p.a, moved):
+            text = (
+                f"the gradient of {p.name} is right for an upstream gradient that is {words}: "
+                "backward takes its axes otherwise than forward returns them"
+            )
+            return Diagnosis("transposed", p.name, text)
+    return None
+
+
+def _orders(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
+    """Yield words and the flat index for each way to mistake an order of axes."""
+    number = np.arange(int(np.prod(shape))).reshape(shape)
+    axes = tuple(range(len(shape)))
+    for order in itertools.permutations(axes):
+        if order == axes or len(shape) > 5:
+            continue
+        turned = number.transpose(order)
+        how = "transposed" if len(shape) == 2 else f"transposed (axes {list(order)})"
+        how += "" if turned.shape == shape else ", then reshaped"
+        yield how, turned.reshape(-1)
+        if turned.shape != shape:  # as transposed, but read the other way round
+            back = np.argsort(order)
+            other = number.reshape([shape[i] for i in back]).transpose(order)
+            yield "reshaped where it should be transposed", other.reshape(-1)
+    for count in range(1, len(shape) + 1):
+        for some in itertools.combinations(axes, count):
+            if all(shape[a] > 1 for a in some):
+                where = f"axis {some[0]}" if count == 1 else f"axes {list(some)}"
+                yield f"flipped (reversed) along {where}", np.flip(number, some).reshape(-1)
+
+
+def moved(p: Jacobians) -> Diagnosis | None:
+    """Slices along an axis of the tensor stand at other positions."""
+    if not p.complete:
+        return None
+    for axis, length in enumerate(p.shape):
+        found = _moved([np.take(p.grid(m), range(length), axis).swapaxes(0, axis)
+                        for m in (p.a, p.t, p.allowed)])  # fmt: skip
+        if found:
+            text = f"the gradient of {p.name} is {found} along axis {axis}"
+            return Diagnosis("transposed", p.name, text)
+    return None
+
+
+def upstream_moved(p: Jacobians) -> Diagnosis | None:
+    """Slices of the upstream gradient are used at other positions."""
+    places = p.output_places
+    if places is None or p.columns is None or len(p.outputs) != 1:
+        return None
+    shape = p.outputs[0].shape
+    if p.columns.size != p.outputs[0].size:
+        return None
+    for axis in range(len(shape)):
+        parts = [m.T.reshape(*shape, -1).swapaxes(0, axis) for m in (p.a, p.t, p.allowed)]
+        found = _moved(parts)
+        if found:
+            text = (
+                f"the gradient of {p.name} is right for an upstream gradient that is {found} "
+                f"along axis {axis}: backward reads the wrong positions of it"
+            )
+            return Diagnosis("transposed", p.name, text)
+    return None
+
+
+def _moved(parts: list[Array]) -> str:
+    """Say how slices (along the first axis) of the first array stand in the second."""
+    a, t, allowed = (x.reshape(x.shape[0], -1) for x in parts)
+    n = a.shape[0]
+    if n < 2 or n > 128 or not np.isfinite(t).all() or a.shape[1] < 2:
+        return ""
+    allowed = 10 * allowed.max(axis=0) + 1e-12 * np.abs(t).max()
+    there = np.array([(np.abs(a[k] - t) <= allowed).all(axis=1) for k in range(n)])  # a[k] == t[l]
+    zero_a, zero_t = (np.abs(x) <= allowed for x in (a, t))
+    empty_a, empty_t = zero_a.all(axis=1), zero_t.all(axis=1)
+    if (there.sum(axis=1)[~empty_a] > 1).any() or np.diag(there).all():
+        return ""
+    place = {k: int(np.flatnonzero(there[k])[0]) for k in range(n) if not empty_a[k]
+             and there[k].any()}  # fmt: skip
+    lost = [k for k in range(n) if not empty_a[k] and k not in place]
+    shifts = {k - l for k, l in place.items()}
+    if len(place) >= 2 and len(shifts) == 1 and 0 not in shifts and len(lost) <= 1:
+        by = shifts.pop()
+        return f"shifted by {abs(by)} {'forwards' if by > 0 else 'backwards'}"
+    if lost or len(set(place.values())) < len(place):
+        return ""
+    if (empty_a != empty_t).any() and (np.flatnonzero(empty_a).size != empty_t.sum()):
+        return ""
+    wrong = [k for k, l in place.items() if k != l]
+    cyclic = {(k - l) % n for k, l in place.items()}
+    if len(place) == n and len(cyclic) == 1 and n > 2:
+        return f"rolled by {min(cyclic.pop(), n - 1) if n > 2 else 1} (cyclically shifted)"
+    if len(place) == n and all(l == n - 1 - k for k, l in place.items()):
+        return "reversed (flipped)"
+    if wrong:
+        other = [place[k] for k in wrong]
+        return f"permuted: position(s) {listed(wrong)} hold what belongs to {listed(other)}"
+    return ""
+
+
+def permuted(p: Jacobians) -> Diagnosis | None:
+    """The right numbers in an order that has no simple name."""
+    if not p.complete or p.x.size < 4 or not p.known.all():
+        return None
+    w = np.random.default_rng(0).normal(size=p.a.shape[1])
+    a, t = p.a @ w, p.t @ w
+    first, second = np.argsort(a), np.argsort(t)
+    if np.diff(t[second]).min() <= 1e-6 * np.abs(t).max() or np.array_equal(first, second):
+        return None
+    back = np.empty_like(p.a)
+    back[second] = p.a[first]
+    if not p.agree(back, p.t):
+        return None
+    text = (
+        f"the gradient of {p.name} holds the right numbers in the wrong order: is it reshaped "
+        "or transposed otherwise than in forward?"
+    )
+    return Diagnosis("transposed", p.name, text)
+
+
+def swapped(case: Case, cases: list[Case]) -> Diagnosis | None:
+    """The gradient of one tensor stands in the place of another's."""
+    shape = case.subject.variables[case.number].shape
+    for other in cases:
+        same = case.subject.variables[other.number].shape == shape
+        if other is case or not same or case.indices.size != other.indices.size:
+            continue
+        ok = case.usable & other.usable
+        if not ok.any():
+            continue
+
+        def close(a: Array, b: Array, ok: Array = ok) -> bool:
+            size = np.abs(b[ok]).max()
+            return bool(size > 0 and np.abs(a[ok] - b[ok]).max() <= 1e-6 * size)
+
+        if close(case.numeric, other.numeric):
+            continue
+        if close(case.analytic, other.numeric):
+            both = close(other.analytic, case.numeric)
+            text = f"the gradient of {other.name} is stored as that of {case.name}"
+            text += ", and the other way round: they are exchanged" if both else ""
+        elif not other.analytic.any() and close(case.analytic, case.numeric + other.numeric):
+            text = f"the gradient of {other.name} is added to that of {case.name}"
+        elif not case.analytic.any() and close(other.analytic, case.numeric + other.numeric):
+            text = f"the gradient of {case.name} is added to that of {other.name}"
+        elif not case.analytic.any() and close(other.analytic, case.numeric):
+            text = f"the gradient of {case.name} is stored as that of {other.name}"
+        else:
+            continue
+        return Diagnosis("swapped", case.name, text)
+    return None

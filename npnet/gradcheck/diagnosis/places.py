@@ -1,0 +1,314 @@
+"""Patterns of where: outputs, samples, steps, positions and regions that are wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from npnet.gradcheck.diagnosis.evidence import Jacobians
+from npnet.gradcheck.diagnosis.naming import (
+    beside_elements,
+    beside_outputs,
+    factor_words,
+    inside,
+    listed,
+    positions,
+    ratio,
+)
+from npnet.gradcheck.report import Diagnosis
+from npnet.typing import Array
+
+
+def outputs(p: Jacobians) -> Diagnosis | None:
+    """What comes through one of several outputs."""
+    if p.columns is None or len(p.outputs) < 2:
+        return None
+    bad, good = p.wrong.any(axis=0), p.right.any(axis=0) & ~p.wrong.any(axis=0)
+    wrong, right = np.unique(p.output_number[bad]), np.unique(p.output_number[good])
+    if not right.size or np.intersect1d(wrong, right).size:
+        return None
+    which = f"output{'s' if wrong.size > 1 else ''} {listed(wrong.tolist())}"
+    text = (
+        f"what comes to the gradient of {p.name} through {which} (of {len(p.outputs)}) is "
+        f"wrong{inside(p, p.wrong)}; what comes through the others is right"
+    )
+    if inside(p, p.wrong) == "; there it is zero":
+        text = (
+            f"the gradient of {p.name} lacks what comes through {which} (of {len(p.outputs)}): "
+            "backward does not use the upstream gradient of it"
+        )
+    return Diagnosis("missing term", p.name, text)
+
+
+def one_sample(p: Jacobians) -> Diagnosis | None:
+    """A parameter's gradient that holds, lacks or repeats some positions of the output."""
+    places = p.output_places
+    if places is None or p.is_input or not p.right.any():
+        return None
+    bad = p.wrong.any(axis=0)
+    good = p.right.any(axis=0) & ~bad
+    found = positions(bad, good, places)
+    if found is None:
+        return None
+    axis, wrong, total = found
+    what = "sample" if axis == 0 and p.outputs[0].shape[0] == p.batch else "position"
+    of = "" if what == "sample" else f" along axis {axis} of the output"
+    said = inside(p, p.wrong)
+    if said == "; there it is zero" and total - len(wrong) == 1 and len(wrong) > 1:
+        kept = next(k for k in range(total + 1) if k not in wrong)
+        over = "the batch" if what == "sample" else f"axis {axis}"
+        text = f"is that of {what} {kept} alone{of}: it is not summed over {over}"
+        return Diagnosis("not summed", p.name, f"the gradient of {p.name} {text}")
+    some = f"{what}{'s' if len(wrong) > 1 else ''} {listed(wrong)} (of {total}){of}"
+    if said == "; there it is zero":
+        text = f"lacks {some} in its sum"
+        return Diagnosis("not summed", p.name, f"the gradient of {p.name} {text}")
+    return None
+
+
+def pairs(p: Jacobians) -> Diagnosis | None:
+    """Wrong or missing by how an element's position relates to the output's: own, later, others."""
+    places = p.output_places
+    if places is None or not p.is_input or not p.right.any():
+        return None
+    shape = p.outputs[0].shape
+    for a, b in sorted(
+        ((a, b) for a in range(len(p.shape)) for b in range(len(shape)) if p.shape[a] == shape[b]
+         and p.shape[a] > 1), key=lambda ab: (abs(ab[0] - ab[1]), ab),
+    ):  # fmt: skip
+        gap = places[b][None] - p.places[a][:, None]  # output after the element
+        bad, good = np.unique(gap[p.wrong]), np.unique(gap[p.right])
+        if np.intersect1d(bad, good).size or np.unique(gap[p.relevant]).size < 2:
+            continue
+        said = inside(p, p.wrong)
+        verb = "lacks" if said == "; there it is zero" else "has wrong"
+        rest = "" if verb == "lacks" else said.replace("; there it is", ": they are")
+        causal = not (gap[p.relevant] < 0).any()
+        mirrored = not (gap[p.relevant] > 0).any()
+        batch = a == b == 0 and p.shape[0] == p.batch
+        if set(bad) == {0}:
+            text = f"{verb} the terms of each position's own output along axis {a}{rest}"
+        elif set(good) == {0} and batch:
+            text = (
+                f"{verb} the terms through the other samples of the batch{rest}; what is computed "
+                "from all rows (mean, variance) depends on each of them"
+            )
+        elif set(good) == {0} and (causal or mirrored):
+            when = "later" if causal else "earlier"
+            text = (
+                f"{verb} the terms through the outputs at {when} steps along axis {a}{rest}: "
+                "nothing is carried from step to step (through time, the state)"
+            )
+        elif set(good) == {0}:
+            text = (
+                f"{verb} the terms through the outputs at other positions of axis {a}{rest}; a "
+                "sum, mean or normalisation over that axis is not differentiated"
+            )
+        elif (causal or mirrored) and np.abs(bad).min() > np.abs(good).max():
+            text = (
+                f"{verb} the terms through outputs {int(np.abs(bad).min())} or more steps away "
+                f"along axis {a}{rest}: is it truncated?"
+            )
+        else:
+            steps = listed([int(k) for k in bad])
+            text = f"{verb} the terms of outputs {steps} positions further along axis {a}{rest}"
+        return Diagnosis("missing term", p.name, f"the gradient of {p.name} {text}")
+    return None
+
+
+def upstream_positions(p: Jacobians) -> Diagnosis | None:
+    """Only what comes through some positions of the output is wrong."""
+    places = p.output_places
+    if places is None:
+        return None
+    bad = p.wrong.any(axis=0)
+    good = p.right.any(axis=0) & ~bad
+    found = positions(bad, good, places)
+    if found is None:
+        return None
+    axis, wrong, total = found
+    right = [k for k in range(max(wrong[-1] + 1, total)) if k not in wrong]
+    if len(right) == 1 and right[0] == 0 and total > 2 and _causal(p, axis):
+        text = (
+            f"is right for the output at position 0 along axis {axis} only: what earlier steps "
+            "contribute to later outputs (through the state, through time) is missing or wrong"
+        )
+        return Diagnosis("missing term", p.name, f"the gradient of {p.name} {text}")
+    what = "sample" if axis == 0 and p.outputs[0].shape[0] == p.batch else "position"
+    of = "" if what == "sample" else f" along axis {axis}"
+    text = (
+        f"the gradient of {p.name} is wrong only in what comes through the output at {what}"
+        f"{'s' if len(wrong) > 1 else ''} {listed(wrong)}{of}{inside(p, p.wrong)}"
+    )
+    return Diagnosis("rows", p.name, text)
+
+
+def _causal(p: Jacobians, axis: int) -> bool:
+    """Whether some input of the same length reaches later outputs only, as in a recurrence."""
+    return any(x.ndim > axis and x.shape[axis] == p.outputs[0].shape[axis]
+               for x in p.inputs.values()) and axis in (0, 1) and p.outputs[0].ndim > 2  # fmt: skip
+
+
+def rows(p: Jacobians) -> Diagnosis | None:
+    """Some positions of the tensor wrong, the others right."""
+    bad = p.wrong.any(axis=1)
+    good = p.right.any(axis=1) & ~bad
+    if bad.sum() < 1 or not good.any() or p.x.ndim == 0:
+        return None
+    found = positions(bad, good, p.places)
+    if found is None:
+        return None
+    axis, wrong, total = found
+    inner = np.isin(p.places[axis], wrong)
+    if p.x.ndim == 1 and bad.sum() < 2 or bad[inner & p.relevant.any(axis=1)].mean() < 0.6:
+        return None
+    what = "sample" if axis == 0 and p.is_input and p.batch == p.shape[0] else "position"
+    place = "" if what == "sample" else f" along axis {axis}"
+    plural = "s" if len(wrong) > 1 else ""
+    options = [f"self.{k}" for k, v in p.constants.items() if wrong == [v]]
+    place += f", which is {options[0]}," if len(options) == 1 and wrong[0] else ""
+    text = (
+        f"only {what}{plural} {listed(wrong)} (of {p.shape[axis]}){place} of the gradient of "
+        f"{p.name} {'are' if plural else 'is'} wrong{inside(p, p.wrong)}"
+    )
+    return Diagnosis("rows", p.name, text)
+
+
+def inverted(p: Jacobians) -> Diagnosis | None:
+    """Zero exactly where it should not be, and not where it should be."""
+    own = p.own if p.own is not None else np.ones(p.a.shape, bool)
+    if p.own is not None and p.relevant[~own].any():
+        return None
+    a, t = (np.abs(m[own & p.known]) > p.allowed[own & p.known] for m in (p.a, p.t))
+    if a.sum() < 2 or t.sum() < 2 or not np.array_equal(a, ~t) or p.x.size < 6:
+        return None
+    for name, v in beside_elements(p):
+        w = np.broadcast_to(v[:, None], p.a.shape)[own & p.known]
+        for c, bound in _bounds(p):
+            if np.array_equal(w > c, a) or np.array_equal(w < c, a):
+                text = (
+                    f"the gradient of {p.name} is zero exactly where it should not be, and not "
+                    f"zero where it should be: the condition on {name} ({bound}) is inverted"
+                )
+                return Diagnosis("region", p.name, text)
+    return None
+
+
+def region(p: Jacobians) -> Diagnosis | None:
+    """Wrong exactly where something is negative, positive or large."""
+    for axis, beside in ((1, beside_elements(p)), (0, beside_outputs(p))):
+        bad = p.wrong.any(axis=axis)
+        good = p.right.any(axis=axis) & ~bad
+        good |= (p.known.all(axis=axis) & ~bad) if p.own is not None or p.is_loss else False
+        if bad.sum() < 2 or good.sum() < 2:
+            continue
+        for name, v in beside:
+            values, of = np.unique(v), np.unique(v[bad])
+            if math.comb(values.size, of.size) < 500:  # chance
+                continue
+            found = _threshold(v[bad], v[good], p)
+            if found:
+                text = (
+                    f"the gradient of {p.name} is wrong exactly where {name} {found}"
+                    f"{inside(p, p.wrong)}"
+                )
+                return Diagnosis("region", p.name, text)
+    return None
+
+
+def _threshold(bad: Array, good: Array, p: Jacobians) -> str:
+    """Say on which side of a number the wrong values lie."""
+    for size, words in ((False, ""), (True, " in size")):
+        v, w = (np.abs(bad), np.abs(good)) if size else (bad, good)
+        for sign, low in ((1, w.max()), (-1, (-w).max())):
+            high = (sign * v).min()
+            if not low < high:
+                continue
+            side = "is above" if sign > 0 else "is below"
+            for c, bound in _bounds(p):
+                if low <= sign * c <= high and not (size and c <= 0):
+                    if c == 0:
+                        return "is positive" if sign > 0 else "is negative"
+                    return f"{side} {bound}{words}"
+            if np.unique(np.concatenate([v, w])).size > 10:
+                return f"{side} about {sign * (low + high) / 2:.2g}{words}"
+    middle = good[(good > bad.min()) & (good < bad.max())]
+    below, above = good[good < bad.min()], good[good > bad.max()]
+    if middle.size == 0 and below.size and above.size:
+        ends = [_near(below.max(), bad.min(), p), _near(bad.max(), above.min(), p)]
+        return f"is between {ends[0]} and {ends[1]}"
+    return ""
+
+
+def _near(low: float, high: float, p: Jacobians) -> str:
+    """Name a bound that lies between two values."""
+    named = next((word for c, word in _bounds(p) if low <= c <= high), "")
+    return named or f"about {(low + high) / 2:.2g}"
+
+
+def _bounds(p: Jacobians) -> Iterator[tuple[float, str]]:
+    yield 0.0, "0"
+    for name, value in p.constants.items():
+        if value:
+            yield value, f"self.{name}"
+            yield -value, f"-self.{name}"
+    yield 1.0, "1"
+    yield -1.0, "-1"
+
+
+def masked(p: Jacobians) -> Diagnosis | None:
+    """Something comes back where forward lets nothing through."""
+    own = p.own if p.own is not None else np.zeros(p.a.shape, bool)
+    at = p.relevant & (own | p.is_loss)
+    a, t = np.abs(p.a) > p.allowed, np.abs(p.t) > p.allowed
+    closed = at & a & ~t
+    if closed.sum() < 2 or (at & t).sum() < 2 or (at & t & ~a).any():
+        return None
+    if not np.array_equal(closed | (at & t), p.relevant):
+        return None
+    c = ratio(p, at & t)
+    if c is None:
+        return None
+    more = "" if abs(c - 1) < 1e-6 else f"; elsewhere it is {factor_words(c, p)}"
+    text = (
+        f"the gradient of {p.name} is not zero in {closed.sum()} elements on which the output "
+        f"does not depend: a mask or condition of forward is not applied in backward{more}"
+    )
+    return Diagnosis("region", p.name, text)
+
+
+def repeated(p: Jacobians) -> Diagnosis | None:
+    """Rows of a table whose index occurs more than once."""
+    places = p.output_places
+    if places is None or p.is_input:
+        return None
+    bad = p.wrong.any(axis=0)
+    good = p.right.any(axis=0) & ~bad
+    for index in p.others:
+        if index.dtype.kind not in "iu" or index.shape != p.outputs[0].shape[: index.ndim]:
+            continue
+        values = index[tuple(places[: index.ndim])]
+        count = np.array([(index == v).sum() for v in values])
+        if index.ndim and good.any() and (count[bad] > 1).all() and (count == 1).any():
+            lost = inside(p, p.wrong) == "; there it is zero"
+            if not bad[count == 1].any() and lost:
+                text = (
+                    f"the gradient of {p.name} lacks contributions of indices that occur more "
+                    "than once: they overwrite each other; accumulate with np.add.at"
+                )
+                return Diagnosis("not summed", p.name, text)
+    return None
+
+
+def partly_zero(p: Jacobians) -> Diagnosis | None:
+    """Every wrong element is zero."""
+    if inside(p, p.wrong) != "; there it is zero":
+        return None
+    bad = p.wrong.any(axis=1)
+    text = (
+        f"a part of the gradient of {p.name} is missing (zero) in {int(bad.sum())} of {bad.size} "
+        "elements; the rest is right: one path from it to the output is left out"
+    )
+    return Diagnosis("zero", p.name, text)

@@ -1,0 +1,234 @@
+"""Terms that are missing or too many: of a mean, a variance, a norm, a sum, a product."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from npnet.gradcheck.diagnosis.evidence import Jacobians
+from npnet.gradcheck.diagnosis.naming import along, beside_elements, beside_outputs
+from npnet.gradcheck.report import Diagnosis
+from npnet.typing import Array
+
+
+def statistics(p: Jacobians) -> Diagnosis | None:
+    """Off by a constant and a multiple of the tensor, or of the output, over what is normalised."""
+    if p.columns is None or not p.is_input or not p.known.all():
+        return None
+    x = p.x.reshape(-1)[p.indices]
+    y = p.outputs[0].reshape(-1)[p.indices] if p.own is not None else None
+    d = p.a - p.t
+    group = (np.abs(p.t) > p.allowed) | (np.abs(d) > p.allowed)
+    for name, basis in (("x", x), ("y", y), ("exp", None if y is None else np.exp(y))):
+        if basis is None or not np.isfinite(basis).all():
+            continue
+        found = [_fit_column(basis[g], d[g, j], p.allowed[g, j], p.t[g, j], x[g])
+                 for j, g in enumerate(group.T) if (np.abs(d[g, j]) > p.allowed[g, j]).any()]  # fmt: skip
+        if not found or any(f is None for f in found):
+            continue
+        fits = np.array(found, dtype=float)
+        over = along(p.places, np.flatnonzero(group[:, int(p.wrong.any(axis=0).argmax())]))
+        text = _statistics_text(fits, name, over, p)
+        if text:
+            return Diagnosis("missing term", p.name, text)
+    return None
+
+
+def _fit_column(
+    basis: Array, d: Array, allowed: Array, t: Array, x: Array
+) -> tuple[float, ...] | None:
+    """Fit constant + slope * basis; return sizes of each and of the basis' mean, or None."""
+    if d.size < 4 or np.ptp(basis) < 1e-6 * np.abs(basis).max():
+        return None
+    design = np.stack([np.ones_like(basis), basis], axis=1)
+    coef, *_ = np.linalg.lstsq(design, d, rcond=None)
+    bound = 30 * allowed.max() + 1e-6 * np.abs(d).max()
+    if not (np.abs(design @ coef - d) <= bound).all():
+        return None
+    # The true coupling between different elements, to which the difference is compared.
+    off = np.abs(t - np.median(t)) < np.abs(t - np.median(t)).max()
+    true, *_ = np.linalg.lstsq(design[off], t[off], rcond=None)
+    fits = np.abs(design[off] @ true - t[off]).max() <= 1e-4 * np.abs(t).max()
+    shares = coef / true if fits and off.sum() > 3 and true.all() else [np.nan, np.nan]
+    return (*coef, float(basis.mean()), float(np.abs(basis).max()), *shares)
+
+
+def _statistics_text(fits: Array, name: str, over: str, p: Jacobians) -> str:
+    constant, slope, mean, size, share0, share1 = fits.T
+    total = np.abs(constant).max() + np.abs(slope * size).max()
+    tiny = 1e-5 * total
+    no_slope = np.abs(slope * size).max() <= tiny
+    no_constant = np.abs(constant).max() <= tiny
+    centred = np.abs(constant + slope * mean).max() <= tiny
+    both = not (no_slope or no_constant or centred)
+    if name != "x" and not (no_constant and not no_slope):
+        return ""
+    head = f"the gradient of {p.name} is off by a "
+    if no_slope:
+        return (
+            f"{head}term that is constant along {over}{_share(share0)}: a mean (or sum) over it "
+            "depends on every element"
+        )
+    if name == "exp":
+        return (
+            f"{head}multiple of exp(output) along {over}: the normaliser (log of the sum of "
+            "exponentials) depends on every element (the term exp(output) * sum(grad))"
+        )
+    if name == "y":
+        return (
+            f"{head}multiple of the output along {over}: the sum by which it is normalised "
+            "depends on every element (the term output * sum(grad * output))"
+        )
+    if no_constant and not centred:
+        return (
+            f"{head}multiple of the input along {over}{_share(share1)}: the norm (root of the "
+            "mean square) by which it is divided depends on every element"
+        )
+    if centred and not both:
+        return (
+            f"{head}multiple of the centred input along {over}{_share(share1)}: the variance "
+            "(standard deviation) depends on every element"
+        )
+    return (
+        f"{head}constant and a multiple of the input along {over}: mean and variance depend on "
+        "every element, and their terms are missing or wrong"
+    )
+
+
+def _share(share: Array) -> str:
+    """Say which part of the true term is there, where that is the same everywhere."""
+    if not np.isfinite(share).all() or np.ptp(share) > 1e-3 * np.abs(share).max():
+        return ""
+    c = 1 + float(np.median(share))
+    if abs(c) < 1e-3:
+        return ", which is missing"
+    if abs(c + 1) < 1e-3:
+        return ", which has the wrong sign"
+    return f", which is {c:.4g} times what it should be"
+
+
+def product_rule(p: Jacobians) -> Diagnosis | None:
+    """Only one of the two terms of (x g)' = g + x g', for an output x g(x)."""
+    own = p.own
+    if own is None or (p.relevant & ~own).any() or p.x.size < 4:
+        return None
+    a, t = (np.where(own, m, 0).sum(axis=1) for m in (p.a, p.t))
+    x, y = p.x.reshape(-1)[p.indices], p.outputs[0].reshape(-1)[p.indices]
+    if not np.isfinite(t).all() or (np.abs(x) < 1e-3).any():
+        return None
+    first = y / x
+    second = t - first
+    for guess, words in (
+        (first, "takes g for a constant in output = input * g(input): the term with the "
+                "derivative of g is missing"),
+        (second, "has only the term with the derivative of g in output = input * g(input); "
+                 "the term g itself is missing"),
+        (first + second / x, "lacks the factor input in the term with the derivative of g in "
+                             "output = input * g(input)"),
+        (first - second, "has the wrong sign in the term with the derivative of g in "
+                         "output = input * g(input)"),
+    ):  # fmt: skip
+        if np.abs(a - guess).max() <= 1e-7 * np.abs(t).max() and np.ptp(first) > 1e-6:
+            return Diagnosis("missing term", p.name, f"the gradient of {p.name} {words}")
+    return None
+
+
+def added(p: Jacobians) -> Diagnosis | None:
+    """A term made of the arrays at hand is missing or too many."""
+    return _fitted(p, 1)
+
+
+def two_added(p: Jacobians) -> Diagnosis | None:
+    """Two such terms."""
+    return _fitted(p, 2)
+
+
+def _fitted(p: Jacobians, count: int) -> Diagnosis | None:
+    d = p.a - p.t
+    if p.relevant.sum() < 6:
+        return None
+    terms = []
+    for name, v in _terms(p):
+        column = v[p.known]
+        size = np.abs(column).max(initial=0)
+        if np.isfinite(size) and size > 0:
+            terms.append((name, column / size, size))
+    target, bound = d[p.known], 30 * p.allowed[p.known] + 1e-6 * np.abs(d[p.known]).max()
+    if np.count_nonzero(np.abs(target) > bound) < 4 * count:
+        return None
+    for some in itertools.combinations(terms[:60], count):
+        design = np.stack([t[1] for t in some], axis=1)
+        half = slice(None, None, 2)  # the others are held out
+        coef, _, rank, _ = np.linalg.lstsq(design[half], target[half], rcond=None)
+        if rank < count or not (np.abs(design @ coef - target) <= bound).all():
+            continue
+        if (np.abs(coef) < 1e-5 * np.abs(target).max()).any():
+            continue
+        said = [_term_text(c / s) for (_, _, s), c in zip(some, coef, strict=True)]
+        if None in said:
+            continue
+        if said == ["+1"]:
+            text = f"has the term {some[0][0]} too many"
+        elif said == ["-1"]:
+            text = f"lacks the term {some[0][0]}"
+        else:
+            parts = [f"{s} times {n[0]}" for s, n in zip(said, some, strict=True)]
+            text = f"is off by {' and '.join(parts)}"
+            text += " (a wrong sign?)" if said in (["-2"], ["+2"]) else ""
+        return Diagnosis("missing term", p.name, f"the gradient of {p.name} {text}")
+    return None
+
+
+def _term_text(c: float) -> str | None:
+    """Write a coefficient that a person may have written, such as 2, 1/3 or 0.8."""
+    for n in range(1, 25):
+        if abs(c * n - round(c * n)) < 1e-6 * n and round(c * n):
+            k = round(c * n)
+            return f"{k:+d}" if n == 1 else f"{k:+d}/{n}"
+    if abs(c * 1000 - round(c * 1000)) < 1e-6 * abs(c * 1000) and abs(c) >= 1e-3:
+        return f"{c:+.4g}"
+    return None
+
+
+def _terms(p: Jacobians) -> Iterator[tuple[str, Array]]:
+    """Matrices that may have been added: of own outputs, of all outputs, of the tensor itself."""
+    if p.is_loss:
+        beside = [(n, v[:, None]) for n, v in beside_elements(p)]
+        yield "a constant", np.ones_like(p.a)
+        yield from beside
+        for (n, v), (m, w) in itertools.combinations_with_replacement(beside[:8], 2):
+            yield f"{n} times {m}", v * w
+        return
+    if p.columns is None:
+        return
+    r = "the upstream gradient"
+    beside = [(n, v[None]) for n, v in beside_outputs(p)][:14]
+    if p.own is not None:
+        patterns = [("", p.own.astype(float))]
+        for axis in range(p.x.ndim):
+            if p.output_places is not None and p.x.ndim > 1 and p.shape[axis] > 1:
+                same = np.ones(p.a.shape)
+                for b in range(p.x.ndim):
+                    if b != axis:
+                        same *= p.places[b][:, None] == p.output_places[b][None]
+                patterns.append((f" summed along axis {axis}", same))
+    elif p.output_places is not None and p.x.ndim == 1:
+        patterns = [
+            (f" summed over all but axis {b}", (p.places[0][:, None] == at[None]).astype(float))
+            for b, at in enumerate(p.output_places) if p.outputs[0].shape[b] == p.x.size
+        ]  # fmt: skip
+    else:
+        return
+    x = [(n, v[:, None]) for n, v in beside_elements(p) if n in ("the input", "the output")]
+    x += [("exp(the output)", np.exp(v)) for n, v in x if n == "the output"]
+    for of, pattern in patterns:
+        yield f"{r}{of}", pattern
+        for name, v in beside:
+            yield f"{r} times {name}{of}", pattern * v
+            if "normalised" not in name and " of " not in name:
+                yield f"{r} times the square of {name}{of}", pattern * v * v
+        if of:
+            for name, v in x:
+                yield f"{name} times the {r[4:]}{of}", pattern * v
