@@ -361,8 +361,8 @@ class GradientCheck:
         """Return which of the inputs are differentiated."""
         function = self._quiet(self.inputs, self.options.training)
         if isinstance(function, LossFunction):
-            names = function.loss.arguments
-            return [i for i, name in enumerate(names) if name in function.loss.predictions]
+            names = function.checked.arguments
+            return [i for i, name in enumerate(names) if name in function.checked.predictions]
         return [i for i, x in enumerate(self.inputs) if x is not None and x.dtype.kind == "f"]
 
     def _say_findings(self, search: Elsewhere) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 
 from npnet.gradcheck.diagnosis import factors, order, paths, places, precision, scale, terms
 from npnet.gradcheck.diagnosis.evidence import Case, Jacobians
-from npnet.gradcheck.point import Evidence, Point
+from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Diagnosis
 
 # From the most to the least specific; the first that fits is the diagnosis of a tensor.

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.point import Evidence, Point
+from npnet.gradcheck.numeric.function import Function, LayerFunction, LossFunction
+from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
-from npnet.gradcheck.subject import LayerSubject, LossSubject, Subject
 from npnet.typing import Array
 
 _MOST_OUTPUTS = 160  # whose unit upstream gradients are tried; a random choice beyond
@@ -32,8 +32,8 @@ class Case:
     def __init__(self, point: Point, evidence: Evidence) -> None:
         judged = evidence.judged
         slopes = judged.slopes
-        self.subject: Subject = point.reference
-        self.tested: Subject = point.subject
+        self.subject = point.function
+        self.tested = point.checked
         self.number = evidence.variable
         self.indices = evidence.indices
         self.upstream = point.function.upstream
@@ -49,7 +49,7 @@ class Case:
     @property
     def is_loss(self) -> bool:
         """Whether a loss is checked."""
-        return isinstance(self.subject, LossSubject)
+        return self.subject.is_loss
 
     @property
     def layer(self) -> Any:
@@ -112,7 +112,7 @@ class Jacobians:
     """
 
     def __init__(
-        self, subject: Subject, number: int, indices: Array, columns: Array | None,
+        self, subject: Function, number: int, indices: Array, columns: Array | None,
         a: Array, t: Array, outputs: list[Array],
     ) -> None:  # fmt: skip
         self.a, self.t, self.indices, self.columns = a, t, indices, columns
@@ -120,14 +120,14 @@ class Jacobians:
         self.x = subject.variables[number].copy()
         self.outputs = outputs
         self.complete = indices.size == self.x.size
-        self.is_loss = isinstance(subject, LossSubject)
+        self.is_loss = isinstance(subject, LossFunction)
         self.is_input = any(subject.variables[number] is v for v in subject.inputs)
         self.batch = subject.batch_size
         pairs = list(zip(subject.names, subject.variables, strict=True))
         self.inputs = {n: v.copy() for n, v in pairs if any(v is x for x in subject.inputs)}
         self.parameters = {n: v.copy() for n, v in pairs if n not in self.inputs}
         self.others = [
-            np.asarray(o) for o in (*getattr(subject, "others", ()), *subject.inputs)
+            np.asarray(o) for o in (*getattr(subject, "others", {}).values(), *subject.inputs)
             if isinstance(o, np.ndarray) and not any(o is v for v in subject.variables)
         ]  # fmt: skip
         self.constants = dict(constants(subject.checked))
@@ -192,7 +192,7 @@ class Jacobians:
         return matrix.reshape(*self.shape, -1)
 
 
-def jacobians(subject: Subject, number: int, indices: Array, case: Case | None) -> Jacobians:
+def jacobians(subject: Function, number: int, indices: Array, case: Case | None) -> Jacobians:
     """Compute both matrices; from `case` come the vectors if they would be too large."""
     outputs = subject.outputs()
     count = sum(y.size for y in outputs)
@@ -206,7 +206,7 @@ def jacobians(subject: Subject, number: int, indices: Array, case: Case | None) 
         true = np.where(where, case.numeric, np.nan)
         return Jacobians(subject, number, indices, None, case.analytic, true, outputs)
     true = _differences(subject, subject.variables[number], indices, count)
-    if isinstance(subject, LossSubject):
+    if isinstance(subject, LossFunction):
         gradient = subject.gradients([])[number]
         assert gradient is not None
         a = gradient.reshape(-1, 1)[indices].astype(float)
@@ -224,7 +224,7 @@ def jacobians(subject: Subject, number: int, indices: Array, case: Case | None) 
     return Jacobians(subject, number, indices, columns, a, true[:, columns], outputs)
 
 
-def _differences(subject: Subject, variable: Array, indices: Array, count: int) -> Array:
+def _differences(subject: Function, variable: Array, indices: Array, count: int) -> Array:
     """Differentiate all outputs by elements of a variable; NaN at kinks."""
     flat = variable.reshape(-1)
     sizes = np.abs(flat[flat != 0])
@@ -248,17 +248,16 @@ def _differences(subject: Subject, variable: Array, indices: Array, count: int) 
     return found
 
 
-def remade(subject: Subject, change: Callable[[Any], None], inputs: Any = None) -> Subject:
+def remade(subject: Function, change: Callable[[Any], None], inputs: Any = None) -> Function:
     """Make a subject of a copy of the layer, changed, and of other inputs."""
     checked = copy.deepcopy(subject.checked)
     change(checked)
-    if isinstance(subject, LossSubject):
-        given = inputs or (*subject.variables, *subject.others)
-        return LossSubject(checked, given, subject.dtype)
-    assert isinstance(subject, LayerSubject)
-    found = LayerSubject(checked, inputs or subject.inputs, subject.dtype, subject.training)
-    found.look()
-    return found
+    if isinstance(subject, LossFunction):
+        return LossFunction(checked, subject.arrays, subject.dtype, subject.weight)
+    assert isinstance(subject, LayerFunction)
+    return LayerFunction(
+        checked, inputs or subject.inputs, subject.dtype, training=subject.training
+    )
 
 
 def constants(checked: Any) -> Iterator[tuple[str, float]]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, jacobians, remade
+from npnet.gradcheck.numeric.function import LayerFunction
 from npnet.gradcheck.report import Diagnosis
 from npnet.typing import Array
 
@@ -168,22 +169,19 @@ def parameter_turned(case: Case) -> Diagnosis | None:
 def _backward_with(case: Case, variable: Array, value: Array) -> Array | None:
     """Run backward with another value of a parameter than forward."""
     subject, columns = case.subject, case.here.columns
-    if columns is None:
+    if columns is None or not isinstance(subject, LayerFunction):
         return None
     found = np.zeros_like(case.here.a)
     with subject.restored() as kept:
         start = next(k for v, k in zip(subject.variables, kept, strict=True) if v is variable)
         for k, j in enumerate(columns):
             variable[...] = start
-            subject.checked.zero_grad()
-            _, backward = subject.record(*[x.copy() for x in subject.inputs])
-            variable[...] = value
             unit = subject.split(np.eye(1, case.upstream.shape[1], j)[0])
-            grad = subject.collect(backward(unit))[case.number]
+            grads = subject.gradients(unit, between=lambda: np.copyto(variable, value))
+            grad = grads[case.number]
             if grad is None:
                 return None
             found[:, k] = grad.reshape(-1)[case.indices]
-    subject.checked.zero_grad()
     return found
 
 

@@ -34,7 +34,7 @@ class ComplexStep:
 
     def __init__(self, function: LayerFunction) -> None:
         self._function = function
-        self._copy = copy.deepcopy(function.layer)
+        self._copy = copy.deepcopy(function.checked)
         for p in self._copy.parameters():
             p._data = p._data.astype(complex)  # Parameter itself refuses complex numbers
         self._inputs = [

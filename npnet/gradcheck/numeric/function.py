@@ -6,7 +6,7 @@ Whoever writes into `Function.variables` moves the point; `rows` and `gradients`
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,7 @@ class Function:
         The last exception of the layer at a shifted point, if any.
     """
 
+    checked: Any  # a copy of the layer or loss
     inputs: tuple[Any, ...]
     is_loss = False
 
@@ -112,6 +113,11 @@ class Function:
         """Cut a vector over all outputs into one array for each, in the function's dtype."""
         parts = np.split(flat, self._ends[:-1])
         return [p.reshape(s).astype(self.dtype) for p, s in zip(parts, self.shapes, strict=True)]
+
+    def outputs(self) -> list[Array]:
+        """Compute the outputs at the variables' present values, in float64."""
+        parts = np.split(self.here_now(), self._ends[:-1])
+        return [p.reshape(s) for p, s in zip(parts, self.shapes, strict=True)]
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[list[Array]]:
@@ -203,7 +209,7 @@ class LayerFunction(Function):
         draws: Draws | None = None,
         upstream: np.random.Generator | Array | None = None,
     ) -> None:
-        self.layer, self.training = layer, training
+        self.checked, self.training = layer, training
         self.inputs = tuple(
             x if x is None else x.astype(dtype if x.dtype.kind == "f" else x.dtype, order="C")
             for x in inputs
@@ -221,7 +227,7 @@ class LayerFunction(Function):
             if x is not None and x.dtype.kind == "f":
                 self.names.append("input" if len(self.inputs) == 1 else f"input {i}")
                 self.variables.append(x)
-        self.parameters = dict(self.layer.named_parameters())
+        self.parameters = dict(self.checked.named_parameters())
         self.names += self.parameters
         self.variables += [p.data for p in self.parameters.values()]
 
@@ -237,8 +243,8 @@ class LayerFunction(Function):
         if self._uses_draws:
             self._draws.rewind()
         if self._buffers:
-            restore_buffers(self.layer, self._buffers)
-        return kind(self.layer, True, self.training, self._draws)
+            restore_buffers(self.checked, self._buffers)
+        return kind(self.checked, True, self.training, self._draws)
 
     def run(self) -> Any:
         """Compute the raw output in a recorded pass, so that dropout's masks are the same."""
@@ -246,17 +252,21 @@ class LayerFunction(Function):
 
     def _forward(self, ctx: Context) -> Any:
         if self.copies_inputs:
-            return self.layer.forward(ctx, *[x if x is None else x.copy() for x in self.inputs])
-        return self.layer.forward(ctx, *self.inputs)
+            return self.checked.forward(ctx, *[x if x is None else x.copy() for x in self.inputs])
+        return self.checked.forward(ctx, *self.inputs)
 
     def gradients(
-        self, upstream: Sequence[Array], kind: type[Context] = Context
+        self,
+        upstream: Sequence[Array],
+        kind: type[Context] = Context,
+        between: Callable[[], None] = lambda: None,
     ) -> list[Array | None]:
-        """Run forward and backward with fresh gradients."""
+        """Run forward and backward with fresh gradients; call `between` between both."""
         for p in self.parameters.values():
             p.zero_grad()
         ctx = self.context(kind)
         self._forward(ctx)
+        between()
         result = ctx.backward(*[r.copy() for r in upstream])
         grads = result if isinstance(result, tuple) else (result,)
         if len(grads) != len(self.inputs):
@@ -282,7 +292,7 @@ class LossFunction(Function):
     def __init__(
         self, loss: Loss, arrays: Sequence[Any], dtype: Any = np.float64, weight: Any = None
     ) -> None:
-        self.loss, self.training = loss, True
+        self.checked, self.training = loss, True
         self.arrays = [
             a.astype(dtype, order="C")
             if isinstance(a, np.ndarray) and (a.dtype.kind == "f" or n in loss.predictions)
@@ -293,8 +303,8 @@ class LossFunction(Function):
         super().__init__(dtype, None)
 
     def _collect(self) -> None:
-        named = dict(zip(self.loss.arguments, self.arrays, strict=True))
-        self.names = list(self.loss.predictions)
+        named = dict(zip(self.checked.arguments, self.arrays, strict=True))
+        self.names = list(self.checked.predictions)
         self.variables = [named[n] for n in self.names]
         self.inputs = tuple(self.variables)
 
@@ -309,7 +319,7 @@ class LossFunction(Function):
     @property
     def others(self) -> dict[str, Any]:
         """The arguments that are not differentiated, by name."""
-        pairs = zip(self.loss.arguments, self.arrays, strict=True)
+        pairs = zip(self.checked.arguments, self.arrays, strict=True)
         return {n: a for n, a in pairs if n not in self.names}
 
     def _copies(self) -> list[Any]:
@@ -317,11 +327,11 @@ class LossFunction(Function):
 
     def run(self) -> Any:
         """Compute the reduced loss."""
-        return self.loss(*self._copies(), sample_weight=self.weight)
+        return self.checked(*self._copies(), sample_weight=self.weight)
 
     def gradients(self, upstream: Sequence[Array]) -> list[Array | None]:
         """Ask the loss for its gradients; `upstream` is not used."""
-        _, grad = self.loss.value_and_grad(*self._copies(), sample_weight=self.weight)
+        _, grad = self.checked.value_and_grad(*self._copies(), sample_weight=self.weight)
         grads = grad if isinstance(grad, tuple) else (grad,)
         if len(grads) != len(self.names):
             raise BadResult(f"value_and_grad returned {len(grads)} gradient(s) for {self.names}")

@@ -165,7 +165,7 @@ class Kink:
 
     def _follows_chain_rule(self) -> bool:
         """Tell whether each layer of a model is right at its own point."""
-        if not isinstance(self.function, LayerFunction) or not self.function.layer._layers:
+        if not isinstance(self.function, LayerFunction) or not self.function.checked._layers:
             return False
         calls = list(_leaf_calls(self.function))
         return bool(calls) and all(_leaf_is_right(*call) for call in calls)
