@@ -71,7 +71,7 @@ class GradientCheck:
                 self.with_repeated_indices()
             if not self.report.violations:
                 self.after_a_step()
-        if self.options.probe:
+        if self.options.probe or self.options.moves:
             self.elsewhere()
 
     def _make(
@@ -340,21 +340,21 @@ class GradientCheck:
             self._say(judge_point(function, self.rng, place), place)
 
     def elsewhere(self) -> None:
-        """Visit other inputs: zeros, ties, sizes, branches, batches of other sizes."""
-        options, training = self.options, self.options.training
-        moving = self._moving()
+        """Visit batches of other sizes; if asked for, other inputs and branches of forward."""
+        options, under_test, moving = self.options, self.under_test, self._moving()
+        training = options.training
         search = Elsewhere(
             lambda inputs: self._make(inputs, np.float64, training, False),
             lambda inputs: self._pair(inputs, training),
             self.rng,
         )
-        for several in places(self.inputs, moving, self.rng, options.domain):
-            search.visit(several)
-        under_test = self.under_test
         if isinstance(under_test, LayerUnderTest) and has_batches(under_test):
-            for place in batches(self.inputs, under_test.batch_axis or 0, self.rng):
+            for place in batches(self.inputs, under_test.batch_axis or 0):
                 search.visit([place])
-        search.visit_branches(self.inputs, moving)
+        if options.probe:
+            for several in places(self.inputs, moving, self.rng, options.domain):
+                search.visit(several)
+            search.visit_branches(self.inputs, moving)
         self._say_findings(search)
 
     def _moving(self) -> list[int]:
@@ -381,8 +381,10 @@ class GradientCheck:
             if finding.float32 is not None:
                 self._say_mismatch(finding.float32, finding.place)
                 break
-        report.notes.append(f"gradients were also checked at {search.visited} other places")
-        if search.left_out:
+        if search.visited:
+            text = f"gradients were also checked at {search.visited} other places"
+            report.notes.append(text)
+        if search.left_out and self.options.probe:
             places = ", ".join(search.left_out)
             why = next(iter(search.left_out.values()))
             report.notes.append(f"left out, because forward cannot be computed there: {places} ({why})")

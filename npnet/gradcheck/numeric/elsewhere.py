@@ -32,16 +32,13 @@ class Finding(NamedTuple):
 
 
 def judge_point(function: Function, rng: np.random.Generator, place: str = "") -> Finding | None:
-    """Check all gradients of a function at its point along one direction; None if right.
-
-    The function's first upstream gradient is used.
-    """
-    function.upstream, function.weights = function.upstream[:1], function.weights[:1]
+    """Check all gradients of a function at its point along one direction; None if right."""
+    everything = function.upstream
+    function.upstream, function.weights = everything[:1], function.weights[:1]  # is enough
     try:
-        gradients = function.at(function.upstream)
+        point = Point(function, function, function.at(function.upstream), rng)
     except Exception as error:  # forward was possible here, so backward must be
         return Finding(place, None, [], error)
-    point = Point(function, function, gradients, rng)
     if all(np.isfinite(a).all() for a in point.analytic):
         judged, _ = point.everything()
         verdict = judged.verdicts[0]
@@ -54,6 +51,8 @@ def judge_point(function: Function, rng: np.random.Generator, place: str = "") -
     else:
         odd = {i: np.flatnonzero(~np.isfinite(a[:, 0])) for i, a in enumerate(point.analytic)}
         chosen = {i: at for i, at in odd.items() if at.size}
+    function.upstream, function.weights = everything, np.abs(everything)
+    point = Point(function, function, function.at(everything), rng)
     evidence = point.elements(chosen)
     if any((e.judged.verdicts == Verdict.WRONG).any() for e in evidence):
         return Finding(place, point, evidence)

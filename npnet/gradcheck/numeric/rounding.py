@@ -155,15 +155,24 @@ class Float32:
         return found[0], found[1]
 
     def _basic(self, true: list[Array]) -> list[Array]:
-        """A few units of the largest element, and of what cancels inside: inputs, and ones."""
+        """A few units of the largest element, and of what may cancel inside.
+
+        That is as large as the inputs, the outputs and one, and in parameters' gradients as
+        their product: 1 - sigmoid(x) is lost beside 1, whatever it is multiplied by.
+        """
         count = len(self.double.shapes)
         loud = float(np.abs(self._upstream).max(initial=0.0))
         inside = max(1.0, self._largest)
-        floors = [16 * EPS32 * inside] * count + [16 * EPS32 * loud * inside] * (len(true) - count)
+        result = max(1.0, *(np.abs(t[np.isfinite(t)]).max(initial=0.0) for t in true[:count]))
+        floors = [inside] * count
+        for v in self.double.variables:
+            is_input = any(v is x for x in self.double.inputs)
+            floors.append(loud * (max(inside, result) if is_input else inside * result))
         found = []
         for t, floor in zip(true, floors, strict=True):
             size = np.where(np.isfinite(t), np.abs(t), 0.0)
-            found.append(64 * EPS32 * (size + size.max(initial=0.0)) + floor + _SMALL)
+            largest = size.max(initial=0.0)
+            found.append(EPS32 * (64 * (size + largest) + 16 * floor) + _SMALL)
         return found
 
     def _mismatch(self, i: int, ours: Array, true: Array, allowed: Array) -> Mismatch | None:
