@@ -221,10 +221,14 @@ class GradientCheck:
         elif report.ok:
             report.notes.append("along a direction the function is too rough; elements were checked")
 
-    def _diagnose(self, point: Point, evidence: list[Evidence], prefix: str = "") -> None:
-        known = {d.tensor for d in self.report.diagnosis if d.kind in _CHANGING}
-        for d in diagnose(point, evidence, known):
-            self.report.diagnosis.append(d._replace(message=prefix + d.message))
+    def _diagnose(
+        self, point: Point, evidence: list[Evidence], prefix: str = "", known: bool = False
+    ) -> None:
+        """Add what the patterns say; if something is `known` already, only what is definite."""
+        changing = {d.tensor for d in self.report.diagnosis if d.kind in _CHANGING}
+        for d in diagnose(point, evidence, changing):
+            if not known or d.kind not in _VAGUE:
+                self.report.diagnosis.append(d._replace(message=prefix + d.message))
 
     # --- in float32, in evaluation mode, with other parameters
 
@@ -368,11 +372,8 @@ class GradientCheck:
     def _say_findings(self, search: Elsewhere) -> None:
         report = self.report
         wrong = [f for f in search.findings if f.point is not None]
-        inside = region(wrong, search.right)
-        if wrong and inside is not None:
-            self._say(wrong[0], wrong[0].place, inside)
-        elif wrong:
-            self._say(wrong[0], wrong[0].place)
+        if wrong:
+            self._say(wrong[0], wrong[0].place, region(wrong, search.right))
         for finding in search.findings:
             if finding.error is not None:
                 self._say(finding, finding.place)
@@ -390,7 +391,7 @@ class GradientCheck:
             report.notes.append(f"left out, because forward cannot be computed there: {places} ({why})")
 
     def _say(
-        self, found: Finding | None, place: str, inside: tuple[float, float] | None = None
+        self, found: Finding | None, place: str, where: str = ""
     ) -> None:
         """Add what was found elsewhere to the report."""
         if found is None:
@@ -417,22 +418,14 @@ class GradientCheck:
                     f"{place} the gradient of {name} is {worst.analytic:.6g} instead of "
                     f"{worst.numeric:.6g} at {list(worst.index)}",
                 )
-        if inside is not None:
+        if where:
             name = point.function.names[found.evidence[0].variable]
-            text = f"the gradient of {name} is wrong exactly where {name} is {_between(*inside)}"
-            self.report.diagnosis.append(Diagnosis("region", name, text))
-        self._diagnose(point, found.evidence, f"{place}: ")
+            self.report.diagnosis.append(Diagnosis("region", name, where))
+        self._diagnose(point, found.evidence, f"{place}: ", known=bool(where))
 
 
 _CHANGING = ("stale state", "non-deterministic")
-
-
-def _between(low: float, high: float) -> str:
-    if low == -np.inf:
-        return f"below about {high:.3g}"
-    if high == np.inf:
-        return f"above about {low:.3g}"
-    return f"between about {low:.3g} and {high:.3g}"
+_VAGUE = ("formula", "unknown", "elements", "rows")
 
 
 def _along(judged: Judged) -> TensorReport:

@@ -149,23 +149,20 @@ class Elsewhere:
 
     def visit_branches(self, inputs: Sequence[Array], moving: Sequence[int]) -> None:
         """Look for values at which forward takes another branch; visit both sides of each."""
+        function = self._make(inputs)
+        r = function.upstream[0]
         for i in moving:
-            for at in branches(lambda t, i=i: self._value(inputs, i, t)):
+            variable = next(v for v in function.variables if v is function.inputs[i])
+
+            def value(t: float, variable: Array = variable) -> float:
+                variable.fill(t)
+                return float(r @ function.here_now())
+
+            with function.restored():
+                found = branches(value, 1e-12 * float(np.abs(r).sum()))
+            for at in found:
                 for place in _around(inputs, i, at, self._rng):
                     self.visit([place])
-
-    def _value(self, inputs: Sequence[Array], i: int, t: float) -> float:
-        found = [np.array(x) for x in inputs]
-        found[i] = np.full(inputs[i].shape, t)
-        function = self._branch_function(found)
-        return np.nan if function is None else float(function)
-
-    def _branch_function(self, inputs: Sequence[Array]) -> float | None:
-        try:
-            function = self._make(inputs)
-        except Exception:  # forward does not take these numbers
-            return None
-        return float(function.upstream[0] @ function.here)
 
 
 def _around(
@@ -183,29 +180,44 @@ def _around(
         yield Place(says, found)
 
 
-def region(findings: Sequence[Finding], right: Sequence[Array]) -> tuple[float, float] | None:
-    """Return the range of numbers where an elementwise gradient is wrong; None if there is none.
+def region(findings: Sequence[Finding], right: Sequence[Array]) -> str:
+    """Say in which range of numbers an elementwise gradient is wrong; empty if there is none.
 
     No number with a right gradient may lie inside; the ends are halfway to the next ones.
     """
-    bad, good = [], list(right)
+    bad, good, names = [], list(right), []
     for finding in findings:
         for e in finding.evidence:
             function = finding.point.function  # type: ignore[union-attr]
+            if not any(function.variables[e.variable] is x for x in function.inputs):
+                continue
             values = function.variables[e.variable].reshape(-1)
-            if any(function.variables[e.variable] is x for x in function.inputs):
-                wrong = e.judged.verdicts == Verdict.WRONG
-                bad.append(values[e.indices[wrong]])
-                good.append(values[e.indices[e.judged.verdicts == Verdict.OK]])
-    wrong_values = np.concatenate(bad or [np.zeros(0)])
-    fine = np.concatenate(good or [np.zeros(0)])
-    if wrong_values.size == 0:
-        return None
-    low, high = float(wrong_values.min()), float(wrong_values.max())
-    if ((fine >= low) & (fine <= high)).any() or fine.size == 0:
-        return None
+            wrong = e.judged.verdicts == Verdict.WRONG
+            names += [function.names[e.variable]] * bool(wrong.any())
+            bad.append(values[e.indices[wrong]])
+            good.append(values[e.indices[e.judged.verdicts == Verdict.OK]])
+    wrong_values, fine = (np.concatenate([*p, np.zeros(0)]) for p in (bad, good))
+    if wrong_values.size == 0 or len(set(names)) != 1:
+        return ""
+    name = names[0]
+    for what, change in ((name, np.asarray), (f"the size of {name}", np.abs)):
+        found = _between(change(wrong_values), change(fine))
+        if found:
+            return f"the gradient of {name} is wrong exactly where {what} is {found}"
+    return ""
+
+
+def _between(wrong: Array, fine: Array) -> str:
+    low, high = float(wrong.min()), float(wrong.max())
     below, above = fine[fine < low], fine[fine > high]
-    return (
-        (low + float(below.max())) / 2 if below.size else -np.inf,
-        (high + float(above.min())) / 2 if above.size else np.inf,
+    if not below.size + above.size or below.size + above.size < fine.size:
+        return ""
+    if low == high:
+        return f"{low:g}"
+    start = (low + float(below.max())) / 2 if below.size else -np.inf
+    end = (high + float(above.min())) / 2 if above.size else np.inf
+    if not below.size:
+        return f"below about {end:.3g}"
+    return f"above about {start:.3g}" if not above.size else (
+        f"between about {start:.3g} and {end:.3g}"
     )

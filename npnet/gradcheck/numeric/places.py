@@ -148,11 +148,11 @@ def batches(inputs: Sequence[Array], axis: int) -> Iterator[Place]:
         yield Place(f"with a batch of {size}", found)
 
 
-def branches(value: Callable[[float], float]) -> list[float]:
+def branches(value: Callable[[float], float], smallest: float) -> list[float]:
     """Find values at which a function takes another branch: its slope jumps there.
 
     Second differences over a grid are compared with those beside them; where one stands out, the
-    place is closed in on.
+    place is closed in on. Changes below `smallest` may be rounding.
     """
     grid = np.geomspace(1e-3, 1e3, _GRID)
     found: list[float] = []
@@ -162,11 +162,12 @@ def branches(value: Callable[[float], float]) -> list[float]:
         with np.errstate(all="ignore"):
             slope = np.diff(y) / np.diff(at)
             bend = np.abs(np.diff(slope))
-            noise = 1e-9 * np.abs(slope[1:]) + 1e-13 * np.abs(y[1:-1] / np.diff(at)[1:])
+            noise = 1e-9 * np.abs(slope[1:])
+            noise += (smallest + 1e-13 * np.abs(y[1:-1])) / np.abs(np.diff(at)[1:])
         bend[~np.isfinite(bend)] = 0.0
         beside = np.maximum(np.roll(bend, 2), np.roll(bend, -2))
         stands_out = bend > 4 * beside + noise
-        for k in np.flatnonzero(stands_out)[: 2 * _BRANCHES]:
+        for k in np.flatnonzero(stands_out)[:_BRANCHES]:
             place = _closed_in(value, at[k], at[k + 2])
             if place is not None and all(abs(place - f) > 1e-6 * abs(f) for f in found):
                 found.append(place)
