@@ -229,12 +229,10 @@ class LayerUnderTest:
         return Pass(outputs, dx if needs_input_grad else (), parameter_grads(layer))
 
     def restore_buffers(self, layer: Layer) -> None:
-        """Put the buffers back to where every pass starts."""
-        dtype = np.dtype(np.float64 if layer.dtype is None else layer.dtype)
-        values = self._first_buffers.items()
-        restore_buffers(
-            layer, {k: v.astype(dtype) if v.dtype.kind == "f" else v for k, v in values}
-        )
+        """Put the buffers back to where every pass starts, in the dtype that they have."""
+        if self._first_buffers:
+            now, first = buffers(layer), self._first_buffers
+            restore_buffers(layer, {name: first[name].astype(b.dtype) for name, b in now.items()})
 
     @cached_property
     def _first_buffers(self) -> dict[str, Array]:
