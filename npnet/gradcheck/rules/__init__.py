@@ -106,8 +106,15 @@ def rules_of(under_test: LayerUnderTest | LossUnderTest) -> dict[str, Rule]:
 
 def check_calls(under_test: LayerUnderTest | LossUnderTest, report: Report) -> bool:
     """Check what must hold before the rules can be checked; tell whether it does."""
-    rule = LOSS_CALLS if isinstance(under_test, LossUnderTest) else LAYER_CALLS
-    _apply(rule, under_test, report)
+    if isinstance(under_test, LossUnderTest):
+        _apply(LOSS_CALLS, under_test, report)
+        return not report.violations
+    try:
+        under_test.plain()
+    except Fault as fault:
+        _add(report, LAYER_RULES["deep copy"], Finding(str(fault)), "")
+        return False
+    _apply(LAYER_CALLS, under_test, report)
     return not report.violations
 
 
