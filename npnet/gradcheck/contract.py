@@ -149,7 +149,7 @@ def check_layer(
                 options = Options(
                     mode, 100, dtype, True, seed, probe=probe, moves=True, domain=domain
                 )
-                _check_gradients(report, under_test, options)
+                _check_gradients(report, under_test, options, set(rules) - chosen)
             if isinstance(under_test, LayerUnderTest):
                 report.notes += _notes(under_test, chosen)
         else:
@@ -187,7 +187,10 @@ def rule_names(layer_or_factory: Any, skip: Collection[str] = ()) -> dict[str, s
 
 
 def _check_gradients(
-    report: Report, under_test: LayerUnderTest | LossUnderTest, options: Options
+    report: Report,
+    under_test: LayerUnderTest | LossUnderTest,
+    options: Options,
+    skipped: Collection[str],
 ) -> None:
     if options.mode == "auto":
         mode = "full" if _size(under_test) <= _MANY else "directional"
@@ -197,7 +200,7 @@ def _check_gradients(
         message = f"not checked, because {under_test.no_function}"
         report.violations.append(Violation("gradients", message, causes[0] if causes else ""))
         return
-    broken = {v.rule for v in report.violations}
+    broken = {v.rule for v in report.violations} | set(skipped)
     before = len(report.violations)
     check = GradientCheck(report, under_test, options)
     if check.start():

@@ -65,6 +65,12 @@ class LossUnderTest:
         return "two calls with the same arguments differ" if mismatch(two, one) else ""
 
     @cached_property
+    def rounding(self) -> float:
+        """The rounding error of a sum of the terms, which may cancel."""
+        terms, _ = self.reduced("none")
+        return float(64 * np.finfo(np.float64).eps * np.abs(terms).sum())
+
+    @cached_property
     def samples(self) -> int:
         """Number of samples along axis 0, 0 if the loss takes no other number of them."""
         terms, _ = self.reduced("none")

@@ -13,9 +13,11 @@ from npnet.gradcheck.rules.rule import Finding, Rule
 from npnet.gradcheck.under_test import LayerUnderTest
 
 _CHANGED = ("input unchanged", "upstream gradient unchanged", "output unchanged",
-            "parameters unchanged", "children unchanged")  # fmt: skip
-_STATE = ("no state on self", "randomness", "repeatable", "children through ctx.call")
+            "parameters unchanged", "buffers unchanged", "children unchanged")  # fmt: skip
+_STATE = ("children through ctx.call", "no state on self", "randomness", "repeatable")
 _CAUSES = (*_CHANGED, *_STATE)
+_ADDED = (*_CAUSES, "gradients accumulate", "gradients not shared")
+_SHAPES = (*_CAUSES, "shapes and dtypes")
 
 # Whoever cannot work at all, or whose calls cannot be told apart, is asked nothing more.
 LAYER_CALLS = Rule("calls", calls.calls_work, "raised")
@@ -36,30 +38,32 @@ LAYER_RULES: dict[str, Rule] = {
         Rule("repeatable", backward.passes_repeat, "non-deterministic", True, _CAUSES),
         Rule("inference repeatable", backward.inference_repeats, "", False, _CAUSES),
         Rule("gradients accumulate", backward.accumulation, "overwritten", True, _CAUSES),
-        Rule("calls do not disturb each other", backward.two_calls, "stale state", True,
-             (*_CAUSES, "gradients accumulate")),
-        Rule("parameter gradients without input gradient", backward.input_gradient_on_demand,
-             "zero", True, _CAUSES),
-        Rule("nothing kept alive", ownership.nothing_kept_alive, "", False, _STATE),
-        Rule("output not reused", ownership.outputs_not_reused, "", False, _CAUSES),
-        Rule("output writable", ownership.outputs_writable, "", False, _CAUSES),
         Rule("gradients not shared", ownership.gradients_not_shared, "", False,
              ("gradients accumulate",)),
+        Rule("calls do not disturb each other", backward.two_calls, "stale state", True, _ADDED),
+        Rule("parameter gradients without input gradient", backward.input_gradient_on_demand,
+             "zero", True, _CAUSES),
+        Rule("nothing kept alive", ownership.nothing_kept_alive, "", False, _ADDED),
+        Rule("output not reused", ownership.outputs_not_reused, "", False, _ADDED),
+        Rule("output writable", ownership.outputs_writable, "", False, _CAUSES),
         Rule("shapes and dtypes", arrays.shapes_and_dtypes),
-        Rule("tape", backward.tape_agrees, "", False, (*_CAUSES, "shapes and dtypes")),
+        Rule("tape", backward.tape_agrees, "", False, _SHAPES),
         Rule("recorded equals inference", backward.recording_equals_inference, "", False, _CAUSES),
         Rule("zero gradient", backward.zero_gradient, "", False, _CAUSES),
-        Rule("linear backward", backward.linear_backward, "", False, (*_CAUSES, "zero gradient")),
+        Rule("precision", arrays.precision, "float32", False, ("zero gradient",)),
+        Rule("linear backward", backward.linear_backward, "", False,
+             (*_CAUSES, "zero gradient", "precision")),
         Rule("used twice", backward.used_twice, "", False,
-             (*_CAUSES, "gradients accumulate", "calls do not disturb each other")),
-        Rule("flat store", backward.flat_store, "", False, (*_CAUSES, "gradients accumulate")),
+             (*_ADDED, "calls do not disturb each other")),
+        Rule("flat store", backward.flat_store, "", False, _ADDED),
         Rule("unused outputs", backward.unused_outputs, "", False, _CAUSES),
-        Rule("precision", arrays.precision, "float32"),
         Rule("memory layout", arrays.memory_layout, "", False, _CAUSES),
-        Rule("batch of one", batch.batch_of_one, "", False, _CAUSES),
-        Rule("empty batch", batch.empty_batch, "", False, (*_CAUSES, "batch of one")),
-        Rule("batch independence", batch.batch_independence, "", False, _CAUSES),
-        Rule("batch sizes", batch.batches_of_other_sizes, "", False, _CAUSES),
+        Rule("batch independence", batch.batch_independence, "", False, (*_SHAPES, "precision")),
+        Rule("batch of one", batch.batch_of_one, "", False, _SHAPES),
+        Rule("empty batch", batch.empty_batch, "", False,
+             (*_SHAPES, "batch of one", "batch independence")),
+        Rule("batch sizes", batch.batches_of_other_sizes, "", False,
+             (*_CAUSES, "calls do not disturb each other")),
         Rule("state dict", state.state_dict, "", False, _CAUSES),
         Rule("deep copy", state.deep_copy, "", False, _CAUSES),
     )
@@ -76,8 +80,10 @@ LOSS_RULES: dict[str, Rule] = {
              ("input unchanged", "randomness")),
         Rule("one value", losses.value_agrees, "stale state", True, _LOSS_CAUSES),
         Rule("reductions", losses.reductions_agree, "", False, _LOSS_CAUSES),
-        Rule("sample weights", losses.sample_weights, "", False, (*_LOSS_CAUSES, "reductions")),
-        Rule("sample independence", losses.samples_independent, "", False, _LOSS_CAUSES),
+        Rule("sample independence", losses.samples_independent, "", False,
+             (*_LOSS_CAUSES, "reductions")),
+        Rule("sample weights", losses.sample_weights, "", False,
+             (*_LOSS_CAUSES, "reductions", "sample independence")),
         Rule("empty batch", losses.empty_batch, "", False, _LOSS_CAUSES),
         Rule("shapes and dtypes", losses.shapes_and_dtypes),
         Rule("precision", losses.precision, "float32"),
@@ -100,8 +106,15 @@ def rules_of(under_test: LayerUnderTest | LossUnderTest) -> dict[str, Rule]:
 
 def check_calls(under_test: LayerUnderTest | LossUnderTest, report: Report) -> bool:
     """Check what must hold before the rules can be checked; tell whether it does."""
-    rule = LOSS_CALLS if isinstance(under_test, LossUnderTest) else LAYER_CALLS
-    _apply(rule, under_test, report)
+    if isinstance(under_test, LossUnderTest):
+        _apply(LOSS_CALLS, under_test, report)
+        return not report.violations
+    try:
+        under_test.plain()
+    except Fault as fault:
+        _add(report, LAYER_RULES["deep copy"], Finding(str(fault)), "")
+        return False
+    _apply(LAYER_CALLS, under_test, report)
     return not report.violations
 
 
@@ -120,6 +133,8 @@ def _apply(rule: Rule, under_test: LayerUnderTest | LossUnderTest, report: Repor
     try:
         for found in rule.check(under_test):
             _add(report, rule, found if isinstance(found, Finding) else Finding(found), cause)
+            if cause:
+                break  # one consequence of each kind says enough
     except Fault as fault:
         _add(report, rule, Finding(str(fault), "", "raised"), cause)
         raised = fault.__cause__

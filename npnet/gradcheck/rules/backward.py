@@ -112,10 +112,10 @@ def linear_backward(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that backward is linear in the upstream gradient."""
     layer, reference = under_test.fresh(), under_test.reference
     first, second = (under_test.upstream(reference.outputs, i) for i in (1, 2))
-    for factor in (-1.0, 2.0**20, 2.0**-20):  # powers of two scale without rounding
+    for text, factor in (("-1", -1.0), ("2**20", 2.0**20), ("2**-20", 2.0**-20)):  # are exact
         scaled = under_test.run(layer, upstream=[np.asarray(g * factor, g.dtype) for g in first])
         for found in under_test.differences(scaled.times(1 / factor), reference):
-            yield f"for an upstream gradient times {factor:g}, divided by as much, {found}"
+            yield f"for an upstream gradient times {text}, divided by as much, {found}"
             return
     added = [np.asarray(a + b, a.dtype) for a, b in zip(first, second, strict=True)]
     total = reference.plus(under_test.run(layer, upstream=second))

@@ -35,7 +35,7 @@ def calls_work(under_test: LayerUnderTest) -> Iterator[str | Finding]:
             if not np.isfinite(y).all():
                 yield (
                     f"{mode} returned {_first_odd(y)} in {name_of('output', i, ys)} for finite "
-                    "inputs; if the layer takes only some numbers, pass arrays of such"
+                    "inputs; if the layer takes only some numbers, pass domain=(low, high)"
                 )
                 return
     for name, array in one.named().items():

@@ -71,8 +71,8 @@ def state_dict(under_test: LayerUnderTest) -> Iterator[str]:
         return
     for found in _outputs_differ(under_test, other, want):
         yield (
-            f"another layer with the same state dictionary gives another {found}; something that "
-            "it computes with is neither a Parameter nor a Buffer"
+            f"of another layer with the same state dictionary the {found}; something that it "
+            "computes with is neither a Parameter nor a Buffer"
         )
         return
 
@@ -120,7 +120,7 @@ def _outputs_differ(
     for i, (a, b) in enumerate(zip(under_test.infer(layer), want, strict=True)):
         found = mismatch(a, b)
         if found:
-            yield f"{name_of('output', i, want)}, which {found}"
+            yield f"{name_of('output', i, want)} {found}"
 
 
 def _change_state(layer: Layer) -> None:

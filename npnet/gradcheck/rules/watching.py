@@ -41,6 +41,7 @@ class Watcher:
     def __init__(self, layer: Layer) -> None:
         self.names = {id(part): name for name, part in layer.named_layers()}
         self.events: list[Event] = []
+        self.running = [self.name(layer)]  # whose forward passes are running, the innermost last
         self._entries: dict[int, _Entry] = {}
 
     def track(self, kind: str, label: str, array: Any, tensor: str = "") -> None:
@@ -75,19 +76,27 @@ class Watcher:
     def _watched(self, child: Layer, forward: Any, path: str) -> Any:
         @functools.wraps(forward)
         def watched(ctx: Any, *inputs: Any) -> Any:
-            if not isinstance(ctx, WatchingContext) or ctx.layer is not child:
+            is_own = isinstance(ctx, WatchingContext) and ctx.layer is child
+            if not is_own and self.running[-1]:
                 self.events.append(Event("direct", "", self._direct(ctx, child, path)))
-            return forward(ctx, *inputs)
+            self.running.append(
+                self.name(child) if is_own else ""
+            )  # what is below goes without say
+            try:
+                return forward(ctx, *inputs)
+            finally:
+                self.running.pop()
 
         return watched
 
     def _direct(self, ctx: Any, child: Layer, path: str) -> str:
         attribute = path.rpartition(".")[2]
         own = f"self.{attribute}" if attribute.isidentifier() else "layer"
-        who = self.name(ctx.layer) if isinstance(ctx, WatchingContext) else "the layer"
+        how = f"{own}.forward(...)" if isinstance(ctx, WatchingContext) else f"{own}(x)"
         return (
-            f"forward of {who} calls {own}.forward(...) of its child {self.name(child)} directly; "
-            f"write ctx.call({own}, x), which gives the child a context of its own"
+            f"forward of {self.running[-1]} runs its child {self.name(child)} by {how}; write "
+            f"ctx.call({own}, x), which gives the child a context and a backward pass of its "
+            "own"
         )
 
 

@@ -1,0 +1,323 @@
+"""Honest layers each of which needs a safeguard of the contract's rules: see the comments."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import npnet
+from zoo.honest import Honest
+
+
+class Variance(npnet.Layer):
+    """The variance of each row as E[x^2] - E[x]^2, where numbers cancel."""
+
+    def __init__(self, axis=-1):
+        super().__init__()
+        self.axis = axis
+
+    def forward(self, ctx, x):
+        ctx.save(x)
+        return self.value(x)
+
+    def value(self, x):
+        return (x * x).mean(self.axis) - x.mean(self.axis) ** 2
+
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        grad = np.expand_dims(grad, self.axis)
+        return grad * 2 * (x - x.mean(self.axis, keepdims=True)) / x.shape[self.axis]
+
+
+class VarianceNorm(Variance):
+    """x / sqrt(variance), with that variance."""
+
+    def value(self, x):
+        return x / np.sqrt(super().value(x)[..., None] + 1e-9)
+
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        n, centered = x.shape[-1], x - x.mean(-1, keepdims=True)
+        scale = 1 / np.sqrt(Variance.value(self, x)[..., None] + 1e-9)
+        return grad * scale - centered * scale**3 * (grad * x).sum(-1, keepdims=True) / n
+
+
+class VarianceInDomain(Variance):
+    """As Variance, of numbers up to 1."""
+
+    def forward(self, ctx, x):
+        if (x > 1).any():
+            raise ValueError("numbers up to 1, please")
+        return super().forward(ctx, x)
+
+
+class VarianceAndRoot(Variance):
+    """Variance plus the sum of (1 - x)^1.5, which is NaN beyond 1."""
+
+    def value(self, x):
+        return super().value(x) + ((1 - x) ** 1.5).sum(-1)
+
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        return super().backward(ctx, grad) - 1.5 * grad[..., None] * (1 - x) ** 0.5
+
+
+class VarianceAfterDropout(Variance):
+    """In training, dropout before the variance, so that nothing cancels there."""
+
+    def forward(self, ctx, x):
+        keep = ctx.rng.random(x.shape) > 0.5 if ctx.training else np.ones(x.shape, bool)
+        ctx.save(x, keep)
+        return self.value(x * keep)
+
+    def backward(self, ctx, grad):
+        x, keep = ctx.saved
+        dropped = x * keep
+        centered = dropped - dropped.mean(-1, keepdims=True)
+        return grad[..., None] * 2 * centered * keep / x.shape[-1]
+
+
+class LogDeterminant(npnet.Layer):
+    """Of one positive matrix: what is mixed from its rows may not be one."""
+
+    refuses = True
+
+    def forward(self, ctx, x):
+        sign, value = np.linalg.slogdet(x)
+        if sign <= 0 and self.refuses:
+            raise ValueError("a positive determinant, please")
+        ctx.save(x)
+        return value if sign > 0 else value * np.nan
+
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        return grad * np.linalg.inv(x).T
+
+
+class LogDeterminantOrNan(LogDeterminant):
+    refuses = False
+
+
+class Permute(npnet.Layer):
+    """Rows in another order: an index that occurs twice is refused."""
+
+    takes_integers = (False, True)
+
+    def forward(self, ctx, x, order):
+        if np.unique(order).size < order.size:
+            raise ValueError("a permutation, please")
+        ctx.save(order)
+        return x[order]
+
+    def backward(self, ctx, grad):
+        (order,) = ctx.saved
+        dx = np.empty_like(grad)
+        dx[order] = grad
+        return dx, None
+
+
+class PermuteOrNan(Permute):
+    """An index that occurs twice gives NaN."""
+
+    def forward(self, ctx, x, order):
+        ctx.save(order)
+        return x[order] if np.unique(order).size == order.size else x * np.nan
+
+
+class CycleOfBuffer(npnet.Layer):
+    """A float32 buffer without a parameter: the layer has no dtype of its own."""
+
+    def __init__(self):
+        super().__init__()
+        self.factors = npnet.Buffer(np.array([0.5, 2.0, -1.0, 1.5], np.float32))
+
+    def forward(self, ctx, x):
+        return x * self.factors
+
+    def backward(self, ctx, grad):
+        return grad * self.factors
+
+
+class KeepsCycle(npnet.Layer):
+    """What a call keeps refers to itself, so that only the garbage collector frees it."""
+
+    def forward(self, ctx, x):
+        if ctx.recording:
+            ctx.itself, ctx.x = ctx, x
+        return x * x
+
+    def backward(self, ctx, grad):
+        return 2 * grad * ctx.x
+
+
+class InferenceCycle(KeepsCycle):
+    """As KeepsCycle, in inference too."""
+
+    def forward(self, ctx, x):
+        ctx.itself, ctx.x = ctx, x
+        return x * x
+
+
+class TableOfRows(npnet.Layer):
+    """Builds its table when it is called first with a length, in one list for all."""
+
+    def __init__(self):
+        super().__init__()
+        self.tables = {}
+
+    def forward(self, ctx, x):
+        n = x.shape[0]
+        if n not in self.tables:
+            self.tables[n] = np.arange(1.0, n + 1)[:, None]
+        ctx.n = n
+        return (x * self.tables[n]).astype(x.dtype)
+
+    def backward(self, ctx, grad):
+        return (grad * self.tables[ctx.n]).astype(grad.dtype)
+
+
+class SmallDifference(npnet.Layer):
+    """1 - cos(x) has few digits for tiny x, as float32 numbers have."""
+
+    def forward(self, ctx, x):
+        ctx.save(x)
+        return 1 - np.cos(x)
+
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        return grad * np.sin(x)
+
+
+class Staircase(npnet.Layer):
+    """Round numbers, which do not change twice on a short line."""
+
+    def forward(self, ctx, x):
+        return np.floor(64 * x) / 64
+
+    def backward(self, ctx, grad):
+        return np.zeros_like(grad)
+
+
+class Zeros(npnet.Layer):
+    """Nothing comes through."""
+
+    def forward(self, ctx, x):
+        return np.zeros_like(x)
+
+    def backward(self, ctx, grad):
+        return np.zeros_like(grad)
+
+
+class MeanOfRows(npnet.Layer):
+    """The batch axis is gone: one row for any number of rows."""
+
+    def forward(self, ctx, x):
+        ctx.n = len(x)
+        return x.mean(0, keepdims=True)
+
+    def backward(self, ctx, grad):
+        return np.repeat(grad / ctx.n, ctx.n, axis=0).astype(grad.dtype)
+
+
+class AsManyRows(npnet.Layer):
+    """Takes batches of four only."""
+
+    def forward(self, ctx, x):
+        return x.reshape(4, -1) * 2
+
+    def backward(self, ctx, grad):
+        return 2 * grad
+
+
+class Transposed(npnet.Layer):
+    """A square matrix, transposed: as many rows as the input by chance."""
+
+    def forward(self, ctx, x):
+        return x.T
+
+    def backward(self, ctx, grad):
+        return grad.T
+
+
+class CountsPositive(npnet.Layer):
+    """Two outputs, the second one whole numbers."""
+
+    def forward(self, ctx, x):
+        ctx.save(x)
+        return x * x, (x > 0).sum(-1)
+
+    def backward(self, ctx, grad, count):
+        (x,) = ctx.saved
+        return 2 * grad * x
+
+
+class WritableCounts(npnet.Layer):
+    """The sign as small integers beside the value."""
+
+    def forward(self, ctx, x):
+        return x * 1, np.sign(x).astype(np.int8)
+
+    def backward(self, ctx, grad, sign):
+        return grad * 1
+
+
+class CancellingPair(npnet.Loss):
+    """Terms of both signs that cancel in the sum."""
+
+    def terms(self, pred, target, with_grad):
+        from npnet.losses.loss import Terms
+
+        target = self._same_shape(pred, target)
+        return Terms(1e6 * (pred - target), None, np.full_like(pred, 1e6) if with_grad else None)
+
+
+def _around(middle, size, *shape):
+    return middle + size * np.random.default_rng(7).normal(size=shape)
+
+
+_SPREAD = _around(3, 1e-4, 5, 8)
+_UP_TO_ONE = 1 - np.abs(_around(0, 1e-4, 5, 8))
+_UP_TO_ONE[1, 2] = _UP_TO_ONE[3, 0] = 1
+_POSITIVE = np.eye(3) + 0.2 * np.ones((3, 3)) + np.diag([0.1, 0.2], 1)
+_X = _around(0, 1, 4, 4)
+_ONLY_RULES = {"skip": ["gradients"]}
+
+SAFEGUARDS: dict[str, Honest] = {
+    # LayerUnderTest.noise, and _MARGIN: these results are mostly rounding errors
+    "variance of 3 + 1e-4 noise": Honest(Variance, (_SPREAD,)),
+    "norm by a variance of 3 + 1e-4 noise": Honest(VarianceNorm, (_SPREAD,), _ONLY_RULES),
+    "variance over the batch": Honest(
+        lambda: Variance(0), (_SPREAD,), {"batch_independence": False}
+    ),
+    # noise in evaluation mode, where it is larger
+    "variance after dropout": Honest(VarianceAfterDropout, (_SPREAD,)),
+    # noise: a probe beyond the domain says nothing
+    "variance of numbers up to 1": Honest(VarianceInDomain, (_UP_TO_ONE,), _ONLY_RULES),
+    "variance and a root up to 1": Honest(VarianceAndRoot, (_UP_TO_ONE,), _ONLY_RULES),
+    # LayerUnderTest.others: mixed inputs that are refused, or give NaN
+    "logarithm of one determinant": Honest(LogDeterminant, (_POSITIVE,)),
+    "logarithm of one determinant, or NaN": Honest(LogDeterminantOrNan, (_POSITIVE,)),
+    # LayerUnderTest.repeated: repeated indices that are refused, or give NaN
+    "permutation": Honest(Permute, (_X, np.array([2, 0, 3, 1]))),
+    "permutation, or NaN": Honest(PermuteOrNan, (_X, np.array([2, 0, 3, 1]))),
+    # LayerUnderTest.restore_buffers keeps their dtype
+    "buffer without a parameter": Honest(CycleOfBuffer, (_X,)),
+    # ownership.nothing_kept_alive waits for the garbage collector
+    "reference cycle": Honest(KeepsCycle, (_X,)),
+    "reference cycle in inference": Honest(InferenceCycle, (_X,)),
+    # state.no_state_on_self: what is made once for a shape may be kept
+    "table for each length": Honest(TableOfRows, (_X,), {"batch_independence": False}),
+    # arrays.precision: round numbers that have other reasons than float32
+    "small differences": Honest(SmallDifference, (1e-6 * _X,)),
+    "staircase": Honest(Staircase, (_X,)),
+    "zeros": Honest(Zeros, (_X,)),
+    # batch.has_batches: a first axis that is no batch
+    "mean of rows": Honest(MeanOfRows, (_X,)),
+    "as many rows": Honest(AsManyRows, (_X,)),
+    "transposed": Honest(Transposed, (_X,)),
+    "features alone": Honest(lambda: npnet.Softmax(0), (_around(0, 1, 5),)),
+    # integer outputs
+    "counts": Honest(CountsPositive, (_X,), _ONLY_RULES),
+    "signs": Honest(WritableCounts, (_X,), _ONLY_RULES),
+    # losses._cancelled
+    "terms that cancel": Honest(CancellingPair, (_around(3, 1, 5, 4), _around(3, 1, 4, 5).T)),
+}
