@@ -42,36 +42,42 @@ def _head(results: Results) -> Iterator[str]:
     bugs, wrong = len(results.bugs), len(results.wrong)
     yield f"""# Gradient checkers side by side
 
-Written by `python -m benchmarks.gradient_checkers --markdown`, which measured every figure here.
+```sh
+python -m benchmarks.gradient_checkers --markdown
+```
+
+wrote this page; it measured every figure here.
 
 Each tool is asked once about each layer and loss of `tests/gradcheck/zoo`: {bugs} with one
-planted bug each, and {len(results.honest)} that are right and hard to check. They are npnet's own
-tests: npnet was improved until it passed them, the others were not. All compute in float64, with
-the tools' default settings, at the arrays that the zoo gives; where it gives a shape, at random
-numbers away from zero. `check_layer` is given the shape itself, and may look at other points too.
+planted bug each, and {len(results.honest)} that are right and hard to check. They are npnet's
+own tests: npnet was improved until it passed them, the others were not. All compute in float64,
+with the tools' default settings, at the arrays that the zoo gives; where it gives a shape, at
+random numbers away from zero. `check_layer` is given the shape itself, and may look at other
+points too.
 
 - Of the bugs, {wrong} are **wrong gradients**: at the given point, in a layer just made, the
   gradient along one of {DIRECTIONS} random directions is off by more than {TOLERANCE:g} of the
-  sizes of its terms, by differences of the output that are computed apart from the tools; at a
-  kink, it is outside the slopes on both sides.
-- The **other bugs**, {bugs - wrong}, show at other points, in float32 or in evaluation mode, or
-  are none of the gradient: the layer writes into its input, keeps state, fails for an empty batch,
+  sizes of its terms (at a kink, outside the slopes on both sides), by differences of the output
+  that are computed apart from the tools.
+- The **other bugs**, {bugs - wrong}, show at other points, in float32 or in evaluation mode, or are
+  not about the gradient: the layer writes into its input, keeps state, fails for an empty batch,
   raises. A tool that compares gradients at one point cannot be expected to find these.
 - PyTorch's tool checks a `torch.autograd.Function`, JAX's (`order=1, modes=["rev"]`) a
   `jax.custom_vjp`, whose forward and backward run the layer's. SciPy's checks the sum of all
-  outputs times random factors. The random numbers of a pass are always the same.
+  outputs times random factors. For these three, each pass draws the same random numbers and begins
+  with the same buffers.
 - SciPy returns a distance and no verdict; here it counts as wrong above {SCIPY_LIMIT:g} times the
   gradient's norm, or above {SCIPY_LIMIT:g} if the norm is below 1.
 - An exception of the layer's own code counts as caught, or as a false alarm.
 
 {", ".join(versions)}; Python {platform.python_version()}; {machine.describe()["processor"]}.
-{f"Not installed, and left out: {', '.join(absent)}." if absent else ""}
+{f"Not installed, and left out: {', '.join(absent)}." if absent else "None is left out."}
 """
 
 
 def _table(results: Results) -> Iterator[str]:
     others = [name for name in results.bugs if name not in results.wrong]
-    yield "| tool | wrong gradients | other bugs | false alarms | median | total | its message |"
+    yield "| tool | wrong gradients | other bugs | false alarms | median time | all | its message |"
     yield "| --- | --- | --- | --- | --- | --- | --- |"
     for tool, answers in results.answers.items():
         cells = [

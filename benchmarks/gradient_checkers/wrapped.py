@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import npnet
+from npnet.state import buffers, restore_buffers
 from npnet.typing import Array
 
 
@@ -25,13 +26,14 @@ class Subject(NamedTuple):
 class Wrapped:
     """A layer or loss as a function of `variables`, its floating inputs and its parameters.
 
-    They are float64. The random numbers of every pass are the same.
+    They are float64. Every pass draws the same random numbers and begins with the first buffers, so
+    that a layer whose passes are meant to differ is a function.
     """
 
     def __init__(self, subject: Subject) -> None:
         self.layer = subject.make()
         self.inputs = filled(self.layer, subject.inputs)
-        self.parameters = []
+        self.parameters, self.buffers = [], {}
         if isinstance(self.layer, npnet.Loss):
             names = enumerate(self.layer.arguments)
             self.moved = [i for i, name in names if name in self.layer.predictions]
@@ -39,6 +41,7 @@ class Wrapped:
             self.layer.astype(np.float64)
             self.moved = [i for i, x in enumerate(self.inputs) if x.dtype.kind == "f"]
             self.parameters = [p for p in self.layer.parameters() if p.requires_grad]
+            self.buffers = buffers(self.layer)
         self.variables = [self.inputs[i] for i in self.moved]
         self.variables += [p.data.copy() for p in self.parameters]
 
@@ -72,8 +75,10 @@ class Wrapped:
         return [np.zeros_like(x) if g is None else np.asarray(g) for g, x in pairs]
 
     def _put(self, variables: Sequence[Array]) -> list[Array]:
-        """Set the parameters; return the inputs."""
+        """Set parameters and buffers; return the inputs."""
         npnet.manual_seed(0)
+        if not isinstance(self.layer, npnet.Loss):
+            restore_buffers(self.layer, self.buffers)
         inputs, count = list(self.inputs), len(self.moved)
         for i, x in zip(self.moved, variables[:count], strict=True):
             inputs[i] = x

@@ -9,7 +9,7 @@ import npnet
 from benchmarks.gradient_checkers.__main__ import main
 from benchmarks.gradient_checkers.reference import gradient_is_wrong
 from benchmarks.gradient_checkers.tools import TOOLS, ask, installed
-from benchmarks.gradient_checkers.wrapped import Subject
+from benchmarks.gradient_checkers.wrapped import Subject, Wrapped, filled
 from npnet.losses.loss import Terms
 
 
@@ -72,8 +72,39 @@ def test_right_and_wrong(tool, right, wrong, inputs, options):
         assert float(says) > 0.01
 
 
-def test_random_numbers_are_the_same_in_each_pass(tool):
-    assert ask(tool, Subject(lambda: npnet.Dropout(0.5), ((4, 3),), {})).says is None
+def test_a_loss_is_given_its_sample_weights():
+    wrapped = Wrapped(Subject(npnet.MSELoss, _LOSS, {}))
+    pred, target, weight = _LOSS
+    terms = ((pred - target) ** 2) * weight[:, None]
+    (value,) = wrapped.outputs(wrapped.variables)
+    assert value == pytest.approx(terms.sum() / (3 * weight.sum()))
+
+
+def test_shapes_are_filled_with_what_the_layer_takes():
+    kinds = [x.dtype.kind for x in filled(TwoInputs(), [(4, 3), (2, 5), (7,)])]
+    assert kinds == ["f", "f", "i"]
+
+
+class Counts(npnet.Layer):
+    """Each pass in training multiplies by another number."""
+
+    def __init__(self):
+        super().__init__()
+        self.passes = npnet.Buffer(np.array(0.0))
+
+    def forward(self, ctx, x):
+        if ctx.training:
+            self.passes += 1
+        ctx.factor = float(self.passes)
+        return x * ctx.factor
+
+    def backward(self, ctx, grad):
+        return grad * ctx.factor
+
+
+@pytest.mark.parametrize("make", [lambda: npnet.Dropout(0.5), Counts])
+def test_passes_are_the_same(tool, make):
+    assert ask(tool, Subject(make, ((4, 3),), {})).says is None
 
 
 class WritesInput(npnet.Layer):
@@ -83,6 +114,14 @@ class WritesInput(npnet.Layer):
 
     def backward(self, ctx, grad):
         return grad
+
+
+class Noisy(npnet.Layer):
+    def forward(self, ctx, x):
+        return x
+
+    def backward(self, ctx, grad):
+        return grad * np.random.default_rng().uniform(size=grad.shape)
 
 
 class Absolute(npnet.Layer):
@@ -96,6 +135,11 @@ class Absolute(npnet.Layer):
     at_zero = 1.5
 
 
+class NotANumber(Absolute):
+    def backward(self, ctx, grad):
+        return grad * np.nan
+
+
 @pytest.mark.parametrize(
     ("make", "inputs", "wrong"),
     [
@@ -103,10 +147,12 @@ class Absolute(npnet.Layer):
         (WrongLoss, _LOSS, True),
         (Absolute, (np.zeros(3),), True),
         (Absolute, ((3,),), False),
+        (NotANumber, ((3,),), True),
         (TwoInputs, _LAYER, False),
         (npnet.ReLU, (np.zeros((2, 3)) + np.eye(2, 3),), False),
         (npnet.MSELoss, _LOSS, False),
         (WritesInput, ((4, 3),), False),
+        (Noisy, ((4, 3),), False),
         (npnet.Linear, (), False),
     ],
 )
