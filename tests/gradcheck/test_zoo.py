@@ -11,9 +11,59 @@ from hypothesis import HealthCheck, given, settings
 from zoo.anything import anything
 from zoo.honest import HONEST, elementwise
 
+import npnet
 from npnet.gradcheck import check_gradients, check_layer
 
 SLOW = os.environ.get("NPNET_SLOW", "") not in ("", "0")
+
+
+def _generic(value, rng):
+    """Numbers close to those of a case, without its ties and zeros."""
+    if isinstance(value, tuple):
+        return rng.normal(size=value)
+    if value.dtype.kind != "f":
+        return value
+    z = rng.normal(size=value.shape)
+    return np.where(value == 0, 0.01 * z, value * (1 - 0.01 * np.abs(z)))
+
+
+def test_honest_layers_are_right():
+    """Values and gradients are those of PyTorch."""
+    torch = pytest.importorskip("torch")
+    from zoo.honest_twins import TWINS
+
+    def leaf(a):
+        return torch.tensor(a, requires_grad=np.asarray(a).dtype.kind == "f")
+
+    for name, twin in TWINS.items():
+        case, rng = HONEST[name], np.random.default_rng(0)
+        first, *rest = case.inputs
+        layer, x = case.make(), [_generic(first, rng)]
+        if isinstance(layer, npnet.Loss):
+            x += rest
+            value, *grads = layer.value_and_grad(*x[:2], sample_weight=(x[2:] or [None])[0])
+            tensors = [leaf(x[0]), *map(torch.tensor, x[1:])]
+            wanted = twin(*tensors)
+            wanted.sum().backward()
+            outputs, wanted, tensors = [value], [wanted], tensors[:1]
+        else:
+            x += [_generic(a, rng) for a in rest]
+            layer.astype(np.float64)
+            y, tape = layer.record(*x)
+            outputs = y if isinstance(y, tuple) else (y,)
+            upstream = [rng.normal(size=o.shape) for o in outputs]
+            grads = tape.backward(*upstream, input_grad=True)
+            grads = list(grads) if isinstance(grads, tuple) else [grads]
+            tensors = [leaf(a) for a in x] + [leaf(p.data) for p in layer.parameters()]
+            wanted = twin(*tensors)
+            wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+            torch.autograd.backward(wanted, [torch.tensor(u) for u in upstream])
+            grads += [p.grad for p in layer.parameters()]
+        for got, want in zip(outputs, wanted, strict=True):
+            np.testing.assert_allclose(got, want.detach(), rtol=1e-9, atol=1e-12, err_msg=name)
+        for grad, tensor in zip(grads, tensors, strict=True):
+            if tensor.requires_grad:
+                np.testing.assert_allclose(grad, tensor.grad, 1e-9, 1e-9, err_msg=name)
 
 
 @pytest.mark.parametrize("name", HONEST)

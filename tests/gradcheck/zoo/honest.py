@@ -64,7 +64,6 @@ from zoo.honest_simple import (
     Sort,
 )
 
-
 _KNOTS = np.arange(-5.0, 6.0)
 _FADING = np.array([[1.0, 1e-30, 1e-52, 0.0], [1e-160, 1.0, 1e-20, 1e-60]])
 _POSITIVE = np.array([[0.3, 1e-3, 2.5], [7.0, 0.9, 40.0]])

@@ -328,7 +328,7 @@ CASES: dict[str, Honest] = {
         (normal(3, 4, scale=200.0),),
     ),
     "tanh of 1e-20": Honest(npnet.Tanh, (normal(3, 4, scale=1e-20),)),
-    "square of 1e-25": Honest(
+    "square of 1e-15": Honest(
         elementwise(lambda x: x * x, lambda x: 2 * x), (normal(3, 4, scale=1e-15),)
     ),
     "sum of 1e8 and 1": Honest(

@@ -249,7 +249,7 @@ CASES: dict[str, Honest] = {
         op(_variance, lambda grad, c: grad[..., None] * 2 * c / c.shape[-1]), (_OFFSET,)
     ),
     "layer norm of three and a little": Honest(standardise(-1), (_OFFSET,)),
-    "deviation of rows": Honest(op(_deviation, _deviation_grad), ((4, 5),)),
+    "deviation of rows": Honest(op(_deviation, _deviation_grad), (normal(4, 5),)),
     "deviation of equal values": Honest(op(_deviation, _deviation_grad), (_EQUAL_ROW,)),
     "local response norm": Honest(op(_local_response, _local_response_grad), ((4, 5),)),
     "cosine similarity": Honest(op(_cosine, _cosine_grad), (normal(4, 3), normal(4, 3) + 1)),
