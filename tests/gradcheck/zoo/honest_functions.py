@@ -12,7 +12,7 @@ from zoo.honest_base import Honest, Weighted, elementwise, normal, op
 
 
 def sigmoid(x):
-    return 0.5 * (1 + np.tanh(0.5 * x))
+    return 1 / (1 + np.exp(-x))
 
 
 def softplus(x):
