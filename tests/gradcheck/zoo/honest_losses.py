@@ -71,18 +71,18 @@ def one_each(loss, pred, target):
     return target
 
 
-def _huber(e, at=1.0):
+def huber(e, at=1.0):
     size = np.abs(e)
     return np.where(size <= at, 0.5 * e * e, at * (size - 0.5 * at))
 
 
-def _focal(x, t):
+def focal(x, t):
     """(1 - p)^2 of the binary cross-entropy, p the probability of what is so."""
     z = np.where(t > 0, x, -x)
     return sigmoid(-z) ** 2 * softplus(-z)
 
 
-def _focal_slope(x, t):
+def focal_slope(x, t):
     z = np.where(t > 0, x, -x)
     q = sigmoid(-z)
     return np.where(t > 0, 1, -1) * -(q * q) * (2 * (1 - q) * softplus(-z) + q)
@@ -163,6 +163,8 @@ class Masked(npnet.Loss):
     """Squared error where the target is a number; a missing one is NaN and does not count."""
 
     def terms(self, pred, target, with_grad):
+        if target.shape != pred.shape:
+            raise ShapeError(f"a target of {pred.shape}, got {target.shape}", self)
         known = ~np.isnan(target)
         error = np.where(known, pred - np.where(known, target, 0).astype(pred.dtype), 0)
         return Terms(error * error, known.astype(pred.dtype), 2 * error if with_grad else None)
@@ -211,10 +213,10 @@ _COUNTS = np.array([[0.0, 1.0, 4.0], [2.0, 0.0, 1.0], [7.0, 3.0, 0.0], [1.0, 1.0
 _LABELS = np.array([0, 2, 1, 2])
 _SHARES = np.array([[0.2, 0.8, 0.0], [1.0, 0.0, 0.0], [0.3, 0.3, 0.4], [0.0, 0.5, 0.5]])
 _HOLES = np.where(_PRED > 0.5, np.nan, _TARGET)
-_POISSON = (lambda x, t: np.exp(x) - t * x), (lambda x, t: np.exp(x) - t)
-_PINBALL = (lambda e: np.maximum(-0.9 * e, 0.1 * e)), (lambda e: np.where(e > 0, 0.1, -0.9))
-_UNSURE = (lambda e: np.maximum(np.abs(e) - 1, 0)), (lambda e: np.sign(e) * (np.abs(e) > 1))
-_HINGE = (lambda m: np.maximum(1 - m, 0)), (lambda m: np.where(m < 1, -1.0, 0.0))
+POISSON = (lambda x, t: np.exp(x) - t * x), (lambda x, t: np.exp(x) - t)
+PINBALL = (lambda e: np.maximum(-0.9 * e, 0.1 * e)), (lambda e: np.where(e > 0, 0.1, -0.9))
+UNSURE = (lambda e: np.maximum(np.abs(e) - 1, 0)), (lambda e: np.sign(e) * (np.abs(e) > 1))
+HINGE = (lambda m: np.maximum(1 - m, 0)), (lambda m: np.where(m < 1, -1.0, 0.0))
 
 CASES: dict[str, Honest] = {
     "mean squared error": Honest(npnet.MSELoss, (normal(4, 3), normal(4, 3) + 1)),
@@ -251,16 +253,16 @@ CASES: dict[str, Honest] = {
     ),
     "terms": Honest(lambda: npnet.MSELoss("none"), (normal(4, 3), normal(4, 3) + 1)),
     "sum of absolutes": Honest(lambda: npnet.L1Loss("sum"), (normal(4, 3), normal(4, 3) + 1)),
-    "huber": Honest(of(OfError, _huber, lambda e: np.clip(e, -1, 1)), ((4, 3), _TARGET)),
+    "huber": Honest(of(OfError, huber, lambda e: np.clip(e, -1, 1)), ((4, 3), _TARGET)),
     "huber at its knees": Honest(
-        of(OfError, _huber, lambda e: np.clip(e, -1, 1)), (_WHOLE, np.zeros((2, 3)))
+        of(OfError, huber, lambda e: np.clip(e, -1, 1)), (_WHOLE, np.zeros((2, 3)))
     ),
     "absolute error with ties, summed": Honest(
         of(OfError, np.abs, np.sign, "sum"), (_WHOLE, np.zeros((2, 3)))
     ),
-    "quantile": Honest(of(OfError, *_PINBALL), ((4, 3), _TARGET)),
-    "quantile at its kink": Honest(of(OfError, *_PINBALL), (_WHOLE, _WHOLE)),
-    "insensitive to small errors": Honest(of(OfError, *_UNSURE), (_WHOLE, np.zeros((2, 3)))),
+    "quantile": Honest(of(OfError, *PINBALL), ((4, 3), _TARGET)),
+    "quantile at its kink": Honest(of(OfError, *PINBALL), (_WHOLE, _WHOLE)),
+    "insensitive to small errors": Honest(of(OfError, *UNSURE), (_WHOLE, np.zeros((2, 3)))),
     "log-cosh of errors": Honest(
         of(OfError, lambda e: np.abs(e) + np.log1p(np.exp(-2 * np.abs(e))), np.tanh, "sum"),
         ((4, 3), _TARGET),
@@ -277,20 +279,20 @@ CASES: dict[str, Honest] = {
         of(OfError, lambda e: np.sqrt(e * e + 1e-6), lambda e: e / np.sqrt(e * e + 1e-6)),
         (_PRED, _TARGET),
     ),
-    "hinge at its margin": Honest(of(OfMargin, *_HINGE), (2 * _WHOLE - 1, np.ones((2, 3)))),
-    "hinge": Honest(of(OfMargin, *_HINGE, "sum"), ((4, 3), _SIGNS)),
+    "hinge at its margin": Honest(of(OfMargin, *HINGE), (2 * _WHOLE - 1, np.ones((2, 3)))),
+    "hinge": Honest(of(OfMargin, *HINGE, "sum"), ((4, 3), _SIGNS)),
     "soft margin": Honest(
         of(OfMargin, lambda m: softplus(-m), lambda m: -sigmoid(-m)), ((4, 3), _SIGNS)
     ),
     "exponential margin": Honest(
         of(OfMargin, lambda m: np.exp(-m), lambda m: -np.exp(-m)), (_PRED, _SIGNS)
     ),
-    "poisson": Honest(of(OfBoth, *_POISSON), (_PRED, _COUNTS)),
+    "poisson": Honest(of(OfBoth, *POISSON), (_PRED, _COUNTS)),
     "poisson, weighted": Honest(
-        of(OfBoth, *_POISSON), (_PRED, _COUNTS, np.array([1.0, 0.0, 2.0, 0.5]))
+        of(OfBoth, *POISSON), (_PRED, _COUNTS, np.array([1.0, 0.0, 2.0, 0.5]))
     ),
-    "focal": Honest(of(OfBoth, _focal, _focal_slope), ((4, 3), _BITS)),
-    "focal, terms": Honest(of(OfBoth, _focal, _focal_slope, "none"), (3 * _PRED, _BITS)),
+    "focal": Honest(of(OfBoth, focal, focal_slope), ((4, 3), _BITS)),
+    "focal, terms": Honest(of(OfBoth, focal, focal_slope, "none"), (3 * _PRED, _BITS)),
     "binary cross-entropy of probabilities": Honest(
         of(OfBoth, _probabilities, lambda x, t: (x - t) / (x * (1 - x))),
         (np.clip(np.tanh(_PRED) ** 2, 0.01, 0.99), _BITS),

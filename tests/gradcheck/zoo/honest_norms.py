@@ -151,7 +151,7 @@ def _unit_grad(grad, y, length, free):
     return (grad - free * y * (grad * y).sum(-1, keepdims=True)) / length
 
 
-def _row_norm(p):
+def row_norm(p):
     """Return the p-norm of rows; the subgradient of a zero row is zero."""
 
     def value(x):
@@ -222,6 +222,7 @@ CASES: dict[str, Honest] = {
     "group norm of equal values": Honest(lambda: GroupNorm(2, 4), (np.full((2, 4, 3), 2.0),)),
     "batch norm of rows": Honest(lambda: FullBatchNorm(4), (normal(5, 4),)),
     "batch norm of images": Honest(lambda: FullBatchNorm(3), (normal(3, 3, 2, 2),)),
+    "batch norm of any batch": Honest(lambda: FullBatchNorm(3), ((5, 3),)),
     "batch norm of large numbers": Honest(lambda: FullBatchNorm(3), (100 + normal(6, 3),)),
     "batch norm without gain": Honest(
         standardise(0), (normal(5, 3),), {"batch_independence": False}
@@ -233,12 +234,13 @@ CASES: dict[str, Honest] = {
     "weight norm": Honest(lambda: WeightNorm(v=(3, 4), g=(3, 1)), ((5, 4),)),
     "weight standardisation": Honest(lambda: StandardWeight(w=(3, 4)), ((5, 4),)),
     "rows of length one": Honest(op(_unit, _unit_grad), (normal(4, 3),)),
+    "rows of length one, zero rows too": Honest(op(_unit, _unit_grad), ((4, 3),)),
     "rows of length at least one half": Honest(
         op(lambda x: _unit(x, 0.5), _unit_grad), (normal(4, 3, scale=0.4),)
     ),
-    "length of a zero row": Honest(_row_norm(2), (_ZERO_ROW,)),
-    "lengths of rows": Honest(_row_norm(2), ((4, 3),)),
-    "cubic norm of a zero row": Honest(_row_norm(3), (_ZERO_ROW,)),
+    "length of a zero row": Honest(row_norm(2), (_ZERO_ROW,)),
+    "lengths of rows": Honest(row_norm(2), ((4, 3),)),
+    "cubic norm of a zero row": Honest(row_norm(3), (_ZERO_ROW,)),
     "maximum norm with ties": Honest(
         op(_largest, lambda grad, one: grad[..., None] * one), (_ZERO_ROW,)
     ),

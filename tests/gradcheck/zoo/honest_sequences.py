@@ -309,6 +309,7 @@ CASES: dict[str, Honest] = {
     "lstm": Honest(lambda: LSTM(2, 3), ((3, 4, 2),)),
     "lstm, saturated": Honest(lambda: LSTM(2, 3), (normal(2, 3, 2, scale=20.0),)),
     "gru": Honest(lambda: GRU(2, 3), (normal(3, 4, 2), normal(3, 3))),
+    "gru, saturated": Honest(lambda: GRU(2, 2), (normal(2, 3, 2, scale=40.0), normal(2, 2))),
     "gru with lengths": Honest(
         lambda: GRU(2, 3), (normal(3, 4, 2), normal(3, 3), np.array([4, 2, 1]))
     ),
@@ -318,6 +319,7 @@ CASES: dict[str, Honest] = {
     ),
     "recurrence both ways": Honest(lambda: BothWays(2, 3), ((2, 4, 2),)),
     "self-attention of two heads": Honest(lambda: MultiHead(4, 2), ((2, 3, 4),)),
+    "attention, saturated": Honest(lambda: MultiHead(2, 1), (normal(2, 3, 2, scale=10.0),)),
     "causal attention": Honest(lambda: MultiHead(4, 2, causal=True), (normal(2, 3, 4),)),
     "cross-attention": Honest(lambda: MultiHead(4, 1), (normal(2, 2, 4), normal(2, 3, 4))),
     "attention with a mask": Honest(
