@@ -9,9 +9,11 @@ import numpy as np
 
 from npnet.arguments import choice, flag, float_dtype, real_number, refusal, shown, whole_number
 from npnet.errors import ArgumentError
-from npnet.gradcheck.gradients import MODES, GradientCheck, Options
+from npnet.gradcheck.functions import MODES, Functions, Options
+from npnet.gradcheck.gradients import GradientCheck
 from npnet.gradcheck.inputs import as_input, as_loss_arguments, check_count
 from npnet.gradcheck.loss_under_test import LossUnderTest
+from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.report import Report, subject_of
 from npnet.gradcheck.rules import CHEAP_LAYER_RULES, CHEAP_LOSS_RULES, check_rules
 from npnet.gradcheck.under_test import LayerUnderTest
@@ -132,14 +134,14 @@ def check_gradients(
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
         under_test = _under_test(layer, inputs, training, seed)
-        options = Options(
-            mode, samples, dtype, training, seed, complex_step, probe, domain=domain
-        )
-        check = GradientCheck(report, under_test, options)
+        options = Options(mode, samples, dtype, training, seed, complex_step, probe, domain=domain)
+        functions = Functions(under_test, options)
+        check = GradientCheck(report, functions)
         if check.start():
             is_loss = isinstance(under_test, LossUnderTest)
             check_rules(under_test, report, CHEAP_LOSS_RULES if is_loss else CHEAP_LAYER_RULES)
-            check.finish()
+            if not under_test.no_function and check.judge():
+                OtherPoints(report, functions).check()
     if raises:
         report.raise_if_failed()
     return report

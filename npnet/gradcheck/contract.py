@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import choice, flag, refusal, shown, whole_number
+from npnet.arguments import choice, flag, shown, whole_number
 from npnet.errors import ArgumentError
 from npnet.gradcheck.check import as_domain, checked_dtype
-from npnet.gradcheck.gradients import MODES, GradientCheck, Options
+from npnet.gradcheck.functions import MODES, Functions, Options
+from npnet.gradcheck.gradients import GradientCheck
 from npnet.gradcheck.inputs import as_inputs, as_loss_arguments, is_shape, made
 from npnet.gradcheck.loss_under_test import LossUnderTest
+from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Report, Violation, subject_of
 from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES, check_calls, check_rules
@@ -202,9 +204,10 @@ def _check_gradients(
         return
     broken = {v.rule for v in report.violations} | set(skipped)
     before = len(report.violations)
-    check = GradientCheck(report, under_test, options)
-    if check.start():
-        check.finish()
+    functions = Functions(under_test, options)
+    check = GradientCheck(report, functions)
+    if check.start() and check.judge():
+        OtherPoints(report, functions).check()
     new = report.violations[before:]
     report.violations[before:] = [v for v in new if _SAME.get(v.rule) not in broken]
 

@@ -65,8 +65,12 @@ def partner(p: Jacobians) -> Diagnosis | None:
                     break
             names.append(found)
         if names[0] and names[0] != names[1]:
-            right = f"where {names[1]} belongs" if names[1] else "which is not its factor in forward"
-            text = f"the gradient of {p.name} multiplies the upstream gradient by {names[0]}, {right}"
+            right = (
+                f"where {names[1]} belongs" if names[1] else "which is not its factor in forward"
+            )
+            text = (
+                f"the gradient of {p.name} multiplies the upstream gradient by {names[0]}, {right}"
+            )
             return Diagnosis("missing factor", p.name, text)
     return None
 

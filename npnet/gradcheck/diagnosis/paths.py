@@ -149,7 +149,9 @@ def parameter_turned(case: Case) -> Diagnosis | None:
         if any(v is x for x in subject.inputs) or v.ndim < 2:
             continue
         turns = [("transposed", tuple(range(v.ndim - 2)) + (v.ndim - 1, v.ndim - 2), ())]
-        turns += [("flipped along its last axes", (), tuple(range(2, v.ndim)))] if v.ndim > 2 else []
+        turns += (
+            [("flipped along its last axes", (), tuple(range(2, v.ndim)))] if v.ndim > 2 else []
+        )
         turns += [("transposed in its first two axes", (1, 0, *range(2, v.ndim)), ())]
         for words, order, flip in turns:
             turned = v.transpose(order).copy() if order else np.flip(v, flip).copy()
@@ -200,6 +202,7 @@ def _options(case: Case) -> str:
         if name.startswith("_") or isinstance(value, str):
             continue
         for other in _others(value):
+
             def change(layer: Any, name: str = name, other: Any = other) -> None:
                 object.__setattr__(layer, name, other)
 

@@ -162,7 +162,7 @@ def rows(p: Jacobians) -> Diagnosis | None:
         return None
     axis, wrong, total = found
     inner = np.isin(p.places[axis], wrong)
-    if p.x.ndim == 1 and bad.sum() < 2 or bad[inner & p.relevant.any(axis=1)].mean() < 0.6:
+    if (p.x.ndim == 1 and bad.sum() < 2) or bad[inner & p.relevant.any(axis=1)].mean() < 0.6:
         return None
     what = "sample" if axis == 0 and p.is_input and p.batch == p.shape[0] else "position"
     place = "" if what == "sample" else f" along axis {axis}"

@@ -176,6 +176,7 @@ def _central(function: Function, above: Array, below: Array, span: Array) -> tup
 
 
 def join(parts: list[Slopes], count: int, k: int) -> Slopes:
+    """Put the slopes along several groups of lines together."""
     if not parts:
         empty = np.zeros((0, k))
         return Slopes._make([*[empty] * 7, empty.astype(bool), np.zeros(0, bool)])

@@ -1,4 +1,4 @@
-"""Checks at other places than the given one: quick along a direction, by element where that fails."""
+"""Checks at other points: along a direction, and by element where that fails."""
 
 from __future__ import annotations
 
@@ -218,6 +218,8 @@ def _between(wrong: Array, fine: Array) -> str:
     end = (high + float(above.min())) / 2 if above.size else np.inf
     if not below.size:
         return f"below about {end:.3g}"
-    return f"above about {start:.3g}" if not above.size else (
-        f"between about {start:.3g} and {end:.3g}"
+    return (
+        f"above about {start:.3g}"
+        if not above.size
+        else (f"between about {start:.3g} and {end:.3g}")
     )

@@ -35,70 +35,57 @@ def places(
 ) -> Iterator[list[Place]]:
     """Yield places, each with those to visit in its stead if forward cannot be computed there.
 
-    Parameters
-    ----------
-    inputs : sequence of ndarray
-    moving : sequence of int
-        Which of the inputs may be changed.
-    rng : numpy.random.Generator
-    domain : (float, float), optional
-        Between which all numbers must lie.
+    `moving` says which inputs may be changed: all of them at once, then each alone. Numbers
+    outside of the `domain` are not visited.
     """
     groups = [list(moving)] if len(moving) else []
     groups += [[i] for i in moving] if len(moving) > 1 else []
+    low, high = (-np.inf, np.inf) if domain is None else domain
     for group in groups:
+        times = max(1, min(_MOST, _COVERED // max(1, min(inputs[i].size for i in group))))
         where = "" if group == list(moving) else f" of input {group[0]}"
-
-        def put(says: str, make: Callable[[Array], Array], group: list[int] = group) -> Place:
-            found = [np.array(x) for x in inputs]
-            for i in group:
-                found[i] = np.asarray(make(inputs[i]), np.float64).reshape(inputs[i].shape)
-            return Place(says + where, found)  # noqa: B023
-
-        for found in _of_group(inputs, group, rng, put):
-            kept = [p for p in found if _is_inside(p, group, domain)]
-            if kept:
-                yield kept
-        if domain is not None:
-            low, high = domain
-            for says, a, b in (
-                ("inside the domain", low, high),
-                ("at the lower end of the domain", low, low + 1e-3 * (high - low)),
-                ("at the upper end of the domain", high - 1e-3 * (high - low), high),
-            ):
-                if np.isfinite(a) and np.isfinite(b):
-                    yield [put(says, lambda x, a=a, b=b: rng.uniform(a, b, x.shape))]
+        for drawn in zip(*(_numbers(inputs[i], rng, times, domain) for i in group), strict=True):
+            found = []
+            for arrays in zip(*(alternatives for _, alternatives in drawn), strict=True):
+                if all(((x >= low) & (x <= high)).all() for x in arrays):
+                    place = [np.array(x) for x in inputs]
+                    for i, x in zip(group, arrays, strict=True):
+                        place[i] = x
+                    found.append(Place(drawn[0][0] + where, place))
+            if found:
+                yield found
 
 
-def _of_group(
-    inputs: Sequence[Array],
-    group: list[int],
-    rng: np.random.Generator,
-    put: Callable[[str, Callable[[Array], Array]], Place],
-) -> Iterator[list[Place]]:
-    yield [put("at zeros", np.zeros_like)]
-    yield [put("at equal elements", lambda x: np.full(x.shape, 0.7))]
-    yield [
-        put("at whole numbers", lambda x: rng.integers(-8, 9, x.shape)),
-        put("at whole numbers", lambda x: rng.integers(1, 9, x.shape)),
-    ]
-    yield [put("at ties", lambda x: rng.integers(1, 3, x.shape) * 0.5)]
-    size = max(1, min(inputs[i].size for i in group))
+def _numbers(
+    x: Array, rng: np.random.Generator, times: int, domain: tuple[float, float] | None
+) -> Iterator[tuple[str, list[Array]]]:
+    """Yield numbers to put in place of an input, with alternatives, and what they are."""
+    shape = x.shape
+    yield "at zeros", [np.zeros(shape)]
+    yield "at equal elements", [np.full(shape, 0.7)]
+    whole = [rng.integers(-8, 9, shape), rng.integers(1, 9, shape)]
+    yield "at whole numbers", [np.asarray(w, np.float64) for w in whole]
+    yield "at ties", [np.asarray(rng.integers(1, 3, shape) * 0.5)]
     for low, high in BANDS:
-        says = f"at inputs of size {low:g} to {high:g}"
-        for _ in range(max(1, min(_MOST, _COVERED // size))):
-            yield [
-                put(says, lambda x, a=low, b=high: _spread(x.shape, a, b, rng) * _signs(x, rng)),
-                put(says, lambda x, a=low, b=high: _spread(x.shape, a, b, rng)),
-                put(says, lambda x, a=low, b=high: -_spread(x.shape, a, b, rng)),
-            ]
-    if any(inputs[i].ndim > 1 for i in group):
-        yield [put("with a row of zeros", _with_zero_row)]
-    yield [put("with one large element among small ones", _with_large_element)]
-
-
-def _signs(x: Array, rng: np.random.Generator) -> Array:
-    return rng.choice([-1.0, 1.0], x.shape)
+        for _ in range(times):
+            sizes = _spread(shape, low, high, rng)
+            signed = sizes * rng.choice([-1.0, 1.0], shape)
+            yield f"at inputs of size {low:g} to {high:g}", [np.asarray(signed), sizes, -sizes]
+    row, large = x.copy(), 0.1 * x
+    if x.size:
+        row[0 if x.ndim > 1 else ...] = 0.0
+        large.reshape(-1)[x.size // 2] = 100.0
+    yield "with a row of zeros", [row]
+    yield "with one large element among small ones", [np.asarray(large)]
+    if domain is not None and np.isfinite(domain).all():
+        low, high = domain
+        margin = 1e-3 * (high - low)
+        yield "inside the domain", [np.asarray(rng.uniform(low, high, shape))]
+        yield "at the lower end of the domain", [np.asarray(rng.uniform(low, low + margin, shape))]
+        yield (
+            "at the upper end of the domain",
+            [np.asarray(rng.uniform(high - margin, high, shape))],
+        )
 
 
 def _spread(shape: tuple[int, ...], low: float, high: float, rng: np.random.Generator) -> Array:
@@ -108,27 +95,6 @@ def _spread(shape: tuple[int, ...], low: float, high: float, rng: np.random.Gene
     wide = high > 20 * low
     found = low * (high / low) ** share if wide else low + (high - low) * share
     return np.asarray(found.reshape(shape))
-
-
-def _with_zero_row(x: Array) -> Array:
-    found = x.copy()
-    if x.ndim > 1 and len(x):
-        found[0] = 0.0
-    return found
-
-
-def _with_large_element(x: Array) -> Array:
-    found = 0.1 * x
-    if x.size:
-        found.reshape(-1)[x.size // 2] = 100.0
-    return found
-
-
-def _is_inside(place: Place, group: list[int], domain: tuple[float, float] | None) -> bool:
-    if domain is None:
-        return True
-    low, high = domain
-    return all(bool(((x >= low) & (x <= high)).all()) for x in (place.inputs[i] for i in group))
 
 
 def batches(inputs: Sequence[Array], axis: int) -> Iterator[Place]:

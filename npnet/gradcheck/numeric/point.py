@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from npnet.gradcheck.numeric.complex_step import ComplexStep
-from npnet.gradcheck.numeric.differences import reach_of
+from npnet.gradcheck.numeric.differences import Slopes, reach_of
 from npnet.gradcheck.numeric.function import EPS, Function, LayerFunction
 from npnet.gradcheck.numeric.kinks import Kink
 from npnet.gradcheck.numeric.lines import DirectionLine, ElementLines, random_direction
@@ -78,9 +78,7 @@ class Point:
         found = [self._of_variable(i, indices, moved) for i, indices in chosen.items()]
         return self._with_kinks(found)
 
-    def _of_variable(
-        self, i: int, indices: Array, moved: Callable[[int], object]
-    ) -> Evidence:
+    def _of_variable(self, i: int, indices: Array, moved: Callable[[int], object]) -> Evidence:
         lines = ElementLines(self.function.variables[i], indices, self.reach(i))
         parts = []
         for start in range(0, max(1, indices.size), _BLOCK):
@@ -128,7 +126,7 @@ class Point:
 
     def _with_kinks(self, found: list[Evidence]) -> list[Evidence]:
         """Settle whether what is returned at kinks is right there."""
-        verdicts = np.concatenate([e.judged.verdicts for e in found] or [[]])
+        verdicts = np.concatenate([*(e.judged.verdicts for e in found), np.zeros(0, int)])
         any_wrong = bool((verdicts == Verdict.WRONG).any())
         if not any_wrong and not (verdicts == Verdict.KINK).any():
             return found
@@ -192,7 +190,8 @@ class Point:
     def _located(self, i: int) -> Array:
         variables = self.function.variables
         whole = random_direction(variables[i], self.reach(i), self.rng).reshape(-1)
-        pending, found = [np.arange(whole.size)], []
+        pending: list[Array] = [np.arange(whole.size)]
+        found: list[int] = []
         while pending and len(found) < _LOCATED:
             part = pending.pop()
             directions = [np.zeros_like(v) for v in variables]
@@ -210,7 +209,9 @@ class Point:
 def _joined(parts: list[Judged]) -> Judged:
     if len(parts) == 1:
         return parts[0]
-    *fields, slopes = zip(*parts, strict=True)
-    kind = type(slopes[0])
-    joined = kind._make(np.concatenate(f) for f in zip(*slopes, strict=True))
-    return Judged(*(np.concatenate(f) for f in fields), joined)
+    slopes = Slopes._make(
+        np.concatenate(fields) for fields in zip(*(p.slopes for p in parts), strict=True)
+    )
+    fields = zip(*(p[:4] for p in parts), strict=True)
+    verdicts, analytic, numeric, error = (np.concatenate(f) for f in fields)
+    return Judged(verdicts, analytic, numeric, error, slopes)

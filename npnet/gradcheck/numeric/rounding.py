@@ -6,7 +6,8 @@ is moved by units in the last place, and what moves with it is allowed.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,8 @@ def rounding_moves(function: Function, tries: int = 6) -> list[Array]:
     return moved
 
 
-class Mismatch(NamedTuple):
+@dataclass
+class Mismatch:
     """One result that float32 gets wrong by more than rounding."""
 
     name: str
@@ -194,5 +196,7 @@ class Float32:
 def _unmoved(ours: list[Array], true: list[Array]) -> tuple[list[Array], list[Array], list[Array]]:
     """Return the lowest and highest gap seen, and how far float64 has moved, at the start."""
     with np.errstate(invalid="ignore"):
-        gaps = [np.nan_to_num(a - b, posinf=0.0, neginf=0.0) for a, b in zip(ours, true, strict=True)]
+        gaps = [
+            np.nan_to_num(a - b, posinf=0.0, neginf=0.0) for a, b in zip(ours, true, strict=True)
+        ]
     return gaps, [g.copy() for g in gaps], [np.zeros_like(g) for g in gaps]

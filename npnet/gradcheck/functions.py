@@ -1,0 +1,84 @@
+"""Functions to differentiate, made of copies of what is under test, at any inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from npnet.gradcheck.loss_under_test import LossUnderTest
+from npnet.gradcheck.numeric.draws import Draws
+from npnet.gradcheck.numeric.function import Function, LayerFunction, LossFunction
+from npnet.gradcheck.numeric.rounding import Float32
+from npnet.gradcheck.under_test import LayerUnderTest
+
+MODES = ("full", "sample", "directional")
+
+
+class Options(NamedTuple):
+    """How gradients are checked; see `check_gradients`."""
+
+    mode: str = "full"
+    samples: int = 100
+    dtype: Any = np.float64
+    training: bool = True
+    seed: int = 0
+    complex_step: bool = True
+    probe: bool = False
+    moves: bool = False
+    domain: tuple[float, float] | None = None
+
+
+class Functions:
+    """Makes functions of new copies of a layer or loss."""
+
+    def __init__(self, under_test: LayerUnderTest | LossUnderTest, options: Options) -> None:
+        self.under_test, self.options = under_test, options
+        self.inputs: Sequence[Any] = under_test.arrays()
+
+    def make(
+        self,
+        inputs: Sequence[Any] | None = None,
+        dtype: Any = np.float64,
+        training: bool | None = None,
+        moved: bool = False,
+        **given: Any,
+    ) -> Function:
+        """Return a function at the given or other inputs, in some dtype and mode.
+
+        `moved` asks for a copy whose constant parameters are moved. Raises what forward raises.
+        """
+        under_test = self.under_test
+        inputs = self.inputs if inputs is None else inputs
+        if isinstance(under_test, LossUnderTest):
+            weight = inputs[2] if len(inputs) == 3 else None
+            return LossFunction(under_test.fresh(), inputs[:2], dtype, weight)
+        layer = under_test.fresh(dtype) if moved else under_test.plain(dtype)
+        given.setdefault("upstream", np.random.default_rng((self.options.seed, 5)))
+        training = self.options.training if training is None else training
+        return LayerFunction(layer, inputs, dtype, training=training, **given)
+
+    def quietly(self, *arguments: Any, **options: Any) -> Function | None:
+        """Do what `make` does; None if that raises, which other rules say."""
+        try:
+            return self.make(*arguments, **options)
+        except Exception:
+            return None
+
+    def pair(self, inputs: Sequence[Any] | None = None, single: Function | None = None) -> Float32:
+        """Make functions of the same numbers in float32 and float64."""
+        single = self.make(inputs, np.float32) if single is None else single
+        draws = single.draws_asked if isinstance(single, LayerFunction) else ()
+        given = single.given if isinstance(single, LossFunction) else single.inputs
+        double = self.make(given, draws=Draws(draws), upstream=single.upstream)
+        return Float32(single, double)
+
+    @property
+    def moving(self) -> list[int]:
+        """Which of the inputs are differentiated."""
+        under_test = self.under_test
+        if isinstance(under_test, LossUnderTest):
+            loss = under_test.loss
+            return [i for i, name in enumerate(loss.arguments) if name in loss.predictions]
+        return [i for i, x in enumerate(self.inputs) if x is not None and x.dtype.kind == "f"]

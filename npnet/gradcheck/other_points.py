@@ -1,0 +1,126 @@
+"""Checks at other points than the given one, which find what does not show there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.functions import Functions
+from npnet.gradcheck.numeric.elsewhere import Elsewhere, judge_point, region
+from npnet.gradcheck.numeric.function import LayerFunction
+from npnet.gradcheck.numeric.places import batches, places
+from npnet.gradcheck.report import Diagnosis, Report
+from npnet.gradcheck.reporting import add_finding, add_mismatch
+from npnet.gradcheck.rules.batch import has_batches
+from npnet.gradcheck.under_test import LayerUnderTest
+
+
+class OtherPoints:
+    """The checks in float32, in evaluation mode, with other parameters and at other inputs."""
+
+    def __init__(self, report: Report, functions: Functions) -> None:
+        self.report, self.functions, self.options = report, functions, functions.options
+        self.rng = np.random.default_rng((self.options.seed, 19))
+
+    def check(self) -> None:
+        """Do them all; at the given point all must be right."""
+        self._in_float32()
+        under_test, options = self.functions.under_test, self.options
+        if isinstance(under_test, LayerUnderTest):
+            if options.training:
+                self._at("in evaluation mode", training=False)
+            if options.moves and under_test.has_moved:
+                self._at("with other parameters", moved=True)
+            repeated = under_test.repeated() if options.moves else None
+            if repeated is not None:
+                self._at("with indices that occur twice", inputs=repeated)
+            if not self.report.violations:
+                self._after_a_step()
+        if options.probe or options.moves:
+            self._elsewhere()
+
+    def _at(self, place: str, **options: Any) -> None:
+        function = self.functions.quietly(**options)
+        if function is not None and function.finite:
+            add_finding(self.report, judge_point(function, self.rng, place))
+
+    def _in_float32(self) -> None:
+        """Compare outputs and gradients in float32 with those in float64."""
+        if self.options.dtype == np.float32:
+            return
+        try:
+            both = self.functions.pair()
+        except Exception as error:
+            self.report.violate("float32", f"in float32 the layer raised {describe(error)}")
+            return
+        for mismatch in both.mismatches():
+            add_mismatch(self.report, mismatch)
+
+    def _after_a_step(self) -> None:
+        """Check that gradients follow when the parameters move, as an optimizer moves them."""
+        function = self.functions.quietly()
+        if not isinstance(function, LayerFunction) or not function.parameters:
+            return
+        try:
+            function.gradients(function.split(function.upstream[0]))
+            for p in function.parameters.values():
+                p.data[...] = p.data * (1 + 0.1 * self.rng.uniform(-1, 1, p.shape))
+            moved = {name: p.data.copy() for name, p in function.parameters.items()}
+            function.here = function.here_now()
+            found = judge_point(function, self.rng)
+            fresh = self.functions.quietly()
+            if found is None or not isinstance(fresh, LayerFunction):
+                return
+            for name, value in moved.items():
+                fresh.parameters[name].data[...] = value
+            fresh.here = fresh.here_now()
+            also = judge_point(fresh, self.rng, "with other parameters")
+        except Exception as error:
+            self.report.notes.append(f"with other parameters the layer raised {describe(error)}")
+            return
+        if also is not None:
+            add_finding(self.report, also)
+            return
+        text = (
+            "gradients are right at first, but not after the parameters have moved, as an "
+            "optimizer moves them: something of an earlier call is kept on the layer"
+        )
+        self.report.violate("parameters change between calls", text)
+        self.report.diagnosis.append(Diagnosis("stale state", "", text))
+
+    def _elsewhere(self) -> None:
+        """Visit batches of other sizes; if asked for, other inputs and branches of forward."""
+        functions, options, moving = self.functions, self.options, self.functions.moving
+        under_test, inputs = functions.under_test, functions.inputs
+        search = Elsewhere(functions.make, functions.pair, self.rng)
+        if isinstance(under_test, LayerUnderTest) and has_batches(under_test):
+            for place in batches(inputs, under_test.batch_axis or 0):
+                search.visit([place])
+        if options.probe:
+            for several in places(inputs, moving, self.rng, options.domain):
+                search.visit(several)
+            search.visit_branches(inputs, moving)
+        self._say_findings(search)
+
+    def _say_findings(self, search: Elsewhere) -> None:
+        report = self.report
+        wrong = [f for f in search.findings if f.point is not None]
+        if wrong:
+            add_finding(report, wrong[0], region(wrong, search.right))
+        for finding in search.findings:
+            if finding.error is not None:
+                add_finding(report, finding)
+                break
+        for finding in search.findings:
+            if finding.float32 is not None:
+                add_mismatch(report, finding.float32, finding.place)
+                break
+        if search.visited:
+            text = f"gradients were also checked at {search.visited} other places"
+            report.notes.append(text)
+        if search.left_out and self.options.probe:
+            where, why = ", ".join(search.left_out), next(iter(search.left_out.values()))
+            text = f"left out, because forward cannot be computed there: {where} ({why})"
+            report.notes.append(text)
