@@ -20,7 +20,7 @@ _FLAT = 1e-5  # the same where the slope may well be zero
 _DEEP = 2.0**-40  # the share of that slope which rounding inside the function hides
 _UNDERFLOW = 1e-300
 _FAR = 2.0**20  # less than 2**26, so that no staircase looks like rounding from afar
-_ENOUGH = 256  # suspects examined before the others are believed to be wrong as well
+_ENOUGH = 24  # suspects examined before the others are believed to be wrong as well
 
 
 class Judged(NamedTuple):
