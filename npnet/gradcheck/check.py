@@ -14,6 +14,7 @@ from npnet.gradcheck.gradients import GradientCheck
 from npnet.gradcheck.inputs import as_input, as_loss_arguments, check_count
 from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.other_points import OtherPoints
+from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Report, subject_of
 from npnet.gradcheck.rules import CHEAP_LAYER_RULES, CHEAP_LOSS_RULES, check_rules
 from npnet.gradcheck.under_test import LayerUnderTest
@@ -134,6 +135,10 @@ def check_gradients(
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
         under_test = _under_test(layer, inputs, training, seed)
+        try:
+            under_test.fresh()
+        except Fault as fault:
+            raise ArgumentError(f"{type(layer).__name__} cannot be checked: {fault}") from fault
         options = Options(mode, samples, dtype, training, seed, complex_step, probe, domain=domain)
         functions = Functions(under_test, options)
         check = GradientCheck(report, functions)

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from npnet.context import Context
+from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.numeric.draws import Draws
 from npnet.gradcheck.numeric.lines import Lines
+from npnet.gradcheck.passes import Fault, Recording, call_forward
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.state import buffers, restore_buffers
@@ -21,10 +23,6 @@ from npnet.typing import Array
 
 EPS = float(np.finfo(np.float64).eps)
 LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backward shows
-
-
-class BadResult(Exception):
-    """What forward or backward returned is of no use; the text says why."""
 
 
 class Function:
@@ -65,8 +63,8 @@ class Function:
         """Fill `names` and `variables`."""
         raise NotImplementedError
 
-    def run(self) -> Any:
-        """Compute the raw outputs at the variables' present values."""
+    def run(self) -> tuple[Array, ...]:
+        """Compute the outputs at the variables' present values, or raise a `Fault`."""
         raise NotImplementedError
 
     def gradients(self, upstream: Sequence[Array]) -> list[Array | None]:
@@ -75,11 +73,11 @@ class Function:
 
     def _start(self, upstream: np.random.Generator | Array | None) -> None:
         self._collect()
-        result = self.run()
-        self.several = isinstance(result, tuple)
-        found = [_as_output(y) for y in (result if self.several else (result,))]
-        if not found:
-            raise BadResult("forward returned an empty tuple; it must return at least one array")
+        found = self.run()
+        if all(y.dtype.kind != "f" for y in found):
+            raise Fault(
+                f"forward returned integers ({found[0].dtype}); there is nothing to differentiate"
+            )
         self.shapes = tuple(y.shape for y in found)
         self._ends = np.cumsum([y.size for y in found])
         self.here = np.concatenate([y.reshape(-1) for y in found]).astype(np.float64)
@@ -129,6 +127,10 @@ class Function:
             for v, k in zip(self.variables, kept, strict=True):
                 v[...] = k
 
+    def in_extended_precision(self) -> Array | None:
+        """Compute the outputs from inputs with more digits; None if that cannot be."""
+        return None
+
     def write_outputs(self, row: Array) -> None:
         """Write all outputs into `row`; NaN if forward cannot be computed here."""
         try:
@@ -138,13 +140,11 @@ class Function:
             row.fill(np.nan)
             return
         start = 0
-        for y, shape, stop in zip(
-            result if self.several else (result,), self.shapes, self._ends, strict=True
-        ):
-            if np.shape(y) != shape:
-                raise BadResult(
-                    f"forward returned shape {np.shape(y)} for a slightly changed input, {shape} "
-                    "before; a gradient needs an output of a fixed shape"
+        for y, shape, stop in zip(result, self.shapes, self._ends, strict=True):
+            if y.shape != shape:
+                raise Fault(
+                    f"forward returned shape {y.shape} in another call, {shape} in the first; a "
+                    "gradient needs an output of a fixed shape"
                 )
             row[start:stop].reshape(shape)[...] = y
             start = stop
@@ -214,7 +214,7 @@ class LayerFunction(Function):
             x if x is None else x.astype(dtype if x.dtype.kind == "f" else x.dtype, order="C")
             for x in inputs
         )
-        self.copies_inputs = True  # for a layer that writes into them
+        self._copies_inputs = True  # for a layer that writes into them
         self._draws = Draws() if draws is None else draws
         self._uses_draws = True
         self._buffers = buffers(layer)
@@ -246,14 +246,28 @@ class LayerFunction(Function):
             restore_buffers(self.checked, self._buffers)
         return kind(self.checked, True, self.training, self._draws)
 
-    def run(self) -> Any:
-        """Compute the raw output in a recorded pass, so that dropout's masks are the same."""
-        return self._forward(self.context())
+    def run(self) -> tuple[Array, ...]:
+        """Compute the outputs in a recorded pass, so that dropout's masks are the same."""
+        return self._record(self.context()).outputs
 
-    def _forward(self, ctx: Context) -> Any:
-        if self.copies_inputs:
-            return self.checked.forward(ctx, *[x if x is None else x.copy() for x in self.inputs])
-        return self.checked.forward(ctx, *self.inputs)
+    def _record(self, ctx: Context) -> Recording:
+        inputs = self.inputs
+        if self._copies_inputs:
+            inputs = tuple(x if x is None else x.copy() for x in inputs)
+        return Recording(self.checked, ctx, inputs, call_forward(self.checked, ctx, inputs))
+
+    def in_extended_precision(self) -> Array | None:
+        """Compute the outputs from inputs with more digits; None if forward takes none."""
+        ctx = self.context()
+        finer = [
+            x.astype(np.longdouble) if x is not None and x.dtype.kind == "f" else x
+            for x in self.inputs
+        ]
+        try:
+            found = call_forward(self.checked, ctx, finer)
+        except Fault:
+            return None
+        return np.concatenate([y.reshape(-1) for y in found])
 
     def gradients(
         self,
@@ -264,20 +278,14 @@ class LayerFunction(Function):
         """Run forward and backward with fresh gradients; call `between` between both."""
         for p in self.parameters.values():
             p.zero_grad()
-        ctx = self.context(kind)
-        self._forward(ctx)
+        recording = self._record(self.context(kind))
         between()
-        result = ctx.backward(*[r.copy() for r in upstream])
-        grads = result if isinstance(result, tuple) else (result,)
-        if len(grads) != len(self.inputs):
-            raise BadResult(
-                f"backward returned {len(grads)} gradient(s) for {len(self.inputs)} input(s)"
-            )
+        grads = recording.backward([r.copy() for r in upstream])
         found: list[Array | None] = []
         for i, (x, grad) in enumerate(zip(self.inputs, grads, strict=True)):
             if x is not None and x.dtype.kind == "f":
                 what = "the input" if len(grads) == 1 else f"input {i}"
-                found.append(_as_gradient(grad, x, what))
+                found.append(_of_shape(grad, x, what))
         for p in self.parameters.values():
             found.append(None if p.grad is None else p.grad.copy())
             p.zero_grad()
@@ -325,45 +333,29 @@ class LossFunction(Function):
     def _copies(self) -> list[Any]:
         return [a.copy() if isinstance(a, np.ndarray) else a for a in self.arrays]
 
-    def run(self) -> Any:
+    def run(self) -> tuple[Array, ...]:
         """Compute the reduced loss."""
-        return self.checked(*self._copies(), sample_weight=self.weight)
+        return (np.asarray(self._call(self.checked)),)
+
+    def _call(self, function: Callable[..., Any]) -> Any:
+        try:
+            return function(*self._copies(), sample_weight=self.weight)
+        except Exception as error:
+            raise Fault(f"the loss raised {describe(error)}") from error
 
     def gradients(self, upstream: Sequence[Array]) -> list[Array | None]:
         """Ask the loss for its gradients; `upstream` is not used."""
-        _, grad = self.checked.value_and_grad(*self._copies(), sample_weight=self.weight)
+        _, grad = self._call(self.checked.value_and_grad)
         grads = grad if isinstance(grad, tuple) else (grad,)
         if len(grads) != len(self.names):
-            raise BadResult(f"value_and_grad returned {len(grads)} gradient(s) for {self.names}")
+            raise Fault(f"value_and_grad returned {len(grads)} gradient(s) for {self.names}")
         pairs = zip(grads, self.variables, self.names, strict=True)
-        return [_as_gradient(g, v, f"the {name}") for g, v, name in pairs]
+        return [_of_shape(np.array(g), v, f"the {name}") for g, v, name in pairs]
 
 
-def _as_gradient(grad: Any, x: Array, name: str) -> Array:
-    if grad is None:
-        raise BadResult(f"backward returned None as the gradient of {name}")
-    array = np.array(grad)
-    if array.dtype.kind not in "fiub":
-        raise BadResult(
-            f"backward returned dtype {array.dtype} as the gradient of {name}; "
-            "expected real numbers"
+def _of_shape(grad: Array, x: Array, name: str) -> Array:
+    if grad.shape != x.shape:
+        raise Fault(
+            f"backward returned a gradient of shape {grad.shape} for {name} of shape {x.shape}"
         )
-    if array.shape != x.shape:
-        raise BadResult(
-            f"backward returned a gradient of shape {array.shape} for {name} of shape {x.shape}"
-        )
-    return array
-
-
-def _as_output(y: Any) -> Array:
-    if y is None:
-        raise BadResult("forward returned None; does it lack a return statement?")
-    if isinstance(y, list | tuple | dict):
-        raise BadResult(
-            f"forward returned a {type(y).__name__}; it must return an array or, for several "
-            "outputs, a tuple of arrays"
-        )
-    array = np.asarray(y)
-    if array.dtype.kind not in "fiub":
-        raise BadResult(f"forward returned dtype {array.dtype}; it must return real numbers")
-    return array
+    return np.array(grad)

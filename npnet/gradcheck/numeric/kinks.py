@@ -29,8 +29,8 @@ from npnet.gradcheck.numeric.function import Function, LayerFunction
 from npnet.gradcheck.numeric.lines import DirectionLine, typical_size
 from npnet.typing import Array
 
-_AWAY = 2.0**-20  # how far nearby points are, relative to the variables
-_STEP = 2.0**-34  # of the differences there
+_AWAY = 2.0**-16  # how far nearby points are, relative to the variables
+_STEP = 2.0**-30  # of the differences there
 _CLOSE = 1e-3  # by how much the gradient on one side of a kink varies, as a share
 _MARGIN = 0.1  # share of the width of the pieces' slopes by which a value may lie outside
 _DIRECTIONS = 8
@@ -71,11 +71,22 @@ class Kink:
 
     def outside(self, variable: int) -> Array:
         """Mark the elements whose gradient is beyond that of every piece."""
-        values = np.array([p[variable] for p in self._pieces] or [self.gradient[variable]])
-        low, high = values.min(axis=0), values.max(axis=0)
-        slack = _CLOSE * np.abs(values).max(initial=0.0) + _MARGIN * (high - low)
+        low, high = self._ends(variable)
+        slack = _CLOSE * max(np.abs(low).max(initial=0), np.abs(high).max(initial=0))
+        slack = slack + _MARGIN * (high - low)
         here = self.gradient[variable]
         return np.asarray((here < low - slack) | (here > high + slack))
+
+    def jumping(self, variable: int) -> Array:
+        """Mark the elements whose gradient differs between the pieces, or from the one here."""
+        low, high = self._ends(variable)
+        here = self.gradient[variable]
+        width = np.maximum(high, here) - np.minimum(low, here)
+        return np.asarray(width > 10 * _CLOSE * np.maximum(np.abs(low), np.abs(high)))
+
+    def _ends(self, variable: int) -> tuple[Array, Array]:
+        values = np.array([p[variable] for p in self._pieces] or [self.gradient[variable]])
+        return values.min(axis=0), values.max(axis=0)
 
     def _visit(self, count: int) -> None:
         """Add pieces: gradients at points nearby, each verified by a difference."""
@@ -122,7 +133,7 @@ class Kink:
         along = sum(float(m.reshape(-1) @ g) for m, g in zip(moves, piece, strict=True))
         size = max(float(weights @ np.abs(change)), abs(along))
         # A difference that is lost in rounding decides nothing.
-        return bool(abs(r @ change - along) <= 1e-2 * size + 16 * rounding)
+        return bool(abs(r @ change - along) <= 1e-4 * size + 16 * rounding)
 
     def _is_limit(self) -> bool:
         """Tell whether some piece has the gradient that is returned here."""

@@ -138,7 +138,7 @@ class Point:
         for e in found:
             now, error = e.judged.verdicts.copy(), e.judged.error.copy()
             if accepted:
-                at = now == Verdict.WRONG
+                at = (now == Verdict.WRONG) & kink.jumping(e.variable)[e.indices]
                 now[at] = Verdict.KINK
                 error[at] = np.abs(e.judged.analytic - e.judged.numeric)[at]
             else:
