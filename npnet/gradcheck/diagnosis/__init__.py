@@ -6,8 +6,10 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
+import numpy as np
+
 from npnet.gradcheck.diagnosis import factors, order, paths, places, precision, scale, terms
-from npnet.gradcheck.diagnosis.evidence import Case, Jacobians
+from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, jacobians, nearby, remade
 from npnet.gradcheck.point import Evidence, Point
 from npnet.gradcheck.report import Diagnosis
 
@@ -32,27 +34,35 @@ _MEASURED: tuple[Callable[[Jacobians], Diagnosis | None], ...] = (
 )
 _MEASURED_NEXT: tuple[Callable[[Jacobians], Diagnosis | None], ...] = (
     places.repeated,
-    places.outputs,
     places.one_sample,
+    places.rows,
+    places.outputs,
     places.pairs,
+    places.coupling,
     factors.missing,
     terms.product_rule,
     factors.partner,
+    factors.partner_of_matrix,
     places.inverted,
-    places.masked,
     terms.statistics,
-    places.rows,
+    terms.constant_along,
     scale.scattered,
+    places.masked,
     places.region,
     places.upstream_positions,
     factors.by_position,
     terms.added,
 )
 _MEASURED_LAST: tuple[Callable[[Jacobians], Diagnosis | None], ...] = (
+    factors.unnamed,
     terms.two_added,
     places.partly_zero,
 )
+# Said of the wrong part alone, where a pattern says which part that is.
+_INSIDE = (scale.factor, factors.missing, terms.product_rule, factors.partner, factors.unnamed)
+_VAGUE = 100  # the rank of what is said where nothing better is known
 _Pattern = Callable[[Case], Diagnosis | None]
+_Measured = Callable[[Jacobians], Diagnosis | None]
 
 
 def diagnose(
@@ -60,24 +70,31 @@ def diagnose(
 ) -> list[Diagnosis]:
     """Explain every wrong gradient, apart from tensors whose fault is `known` otherwise."""
     cases = [Case(point, e) for e in evidence]
-    wrong = [case for case in cases if case.wrong.any() and case.name not in known]
-    found = [order.swapped(case, cases) or explain(case) for case in wrong]
-    return _merged(found, len(cases))
+    found = []
+    for case in cases:
+        if case.wrong.any() and case.name not in known:
+            swapped = order.swapped(case, cases)
+            found.append((0, swapped) if swapped else explain(case))
+    found.sort(key=lambda pair: pair[0])
+    clear = [d for rank, d in found if rank < _VAGUE]  # of what one fault does, the clearest
+    return _merged(clear or [d for _, d in found], len(cases))
 
 
-def explain(case: Case) -> Diagnosis:
-    """Return the first pattern that fits a tensor, or say that there is none."""
-    for pattern in _patterns():
+def explain(case: Case) -> tuple[int, Diagnosis]:
+    """Return the first pattern that fits a tensor, or that there is none, and how vague that is."""
+    for rank, pattern in enumerate(_patterns()):
+        if case.tired():
+            break
         try:
             found = pattern(case)
         except Exception as error:  # of the layer, in an experiment; the report notes it
             case.subject.refusals[:] = [error]
             continue
         if found is not None:
-            return found
+            return (rank if pattern is not paths.made_trivial else _VAGUE), found
     count, size = int(case.wrong.sum()), case.wrong.size
     text = f"{count} of {size} elements of the gradient of {case.name} are wrong"
-    return Diagnosis("formula", case.name, f"{text}, in no pattern known here")
+    return 2 * _VAGUE, Diagnosis("formula", case.name, f"{text}, in no pattern known here")
 
 
 def _patterns() -> Iterator[_Pattern]:
@@ -87,18 +104,67 @@ def _patterns() -> Iterator[_Pattern]:
     yield paths.children
     yield paths.parameter_turned
     yield from (partial(_confirmed, pattern=p) for p in _MEASURED_NEXT)
+    yield _smaller
     yield paths.made_trivial
     yield from (partial(_confirmed, pattern=p) for p in _MEASURED_LAST)
 
 
-def _confirmed(case: Case, pattern: Callable[[Jacobians], Diagnosis | None]) -> Diagnosis | None:
+def _confirmed(case: Case, pattern: _Measured) -> Diagnosis | None:
     """Return what a pattern says if it says the same, but for numbers, at a second point."""
-    here = pattern(case.here)
-    if here is None or case.elsewhere is None:
-        return here
-    there = pattern(case.elsewhere)
-    same = there is not None and _words(there.message) == _words(here.message)
-    return here if same else None
+    return _twice(pattern, case.here, case.elsewhere)
+
+
+def _twice(pattern: _Measured, here: Jacobians, there: Jacobians | None) -> Diagnosis | None:
+    found = pattern(here)
+    if found is None:
+        return None
+    if there is not None:
+        again = pattern(there)
+        if again is None or _words(again.message) != _words(found.message):
+            return None
+    return _refined(found, here, there)
+
+
+def _refined(found: Diagnosis, here: Jacobians, there: Jacobians | None) -> Diagnosis:
+    """Add what is true of the wrong part alone, if it is wrong in some rows or columns only."""
+    parts = []
+    for p in (here, there):
+        if p is None:
+            continue
+        rows, columns = p.wrong.any(axis=1), p.wrong.any(axis=0)
+        if "; there" in found.message or rows.all() and columns.all():
+            return found
+        parts.append(p.part(rows, columns))
+    for pattern in _INSIDE:
+        said = {_words(d.message) if (d := pattern(p)) else "" for p in parts}
+        if len(said) == 1 and "" not in said and (more := pattern(parts[0])):
+            text = more.message.removeprefix(f"the gradient of {here.name} ")
+            return found._replace(message=f"{found.message}; there it {text}")
+    return found
+
+
+def _smaller(case: Case) -> Diagnosis | None:
+    """Look at one position along an axis, where fewer things play a part."""
+    if case.is_loss:
+        return None
+    for axis in range(1, max(x.ndim for x in case.subject.inputs)):
+        try:
+            subject = remade(case.subject, lambda layer: None, paths.cut(case.subject, axis))
+            number = subject.names.index(case.name)
+            indices = np.arange(subject.variables[number].size)
+            here = jacobians(subject, number, indices, None)
+            there = nearby(subject, number, indices)
+        except Exception as error:  # the layer takes no such input
+            case.subject.refusals[:] = [error]
+            continue
+        if not here.wrong.any() or not there.wrong.any() or here.t.size < 4:
+            continue
+        for pattern in (scale.factor, *_MEASURED_NEXT):
+            found = _twice(pattern, here, there)
+            if found is not None:
+                text = f"{found.message} (seen at one position along axis {axis})"
+                return found._replace(message=text)
+    return None
 
 
 def _words(text: str) -> str:
@@ -109,17 +175,20 @@ def _merged(found: list[Diagnosis], tensors: int) -> list[Diagnosis]:
     """Say once what is true of several tensors."""
     groups: dict[tuple[str, str], list[Diagnosis]] = {}
     for d in found:
-        start = f"the gradient of {d.tensor} is "
-        rest = d.message.removeprefix(start) if d.message.startswith(start) else ""
-        groups.setdefault((d.kind, rest or d.message), []).append(d)
+        key = re.sub(rf"\bthe gradient of {re.escape(d.tensor)}\b", "{}", d.message, count=1)
+        groups.setdefault((d.kind, key), []).append(d)
     merged = []
-    for (kind, rest), same in groups.items():
+    for (kind, text), same in groups.items():
         names = list(dict.fromkeys(d.tensor for d in same))
-        if len(same) == 1 or same[0].message == rest:
+        if len(names) == 1 or "{}" not in text:
             merged.append(same[0])
         elif len(names) == tensors:
-            merged.append(Diagnosis(kind, "", f"every gradient is {rest}"))
+            merged.append(Diagnosis(kind, "", text.replace("{}", "every gradient")))
         else:
-            listed = ", ".join(names[:-1]) + " and " + names[-1]
-            merged.append(Diagnosis(kind, names[0], f"the gradients of {listed} are {rest}"))
+            listed = "the gradients of " + ", ".join(names[:-1]) + " and " + names[-1]
+            head, verb, rest = re.split(r"\{\} (is|lacks|has|couples|multiplies|takes|holds) ", text,
+                                        maxsplit=1) if text.startswith("{} ") else ("", "", "")  # fmt: skip
+            plural = {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))
+            message = f"{listed} {plural} {rest}" if verb else text.replace("{}", listed)
+            merged.append(Diagnosis(kind, names[0], message))
     return merged

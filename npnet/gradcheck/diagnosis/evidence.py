@@ -21,6 +21,7 @@ from npnet.typing import Array
 
 _MOST_OUTPUTS = 160  # whose unit upstream gradients are tried; a random choice beyond
 _SECONDS = 1.0  # for one matrix of differences
+_PATIENCE = 2.0  # seconds for one tensor
 _MOST_NUMBERS = 4_000_000
 _STEP = 2.0**-12
 _NEARBY = 0.3  # how far the second point is, relative to the values
@@ -45,6 +46,7 @@ class Case:
         self.missing = all(g[self.number] is None for g in point.gradients)
         self.name = self.subject.names[self.number]
         self.size = self.subject.variables[self.number].size
+        self.started = time.perf_counter()
 
     @property
     def is_loss(self) -> bool:
@@ -61,6 +63,10 @@ class Case:
         found = self.subject.gradients(self.subject.split(upstream))[self.number]
         return np.zeros(self.size) if found is None else found.reshape(-1).astype(float)
 
+    def tired(self) -> bool:
+        """Whether so much time has gone by that no further experiment is worth it."""
+        return time.perf_counter() - self.started > _PATIENCE
+
     @functools.cached_property
     def here(self) -> Jacobians:
         """The two matrices at the point that was checked."""
@@ -69,16 +75,11 @@ class Case:
     @functools.cached_property
     def elsewhere(self) -> Jacobians | None:
         """The same at another point; None if the layer refuses it or the fault is not there."""
-        rng = np.random.default_rng(5)
-        with self.subject.restored():
-            for v in self.subject.variables:
-                v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
-                v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
-            try:
-                found = jacobians(self.subject, self.number, self.indices, None)
-            except Exception as error:  # outside the layer's domain
-                self.subject.refusals[:] = [error]
-                return None
+        try:
+            found = nearby(self.subject, self.number, self.indices)
+        except Exception as error:  # outside the layer's domain
+            self.subject.refusals[:] = [error]
+            return None
         return found if found.wrong.any() else None
 
     def variant(
@@ -159,8 +160,12 @@ class Jacobians:
     def output_places(self) -> list[Array] | None:
         """Indices of the columns along each axis, if all outputs have the same shape."""
         shapes = {y.shape for y in self.outputs}
-        if self.columns is None or len(shapes) != 1 or shapes == {()}:
+        if self.columns is None or shapes == {()}:
             return None
+        if len(shapes) != 1:
+            if np.unique(self.output_number).size != 1:
+                return None
+            shapes = {self.outputs[self.output_number[0]].shape}
         shape = shapes.pop()
         return list(np.unravel_index(self.columns % int(np.prod(shape)), shape))
 
@@ -177,6 +182,19 @@ class Jacobians:
         if self.columns is None or len(self.outputs) != 1 or self.outputs[0].shape != self.shape:
             return None
         return np.asarray(self.indices[:, None] == self.columns[None])
+
+    def part(self, rows: Array, columns: Array) -> Jacobians:
+        """Return some elements and some outputs alone."""
+        found = copy.copy(self)
+        for cached in ("places", "output_number", "output_places", "output", "own"):
+            found.__dict__.pop(cached, None)
+        found.indices = self.indices[rows]
+        found.complete = bool(rows.all()) and self.complete
+        if self.columns is not None:
+            found.columns = self.columns[columns]
+        for name in ("a", "t", "allowed", "known", "relevant", "wrong", "right"):
+            setattr(found, name, getattr(self, name)[np.ix_(rows, columns)])
+        return found
 
     def agree(self, a: Array, b: Array, where: Array | None = None) -> bool:
         """Tell whether two matrices agree where the true one is known, and are not all zero."""
@@ -222,6 +240,16 @@ def jacobians(subject: Subject, number: int, indices: Array, case: Case | None) 
         if found is not None:
             a[:, k] = found.reshape(-1)[indices]
     return Jacobians(subject, number, indices, columns, a, true[:, columns], outputs)
+
+
+def nearby(subject: Subject, number: int, indices: Array) -> Jacobians:
+    """Compute both matrices at another point."""
+    rng = np.random.default_rng(5)
+    with subject.restored():
+        for v in subject.variables:
+            v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
+            v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
+        return jacobians(subject, number, indices, None)
 
 
 def _differences(subject: Subject, variable: Array, indices: Array, count: int) -> Array:

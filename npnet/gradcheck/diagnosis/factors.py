@@ -39,10 +39,74 @@ def missing(p: Jacobians) -> Diagnosis | None:
                     continue
                 value = 1 / c.mean() if lacks else c.mean()
                 times = "" if abs(value - 1) < 1e-5 else f"{value:.6g} times "
-                verb = "lacks the factor" if lacks else "has one factor too many:"
+                verb = "lacks the factor" if lacks else "has one factor too many (or lacks a "
+                verb += "" if lacks else "division by it):"
                 text = f"the gradient of {p.name} {verb} {times}{name}"
                 return Diagnosis("missing factor", p.name, text)
     return None
+
+
+def unnamed(p: Jacobians) -> Diagnosis | None:
+    """A factor, the same for each output or each element, that is no array at hand."""
+    at = p.relevant
+    if at.sum() < 4 or any((np.abs(m[at]) <= p.allowed[at]).any() for m in (p.a, p.t)):
+        return None
+    rate = np.where(at, p.a / np.where(at, p.t, 1), np.nan)
+    for axis, of in ((0, "output"), (1, "element")):
+        r = _common(rate, axis)
+        if r is None or (at.sum(axis=axis) > 1).mean() < 0.5 and p.own is None:
+            continue
+        r = r[np.isfinite(r)]
+        if r.size < 3 or np.ptp(r) < 1e-6 * np.abs(r).max():
+            continue
+        text = (
+            f"the gradient of {p.name} is off by a factor that differs from {of} to {of} (between "
+            f"{r.min():.4g} and {r.max():.4g}): a factor that forward computes (a gate, a weight, "
+            "an activation or its derivative) is missing, or another one is used"
+        )
+        return Diagnosis("missing factor", p.name, text)
+    return None
+
+
+def partner_of_matrix(p: Jacobians) -> Diagnosis | None:
+    """A matrix whose gradient is an outer product with one array where another belongs."""
+    places = p.output_places
+    if places is None or p.is_input or p.x.ndim != 2 or not p.complete or not p.known.all():
+        return None
+    if not p.wrong.any() or p.outputs[0].shape[0] != p.batch:
+        return None
+    rows = [("the output", y) for y in p.outputs[:1]]
+    rows += [("the input" if n == "input" else n, x) for n, x in p.inputs.items()]
+    rows += [(n, np.broadcast_to(v, (p.batch, v.size))) for n, v in p.parameters.items()
+             if v.ndim == 1 and p.batch]  # fmt: skip
+    for axis, width in ((1, p.shape[1]), (0, p.shape[0])):
+        names = []
+        for matrix in (p.a, p.t):
+            found = "nothing (zero)" if not matrix.any() else ""
+            for name, array in rows:
+                if array.shape[:1] != (p.batch,) or array[0].size != width or found:
+                    continue
+                if all(_outer(p.grid(matrix)[..., k], array[places[0][k]].reshape(-1), axis)
+                       for k in range(matrix.shape[1])):  # fmt: skip
+                    found = name
+            names.append(found)
+        if all(names) and names[0] != names[1]:
+            shift = ""
+            if names[0] == "the output":
+                shift = " (in a recurrence: the state after the step instead of before it, " \
+                        "shifted by one)"
+            text = (
+                f"the gradient of {p.name} multiplies by {names[0]} where {names[1]} belongs{shift}"
+            )
+            return Diagnosis("missing factor", p.name, text)
+    return None
+
+
+def _outer(matrix: Array, v: Array, axis: int) -> bool:
+    """Whether all rows (or columns) are multiples of a vector."""
+    m = matrix if axis == 1 else matrix.T
+    rest = m - np.outer(m @ v, v) / (v @ v) if v.any() else m
+    return bool(np.abs(rest).max() <= 1e-7 * np.abs(m).max())
 
 
 def partner(p: Jacobians) -> Diagnosis | None:
@@ -90,7 +154,7 @@ def by_position(p: Jacobians) -> Diagnosis | None:
                 continue
             if all(g.size and np.ptp(g) <= 1e-6 * np.abs(g).max() for g in groups):
                 values = [float(g[0]) for g in groups]
-                if len(values) <= 6:
+                if len(values) <= 6 and np.ptp(values) > 1e-6:
                     shown = ", ".join(f"{v:.5g}" for v in values)
                     text = (
                         f"the gradient of {p.name} is off by a factor that depends on the "

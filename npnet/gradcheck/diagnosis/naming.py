@@ -65,6 +65,10 @@ def _numbers(p: Jacobians) -> Iterator[tuple[str, float]]:
         if 0 < v < 1:
             yield f"(1 - self.{name})", 1 - v
             yield f"1 / (1 - self.{name})", 1 / (1 - v)
+    for name, x in p.parameters.items():
+        if x.size == 1 and x.flat[0] > 0:
+            yield name, float(x.flat[0])
+            yield f"1 / {name}", 1 / float(x.flat[0])
     arrays = [*p.inputs.items(), *p.parameters.items(), *(("the output", y) for y in p.outputs)]
     for name, x in arrays:
         for axis, n in enumerate(x.shape):
@@ -209,8 +213,11 @@ def _statistics(name: str, x: Array, p: Jacobians) -> Iterator[tuple[str, Array]
 
 def _fit(v: Array, shape: tuple[int, ...]) -> Array | None:
     """Broadcast an array to a shape: as NumPy does, or along axis 1, the channels."""
-    if v.ndim == 1 and len(shape) > 2 and v.shape[0] == shape[1] and v.shape[0] != shape[-1]:
-        v = v.reshape(-1, *[1] * (len(shape) - 2))
+    fits = [k for k, n in enumerate(shape) if n == v.size and n > 1]
+    if v.size == max(v.shape, default=0) or v.ndim == len(shape) or v.shape != shape[-v.ndim :]:
+        if fits and v.shape != shape[-v.ndim :]:
+            k = 1 if 1 in fits else fits[-1]  # the channels
+            v = v.reshape(-1, *[1] * (len(shape) - 1 - k))
     try:
         return np.broadcast_to(v, shape) if v.ndim <= len(shape) and v.ndim else None
     except ValueError:

@@ -250,8 +250,7 @@ def _tensors(case: Case) -> str:
         if fill:
             return f"is right when {some} is all ones: the factor {some} is forgotten in backward"
         return (
-            f"is right when {some} is zero: what comes through {some} is missing or wrong in "
-            "backward"
+            f"is right when {some} is zero: the path through {some} is missing or wrong in backward"
         )
     return ""
 
@@ -265,9 +264,8 @@ def _lengths(case: Case) -> str:
         long = [x.ndim > axis and x.shape[axis] > 1 for x in subject.inputs]
         if not any(long):
             continue
-        cut = tuple(np.take(x, [0], axis) if cuts else x
-                    for x, cuts in zip(subject.inputs, long, strict=True))  # fmt: skip
-        if case.cured(case.variant(inputs=cut)):
+        length = min(x.shape[axis] for x, cuts in zip(subject.inputs, long, strict=True) if cuts)
+        if all(case.cured(case.variant(inputs=cut(subject, axis, k))) for k in range(min(length, 6))):
             if axis == 0 and subject.batch_size:
                 return (
                     "is right for a batch of one: how samples of a batch are summed or coupled "
@@ -278,3 +276,11 @@ def _lengths(case: Case) -> str:
                 "(through time, if they are steps) is missing or wrong"
             )
     return ""
+
+
+def cut(subject: Any, axis: int, position: int = 0) -> tuple[Array, ...]:
+    """Return the inputs at one position along an axis."""
+    return tuple(
+        np.take(x, [position], axis) if x.ndim > axis and x.shape[axis] > 1 else x
+        for x in subject.inputs
+    )

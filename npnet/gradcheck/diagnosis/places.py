@@ -145,6 +145,26 @@ def upstream_positions(p: Jacobians) -> Diagnosis | None:
     return Diagnosis("rows", p.name, text)
 
 
+def coupling(p: Jacobians) -> Diagnosis | None:
+    """Backward couples elements along other axes than forward."""
+    if p.own is None or p.output_places is None or not p.known.all():
+        return None
+    apart = [at[:, None] != of[None] for at, of in zip(p.places, p.output_places, strict=True)]
+    count = np.sum(apart, axis=0)
+    axes = []
+    for matrix in (p.a, p.t):
+        there = (np.abs(matrix) > 10 * p.allowed) & (count == 1)
+        axes.append([k for k, other in enumerate(apart) if (there & other).any()])
+    if not axes[0] or not axes[1] or axes[0] == axes[1]:
+        return None
+    words = [f"axis {a[0]}" if len(a) == 1 else f"axes {a}" for a in axes]
+    text = (
+        f"the gradient of {p.name} couples elements along {words[0]}, but forward does along "
+        f"{words[1]}: a sum or mean in backward runs over the wrong axes"
+    )
+    return Diagnosis("missing term", p.name, text)
+
+
 def _causal(p: Jacobians, axis: int) -> bool:
     """Whether some input of the same length reaches later outputs only, as in a recurrence."""
     return any(x.ndim > axis and x.shape[axis] == p.outputs[0].shape[axis]
@@ -167,6 +187,10 @@ def rows(p: Jacobians) -> Diagnosis | None:
     what = "sample" if axis == 0 and p.is_input and p.batch == p.shape[0] else "position"
     place = "" if what == "sample" else f" along axis {axis}"
     plural = "s" if len(wrong) > 1 else ""
+    target = p.others[0] if p.is_loss and p.others else None
+    if what == "sample" and target is not None and target.shape == (p.batch,):
+        ignored = [k for k, v in p.constants.items() if (target[wrong] == v).all()]
+        place += f" (where the target is self.{ignored[0]})" if ignored else ""
     options = [f"self.{k}" for k, v in p.constants.items() if wrong == [v]]
     place += f", which is {options[0]}," if len(options) == 1 and wrong[0] else ""
     text = (
@@ -184,16 +208,19 @@ def inverted(p: Jacobians) -> Diagnosis | None:
     a, t = (np.abs(m[own & p.known]) > p.allowed[own & p.known] for m in (p.a, p.t))
     if a.sum() < 2 or t.sum() < 2 or not np.array_equal(a, ~t) or p.x.size < 6:
         return None
+    text = (
+        f"the gradient of {p.name} is zero exactly where it should not be, and not zero where it "
+        "should be: "
+    )
     for name, v in beside_elements(p):
         w = np.broadcast_to(v[:, None], p.a.shape)[own & p.known]
         for c, bound in _bounds(p):
             if np.array_equal(w > c, a) or np.array_equal(w < c, a):
-                text = (
-                    f"the gradient of {p.name} is zero exactly where it should not be, and not "
-                    f"zero where it should be: the condition on {name} ({bound}) is inverted"
-                )
-                return Diagnosis("region", p.name, text)
-    return None
+                return Diagnosis("region", p.name, f"{text}the condition on {name} ({bound}) is "
+                                 "inverted")  # fmt: skip
+    if p.own is None or p.x.size < 10:
+        return None
+    return Diagnosis("region", p.name, f"{text}a mask or condition is inverted")
 
 
 def region(p: Jacobians) -> Diagnosis | None:
@@ -291,9 +318,9 @@ def repeated(p: Jacobians) -> Diagnosis | None:
             continue
         values = index[tuple(places[: index.ndim])]
         count = np.array([(index == v).sum() for v in values])
-        if index.ndim and good.any() and (count[bad] > 1).all() and (count == 1).any():
+        if index.ndim and good.any() and (count[bad] > 1).all():
             lost = inside(p, p.wrong) == "; there it is zero"
-            if not bad[count == 1].any() and lost:
+            if lost and np.isin(values[bad], values[good]).all():
                 text = (
                     f"the gradient of {p.name} lacks contributions of indices that occur more "
                     "than once: they overwrite each other; accumulate with np.add.at"

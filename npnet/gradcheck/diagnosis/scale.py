@@ -123,7 +123,11 @@ def scattered(p: Jacobians) -> Diagnosis | None:
     count = int(bad.sum())
     if not 0 < count <= max(3, 0.1 * bad.size) or bad.size < 6 or count > 0.34 * bad.size:
         return None
-    where = ", ".join(str(element(p, int(i))) for i in np.flatnonzero(bad)[:4])
+    some = np.flatnonzero(bad)[:4]
+    where = ", ".join(str(element(p, int(i))) for i in some)
+    if p.own is not None or p.is_loss:
+        values = ", ".join(f"{v:.4g}" for v in p.x.reshape(-1)[p.indices][some])
+        where += f" (where {p.name} is {values})"
     text = (
         f"only {count} of {bad.size} elements of the gradient of {p.name} "
         f"{'is' if count == 1 else 'are'} wrong, at {where}"

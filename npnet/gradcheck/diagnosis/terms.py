@@ -36,6 +36,37 @@ def statistics(p: Jacobians) -> Diagnosis | None:
     return None
 
 
+def constant_along(p: Jacobians) -> Diagnosis | None:
+    """Off, within what is normalised, by a term constant along some of its axes."""
+    if p.own is None or not p.complete or not p.known.all() or p.x.ndim < 2:
+        return None
+    d = p.a - p.t
+    group = (np.abs(p.t) > p.allowed) | (np.abs(d) > p.allowed)
+    found = set()
+    for j, g in enumerate(group.T):
+        bad = np.abs(d[g, j]) > p.allowed[g, j]
+        if not bad.any():
+            continue
+        at = [place[g] for place in p.places]
+        allowed = 30 * p.allowed[g, j].max() + 1e-6 * np.abs(d[g, j]).max()
+        flat = []
+        for k in range(p.x.ndim):
+            rest = np.ravel_multi_index([a for i, a in enumerate(at) if i != k],
+                                        [n for i, n in enumerate(p.shape) if i != k])  # fmt: skip
+            lines = [d[g, j][rest == r] for r in np.unique(rest)]
+            if max(map(len, lines)) > 1 and all(np.ptp(line) <= allowed for line in lines):
+                flat.append(k)
+        found.add(tuple(flat))
+    if len(found) != 1 or not (axes := list(found.pop())):
+        return None
+    over = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
+    text = (
+        f"the gradient of {p.name} is off by a term that is constant along {over}: a mean or sum "
+        "in backward runs over the wrong axes, or its term is missing"
+    )
+    return Diagnosis("missing term", p.name, text)
+
+
 def _fit_column(
     basis: Array, d: Array, allowed: Array, t: Array, x: Array
 ) -> tuple[float, ...] | None:
