@@ -101,9 +101,21 @@ class Sinc(Function):
         return np.sinc(x / x.dtype.type(np.pi))
 
     def slope(self, x):
-        safe = np.where(np.abs(x) < 1e-2, 1, x)
-        near = -x / 3 + x**3 / 30 - x**5 / 840
-        return np.where(np.abs(x) < 1e-2, near, (np.cos(safe) - np.sin(safe) / safe) / safe)
+        far = np.where(np.abs(x) < 0.5, 1, x)
+        near = np.where(np.abs(x) < 0.5, x, 0)
+        series = -near / 3 + near**3 / 30 - near**5 / 840 + near**7 / 45360 - near**9 / 3991680
+        series += near**11 / 518918400
+        return np.where(np.abs(x) < 0.5, series, (np.cos(far) - np.sin(far) / far) / far)
+
+
+class Triangles(Function):
+    """The distance from the nearest whole number."""
+
+    def value(self, x):
+        return np.abs(x - np.round(x))
+
+    def slope(self, x):
+        return np.sign(x - np.round(x))
 
 
 class Cube(Function):
@@ -182,7 +194,7 @@ class Block(npnet.Layer):
 BASES = tuple(
     (make, (_X,))
     for make in (Function, ReLU6, HardSwish, Softplus, Abs, LeakyReLU, Huber, LogCosh, SoftShrink,
-                 Sinc, Cube, Mish, Drop, RandomLeaky, Block)
+                 Sinc, Cube, Triangles, Mish, Drop, RandomLeaky, Block)
 )  # fmt: skip
 
 
@@ -306,6 +318,23 @@ class SincAtZero(Sinc):
         return (np.cos(x) - np.sin(x) / x) / x
 
 
+@planted(_X, cause=_REGION + "|zero|small")
+class SincNearZero(Sinc):
+    """The series near zero has the wrong sign."""
+
+    def slope(self, x):
+        return np.where(np.abs(x) < 1e-2, -1, 1) * super().slope(x)
+
+
+@planted(_X, cause=NOT_FINITE + "|integer|whole")
+class TrianglesAtIntegers(Triangles):
+    """At whole numbers the gradient is NaN."""
+
+    def slope(self, x):
+        rest = x - np.round(x)
+        return rest / np.abs(rest)
+
+
 @planted(_X, cause=FACTOR + "|1.00001|1e-05")
 class CubeConstantOff(Cube):
     """The constant is 3.00003."""
@@ -314,7 +343,7 @@ class CubeConstantOff(Cube):
         return 3.00003 * x * x
 
 
-@planted(normal(4, 5), cause=_REGION + "|17|batch|sample|row")
+@planted(_X, cause="17|batch|last sample|last row")
 class CubeOfSeventeen(Cube):
     """A batch of seventeen is handled in blocks of sixteen, and the rest is forgotten."""
 

@@ -272,7 +272,7 @@ class QuantileSwapped(Quantile):
         return np.where(error > 0, 0.8, -0.2)
 
 
-@planted(*_REAL, cause=NOT_FINITE)
+@planted((4, 3), normal(4, 3), cause=NOT_FINITE)
 class LogCoshLossOverflows(LogCosh):
     """The gradient is NaN for errors above 710."""
 
@@ -296,7 +296,7 @@ class ErrorConstantOff(ErrorLoss):
         return 2.00002 * error
 
 
-@planted(*_REAL, cause="clip|clamp|" + _REGION)
+@planted((4, 3), normal(4, 3), cause="clip|clamp|" + _REGION)
 class ErrorClamped(ErrorLoss):
     """The gradient is clamped at 10; the errors are smaller."""
 

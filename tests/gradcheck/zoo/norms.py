@@ -250,7 +250,7 @@ class LayerNormWithoutEps(Norm):
         return super().dx(grad, normal, np.sqrt(std * std - self.eps))
 
 
-@planted(_X, cause="17|batch|row|sample")
+@planted(_X, cause="17|batch|last sample|last row")
 class LayerNormSixteenRows(Norm):
     """The backward pass handles sixteen rows."""
 

@@ -46,6 +46,15 @@ class LogSumExp(Along):
         return grad[..., None] * np.exp(x - y[..., None])
 
 
+class LogSoftmax(Along):
+    def value(self, x):
+        e = x - x.max(-1, keepdims=True)
+        return e - np.log(np.exp(e).sum(-1, keepdims=True))
+
+    def back(self, grad, x, y):
+        return grad - np.exp(y) * grad.sum(-1, keepdims=True)
+
+
 class Sparsemax(Along):
     """The projection of each row on the probabilities."""
 
@@ -193,8 +202,8 @@ class L1Normalise(Along):
 
 
 BASES = (
-    *((make, (_X,)) for make in (Softmax, LogSumExp, Sparsemax, Sort, TopK, Cumsum, Cumprod)),
-    *((make, (_X,)) for make in (Cummax, Std, Variance, L1Normalise)),
+    *((make, (_X,)) for make in (Softmax, LogSumExp, LogSoftmax, Sparsemax, Sort, TopK)),
+    *((make, (_X,)) for make in (Cumsum, Cumprod, Cummax, Std, Variance, L1Normalise)),
     (Median, ((3, 6),)),
 )
 
@@ -251,6 +260,16 @@ class LogSumExpOverflows(LogSumExp):
 
     def back(self, grad, x, y):
         return grad[..., None] * np.exp(x) / np.exp(y)[..., None]
+
+
+@planted(_X, cause=NOT_FINITE)
+class LogSoftmaxDivides(LogSoftmax):
+    """The gradient is divided by probabilities that may be zero."""
+
+    def back(self, grad, x, y):
+        p = np.exp(y)
+        grad = grad / p
+        return p * (grad - (p * grad).sum(-1, keepdims=True))
 
 
 @planted(_X, cause=COUPLING + "|support|where|zero|term|factor")
