@@ -22,47 +22,53 @@ _AT_ONCE: tuple[Callable[[Case], Diagnosis | None], ...] = (
     precision.rounded,
     scale.not_linear,
 )
+_Measured = Callable[[Jacobians], Diagnosis | None]
 # A pattern of the two matrices is believed only if it says the same at a second point; an
 # experiment runs what is checked in another way.
-_MEASURED: tuple[Callable[[Jacobians], Diagnosis | None], ...] = (
-    scale.factor,
+_ORDERS: tuple[_Measured, ...] = (
     order.transposed,
+    order.forward_again,
     order.upstream_transposed,
     order.moved,
     order.upstream_moved,
-    order.permuted,
+    order.outputs_exchanged,
 )
-_MEASURED_NEXT: tuple[Callable[[Jacobians], Diagnosis | None], ...] = (
+_WHERE: tuple[_Measured, ...] = (
     places.repeated,
-    places.one_sample,
+    places.overlap,
     places.rows,
+    places.one_sample,
     places.outputs,
     places.pairs,
+)
+_FORMULAS: tuple[_Measured, ...] = (
     places.coupling,
     factors.missing,
     terms.product_rule,
     factors.partner,
     factors.partner_of_matrix,
     places.inverted,
+    order.permuted,
     terms.statistics,
     terms.constant_along,
+    terms.of_loss,
+    places.region,
     scale.scattered,
     places.masked,
-    places.region,
-    places.upstream_positions,
+    places.shares,
     factors.by_position,
     terms.added,
 )
-_MEASURED_LAST: tuple[Callable[[Jacobians], Diagnosis | None], ...] = (
+_LAST: tuple[_Measured, ...] = (
+    terms.invariance,
+    terms.small,
     factors.unnamed,
     terms.two_added,
-    places.partly_zero,
 )
 # Said of the wrong part alone, where a pattern says which part that is.
 _INSIDE = (scale.factor, factors.missing, terms.product_rule, factors.partner, factors.unnamed)
-_VAGUE = 100  # the rank of what is said where nothing better is known
+_VAGUE = 1000  # the rank of a gradient in which no pattern was found
 _Pattern = Callable[[Case], Diagnosis | None]
-_Measured = Callable[[Jacobians], Diagnosis | None]
 
 
 def diagnose(
@@ -73,11 +79,18 @@ def diagnose(
     found = []
     for case in cases:
         if case.wrong.any() and case.name not in known:
-            swapped = order.swapped(case, cases)
+            swapped = None if _factor(case) else order.swapped(case, cases)
             found.append((0, swapped) if swapped else explain(case))
     found.sort(key=lambda pair: pair[0])
     clear = [d for rank, d in found if rank < _VAGUE]  # of what one fault does, the clearest
     return _merged(clear or [d for _, d in found], len(cases))
+
+
+def _factor(case: Case) -> bool:
+    """Whether the first column is a multiple of the true one."""
+    a, t = case.analytic[case.usable, 0], case.numeric[case.usable, 0]
+    c = float(a @ t) / float(t @ t) if t.any() else 0.0
+    return bool(a.size and np.abs(a - c * t).max() <= 1e-7 * np.abs(a).max())
 
 
 def explain(case: Case) -> tuple[int, Diagnosis]:
@@ -91,27 +104,41 @@ def explain(case: Case) -> tuple[int, Diagnosis]:
             case.subject.refusals[:] = [error]
             continue
         if found is not None:
-            return (rank if pattern is not paths.made_trivial else _VAGUE), found
+            return rank, found
     count, size = int(case.wrong.sum()), case.wrong.size
     text = f"{count} of {size} elements of the gradient of {case.name} are wrong"
-    return 2 * _VAGUE, Diagnosis("formula", case.name, f"{text}, in no pattern known here")
+    return _VAGUE, Diagnosis("formula", case.name, f"{text}, in no pattern known here")
 
 
 def _patterns() -> Iterator[_Pattern]:
     """Yield the patterns and experiments in the order tried."""
     yield from _AT_ONCE
-    yield from (partial(_confirmed, pattern=p) for p in _MEASURED)
+    yield scale.named_factor
+    yield from map(_confirmed, _ORDERS)
     yield paths.children
     yield paths.parameter_turned
-    yield from (partial(_confirmed, pattern=p) for p in _MEASURED_NEXT)
+    yield from map(_exact, _WHERE)
+    yield from map(_confirmed, _FORMULAS)
     yield _smaller
     yield paths.made_trivial
-    yield from (partial(_confirmed, pattern=p) for p in _MEASURED_LAST)
+    yield from map(_confirmed, _LAST)
+    yield from map(_confirmed, (*_WHERE, places.upstream_positions, places.partly_zero))
 
 
-def _confirmed(case: Case, pattern: _Measured) -> Diagnosis | None:
-    """Return what a pattern says if it says the same, but for numbers, at a second point."""
-    return _twice(pattern, case.here, case.elsewhere)
+def _exact(pattern: _Measured) -> _Pattern:
+    """Keep from a pattern of places what also says how it is wrong there."""
+
+    def found(case: Case) -> Diagnosis | None:
+        diagnosis = _confirmed(pattern)(case)
+        said = diagnosis is not None and re.search("; there|lacks|add", diagnosis.message)
+        return diagnosis if said else None
+
+    return found
+
+
+def _confirmed(pattern: _Measured) -> _Pattern:
+    """Keep what a pattern says if it says the same, but for numbers, at a second point."""
+    return lambda case: _twice(pattern, case.here, case.elsewhere)
 
 
 def _twice(pattern: _Measured, here: Jacobians, there: Jacobians | None) -> Diagnosis | None:
@@ -122,7 +149,7 @@ def _twice(pattern: _Measured, here: Jacobians, there: Jacobians | None) -> Diag
         again = pattern(there)
         if again is None or _words(again.message) != _words(found.message):
             return None
-    return _refined(found, here, there)
+    return _refined(found, here, there) if pattern in _WHERE else found
 
 
 def _refined(found: Diagnosis, here: Jacobians, there: Jacobians | None) -> Diagnosis:
@@ -159,7 +186,7 @@ def _smaller(case: Case) -> Diagnosis | None:
             continue
         if not here.wrong.any() or not there.wrong.any() or here.t.size < 4:
             continue
-        for pattern in (scale.factor, *_MEASURED_NEXT):
+        for pattern in (scale.factor, *_WHERE, *_FORMULAS):
             found = _twice(pattern, here, there)
             if found is not None:
                 text = f"{found.message} (seen at one position along axis {axis})"

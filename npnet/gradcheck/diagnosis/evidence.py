@@ -69,14 +69,21 @@ class Case:
 
     @functools.cached_property
     def here(self) -> Jacobians:
-        """The two matrices at the point that was checked."""
+        """The two matrices at the point that was checked; of a loss, for a larger batch."""
+        larger = self.variant(inputs=repeated_batch(self.subject)) if self.is_loss else None
+        if larger is not None and larger.wrong.any():
+            return larger
         return jacobians(self.subject, self.number, self.indices, self)
 
     @functools.cached_property
     def elsewhere(self) -> Jacobians | None:
         """The same at another point; None if the layer refuses it or the fault is not there."""
         try:
-            found = nearby(self.subject, self.number, self.indices)
+            subject, indices = self.subject, self.indices
+            if self.here.x.size != self.size:
+                subject = remade(self.subject, lambda layer: None, repeated_batch(self.subject))
+                indices = self.here.indices
+            found = nearby(subject, self.number, indices)
         except Exception as error:  # outside the layer's domain
             self.subject.refusals[:] = [error]
             return None
@@ -131,7 +138,7 @@ class Jacobians:
             np.asarray(o) for o in (*getattr(subject, "others", ()), *subject.inputs)
             if isinstance(o, np.ndarray) and not any(o is v for v in subject.variables)
         ]  # fmt: skip
-        self.constants = dict(constants(subject.checked))
+        self.constants = constants(subject.checked)
         sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
         column = sizes.max(axis=0, initial=0.0)
         self.allowed = 1e-8 * sizes + 1e-9 * column + 1e-11 * column.max(initial=0.0)
@@ -276,6 +283,26 @@ def _differences(subject: Subject, variable: Array, indices: Array, count: int) 
     return found
 
 
+def repeated_batch(subject: Subject) -> tuple[Any, ...] | None:
+    """Return a loss's arguments with every sample six times, predicted differently each time."""
+    if not isinstance(subject, LossSubject) or subject.variables[0].ndim == 0:
+        return None
+    rng = np.random.default_rng(6)
+    pred = subject.variables[0]
+    preds = [pred] + [pred * rng.uniform(0.7, 1.3, pred.shape) for _ in range(5)]
+    others = [np.concatenate([o] * 6) if np.ndim(o) else o for o in subject.others]
+    return (np.concatenate(preds), *others)
+
+
+def extended(subject: Subject, axis: int, length: int) -> tuple[Any, ...]:
+    """Return the inputs with one more position, a copy of the first, on axes of this length."""
+    given = (*subject.inputs, *getattr(subject, "others", ()))
+    return tuple(
+        np.concatenate([x, np.take(x, [0], axis)], axis)
+        if np.ndim(x) > axis and np.shape(x)[axis] == length else x for x in given
+    )  # fmt: skip
+
+
 def remade(subject: Subject, change: Callable[[Any], None], inputs: Any = None) -> Subject:
     """Make a subject of a copy of the layer, changed, and of other inputs."""
     checked = copy.deepcopy(subject.checked)
@@ -289,9 +316,20 @@ def remade(subject: Subject, change: Callable[[Any], None], inputs: Any = None) 
     return found
 
 
-def constants(checked: Any) -> Iterator[tuple[str, float]]:
-    """Name the numbers that a layer, or a loss, was made with."""
-    for name, value in vars(checked).items():
-        plain = isinstance(value, int | float) and not isinstance(value, bool)
-        if plain and not name.startswith("_") and np.isfinite(value):
-            yield name, float(value)
+def options(checked: Any) -> Iterator[tuple[str, Any]]:
+    """Name what a layer, or a loss, was made with: attributes of it and of the user's classes."""
+    own = [k for k in type(checked).__mro__ if not k.__module__.startswith("npnet.")]
+    found = {n: v for k in reversed(own) if k is not object for n, v in vars(k).items()}
+    found |= vars(checked)
+    for name, value in found.items():
+        plain = isinstance(value, int | float | tuple | np.ndarray) and not isinstance(value, str)
+        if plain and not name.startswith("_") and name not in ("takes_integers", "arguments"):
+            yield name, value
+
+
+def constants(checked: Any) -> dict[str, float]:
+    """Return those that are single numbers."""
+    return {
+        n: float(v) for n, v in options(checked)
+        if isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v)
+    }  # fmt: skip

@@ -123,7 +123,7 @@ def partner(p: Jacobians) -> Diagnosis | None:
         names: list[str] = []
         for values in (used, true):
             found = ""
-            for name, v in [("1", np.ones(p.a.shape[1])), *beside_outputs(p)]:
+            for name, v in [("1", np.ones(p.a.shape[1])), *_with_shifts(p)]:
                 if np.abs(values - v).max() <= 1e-6 * np.abs(v).max():
                     found = name
                     break
@@ -135,16 +135,29 @@ def partner(p: Jacobians) -> Diagnosis | None:
     return None
 
 
+def _with_shifts(p: Jacobians) -> Iterator[tuple[str, Array]]:
+    """The arrays beside the outputs, then shifted by one."""
+    yield from beside_outputs(p)
+    shape = p.outputs[0].shape
+    if p.columns is not None and p.columns.size == p.outputs[0].size:
+        for name, v in beside_outputs(p):
+            for axis in range(len(shape)):
+                for by in (1, -1):
+                    moved = np.roll(v.reshape(shape), by, axis).reshape(-1)
+                    yield f"{name} shifted by {by} along axis {axis}", moved
+
+
 def by_position(p: Jacobians) -> Diagnosis | None:
     """A factor that depends on the position along one axis alone."""
     at = p.relevant
-    if at.sum() < 4 or p.is_loss:
+    if at.sum() < 4:
         return None
     if any((np.abs(m[at]) <= p.allowed[at]).any() for m in (p.a, p.t)):
         return None
     with np.errstate(all="ignore"):
         rate = np.where(at, p.a / p.t, np.nan)
-    for axis, places, of in ((0, p.output_places, " of the output"), (1, p.places, "")):
+    sides = [(0, p.output_places, " of the output")] if not p.is_loss else []
+    for axis, places, of in (*sides, (1, p.places[:1] if p.is_loss else p.places, "")):
         r = _common(rate, axis)
         if r is None or places is None or not np.isfinite(r).any():
             continue
@@ -154,11 +167,14 @@ def by_position(p: Jacobians) -> Diagnosis | None:
                 continue
             if all(g.size and np.ptp(g) <= 1e-6 * np.abs(g).max() for g in groups):
                 values = [float(g[0]) for g in groups]
-                if len(values) <= 6 and np.ptp(values) > 1e-6:
-                    shown = ", ".join(f"{v:.5g}" for v in values)
+                if np.ptp(values) > 1e-6 and min(map(len, groups)) > 1:
+                    shown = ", ".join(f"{v:.5g}" for v in values[:6])
+                    shown += ", ..." if len(values) > 6 else ""
+                    what = "from sample to sample" if a == 0 and p.batch == len(values) else (
+                        f"with the position along axis {a}{of}")  # fmt: skip
                     text = (
-                        f"the gradient of {p.name} is off by a factor that depends on the "
-                        f"position along axis {a}{of} alone: {shown}"
+                        f"the gradient of {p.name} is off by a factor that changes {what} alone "
+                        f"({shown}): a factor such as a norm, root, weight or count is missing"
                     )
                     return Diagnosis("missing factor", p.name, text)
     return None

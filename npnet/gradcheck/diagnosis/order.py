@@ -123,14 +123,52 @@ def _moved(parts: list[Array]) -> str:
         return ""
     wrong = [k for k, l in place.items() if k != l]
     cyclic = {(k - l) % n for k, l in place.items()}
-    if len(place) == n and len(cyclic) == 1 and n > 2:
-        return f"rolled by {min(cyclic.pop(), n - 1) if n > 2 else 1} (cyclically shifted)"
+    if len(cyclic) == 1 and 0 not in cyclic and len(place) > 1:
+        by = cyclic.pop()
+        if 2 * by == n:
+            return "exchanged: its two halves are swapped"
+        return f"shifted by {by if 2 * by < n else by - n} (rolled, cyclically)"
+    if len(place) == n and n > 2 and all(l == k ^ 1 for k, l in place.items()):
+        return "shifted to the neighbour: positions 0 and 1, 2 and 3, ... are swapped"
     if len(place) == n and all(l == n - 1 - k for k, l in place.items()):
         return "reversed (flipped)"
     if wrong:
         other = [place[k] for k in wrong]
         return f"permuted: position(s) {listed(wrong)} hold what belongs to {listed(other)}"
     return ""
+
+
+def outputs_exchanged(p: Jacobians) -> Diagnosis | None:
+    """The upstream gradients of two outputs are taken for each other."""
+    if p.columns is None or len(p.outputs) < 2 or len({y.shape for y in p.outputs}) != 1:
+        return None
+    size = p.outputs[0].size
+    if p.columns.size != size * len(p.outputs):
+        return None
+    for i, k in itertools.combinations(range(len(p.outputs)), 2):
+        turned = np.arange(p.columns.size).reshape(len(p.outputs), size)
+        turned[[i, k]] = turned[[k, i]]
+        moved = p.t[:, turned.reshape(-1)]
+        if not p.agree(moved, p.t) and p.agree(p.a, moved):
+            text = (
+                f"the gradient of {p.name} is right with the upstream gradients of outputs {i} "
+                f"and {k} exchanged: they are swapped"
+            )
+            return Diagnosis("swapped", p.name, text)
+    return None
+
+
+def forward_again(p: Jacobians) -> Diagnosis | None:
+    """Backward does what forward does, instead of the transposed."""
+    if p.own is None or not p.complete or p.a.shape[0] != p.a.shape[1] or not p.known.all():
+        return None
+    if p.agree(p.t, p.t.T) or not p.agree(p.a, p.t.T):
+        return None
+    text = (
+        f"the gradient of {p.name} is what forward does to the upstream gradient, where its "
+        "transpose belongs: the direction (of a sum, a shift, a product) must be reversed"
+    )
+    return Diagnosis("transposed", p.name, text)
 
 
 def permuted(p: Jacobians) -> Diagnosis | None:
@@ -140,11 +178,10 @@ def permuted(p: Jacobians) -> Diagnosis | None:
     w = np.random.default_rng(0).normal(size=p.a.shape[1])
     a, t = p.a @ w, p.t @ w
     first, second = np.argsort(a), np.argsort(t)
-    if np.diff(t[second]).min() <= 1e-6 * np.abs(t).max() or np.array_equal(first, second):
+    size = np.abs(t).max()
+    if np.abs(a[first] - t[second]).max() > 1e-7 * size or (t[second] > 1e-7 * size).sum() < 2:
         return None
-    back = np.empty_like(p.a)
-    back[second] = p.a[first]
-    if not p.agree(back, p.t):
+    if np.abs(a - t).max() <= 1e-6 * size:
         return None
     text = (
         f"the gradient of {p.name} holds the right numbers in the wrong order: is it reshaped "
