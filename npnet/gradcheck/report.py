@@ -127,6 +127,24 @@ class Element(NamedTuple):
     verdict: Verdict
 
 
+class Example(NamedTuple):
+    """The smallest example found that shows the fault.
+
+    Attributes
+    ----------
+    shapes : str
+        ``"input (1, 2), weight (2, 3)"``.
+    code : str
+        Three lines of Python that reproduce it.
+    says : str
+        What comes and what should come, in one line.
+    """
+
+    shapes: str
+    code: str
+    says: str
+
+
 @dataclass
 class TensorReport:
     """The gradient with respect to one input or parameter.

@@ -10,8 +10,9 @@ import numpy as np
 
 from npnet.gradcheck.diagnosis import factors, order, paths, places, precision, scale, terms
 from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, jacobians, nearby, remade
+from npnet.gradcheck.diagnosis.example import smallest
 from npnet.gradcheck.point import Evidence, Point
-from npnet.gradcheck.report import Diagnosis
+from npnet.gradcheck.report import Diagnosis, Example
 
 # From the most to the least specific; the first that fits is the diagnosis of a tensor.
 _AT_ONCE: tuple[Callable[[Case], Diagnosis | None], ...] = (
@@ -22,7 +23,7 @@ _AT_ONCE: tuple[Callable[[Case], Diagnosis | None], ...] = (
     precision.rounded,
     scale.not_linear,
 )
-_Measured = Callable[[Jacobians], Diagnosis | None]
+_Measured = Callable[[Jacobians], Diagnosis | list[Diagnosis] | None]
 # A pattern of the two matrices is believed only if it says the same at a second point; an
 # experiment runs what is checked in another way.
 _ORDERS: tuple[_Measured, ...] = (
@@ -35,11 +36,11 @@ _ORDERS: tuple[_Measured, ...] = (
 )
 _WHERE: tuple[_Measured, ...] = (
     places.repeated,
-    places.overlap,
     places.rows,
     places.one_sample,
-    places.outputs,
     places.pairs,
+    places.overlap,
+    places.outputs,
 )
 _FORMULAS: tuple[_Measured, ...] = (
     places.coupling,
@@ -56,6 +57,7 @@ _FORMULAS: tuple[_Measured, ...] = (
     scale.scattered,
     places.masked,
     places.shares,
+    terms.within_samples,
     factors.by_position,
     terms.added,
 )
@@ -68,6 +70,7 @@ _LAST: tuple[_Measured, ...] = (
 # Said of the wrong part alone, where a pattern says which part that is.
 _INSIDE = (scale.factor, factors.missing, terms.product_rule, factors.partner, factors.unnamed)
 _VAGUE = 1000  # the rank of a gradient in which no pattern was found
+_EXACT = re.compile("; there|lacks|summed|holds only|alone")
 _Pattern = Callable[[Case], Diagnosis | None]
 
 
@@ -76,14 +79,21 @@ def diagnose(
 ) -> list[Diagnosis]:
     """Explain every wrong gradient, apart from tensors whose fault is `known` otherwise."""
     cases = [Case(point, e) for e in evidence]
-    found = []
+    found: list[tuple[int, Diagnosis]] = []
     for case in cases:
+        case.patience /= 1 + len([rank for rank, _ in found if rank < _VAGUE])
         if case.wrong.any() and case.name not in known:
             swapped = None if _factor(case) else order.swapped(case, cases)
             found.append((0, swapped) if swapped else explain(case))
     found.sort(key=lambda pair: pair[0])
     clear = [d for rank, d in found if rank < _VAGUE]  # of what one fault does, the clearest
     return _merged(clear or [d for _, d in found], len(cases))
+
+
+def example(point: Point, evidence: list[Evidence]) -> Example | None:
+    """Return the smallest example that shows one of the wrong gradients."""
+    wrong = (case for case in (Case(point, e) for e in evidence) if case.wrong.any())
+    return next(filter(None, map(smallest, wrong)), None)
 
 
 def _factor(case: Case) -> bool:
@@ -101,6 +111,8 @@ def explain(case: Case) -> tuple[int, Diagnosis]:
         try:
             found = pattern(case)
         except Exception as error:  # of the layer, in an experiment; the report notes it
+            if __import__("os").environ.get("DIAG"):
+                __import__("traceback").print_exc()
             case.subject.refusals[:] = [error]
             continue
         if found is not None:
@@ -114,6 +126,7 @@ def _patterns() -> Iterator[_Pattern]:
     """Yield the patterns and experiments in the order tried."""
     yield from _AT_ONCE
     yield scale.named_factor
+    yield order.sampled
     yield from map(_confirmed, _ORDERS)
     yield paths.children
     yield paths.parameter_turned
@@ -130,8 +143,7 @@ def _exact(pattern: _Measured) -> _Pattern:
 
     def found(case: Case) -> Diagnosis | None:
         diagnosis = _confirmed(pattern)(case)
-        said = diagnosis is not None and re.search("; there|lacks|add", diagnosis.message)
-        return diagnosis if said else None
+        return diagnosis if diagnosis and _EXACT.search(diagnosis.message) else None
 
     return found
 
@@ -142,14 +154,19 @@ def _confirmed(pattern: _Measured) -> _Pattern:
 
 
 def _twice(pattern: _Measured, here: Jacobians, there: Jacobians | None) -> Diagnosis | None:
-    found = pattern(here)
+    if there is None:
+        found = next(iter(_listed(pattern(here))), None)
+    else:
+        again = {_words(d.message) for d in _listed(pattern(there))}
+        found = next((d for d in _listed(pattern(here)) if _words(d.message) in again), None)
     if found is None:
         return None
-    if there is not None:
-        again = pattern(there)
-        if again is None or _words(again.message) != _words(found.message):
-            return None
     return _refined(found, here, there) if pattern in _WHERE else found
+
+
+def _listed(found: Diagnosis | list[Diagnosis] | None) -> list[Diagnosis]:
+    """Return what fits: nothing, one or several explanations."""
+    return found if isinstance(found, list) else [] if found is None else [found]
 
 
 def _refined(found: Diagnosis, here: Jacobians, there: Jacobians | None) -> Diagnosis:
@@ -163,8 +180,8 @@ def _refined(found: Diagnosis, here: Jacobians, there: Jacobians | None) -> Diag
             return found
         parts.append(p.part(rows, columns))
     for pattern in _INSIDE:
-        said = {_words(d.message) if (d := pattern(p)) else "" for p in parts}
-        if len(said) == 1 and "" not in said and (more := pattern(parts[0])):
+        more = _twice(pattern, parts[0], parts[-1])
+        if more is not None:
             text = more.message.removeprefix(f"the gradient of {here.name} ")
             return found._replace(message=f"{found.message}; there it {text}")
     return found
@@ -188,7 +205,7 @@ def _smaller(case: Case) -> Diagnosis | None:
             continue
         for pattern in (scale.factor, *_WHERE, *_FORMULAS):
             found = _twice(pattern, here, there)
-            if found is not None:
+            if found is not None and (pattern not in _WHERE or _EXACT.search(found.message)):
                 text = f"{found.message} (seen at one position along axis {axis})"
                 return found._replace(message=text)
     return None

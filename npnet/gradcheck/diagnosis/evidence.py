@@ -38,7 +38,8 @@ class Case:
         self.number = evidence.variable
         self.indices = evidence.indices
         self.upstream = point.function.upstream
-        self.analytic = point.analytic[self.number][self.indices]
+        self.full = point.analytic[self.number]
+        self.analytic = self.full[self.indices]
         self.numeric, self.bar = slopes.value, slopes.error
         self.wrong = judged.verdicts == Verdict.WRONG
         self.usable = judged.verdicts != Verdict.NOISE
@@ -46,7 +47,7 @@ class Case:
         self.missing = all(g[self.number] is None for g in point.gradients)
         self.name = self.subject.names[self.number]
         self.size = self.subject.variables[self.number].size
-        self.started = time.perf_counter()
+        self.started, self.patience = time.perf_counter(), _PATIENCE
 
     @property
     def is_loss(self) -> bool:
@@ -65,7 +66,7 @@ class Case:
 
     def tired(self) -> bool:
         """Whether so much time has gone by that no further experiment is worth it."""
-        return time.perf_counter() - self.started > _PATIENCE
+        return time.perf_counter() - self.started > self.patience
 
     @functools.cached_property
     def here(self) -> Jacobians:
@@ -142,9 +143,15 @@ class Jacobians:
         sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
         column = sizes.max(axis=0, initial=0.0)
         self.allowed = 1e-8 * sizes + 1e-9 * column + 1e-11 * column.max(initial=0.0)
+        self.sizes = sizes
         self.known = np.isfinite(t)
-        self.relevant = self.known & (sizes > self.allowed)
-        self.wrong = self.known & ~(np.abs(a - t) <= self.allowed)
+        self.allow(np.zeros_like(a))
+
+    def allow(self, bar: Array) -> None:
+        """Take error bars into account."""
+        self.allowed = self.allowed + np.where(np.isfinite(bar), bar, 0.0)
+        self.relevant = self.known & (self.sizes > self.allowed)
+        self.wrong = self.known & ~(np.abs(self.a - self.t) <= self.allowed)
         self.right = self.relevant & ~self.wrong
 
     @property
@@ -229,8 +236,10 @@ def jacobians(subject: Subject, number: int, indices: Array, case: Case | None) 
     ):
         where = case.usable[:, None]
         true = np.where(where, case.numeric, np.nan)
-        return Jacobians(subject, number, indices, None, case.analytic, true, outputs)
-    true = _differences(subject, subject.variables[number], indices, count)
+        found = Jacobians(subject, number, indices, None, case.analytic, true, outputs)
+        found.allow(case.bar)
+        return found
+    true = true_matrix(subject, subject.variables[number], indices, count)
     if isinstance(subject, LossSubject):
         gradient = subject.gradients([])[number]
         assert gradient is not None
@@ -259,7 +268,7 @@ def nearby(subject: Subject, number: int, indices: Array) -> Jacobians:
         return jacobians(subject, number, indices, None)
 
 
-def _differences(subject: Subject, variable: Array, indices: Array, count: int) -> Array:
+def true_matrix(subject: Subject, variable: Array, indices: Array, count: int) -> Array:
     """Differentiate all outputs by elements of a variable; NaN at kinks."""
     flat = variable.reshape(-1)
     sizes = np.abs(flat[flat != 0])
@@ -289,7 +298,7 @@ def repeated_batch(subject: Subject) -> tuple[Any, ...] | None:
         return None
     rng = np.random.default_rng(6)
     pred = subject.variables[0]
-    preds = [pred] + [pred * rng.uniform(0.7, 1.3, pred.shape) for _ in range(5)]
+    preds = [pred, *(np.roll(pred, k, 0) * rng.uniform(0.8, 1.2, pred.shape) for k in range(5))]
     others = [np.concatenate([o] * 6) if np.ndim(o) else o for o in subject.others]
     return (np.concatenate(preds), *others)
 

@@ -54,7 +54,9 @@ def unnamed(p: Jacobians) -> Diagnosis | None:
     rate = np.where(at, p.a / np.where(at, p.t, 1), np.nan)
     for axis, of in ((0, "output"), (1, "element")):
         r = _common(rate, axis)
-        if r is None or (at.sum(axis=axis) > 1).mean() < 0.5 and p.own is None:
+        if r is None or (p.is_loss and axis == 0):
+            continue
+        if (at.sum(axis=axis) > 1).mean() < 0.5 and p.own is None and not p.is_loss:
             continue
         r = r[np.isfinite(r)]
         if r.size < 3 or np.ptp(r) < 1e-6 * np.abs(r).max():
@@ -62,7 +64,7 @@ def unnamed(p: Jacobians) -> Diagnosis | None:
         text = (
             f"the gradient of {p.name} is off by a factor that differs from {of} to {of} (between "
             f"{r.min():.4g} and {r.max():.4g}): a factor that forward computes (a gate, a weight, "
-            "an activation or its derivative) is missing, or another one is used"
+            "an activation or its derivative) or a term of the product rule is missing or wrong"
         )
         return Diagnosis("missing factor", p.name, text)
     return None
@@ -93,8 +95,10 @@ def partner_of_matrix(p: Jacobians) -> Diagnosis | None:
         if all(names) and names[0] != names[1]:
             shift = ""
             if names[0] == "the output":
-                shift = " (in a recurrence: the state after the step instead of before it, " \
-                        "shifted by one)"
+                shift = (
+                    " (in a recurrence: the state after the step instead of before it, "
+                    "shifted by one)"
+                )
             text = (
                 f"the gradient of {p.name} multiplies by {names[0]} where {names[1]} belongs{shift}"
             )
@@ -129,8 +133,12 @@ def partner(p: Jacobians) -> Diagnosis | None:
                     break
             names.append(found)
         if names[0] and names[0] != names[1]:
-            right = f"where {names[1]} belongs" if names[1] else "which is not its factor in forward"
-            text = f"the gradient of {p.name} multiplies the upstream gradient by {names[0]}, {right}"
+            right = (
+                f"where {names[1]} belongs" if names[1] else "which is not its factor in forward"
+            )
+            text = (
+                f"the gradient of {p.name} multiplies the upstream gradient by {names[0]}, {right}"
+            )
             return Diagnosis("missing factor", p.name, text)
     return None
 

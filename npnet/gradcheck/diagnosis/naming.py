@@ -147,8 +147,9 @@ def _statistics(name: str, x: Array, p: Jacobians) -> Iterator[tuple[str, Array]
             ("the norm", np.sqrt((x * x).sum(axis=axes, keepdims=True))),
         ):
             yield f"{word} of {name} along {along}", value
-        yield f"{name} normalised along {along}", (x - x.mean(axis=axes, keepdims=True)) / np.sqrt(
-            var + eps
+        yield (
+            f"{name} normalised along {along}",
+            (x - x.mean(axis=axes, keepdims=True)) / np.sqrt(var + eps),
         )
 
 

@@ -26,6 +26,20 @@ def transposed(p: Jacobians) -> Diagnosis | None:
     return None
 
 
+def sampled(case: Case) -> Diagnosis | None:
+    """The transposed of a tensor of which some elements were checked."""
+    shape, full = case.subject.variables[case.number].shape, case.full
+    if case.indices.size == case.size or len(shape) < 2 or case.usable.sum() < 8:
+        return None
+    for words, index in _orders(shape):
+        true = np.empty(case.size)
+        true[index] = full[:, 0]
+        off = np.abs(true[case.indices] - case.numeric[:, 0])[case.usable]
+        if off.max() <= 1e-6 * np.abs(case.numeric[case.usable, 0]).max():
+            return Diagnosis("transposed", case.name, f"the gradient of {case.name} is {words}")
+    return None
+
+
 def upstream_transposed(p: Jacobians) -> Diagnosis | None:
     """The same for the upstream gradient."""
     if p.columns is None or len(p.outputs) != 1 or p.columns.size != p.outputs[0].size:
@@ -37,7 +51,7 @@ def upstream_transposed(p: Jacobians) -> Diagnosis | None:
         if not p.agree(moved, p.t) and p.agree(p.a, moved):
             text = (
                 f"the gradient of {p.name} is right for an upstream gradient that is {words}: "
-                "backward takes its axes otherwise than forward returns them"
+                "backward takes its axes, or their order, otherwise than forward returns them"
             )
             return Diagnosis("transposed", p.name, text)
     return None
@@ -58,6 +72,13 @@ def _orders(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
             back = np.argsort(order)
             other = number.reshape([shape[i] for i in back]).transpose(order)
             yield "reshaped where it should be transposed", other.reshape(-1)
+    if len(shape) == 3:  # heads, cut off the last axis
+        n, t, f = shape
+        for heads in (h for h in range(2, f) if f % h == 0):
+            cut = number.reshape(n, t, heads, f // heads)
+            yield "cut into heads without swapping axes", cut.swapaxes(1, 2).reshape(-1)
+            cut = number.reshape(n, heads, t, f // heads).swapaxes(1, 2)
+            yield "cut into heads without swapping axes", cut.reshape(-1)
     for count in range(1, len(shape) + 1):
         for some in itertools.combinations(axes, count):
             if all(shape[a] > 1 for a in some):
@@ -126,9 +147,9 @@ def _moved(parts: list[Array]) -> str:
     if len(cyclic) == 1 and 0 not in cyclic and len(place) > 1:
         by = cyclic.pop()
         if 2 * by == n:
-            return "exchanged: its two halves are swapped"
+            return "shifted by half its length (its two halves are swapped)"
         return f"shifted by {by if 2 * by < n else by - n} (rolled, cyclically)"
-    if len(place) == n and n > 2 and all(l == k ^ 1 for k, l in place.items()):
+    if n > 2 and len(place) > 2 and all(l == k ^ 1 for k, l in place.items()):
         return "shifted to the neighbour: positions 0 and 1, 2 and 3, ... are swapped"
     if len(place) == n and all(l == n - 1 - k for k, l in place.items()):
         return "reversed (flipped)"
@@ -166,7 +187,7 @@ def forward_again(p: Jacobians) -> Diagnosis | None:
         return None
     text = (
         f"the gradient of {p.name} is what forward does to the upstream gradient, where its "
-        "transpose belongs: the direction (of a sum, a shift, a product) must be reversed"
+        "transpose belongs: the direction (of a sum, a shift, an order) must be reversed"
     )
     return Diagnosis("transposed", p.name, text)
 

@@ -90,7 +90,10 @@ def _chain(case: Case) -> Diagnosis | None:
         except Exception:  # the shapes do not fit, so it is not this
             continue
         a = case.analytic[:, 0]
-        if found.size == case.size and np.abs(found[case.indices] - a).max() <= 1e-8 * np.abs(a).max():
+        if (
+            found.size == case.size
+            and np.abs(found[case.indices] - a).max() <= 1e-8 * np.abs(a).max()
+        ):
             return Diagnosis("missing factor", case.name, f"the backward pass {words}")
     return None
 
@@ -169,7 +172,9 @@ def parameter_turned(case: Case) -> Diagnosis | None:
         if any(v is x for x in subject.inputs) or v.ndim < 2:
             continue
         turns = [("transposed", tuple(range(v.ndim - 2)) + (v.ndim - 1, v.ndim - 2), ())]
-        turns += [("flipped along its last axes", (), tuple(range(2, v.ndim)))] if v.ndim > 2 else []
+        turns += (
+            [("flipped along its last axes", (), tuple(range(2, v.ndim)))] if v.ndim > 2 else []
+        )
         turns += [("transposed in its first two axes", (1, 0, *range(2, v.ndim)), ())]
         turns += [(f"rolled by half of axis {k} (its halves exchanged)", (), -k - 1)
                   for k in range(v.ndim) if v.shape[k] % 2 == 0]  # fmt: skip
@@ -228,6 +233,7 @@ def _options(case: Case) -> str:
     """Numbers and switches that the layer was made with."""
     for name, value in options(case.layer):
         for other in _others(value):
+
             def change(layer: Any, name: str = name, other: Any = other) -> None:
                 object.__setattr__(layer, name, other)
 
@@ -299,7 +305,9 @@ def _lengths(case: Case) -> str:
         if not any(long):
             continue
         length = min(x.shape[axis] for x, cuts in zip(subject.inputs, long, strict=True) if cuts)
-        if all(case.cured(case.variant(inputs=cut(subject, axis, k))) for k in range(min(length, 6))):
+        if all(
+            case.cured(case.variant(inputs=cut(subject, axis, k))) for k in range(min(length, 6))
+        ):
             if axis == 0 and subject.batch_size:
                 return (
                     "is right for a batch of one: how samples of a batch are summed or coupled "

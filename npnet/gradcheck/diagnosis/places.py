@@ -35,7 +35,7 @@ def outputs(p: Jacobians) -> Diagnosis | None:
         f"what comes to the gradient of {p.name} through {which} (of {len(p.outputs)}) is "
         f"wrong{inside(p, p.wrong)}; what comes through the others is right"
     )
-    if inside(p, p.wrong) .startswith("; there it is zero"):
+    if inside(p, p.wrong).startswith("; there it is zero"):
         text = (
             f"the gradient of {p.name} lacks what comes through {which} (of {len(p.outputs)}): "
             "backward does not use the upstream gradient of it"
@@ -57,7 +57,7 @@ def one_sample(p: Jacobians) -> Diagnosis | None:
     what = "sample" if axis == 0 and p.outputs[0].shape[0] == p.batch else "position"
     of = "" if what == "sample" else f" along axis {axis} of the output"
     said = inside(p, p.wrong)
-    if said .startswith("; there it is zero") and total - len(wrong) == 1 and len(wrong) > 1:
+    if said.startswith("; there it is zero") and total - len(wrong) == 1 and len(wrong) > 1:
         kept = next(k for k in range(total + 1) if k not in wrong)
         if what == "sample":
             text = f"is that of sample {kept} alone: it is not summed over the batch"
@@ -68,7 +68,7 @@ def one_sample(p: Jacobians) -> Diagnosis | None:
             )
         return Diagnosis("not summed", p.name, f"the gradient of {p.name} {text}")
     some = f"{what}{'s' if len(wrong) > 1 else ''} {listed(wrong)} (of {total}){of}"
-    if said .startswith("; there it is zero"):
+    if said.startswith("; there it is zero"):
         text = f"lacks {some} in its sum"
         return Diagnosis("not summed", p.name, f"the gradient of {p.name} {text}")
     return None
@@ -88,18 +88,32 @@ def pairs(p: Jacobians) -> Diagnosis | None:
             bad, good = np.unique(gap[p.wrong]), np.unique(gap[p.right])
             if not np.intersect1d(bad, good).size:
                 text = _gap_text(p, gap, bad, good, a, a == b == 0 and p.shape[0] == p.batch)
+                if not text or (stride > 1 or bad.size < 4) and not _regular(p, gap, a, b):
+                    continue
                 return Diagnosis("missing term", p.name, f"the gradient of {p.name} {text}")
     return None
+
+
+def _regular(p: Jacobians, gap: Array, a: int, b: int) -> bool:
+    """Whether positions that far apart are always connected, as in a window or a recurrence."""
+    assert p.output_places is not None
+    pair = p.places[a][:, None] * (int(p.output_places[b].max()) + 1) + p.output_places[b][None]
+    share = 0.6 if p.shape[a] == int(p.output_places[b].max()) + 1 else 0.95
+    return all(
+        np.unique(pair[p.relevant & (gap == k)]).size >= share * np.unique(pair[gap == k]).size
+        for k in np.unique(gap[p.relevant])
+    )
 
 
 def _gap_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, batch: bool) -> str:
     said = inside(p, p.wrong)
     lost = said.startswith("; there it is zero")
     verb, rest = ("lacks", "") if lost else ("has wrong", said.replace("there it is", "they are"))
-    causal = not (gap[p.relevant] < 0).any()
-    mirrored = not (gap[p.relevant] > 0).any()
+    gaps = np.unique(gap[p.relevant])
+    dense = 0 in gaps and bool((np.diff(gaps) == 1).all()) and p.x.ndim > 1
+    causal, mirrored = dense and gaps[0] == 0, dense and gaps[-1] == 0
     if set(bad) == {0}:
-        return f"{verb} the terms of each position's own output along axis {a}{rest}"
+        return f"{verb} the terms of each position's own output along axis {a} (the diagonal){rest}"
     if set(good) == {0} and batch:
         return (
             f"{verb} the terms through the other samples of the batch{rest}; what is computed "
@@ -148,7 +162,7 @@ def overlap(p: Jacobians) -> Diagnosis | None:
             text = (
                 f"the gradient of {p.name} takes only the {kept.pop()} of several outputs that "
                 "use the same element (overlapping windows, copies, repeated indices): they must "
-                "be added up (+=, np.add.at), not assigned, or they overwrite each other"
+                "be summed (+=, np.add.at), not assigned, or they overwrite each other"
             )
             return Diagnosis("not summed", p.name, text)
     return None
@@ -163,9 +177,16 @@ def shares(p: Jacobians) -> Diagnosis | None:
     values = np.unique(np.round(r, 7))
     if not 2 <= values.size <= 3 or min(np.isclose(r, v).mean() for v in values) < 0.1:
         return None
+    if any(abs(float(Fraction(v).limit_denominator(12)) - v) > 1e-6 for v in values.tolist()):
+        return None
     shown = [f"{Fraction(float(v)).limit_denominator(24)}" for v in values]
-    zero = " (what belongs to several goes to one of them)" if shown[0] == "0" else ""
-    text = f"the gradient of {p.name} is {listed(shown)} times the true one, by element{zero}"
+    if shown[0] == "0":
+        text = (
+            f"the gradient of {p.name} is zero in some elements and {' or '.join(shown[1:])} times the "
+            "true one in others: what belongs to several elements goes to one of them"
+        )
+    else:
+        text = f"the gradient of {p.name} is {' or '.join(shown)} times the true one, by element"
     return Diagnosis("elements", p.name, text)
 
 
@@ -232,6 +253,11 @@ def rows(p: Jacobians) -> Diagnosis | None:
     if found is None:
         return None
     axis, wrong, total = found
+    lost = inside(p, p.wrong).startswith("; there it is zero")
+    if not p.complete and bad.sum() < 2 * len(wrong):  # may be chance
+        return None
+    if lost and p.right[bad].any():
+        return None
     inner = np.isin(p.places[axis], wrong)
     if p.x.ndim == 1 and bad.sum() < 2 or bad[inner & p.relevant.any(axis=1)].mean() < 0.6:
         return None
@@ -279,8 +305,9 @@ def inverted(p: Jacobians) -> Diagnosis | None:
     return Diagnosis("region", p.name, f"{text}a mask or condition is inverted")
 
 
-def region(p: Jacobians) -> Diagnosis | None:
+def region(p: Jacobians) -> list[Diagnosis]:
     """Wrong exactly where something is negative, positive or large."""
+    fits = []
     for axis, beside in ((1, beside_elements(p)), (0, beside_outputs(p))):
         bad = p.wrong.any(axis=axis)
         good = p.right.any(axis=axis) & ~bad
@@ -297,8 +324,8 @@ def region(p: Jacobians) -> Diagnosis | None:
                     f"the gradient of {p.name} is wrong exactly where {name} {found}"
                     f"{inside(p, p.wrong)}"
                 )
-                return Diagnosis("region", p.name, text)
-    return None
+                fits.append(Diagnosis("region", p.name, text))
+    return fits
 
 
 def _threshold(bad: Array, good: Array, p: Jacobians) -> str:
@@ -372,7 +399,7 @@ def repeated(p: Jacobians) -> Diagnosis | None:
         values = index[tuple(places[: index.ndim])]
         count = np.array([(index == v).sum() for v in values])
         if index.ndim and good.any() and (count[bad] > 1).all():
-            lost = inside(p, p.wrong) .startswith("; there it is zero")
+            lost = inside(p, p.wrong).startswith("; there it is zero")
             if lost and np.isin(values[bad], values[good]).all():
                 text = (
                     f"the gradient of {p.name} lacks contributions of indices that occur more "
@@ -384,7 +411,7 @@ def repeated(p: Jacobians) -> Diagnosis | None:
 
 def partly_zero(p: Jacobians) -> Diagnosis | None:
     """Every wrong element is zero."""
-    if inside(p, p.wrong) .startswith("; there it is zero") is False:
+    if inside(p, p.wrong).startswith("; there it is zero") is False:
         return None
     bad = p.wrong.any(axis=1)
     text = (

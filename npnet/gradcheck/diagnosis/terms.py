@@ -96,25 +96,6 @@ def constant_along(p: Jacobians) -> Diagnosis | None:
     return Diagnosis("missing term", p.name, text)
 
 
-def _fit_column(
-    basis: Array, d: Array, allowed: Array, t: Array, x: Array
-) -> tuple[float, ...] | None:
-    """Fit constant + slope * basis; return sizes of each and of the basis' mean, or None."""
-    if d.size < 4 or np.ptp(basis) < 1e-6 * np.abs(basis).max():
-        return None
-    design = np.stack([np.ones_like(basis), basis], axis=1)
-    coef, *_ = np.linalg.lstsq(design, d, rcond=None)
-    bound = 30 * allowed.max() + 1e-6 * np.abs(d).max()
-    if not (np.abs(design @ coef - d) <= bound).all():
-        return None
-    # The true coupling between different elements, to which the difference is compared.
-    off = np.abs(t - np.median(t)) < np.abs(t - np.median(t)).max()
-    true, *_ = np.linalg.lstsq(design[off], t[off], rcond=None)
-    fits = np.abs(design[off] @ true - t[off]).max() <= 1e-4 * np.abs(t).max()
-    shares = coef / true if fits and off.sum() > 3 and true.all() else [np.nan, np.nan]
-    return (*coef, float(basis.mean()), float(np.abs(basis).max()), *shares)
-
-
 def _statistics_text(fits: Array, name: str, over: str, p: Jacobians) -> str:
     constant, slope, mean, size, share0, share1 = fits.T
     total = np.abs(constant).max() + np.abs(slope * size).max()
@@ -224,6 +205,26 @@ def of_loss(p: Jacobians) -> Diagnosis | None:
     return None
 
 
+def within_samples(p: Jacobians) -> Diagnosis | None:
+    """A loss off, in each sample, by another multiple of one of the arrays at hand."""
+    if not p.is_loss or not p.complete or p.x.ndim != 2 or p.shape[1] < 2 or not p.known.all():
+        return None
+    d, bound = (p.a - p.t).reshape(p.shape), 30 * p.allowed.max()
+    s = 1 / (1 + np.exp(-p.x))
+    for name, v in [*beside_elements(p), ("sigmoid(pred) * (1 - sigmoid(pred))", s * (1 - s))]:
+        w = v.reshape(p.shape)
+        square = (w * w).sum(axis=1, keepdims=True)
+        c = (d * w).sum(axis=1, keepdims=True) / np.where(square, square, 1)
+        if np.abs(d - c * w).max() <= bound + 1e-6 * np.abs(d).max():
+            text = (
+                f"the gradient of {p.name} is off, in each sample, by a multiple of {name}: a sum "
+                "or mean over the sample (a normaliser, a denominator) is taken as a constant, or "
+                "its term is wrong"
+            )
+            return Diagnosis("missing term", p.name, text)
+    return None
+
+
 def small(p: Jacobians) -> Diagnosis | None:
     """Off by little, and smoothly."""
     d = np.abs(p.a - p.t)[p.known]
@@ -305,7 +306,7 @@ def _fitted(p: Jacobians, count: int) -> Diagnosis | None:
             text = f"lacks the term {some[0][0]}"
         else:
             parts = [f"{s} times {n[0]}" for s, n in zip(said, some, strict=True)]
-            text = f"is off by {' and '.join(parts)}"
+            text = f"is off by {'two terms, ' if count == 2 else ''}{' and '.join(parts)}"
             text += " (a wrong sign?)" if said in (["-2"], ["+2"]) else ""
         return Diagnosis("missing term", p.name, f"the gradient of {p.name} {text}")
     return None
