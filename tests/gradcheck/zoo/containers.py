@@ -45,6 +45,14 @@ class Residual(npnet.Layer):
         return skip + body
 
 
+class ReZero(Residual):
+    """A residual whose factor starts at zero."""
+
+    def __init__(self):
+        super().__init__()
+        self.alpha.data[...] = 0
+
+
 class Branches(npnet.Layer):
     """left(x) + right(x)."""
 
@@ -64,6 +72,28 @@ class Branches(npnet.Layer):
 
     def to_right(self, grad):
         return grad
+
+
+class Opposed(Branches):
+    """relu(x) - relu(-x), which is x."""
+
+    def __init__(self):
+        super().__init__()
+        self.left, self.right = npnet.ReLU(), npnet.Sequential(Negative(), npnet.ReLU())
+
+    def joined(self, left, right):
+        return left - right
+
+    def to_right(self, grad):
+        return -grad
+
+
+class Negative(npnet.Layer):
+    def forward(self, ctx, x):
+        return -x
+
+    def backward(self, ctx, grad):
+        return -grad
 
 
 class Average(Branches):
@@ -230,7 +260,8 @@ class DropPath(npnet.Layer):
 
 
 BASES = (
-    *((make, (_X,)) for make in (Residual, Branches, Average, Concat, Gate, Twice, Chain)),
+    (Opposed, (np.array([[0.0, 1.0, -1.0, 0.0], [2.0, 0.0, 0.0, -3.0]]),)),
+    *((make, (_X,)) for make in (Residual, ReZero, Branches, Average, Concat, Gate, Twice, Chain)),
     *((make, (_X,)) for make in (Mixture, Heads)),
     (DropPath, ((8, 4),)),
 )
@@ -266,6 +297,14 @@ class ResidualAlphaForgotten(Residual):
 
     def dalpha(self, grad, y):
         return np.zeros((), grad.dtype)
+
+
+@planted(_X, cause=_CHILD + "|alpha")
+class ReZeroSkipsBody(ReZero):
+    """The child's backward pass is skipped, which does not show at first."""
+
+    def through(self, ctx, grad):
+        return np.zeros_like(grad)
 
 
 @planted(normal(3, 4), cause="1/3|batch|averag|mean")

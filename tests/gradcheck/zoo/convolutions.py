@@ -264,7 +264,7 @@ class Conv1dOverlap(Conv1d):
         dpad[..., self.places(k, new)] = part
 
 
-@planted(_X, cause=lacks("tap|part|slice|term|path|window") + r"|rows? 2|element|index 2")
+@planted(_X, cause=lacks("tap|part|slice|term|path|window") + r"|rows? 2|index 2")
 class Conv1dTwoTaps(Conv1d):
     """The last tap of the kernel does not reach the input's gradient."""
 

@@ -126,6 +126,39 @@ class Cube(Function):
         return 3 * x * x
 
 
+class ReLU(Function):
+    def value(self, x):
+        return np.maximum(x, 0)
+
+    def slope(self, x):
+        return x > 0
+
+
+class GELU(Function):
+    """x (1 + tanh(c (x + 0.044715 x^3))) / 2 with c = sqrt(2 / pi)."""
+
+    c = 0.7978845608028654
+
+    def value(self, x):
+        c = GELU.c
+        return (0.5 * x * (1 + np.tanh(c * (x + 0.044715 * x**3)))).astype(x.dtype)
+
+    def slope(self, x):
+        t = np.tanh(self.c * (x + 0.044715 * x**3))
+        return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * self.c * (1 + 3 * 0.044715 * x * x)
+
+
+class SELU(Function):
+    scale, alpha = 1.0507009873554805, 1.6732632423543772
+
+    def value(self, x):
+        low = SELU.alpha * np.expm1(np.minimum(x, 0))
+        return (SELU.scale * np.where(x > 0, x, low)).astype(x.dtype)
+
+    def slope(self, x):
+        return self.scale * np.where(x > 0, 1, self.alpha * np.exp(np.minimum(x, 0)))
+
+
 class Mish(Function):
     """x tanh(softplus(x))."""
 
@@ -194,7 +227,7 @@ class Block(npnet.Layer):
 BASES = tuple(
     (make, (_X,))
     for make in (Function, ReLU6, HardSwish, Softplus, Abs, LeakyReLU, Huber, LogCosh, SoftShrink,
-                 Sinc, Cube, Triangles, Mish, Drop, RandomLeaky, Block)
+                 Sinc, Cube, ReLU, GELU, SELU, Triangles, Mish, Drop, RandomLeaky, Block)
 )  # fmt: skip
 
 
@@ -341,6 +374,35 @@ class CubeConstantOff(Cube):
 
     def slope(self, x):
         return 3.00003 * x * x
+
+
+@planted(normal(4, 5, scale=2.0), cause="constant|digits|relative|small|factor")
+class GELUConstant(GELU):
+    """The constant of the backward pass has five digits."""
+
+    c = 0.79788
+
+
+@planted(_X, cause="constant|digits|relative|small|factor|times")
+class SELUConstant(SELU):
+    """The scale of the backward pass has five digits."""
+
+    scale = 1.0507
+
+
+@planted(normal(4, 5), cause="constant|digits|relative|small|factor|where|negative")
+class SELUAlpha(SELU):
+    """The alpha of the backward pass has five digits."""
+
+    alpha = 1.67326
+
+
+@planted(normal(4, 5), cause="shift|by one|roll|moved|neighbour")
+class ReLUShifted(ReLU):
+    """The mask is that of the neighbour."""
+
+    def slope(self, x):
+        return np.roll(x > 0, 1, 1)
 
 
 @planted(_X, cause="17|batch|last sample|last row")

@@ -67,6 +67,10 @@ class RMSNorm(Norm):
     centre = False
 
 
+class OnesRMSNorm(OnesNorm):
+    centre = False
+
+
 class InstanceNorm(Norm):
     axes, shape = (2, 3), (3, 1, 1)
 
@@ -155,10 +159,13 @@ class RowNorm(npnet.Layer):
         return x / np.where(norm > 0, norm, 1)
 
 
+_STEADY = normal(4, 5, scale=1e-4, shift=3.0)
 BASES = (
     (Norm, (_X,)),
     (OnesNorm, (_X,)),
     (RMSNorm, (_X,)),
+    (OnesRMSNorm, (_X,)),
+    (Norm, (_STEADY,)),
     (InstanceNorm, ((2, 3, 2, 4),)),
     (GroupNorm, ((2, 6, 4),)),
     (BatchNorm, (_X,)),
@@ -401,6 +408,14 @@ class RMSNormConstantOff(RMSNorm):
 
     def dx(self, grad, normal, std):
         return super().dx(grad, normal, std) * 1.00001
+
+
+@planted((4, 5), cause="gain")
+class RMSNormForgetsGain(OnesRMSNorm):
+    """The input's gradient lacks the gain, which starts at one."""
+
+    def scaled(self, grad):
+        return grad
 
 
 @planted(_X, cause=FLOAT32)

@@ -185,6 +185,8 @@ BASES = (
     (LogSumExpPool, (_X,)),
     *((make, (_IMAGE,)) for make in (GlobalMean, GlobalMax, Upsample)),
     (PixelShuffle, ((2, 4, 2, 3),)),
+    *((make, (_TIES,)) for make in (MaxPool, Overlapping)),
+    (GlobalMax, (np.ones((2, 2, 2, 2)),)),
 )
 
 

@@ -331,7 +331,7 @@ class HighwayCarryForgotten(Highway):
         return a
 
 
-@planted((3, 4), (3, 4), (3, 4), cause="1 - |swap|as that of|input 0|factor|complement|sign|term")
+@planted((3, 4), (3, 4), (3, 4), cause="1 - |swap|as that of|factor|complement|sign|term")
 class HighwayWithoutComplement(Highway):
     """The gradient of b has the factor t instead of 1 - t."""
 
@@ -467,7 +467,7 @@ class SwishForgetsBeta(Swish):
         return x * slope
 
 
-@planted(_X, cause=lacks("factor|input") + "|times input|factor|input")
+@planted(_X, cause=lacks("factor|by input") + "|times (the )?input|factor")
 class SwishBetaOnce(Swish):
     """The gradient of beta lacks one of two factors x."""
 

@@ -187,6 +187,16 @@ class Variance(Along):
         return x.shape[-1] - 1
 
 
+class RawVariance(Along):
+    """The mean of squares minus the square of the mean, which cancel."""
+
+    def value(self, x):
+        return (x * x).mean(-1) - x.mean(-1) ** 2
+
+    def back(self, grad, x, y):
+        return grad[..., None] * 2 * (x - x.mean(-1, keepdims=True)) / x.shape[-1]
+
+
 class L1Normalise(Along):
     """x / (1 + sum |x|)."""
 
@@ -201,10 +211,13 @@ class L1Normalise(Along):
         return np.sign(x)
 
 
+_STEADY = normal(3, 5, scale=1e-4, shift=3.0)
 BASES = (
     *((make, (_X,)) for make in (Softmax, LogSumExp, LogSoftmax, Sparsemax, Sort, TopK)),
     *((make, (_X,)) for make in (Cumsum, Cumprod, Cummax, Std, Variance, L1Normalise)),
     (Median, ((3, 6),)),
+    *((make, (_TIES,)) for make in (Sort, TopK, Cummax)),
+    *((make, (_STEADY,)) for make in (Std, Variance, RawVariance)),
 )
 
 
@@ -384,7 +397,7 @@ class CumprodDividesSafely(Cumprod):
         return np.where(x == 0, 0, total / np.where(x == 0, 1, x))
 
 
-@planted(_X, cause="where|zero|own|sum|accumul|earlier|term")
+@planted(_X, cause=r"where|zero|\bown\b|sum|accumul|earlier|term")
 class CummaxOwnPlace(Cummax):
     """An output that repeats the largest so far gives its gradient to nobody."""
 
