@@ -70,8 +70,7 @@ class Functions:
         """Make functions of the same numbers in float32 and float64."""
         single = self.make(inputs, np.float32) if single is None else single
         draws = single.draws_asked if isinstance(single, LayerFunction) else ()
-        given = single.given if isinstance(single, LossFunction) else single.inputs
-        double = self.make(given, draws=Draws(draws), upstream=single.upstream)
+        double = self.make(single.given, draws=Draws(draws), upstream=single.upstream)
         return Float32(single, double)
 
     @property

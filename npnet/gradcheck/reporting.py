@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis import diagnose
+from npnet.gradcheck.diagnosis import diagnose, example
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.numeric.elsewhere import Finding
 from npnet.gradcheck.numeric.point import Evidence, Point
@@ -43,6 +43,7 @@ def add_diagnoses(
     report: Report, point: Point, evidence: list[Evidence], prefix: str = "", known: bool = False
 ) -> None:
     """Add what the patterns say; if something is `known` already, only what is definite."""
+    report.example = report.example or example(point, evidence)
     changing = {d.tensor for d in report.diagnosis if d.kind in _CHANGING}
     for d in diagnose(point, evidence, changing):
         if not known or d.kind not in _VAGUE:

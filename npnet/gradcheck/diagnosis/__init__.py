@@ -6,10 +6,13 @@ import re
 from collections.abc import Callable, Collection, Iterator
 from functools import partial
 
+import numpy as np
+
 from npnet.gradcheck.diagnosis import factors, order, paths, places, precision, scale, terms
-from npnet.gradcheck.diagnosis.evidence import Case, Jacobians
+from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, jacobians, nearby, remade
+from npnet.gradcheck.diagnosis.example import smallest
 from npnet.gradcheck.numeric.point import Evidence, Point
-from npnet.gradcheck.report import Diagnosis
+from npnet.gradcheck.report import Diagnosis, Example
 
 # From the most to the least specific; the first that fits is the diagnosis of a tensor.
 _AT_ONCE: tuple[Callable[[Case], Diagnosis | None], ...] = (
@@ -20,38 +23,54 @@ _AT_ONCE: tuple[Callable[[Case], Diagnosis | None], ...] = (
     precision.rounded,
     scale.not_linear,
 )
+_Measured = Callable[[Jacobians], Diagnosis | list[Diagnosis] | None]
 # A pattern of the two matrices is believed only if it says the same at a second point; an
 # experiment runs what is checked in another way.
-_MEASURED: tuple[Callable[[Jacobians], Diagnosis | None], ...] = (
-    scale.factor,
+_ORDERS: tuple[_Measured, ...] = (
     order.transposed,
+    order.forward_again,
     order.upstream_transposed,
     order.moved,
     order.upstream_moved,
-    order.permuted,
+    order.outputs_exchanged,
 )
-_MEASURED_NEXT: tuple[Callable[[Jacobians], Diagnosis | None], ...] = (
+_WHERE: tuple[_Measured, ...] = (
     places.repeated,
-    places.outputs,
+    places.rows,
     places.one_sample,
     places.pairs,
+    places.overlap,
+    places.outputs,
+)
+_FORMULAS: tuple[_Measured, ...] = (
+    places.coupling,
     factors.missing,
     terms.product_rule,
     factors.partner,
+    factors.partner_of_matrix,
     places.inverted,
-    places.masked,
+    order.permuted,
     terms.statistics,
-    places.rows,
-    scale.scattered,
+    terms.constant_along,
+    terms.of_loss,
     places.region,
-    places.upstream_positions,
+    scale.scattered,
+    places.masked,
+    places.shares,
+    terms.within_samples,
     factors.by_position,
     terms.added,
 )
-_MEASURED_LAST: tuple[Callable[[Jacobians], Diagnosis | None], ...] = (
+_LAST: tuple[_Measured, ...] = (
+    terms.invariance,
+    terms.small,
+    factors.unnamed,
     terms.two_added,
-    places.partly_zero,
 )
+# Said of the wrong part alone, where a pattern says which part that is.
+_INSIDE = (scale.factor, factors.missing, terms.product_rule, factors.partner, factors.unnamed)
+_VAGUE = 1000  # the rank of a gradient in which no pattern was found
+_EXACT = re.compile("; there|lacks|summed|holds only|alone")
 _Pattern = Callable[[Case], Diagnosis | None]
 
 
@@ -60,45 +79,136 @@ def diagnose(
 ) -> list[Diagnosis]:
     """Explain every wrong gradient, apart from tensors whose fault is `known` otherwise."""
     cases = [Case(point, e) for e in evidence]
-    wrong = [case for case in cases if case.wrong.any() and case.name not in known]
-    found = [order.swapped(case, cases) or explain(case) for case in wrong]
-    return _merged(found, len(cases))
+    found: list[tuple[int, Diagnosis]] = []
+    for case in cases:
+        case.patience /= 1 + len([rank for rank, _ in found if rank < _VAGUE])
+        if case.wrong.any() and case.name not in known:
+            swapped = None if _factor(case) else order.swapped(case, cases)
+            found.append((0, swapped) if swapped else explain(case))
+    found.sort(key=lambda pair: pair[0])
+    clear = [d for rank, d in found if rank < _VAGUE]  # of what one fault does, the clearest
+    return _merged(clear or [d for _, d in found], len(cases))
 
 
-def explain(case: Case) -> Diagnosis:
-    """Return the first pattern that fits a tensor, or say that there is none."""
-    for pattern in _patterns():
+def example(point: Point, evidence: list[Evidence]) -> Example | None:
+    """Return the smallest example that shows one of the wrong gradients."""
+    wrong = (case for case in (Case(point, e) for e in evidence) if case.wrong.any())
+    return next(filter(None, map(smallest, wrong)), None)
+
+
+def _factor(case: Case) -> bool:
+    """Whether the first column is a multiple of the true one."""
+    a, t = case.analytic[case.usable, 0], case.numeric[case.usable, 0]
+    c = float(a @ t) / float(t @ t) if t.any() else 0.0
+    return bool(a.size and np.abs(a - c * t).max() <= 1e-7 * np.abs(a).max())
+
+
+def explain(case: Case) -> tuple[int, Diagnosis]:
+    """Return the first pattern that fits a tensor, or that there is none, and how vague that is."""
+    for rank, pattern in enumerate(_patterns()):
+        if case.tired():
+            break
         try:
             found = pattern(case)
         except Exception as error:  # of the layer, in an experiment; the report notes it
+            if __import__("os").environ.get("DIAG"):
+                __import__("traceback").print_exc()
             case.subject.refusals[:] = [error]
             continue
         if found is not None:
-            return found
+            return rank, found
     count, size = int(case.wrong.sum()), case.wrong.size
     text = f"{count} of {size} elements of the gradient of {case.name} are wrong"
-    return Diagnosis("formula", case.name, f"{text}, in no pattern known here")
+    return _VAGUE, Diagnosis("formula", case.name, f"{text}, in no pattern known here")
 
 
 def _patterns() -> Iterator[_Pattern]:
     """Yield the patterns and experiments in the order tried."""
     yield from _AT_ONCE
-    yield from (partial(_confirmed, pattern=p) for p in _MEASURED)
+    yield scale.named_factor
+    yield order.sampled
+    yield from map(_confirmed, _ORDERS)
     yield paths.children
     yield paths.parameter_turned
-    yield from (partial(_confirmed, pattern=p) for p in _MEASURED_NEXT)
+    yield from map(_exact, _WHERE)
+    yield from map(_confirmed, _FORMULAS)
+    yield _smaller
     yield paths.made_trivial
-    yield from (partial(_confirmed, pattern=p) for p in _MEASURED_LAST)
+    yield from map(_confirmed, _LAST)
+    yield from map(_confirmed, (*_WHERE, places.upstream_positions, places.partly_zero))
 
 
-def _confirmed(case: Case, pattern: Callable[[Jacobians], Diagnosis | None]) -> Diagnosis | None:
-    """Return what a pattern says if it says the same, but for numbers, at a second point."""
-    here = pattern(case.here)
-    if here is None or case.elsewhere is None:
-        return here
-    there = pattern(case.elsewhere)
-    same = there is not None and _words(there.message) == _words(here.message)
-    return here if same else None
+def _exact(pattern: _Measured) -> _Pattern:
+    """Keep from a pattern of places what also says how it is wrong there."""
+
+    def found(case: Case) -> Diagnosis | None:
+        diagnosis = _confirmed(pattern)(case)
+        return diagnosis if diagnosis and _EXACT.search(diagnosis.message) else None
+
+    return found
+
+
+def _confirmed(pattern: _Measured) -> _Pattern:
+    """Keep what a pattern says if it says the same, but for numbers, at a second point."""
+    return lambda case: _twice(pattern, case.here, case.elsewhere)
+
+
+def _twice(pattern: _Measured, here: Jacobians, there: Jacobians | None) -> Diagnosis | None:
+    if there is None:
+        found = next(iter(_listed(pattern(here))), None)
+    else:
+        again = {_words(d.message) for d in _listed(pattern(there))}
+        found = next((d for d in _listed(pattern(here)) if _words(d.message) in again), None)
+    if found is None:
+        return None
+    return _refined(found, here, there) if pattern in _WHERE else found
+
+
+def _listed(found: Diagnosis | list[Diagnosis] | None) -> list[Diagnosis]:
+    """Return what fits: nothing, one or several explanations."""
+    return found if isinstance(found, list) else [] if found is None else [found]
+
+
+def _refined(found: Diagnosis, here: Jacobians, there: Jacobians | None) -> Diagnosis:
+    """Add what is true of the wrong part alone, if it is wrong in some rows or columns only."""
+    parts = []
+    for p in (here, there):
+        if p is None:
+            continue
+        rows, columns = p.wrong.any(axis=1), p.wrong.any(axis=0)
+        if "; there" in found.message or rows.all() and columns.all():
+            return found
+        parts.append(p.part(rows, columns))
+    for pattern in _INSIDE:
+        more = _twice(pattern, parts[0], parts[-1])
+        if more is not None:
+            text = more.message.removeprefix(f"the gradient of {here.name} ")
+            return found._replace(message=f"{found.message}; there it {text}")
+    return found
+
+
+def _smaller(case: Case) -> Diagnosis | None:
+    """Look at one position along an axis, where fewer things play a part."""
+    if case.is_loss:
+        return None
+    for axis in range(1, max(x.ndim for x in case.subject.inputs)):
+        try:
+            subject = remade(case.subject, lambda layer: None, paths.cut(case.subject, axis))
+            number = subject.names.index(case.name)
+            indices = np.arange(subject.variables[number].size)
+            here = jacobians(subject, number, indices, None)
+            there = nearby(subject, number, indices)
+        except Exception as error:  # the layer takes no such input
+            case.subject.refusals[:] = [error]
+            continue
+        if not here.wrong.any() or not there.wrong.any() or here.t.size < 4:
+            continue
+        for pattern in (scale.factor, *_WHERE, *_FORMULAS):
+            found = _twice(pattern, here, there)
+            if found is not None and (pattern not in _WHERE or _EXACT.search(found.message)):
+                text = f"{found.message} (seen at one position along axis {axis})"
+                return found._replace(message=text)
+    return None
 
 
 def _words(text: str) -> str:
@@ -109,17 +219,20 @@ def _merged(found: list[Diagnosis], tensors: int) -> list[Diagnosis]:
     """Say once what is true of several tensors."""
     groups: dict[tuple[str, str], list[Diagnosis]] = {}
     for d in found:
-        start = f"the gradient of {d.tensor} is "
-        rest = d.message.removeprefix(start) if d.message.startswith(start) else ""
-        groups.setdefault((d.kind, rest or d.message), []).append(d)
+        key = re.sub(rf"\bthe gradient of {re.escape(d.tensor)}\b", "{}", d.message, count=1)
+        groups.setdefault((d.kind, key), []).append(d)
     merged = []
-    for (kind, rest), same in groups.items():
+    for (kind, text), same in groups.items():
         names = list(dict.fromkeys(d.tensor for d in same))
-        if len(same) == 1 or same[0].message == rest:
+        if len(names) == 1 or "{}" not in text:
             merged.append(same[0])
         elif len(names) == tensors:
-            merged.append(Diagnosis(kind, "", f"every gradient is {rest}"))
+            merged.append(Diagnosis(kind, "", text.replace("{}", "every gradient")))
         else:
-            listed = ", ".join(names[:-1]) + " and " + names[-1]
-            merged.append(Diagnosis(kind, names[0], f"the gradients of {listed} are {rest}"))
+            listed = "the gradients of " + ", ".join(names[:-1]) + " and " + names[-1]
+            head, verb, rest = re.split(r"\{\} (is|lacks|has|couples|multiplies|takes|holds) ", text,
+                                        maxsplit=1) if text.startswith("{} ") else ("", "", "")  # fmt: skip
+            plural = {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))
+            message = f"{listed} {plural} {rest}" if verb else text.replace("{}", listed)
+            merged.append(Diagnosis(kind, names[0], message))
     return merged

@@ -21,6 +21,7 @@ from npnet.typing import Array
 
 _MOST_OUTPUTS = 160  # whose unit upstream gradients are tried; a random choice beyond
 _SECONDS = 1.0  # for one matrix of differences
+_PATIENCE = 2.0  # seconds for one tensor
 _MOST_NUMBERS = 4_000_000
 _STEP = 2.0**-12
 _NEARBY = 0.3  # how far the second point is, relative to the values
@@ -37,7 +38,8 @@ class Case:
         self.number = evidence.variable
         self.indices = evidence.indices
         self.upstream = point.function.upstream
-        self.analytic = point.analytic[self.number][self.indices]
+        self.full = point.analytic[self.number]
+        self.analytic = self.full[self.indices]
         self.numeric, self.bar = slopes.value, slopes.error
         self.wrong = judged.verdicts == Verdict.WRONG
         self.usable = judged.verdicts != Verdict.NOISE
@@ -45,6 +47,7 @@ class Case:
         self.missing = all(g[self.number] is None for g in point.gradients)
         self.name = self.subject.names[self.number]
         self.size = self.subject.variables[self.number].size
+        self.started, self.patience = time.perf_counter(), _PATIENCE
 
     @property
     def is_loss(self) -> bool:
@@ -61,24 +64,30 @@ class Case:
         found = self.subject.gradients(self.subject.split(upstream))[self.number]
         return np.zeros(self.size) if found is None else found.reshape(-1).astype(float)
 
+    def tired(self) -> bool:
+        """Whether so much time has gone by that no further experiment is worth it."""
+        return time.perf_counter() - self.started > self.patience
+
     @functools.cached_property
     def here(self) -> Jacobians:
-        """The two matrices at the point that was checked."""
+        """The two matrices at the point that was checked; of a loss, for a larger batch."""
+        larger = self.variant(inputs=repeated_batch(self.subject)) if self.is_loss else None
+        if larger is not None and larger.wrong.any():
+            return larger
         return jacobians(self.subject, self.number, self.indices, self)
 
     @functools.cached_property
     def elsewhere(self) -> Jacobians | None:
         """The same at another point; None if the layer refuses it or the fault is not there."""
-        rng = np.random.default_rng(5)
-        with self.subject.restored():
-            for v in self.subject.variables:
-                v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
-                v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
-            try:
-                found = jacobians(self.subject, self.number, self.indices, None)
-            except Exception as error:  # outside the layer's domain
-                self.subject.refusals[:] = [error]
-                return None
+        try:
+            subject, indices = self.subject, self.indices
+            if self.here.x.size != self.size:
+                subject = remade(self.subject, lambda layer: None, repeated_batch(self.subject))
+                indices = self.here.indices
+            found = nearby(subject, self.number, indices)
+        except Exception as error:  # outside the layer's domain
+            self.subject.refusals[:] = [error]
+            return None
         return found if found.wrong.any() else None
 
     def variant(
@@ -127,16 +136,22 @@ class Jacobians:
         self.inputs = {n: v.copy() for n, v in pairs if any(v is x for x in subject.inputs)}
         self.parameters = {n: v.copy() for n, v in pairs if n not in self.inputs}
         self.others = [
-            np.asarray(o) for o in (*getattr(subject, "others", {}).values(), *subject.inputs)
+            np.asarray(o) for o in subject.given
             if isinstance(o, np.ndarray) and not any(o is v for v in subject.variables)
         ]  # fmt: skip
-        self.constants = dict(constants(subject.checked))
+        self.constants = constants(subject.checked)
         sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
         column = sizes.max(axis=0, initial=0.0)
         self.allowed = 1e-8 * sizes + 1e-9 * column + 1e-11 * column.max(initial=0.0)
+        self.sizes = sizes
         self.known = np.isfinite(t)
-        self.relevant = self.known & (sizes > self.allowed)
-        self.wrong = self.known & ~(np.abs(a - t) <= self.allowed)
+        self.allow(np.zeros_like(a))
+
+    def allow(self, bar: Array) -> None:
+        """Take error bars into account."""
+        self.allowed = self.allowed + np.where(np.isfinite(bar), bar, 0.0)
+        self.relevant = self.known & (self.sizes > self.allowed)
+        self.wrong = self.known & ~(np.abs(self.a - self.t) <= self.allowed)
         self.right = self.relevant & ~self.wrong
 
     @property
@@ -159,8 +174,12 @@ class Jacobians:
     def output_places(self) -> list[Array] | None:
         """Indices of the columns along each axis, if all outputs have the same shape."""
         shapes = {y.shape for y in self.outputs}
-        if self.columns is None or len(shapes) != 1 or shapes == {()}:
+        if self.columns is None or shapes == {()}:
             return None
+        if len(shapes) != 1:
+            if np.unique(self.output_number).size != 1:
+                return None
+            shapes = {self.outputs[self.output_number[0]].shape}
         shape = shapes.pop()
         return list(np.unravel_index(self.columns % int(np.prod(shape)), shape))
 
@@ -177,6 +196,19 @@ class Jacobians:
         if self.columns is None or len(self.outputs) != 1 or self.outputs[0].shape != self.shape:
             return None
         return np.asarray(self.indices[:, None] == self.columns[None])
+
+    def part(self, rows: Array, columns: Array) -> Jacobians:
+        """Return some elements and some outputs alone."""
+        found = copy.copy(self)
+        for cached in ("places", "output_number", "output_places", "output", "own"):
+            found.__dict__.pop(cached, None)
+        found.indices = self.indices[rows]
+        found.complete = bool(rows.all()) and self.complete
+        if self.columns is not None:
+            found.columns = self.columns[columns]
+        for name in ("a", "t", "allowed", "known", "relevant", "wrong", "right"):
+            setattr(found, name, getattr(self, name)[np.ix_(rows, columns)])
+        return found
 
     def agree(self, a: Array, b: Array, where: Array | None = None) -> bool:
         """Tell whether two matrices agree where the true one is known, and are not all zero."""
@@ -204,8 +236,10 @@ def jacobians(subject: Function, number: int, indices: Array, case: Case | None)
     ):
         where = case.usable[:, None]
         true = np.where(where, case.numeric, np.nan)
-        return Jacobians(subject, number, indices, None, case.analytic, true, outputs)
-    true = _differences(subject, subject.variables[number], indices, count)
+        found = Jacobians(subject, number, indices, None, case.analytic, true, outputs)
+        found.allow(case.bar)
+        return found
+    true = true_matrix(subject, subject.variables[number], indices, count)
     if isinstance(subject, LossFunction):
         gradient = subject.gradients([])[number]
         assert gradient is not None
@@ -224,7 +258,17 @@ def jacobians(subject: Function, number: int, indices: Array, case: Case | None)
     return Jacobians(subject, number, indices, columns, a, true[:, columns], outputs)
 
 
-def _differences(subject: Function, variable: Array, indices: Array, count: int) -> Array:
+def nearby(subject: Function, number: int, indices: Array) -> Jacobians:
+    """Compute both matrices at another point."""
+    rng = np.random.default_rng(5)
+    with subject.restored():
+        for v in subject.variables:
+            v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
+            v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
+        return jacobians(subject, number, indices, None)
+
+
+def true_matrix(subject: Function, variable: Array, indices: Array, count: int) -> Array:
     """Differentiate all outputs by elements of a variable; NaN at kinks."""
     flat = variable.reshape(-1)
     sizes = np.abs(flat[flat != 0])
@@ -248,21 +292,54 @@ def _differences(subject: Function, variable: Array, indices: Array, count: int)
     return found
 
 
+def repeated_batch(subject: Function) -> tuple[Any, ...] | None:
+    """Return a loss's arguments with every sample six times, predicted differently each time."""
+    if not isinstance(subject, LossFunction) or subject.variables[0].ndim == 0:
+        return None
+    rng = np.random.default_rng(6)
+    pred = subject.variables[0]
+    preds = [pred, *(np.roll(pred, k, 0) * rng.uniform(0.8, 1.2, pred.shape) for k in range(5))]
+    others = [np.concatenate([o] * 6) if np.ndim(o) else o for o in subject.given[1:]]
+    return (np.concatenate(preds), *others)
+
+
+def extended(subject: Function, axis: int, length: int) -> tuple[Any, ...]:
+    """Return the inputs with one more position, a copy of the first, on axes of this length."""
+    given = subject.given
+    return tuple(
+        np.concatenate([x, np.take(x, [0], axis)], axis)
+        if np.ndim(x) > axis and np.shape(x)[axis] == length else x for x in given
+    )  # fmt: skip
+
+
 def remade(subject: Function, change: Callable[[Any], None], inputs: Any = None) -> Function:
     """Make a subject of a copy of the layer, changed, and of other inputs."""
     checked = copy.deepcopy(subject.checked)
     change(checked)
     if isinstance(subject, LossFunction):
-        return LossFunction(checked, subject.arrays, subject.dtype, subject.weight)
+        given = inputs or subject.given
+        weight = given[len(checked.arguments)] if len(given) > len(checked.arguments) else None
+        return LossFunction(checked, given[: len(checked.arguments)], subject.dtype, weight)
     assert isinstance(subject, LayerFunction)
     return LayerFunction(
         checked, inputs or subject.inputs, subject.dtype, training=subject.training
     )
 
 
-def constants(checked: Any) -> Iterator[tuple[str, float]]:
-    """Name the numbers that a layer, or a loss, was made with."""
-    for name, value in vars(checked).items():
-        plain = isinstance(value, int | float) and not isinstance(value, bool)
-        if plain and not name.startswith("_") and np.isfinite(value):
-            yield name, float(value)
+def options(checked: Any) -> Iterator[tuple[str, Any]]:
+    """Name what a layer, or a loss, was made with: attributes of it and of the user's classes."""
+    own = [k for k in type(checked).__mro__ if not k.__module__.startswith("npnet.")]
+    found = {n: v for k in reversed(own) if k is not object for n, v in vars(k).items()}
+    found |= vars(checked)
+    for name, value in found.items():
+        plain = isinstance(value, int | float | tuple | np.ndarray) and not isinstance(value, str)
+        if plain and not name.startswith("_") and name not in ("takes_integers", "arguments"):
+            yield name, value
+
+
+def constants(checked: Any) -> dict[str, float]:
+    """Return those that are single numbers."""
+    return {
+        n: float(v) for n, v in options(checked)
+        if isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v)
+    }  # fmt: skip

@@ -12,73 +12,15 @@ from npnet.gradcheck.diagnosis.evidence import Jacobians
 from npnet.typing import Array
 
 
-def factor_words(c: float, p: Jacobians) -> str:
+def factor_words(c: float) -> str:
     """Say what a constant factor is, to be read after "the gradient is"."""
     if abs(c + 1) < 1e-6:
         return "minus the true one: a wrong sign"
     size, sign = abs(c), "minus " if c < 0 else ""
-    for candidate, how in ((size, "times the true one"), (1 / size, "of the true one")):
-        n = round(candidate)
-        if n >= 2 and abs(candidate - n) < 1e-6 * n:
-            word = _length(n, p) if n > 2 or n == p.batch else ""
-            word = word or _constant(n, p)
-            more = how.startswith("times")
-            text = f"{sign}{n} {how}" if more else f"{sign}1/{n} {how}"
-            why = "a division is missing, or a sum stands for a mean" if more else (
-                "a mean instead of a sum, or one division too many")  # fmt: skip
-            return f"{text} ({n} is {word}: {why})" if word else text
-    for name, value in _numbers(p):
-        if abs(size - value) < 1e-6 * size and abs(value - 1) > 1e-3:
-            return f"{c:.6g} times the true one, which is {sign}{name}"
     ratio = Fraction(size).limit_denominator(24)
     text = f"{sign}{ratio}" if abs(float(ratio) - size) < 1e-7 * size else f"{c:.7g}"
     how = "of the true one" if size < 1 and "/" in text else "times the true one"
     return f"{text} {how}"
-
-
-def _length(n: int, p: Jacobians) -> str:
-    if n == p.batch:
-        return "the batch size"
-    for name, x in [*p.inputs.items(), *(("the output", y) for y in p.outputs)]:
-        if n == x.size:
-            return f"the number of elements of {name}"
-        for axis, length in enumerate(x.shape):
-            if n == length:
-                return f"the length of axis {axis} of {name}"
-    return ""
-
-
-def _constant(n: float, p: Jacobians) -> str:
-    return next((f"self.{k}" for k, v in p.constants.items() if v == n and n not in (1, 2)), "")
-
-
-def _numbers(p: Jacobians) -> Iterator[tuple[str, float]]:
-    """Functions of the layer's own numbers and lengths that are often forgotten."""
-    for name, v in p.constants.items():
-        if v > 0:
-            yield f"self.{name}", v
-            yield f"1 / self.{name}", 1 / v
-            yield f"the square of self.{name}", v * v
-            yield f"1 / self.{name} squared", 1 / (v * v)
-            yield f"the root of self.{name}", v**0.5
-            yield f"1 / the root of self.{name}", v**-0.5
-        if 0 < v < 1:
-            yield f"(1 - self.{name})", 1 - v
-            yield f"1 / (1 - self.{name})", 1 / (1 - v)
-    arrays = [*p.inputs.items(), *p.parameters.items(), *(("the output", y) for y in p.outputs)]
-    for name, x in arrays:
-        for axis, n in enumerate(x.shape):
-            word = f"the length {n} of axis {axis} of {name}"
-            if n > 1:
-                yield f"the root of {word}", n**0.5
-                yield f"1 / the root of {word}", n**-0.5
-                yield f"n / (n - 1) with n {word}", n / (n - 1)
-                yield f"(n - 1) / n with n {word}", (n - 1) / n
-    for name, v in p.constants.items():  # heads of a width
-        for n in {n for _, x in arrays for n in x.shape}:
-            if v >= 1 and n > v and n % v == 0:
-                yield f"the root of {n} / self.{name}", (n / v) ** 0.5
-                yield f"1 / the root of {n} / self.{name}", (n / v) ** -0.5
 
 
 def positions(bad: Array, good: Array, places: list[Array]) -> tuple[int, list[int], int] | None:
@@ -112,11 +54,11 @@ def inside(p: Jacobians, where: Array) -> str:
     if not at.any():
         return ""
     if (np.abs(p.a[at]) <= p.allowed[at]).all():
-        return "; there it is zero"
+        return "; there it is zero: its term is missing"
     if (np.abs(p.t[at]) <= p.allowed[at]).all():
         return "; there it should be zero"
     c = ratio(p, at)
-    return "" if c is None or abs(c - 1) < 1e-6 else f"; there it is {factor_words(c, p)}"
+    return "" if c is None or abs(c - 1) < 1e-6 else f"; there it is {factor_words(c)}"
 
 
 def ratio(p: Jacobians, at: Array) -> float | None:
@@ -175,6 +117,9 @@ def _targets(p: Jacobians) -> Iterator[tuple[str, Array]]:
     elif target.dtype.kind in "fiub" and target.shape == p.x.shape:
         target = target.astype(float)
         yield "the target", target
+        if p.x.ndim == 2:
+            e = np.exp(p.x - p.x.max(axis=1, keepdims=True))
+            yield "softmax(pred)", e / e.sum(axis=1, keepdims=True)
         yield "(pred - target)", p.x - target
         yield "pred times target", p.x * target
         with np.errstate(all="ignore"):
@@ -210,8 +155,11 @@ def _statistics(name: str, x: Array, p: Jacobians) -> Iterator[tuple[str, Array]
 
 def _fit(v: Array, shape: tuple[int, ...]) -> Array | None:
     """Broadcast an array to a shape: as NumPy does, or along axis 1, the channels."""
-    if v.ndim == 1 and len(shape) > 2 and v.shape[0] == shape[1] and v.shape[0] != shape[-1]:
-        v = v.reshape(-1, *[1] * (len(shape) - 2))
+    fits = [k for k, n in enumerate(shape) if n == v.size and n > 1]
+    if v.size == max(v.shape, default=0) or v.ndim == len(shape) or v.shape != shape[-v.ndim :]:
+        if fits and v.shape != shape[-v.ndim :]:
+            k = 1 if 1 in fits else fits[-1]  # the channels
+            v = v.reshape(-1, *[1] * (len(shape) - 1 - k))
     try:
         return np.broadcast_to(v, shape) if v.ndim <= len(shape) and v.ndim else None
     except ValueError:

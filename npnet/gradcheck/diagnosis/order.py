@@ -26,6 +26,20 @@ def transposed(p: Jacobians) -> Diagnosis | None:
     return None
 
 
+def sampled(case: Case) -> Diagnosis | None:
+    """The transposed of a tensor of which some elements were checked."""
+    shape, full = case.subject.variables[case.number].shape, case.full
+    if case.indices.size == case.size or len(shape) < 2 or case.usable.sum() < 8:
+        return None
+    for words, index in _orders(shape):
+        true = np.empty(case.size)
+        true[index] = full[:, 0]
+        off = np.abs(true[case.indices] - case.numeric[:, 0])[case.usable]
+        if off.max() <= 1e-6 * np.abs(case.numeric[case.usable, 0]).max():
+            return Diagnosis("transposed", case.name, f"the gradient of {case.name} is {words}")
+    return None
+
+
 def upstream_transposed(p: Jacobians) -> Diagnosis | None:
     """The same for the upstream gradient."""
     if p.columns is None or len(p.outputs) != 1 or p.columns.size != p.outputs[0].size:
@@ -37,7 +51,7 @@ def upstream_transposed(p: Jacobians) -> Diagnosis | None:
         if not p.agree(moved, p.t) and p.agree(p.a, moved):
             text = (
                 f"the gradient of {p.name} is right for an upstream gradient that is {words}: "
-                "backward takes its axes otherwise than forward returns them"
+                "backward takes its axes, or their order, otherwise than forward returns them"
             )
             return Diagnosis("transposed", p.name, text)
     return None
@@ -58,6 +72,13 @@ def _orders(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
             back = np.argsort(order)
             other = number.reshape([shape[i] for i in back]).transpose(order)
             yield "reshaped where it should be transposed", other.reshape(-1)
+    if len(shape) == 3:  # heads, cut off the last axis
+        n, t, f = shape
+        for heads in (h for h in range(2, f) if f % h == 0):
+            cut = number.reshape(n, t, heads, f // heads)
+            yield "cut into heads without swapping axes", cut.swapaxes(1, 2).reshape(-1)
+            cut = number.reshape(n, heads, t, f // heads).swapaxes(1, 2)
+            yield "cut into heads without swapping axes", cut.reshape(-1)
     for count in range(1, len(shape) + 1):
         for some in itertools.combinations(axes, count):
             if all(shape[a] > 1 for a in some):
@@ -123,14 +144,52 @@ def _moved(parts: list[Array]) -> str:
         return ""
     wrong = [k for k, l in place.items() if k != l]
     cyclic = {(k - l) % n for k, l in place.items()}
-    if len(place) == n and len(cyclic) == 1 and n > 2:
-        return f"rolled by {min(cyclic.pop(), n - 1) if n > 2 else 1} (cyclically shifted)"
+    if len(cyclic) == 1 and 0 not in cyclic and len(place) > 1:
+        by = cyclic.pop()
+        if 2 * by == n:
+            return "shifted by half its length (its two halves are swapped)"
+        return f"shifted by {by if 2 * by < n else by - n} (rolled, cyclically)"
+    if n > 2 and len(place) > 2 and all(l == k ^ 1 for k, l in place.items()):
+        return "shifted to the neighbour: positions 0 and 1, 2 and 3, ... are swapped"
     if len(place) == n and all(l == n - 1 - k for k, l in place.items()):
         return "reversed (flipped)"
     if wrong:
         other = [place[k] for k in wrong]
         return f"permuted: position(s) {listed(wrong)} hold what belongs to {listed(other)}"
     return ""
+
+
+def outputs_exchanged(p: Jacobians) -> Diagnosis | None:
+    """The upstream gradients of two outputs are taken for each other."""
+    if p.columns is None or len(p.outputs) < 2 or len({y.shape for y in p.outputs}) != 1:
+        return None
+    size = p.outputs[0].size
+    if p.columns.size != size * len(p.outputs):
+        return None
+    for i, k in itertools.combinations(range(len(p.outputs)), 2):
+        turned = np.arange(p.columns.size).reshape(len(p.outputs), size)
+        turned[[i, k]] = turned[[k, i]]
+        moved = p.t[:, turned.reshape(-1)]
+        if not p.agree(moved, p.t) and p.agree(p.a, moved):
+            text = (
+                f"the gradient of {p.name} is right with the upstream gradients of outputs {i} "
+                f"and {k} exchanged: they are swapped"
+            )
+            return Diagnosis("swapped", p.name, text)
+    return None
+
+
+def forward_again(p: Jacobians) -> Diagnosis | None:
+    """Backward does what forward does, instead of the transposed."""
+    if p.own is None or not p.complete or p.a.shape[0] != p.a.shape[1] or not p.known.all():
+        return None
+    if p.agree(p.t, p.t.T) or not p.agree(p.a, p.t.T):
+        return None
+    text = (
+        f"the gradient of {p.name} is what forward does to the upstream gradient, where its "
+        "transpose belongs: the direction (of a sum, a shift, an order) must be reversed"
+    )
+    return Diagnosis("transposed", p.name, text)
 
 
 def permuted(p: Jacobians) -> Diagnosis | None:
@@ -140,11 +199,10 @@ def permuted(p: Jacobians) -> Diagnosis | None:
     w = np.random.default_rng(0).normal(size=p.a.shape[1])
     a, t = p.a @ w, p.t @ w
     first, second = np.argsort(a), np.argsort(t)
-    if np.diff(t[second]).min() <= 1e-6 * np.abs(t).max() or np.array_equal(first, second):
+    size = np.abs(t).max()
+    if np.abs(a[first] - t[second]).max() > 1e-7 * size or (t[second] > 1e-7 * size).sum() < 2:
         return None
-    back = np.empty_like(p.a)
-    back[second] = p.a[first]
-    if not p.agree(back, p.t):
+    if np.abs(a - t).max() <= 1e-6 * size:
         return None
     text = (
         f"the gradient of {p.name} holds the right numbers in the wrong order: is it reshaped "

@@ -8,51 +8,103 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, jacobians, remade
-from npnet.gradcheck.numeric.function import LayerFunction
+from npnet.context import Context
+from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, jacobians, options, remade
 from npnet.gradcheck.report import Diagnosis
 from npnet.typing import Array
 
 
 def children(case: Case) -> Diagnosis | None:
     """A child through which nothing, or too much, or the wrong thing comes back."""
-    parts = {} if case.is_loss else dict(case.layer._layers)
+    parts = {} if case.is_loss else dict(case.layer.named_layers())
+    parts.pop("", None)
     if not parts or case.here.columns is None:
         return None
-    for name in parts:
-        for number, count in _calls(case, name):
-            frozen = _with_child(case, name, number, _freeze)
+    for name, child in parts.items():
+        what = f"child {name!r} ({type(child).__name__})"
+        calls, direct = _calls(case, name)
+        if direct:
+            text = (
+                f"{what} is not run by ctx.call: its forward is called directly with the context "
+                f"of {type(direct).__name__}, so their saved arrays mix; use ctx.call(child, x)"
+            )
+            return Diagnosis("missing term", case.name, text)
+        if "." in name and "." in name.split(".", 1)[1]:
+            continue
+        for number in range(calls):
+            frozen = _with_child(case, name, number, calls)
             if frozen is None or case.here.agree(frozen.t, case.here.t):
                 continue
-            through = case.here.t - frozen.t
-            what = f"{type(parts[name]).__name__} {name!r}"
-            what += "" if count == 1 else f", call {number} of {count}"
-            if case.here.agree(case.here.a, frozen.t) or not frozen.t.any():
-                if not frozen.t.any():
-                    continue
-                text = f"lacks what comes through {what}: backward does not go back through it"
+            which = what if calls == 1 else f"{what}, call {number} of {calls},"
+            if not frozen.t.any():
+                continue
+            if case.here.agree(case.here.a, frozen.t):
+                text = f"lacks what comes through {which}: the path through it is missing"
             else:
-                c = _multiple(case.here.a - case.here.t, through, case.here)
+                c = _multiple(case.here.a - case.here.t, case.here.t - frozen.t, case.here)
                 if c is None or not np.abs(frozen.t).max() > 1e-6 * np.abs(case.here.t).max():
                     continue
-                text = f"has what comes through {what} {c + 1:.6g} times instead of once"
+                text = f"has what comes through {which} {c + 1:.6g} times instead of once"
             text = f"the gradient of {case.name} {text}"
             return Diagnosis("missing term", case.name, text)
-    for name, child in parts.items():
-        passed = _passed_on(case, name)
-        if passed is not None and case.here.agree(case.here.a, passed):
-            text = f"backward leaves out layer {name!r}, {type(child).__name__}"
-            return Diagnosis("missing factor", case.name, text)
+    return _chain(case)
+
+
+def _chain(case: Case) -> Diagnosis | None:
+    """A chain of children run back in the wrong order, or without one of them."""
+    layer, subject = copy.deepcopy(case.layer), case.subject
+    count = len(subject.inputs)
+    if count != 1:
+        return None
+    upstream = subject.split(case.upstream[0])
+
+    def back(order: Callable[[list[Any]], list[Any]]) -> tuple[list[Any], Array]:
+        ctx = Context(layer, recording=True, training=subject.training, rng=subject.rewind())
+        layer.zero_grad()
+        layer.forward(ctx, subject.inputs[0].copy())
+        grad: Any = upstream[0] if len(upstream) == 1 else tuple(upstream)
+        calls = list(ctx.calls)
+        for call in order(calls):
+            grad = call.backward(grad)
+        parameters = dict(layer.named_parameters())
+        if case.name in parameters:
+            grad = parameters[case.name].grad
+        return calls, np.zeros(case.size) if grad is None else np.reshape(grad, -1)
+
+    try:
+        calls, right = back(lambda calls: calls[::-1])
+    except Exception:  # no chain
+        return None
+    if len(calls) < 2 or not np.allclose(right[case.indices], case.numeric[:, 0], 1e-6, 1e-9):
+        return None
+    orders = [(lambda calls: calls, "runs its children in the order of forward; backward must go "
+               "in reverse order")]  # fmt: skip
+    names = {id(v): k for k, v in layer.named_layers()}
+    for k, call in enumerate(calls):
+        child = f"child {names.get(id(call.layer), '?')!r} ({type(call.layer).__name__})"
+        orders.append((lambda calls, k=k: [c for i, c in reversed(list(enumerate(calls)))
+                                           if i != k], f"leaves out {child}"))  # fmt: skip
+    for order, words in orders:
+        try:
+            _, found = back(order)
+        except Exception:  # the shapes do not fit, so it is not this
+            continue
+        a = case.analytic[:, 0]
+        if (
+            found.size == case.size
+            and np.abs(found[case.indices] - a).max() <= 1e-8 * np.abs(a).max()
+        ):
+            return Diagnosis("missing factor", case.name, f"the backward pass {words}")
     return None
 
 
-def _calls(case: Case, name: str) -> list[tuple[int, int]]:
-    """Number the calls of a child in one forward pass."""
-    seen: list[int] = []
+def _calls(case: Case, name: str) -> tuple[int, Any]:
+    """Count the calls of a child in a pass; and which layer's context it was given instead."""
+    seen: list[Any] = []
 
     def count(forward: Callable[..., Any]) -> Callable[..., Any]:
         def counted(ctx: Any, *inputs: Any) -> Any:
-            seen.append(1)
+            seen.append(ctx.layer)
             return forward(ctx, *inputs)
 
         return counted
@@ -60,7 +112,9 @@ def _calls(case: Case, name: str) -> list[tuple[int, int]]:
     subject = remade(case.subject, lambda layer: _wrap(layer, name, "forward", count))
     seen.clear()
     subject.run()
-    return [(k, len(seen)) for k in range(len(seen))] if len(seen) <= 12 else []
+    child = dict(subject.checked.named_layers())[name]
+    other = next((layer for layer in seen if layer is not child), None)
+    return (len(seen) if len(seen) <= 8 else 0), other
 
 
 def _freeze(number: int, count: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -83,12 +137,11 @@ def _freeze(number: int, count: int) -> Callable[[Callable[..., Any]], Callable[
     return wrap
 
 
-def _with_child(case: Case, name: str, number: int, make: Any) -> Jacobians | None:
+def _with_child(case: Case, name: str, number: int, count: int) -> Jacobians | None:
     """Differentiate forward with one call of a child frozen; backward is not looked at."""
-    count = len(_calls(case, name))
     try:
         subject = remade(
-            case.subject, lambda layer: _wrap(layer, name, "forward", make(number, count))
+            case.subject, lambda layer: _wrap(layer, name, "forward", _freeze(number, count))
         )
         subject.gradients = lambda upstream: [None] * len(subject.variables)  # type: ignore[method-assign]
         found = jacobians(subject, case.number, case.indices, None)
@@ -97,38 +150,8 @@ def _with_child(case: Case, name: str, number: int, make: Any) -> Jacobians | No
     return found if found.t.shape == case.here.t.shape else None
 
 
-def _passed_on(case: Case, name: str) -> Array | None:
-    """Return true differences times nothing: backward with one child's backward left out."""
-    from npnet.containers.sequential import Sequential
-
-    if len(case.layer._layers) < 2 or len(case.subject.inputs) != 1 or not case.here.is_input:
-        return None
-
-    class Chain(Sequential):
-        """A chain that runs no neighbours as one, so that each layer can be replaced."""
-
-        def backward(self, ctx: Any, grad: Any) -> Any:
-            return super().backward(ctx, grad)
-
-    chain = Chain(copy.deepcopy(dict(case.layer._layers)))
-    object.__setattr__(chain._layers[name], "backward", lambda ctx, grad: grad)
-    try:
-        output, _ = chain.record(*case.subject.inputs)
-        if not np.array_equal(output, case.here.outputs[0]):
-            return None  # not a plain chain
-        found = np.zeros_like(case.here.a)
-        assert case.here.columns is not None
-        for k, j in enumerate(case.here.columns):
-            _, tape = chain.record(*case.subject.inputs)
-            unit = case.subject.split(np.eye(1, output.size, j)[0])
-            found[:, k] = np.reshape(tape.backward(*unit, input_grad=True), -1)[case.indices]
-    except Exception:  # that child changes the shape, so it was not left out
-        return None
-    return found
-
-
 def _wrap(layer: Any, name: str, method: str, wrap: Any) -> None:
-    child = layer._layers[name]
+    child = dict(layer.named_layers())[name]
     object.__setattr__(child, method, wrap(getattr(child, method)))
 
 
@@ -153,8 +176,15 @@ def parameter_turned(case: Case) -> Diagnosis | None:
             [("flipped along its last axes", (), tuple(range(2, v.ndim)))] if v.ndim > 2 else []
         )
         turns += [("transposed in its first two axes", (1, 0, *range(2, v.ndim)), ())]
+        turns += [(f"rolled by half of axis {k} (its halves exchanged)", (), -k - 1)
+                  for k in range(v.ndim) if v.shape[k] % 2 == 0]  # fmt: skip
         for words, order, flip in turns:
-            turned = v.transpose(order).copy() if order else np.flip(v, flip).copy()
+            if order:
+                turned = v.transpose(order).copy()
+            elif isinstance(flip, int):
+                turned = np.roll(v, v.shape[-flip - 1] // 2, -flip - 1)
+            else:
+                turned = np.flip(v, flip).copy()
             if turned.shape != v.shape or np.array_equal(turned, v):
                 continue
             found = _backward_with(case, v, turned)
@@ -198,9 +228,7 @@ def made_trivial(case: Case) -> Diagnosis | None:
 
 def _options(case: Case) -> str:
     """Numbers and switches that the layer was made with."""
-    for name, value in vars(case.layer).items():
-        if name.startswith("_") or isinstance(value, str):
-            continue
+    for name, value in options(case.layer):
         for other in _others(value):
 
             def change(layer: Any, name: str = name, other: Any = other) -> None:
@@ -243,7 +271,7 @@ def _tensors(case: Case) -> str:
                     found = jacobians(subject, case.number, case.indices, None)
                 except Exception:  # outside its domain
                     continue
-            if case.cured(found):
+            if case.cured(found) and (not fill or _ignores(case, i)):
                 cures.append(name)
         if not 0 < len(cures) <= 2:
             continue
@@ -251,10 +279,17 @@ def _tensors(case: Case) -> str:
         if fill:
             return f"is right when {some} is all ones: the factor {some} is forgotten in backward"
         return (
-            f"is right when {some} is zero: what comes through {some} is missing or wrong in "
-            "backward"
+            f"is right when {some} is zero: the path through {some} is missing or wrong in backward"
         )
     return ""
+
+
+def _ignores(case: Case, i: int) -> bool:
+    """Whether backward does not depend on a variable at all."""
+    with case.subject.restored():
+        case.subject.variables[i][...] *= 1.7
+        moved = case.gradient(case.upstream[0])[case.indices]
+    return bool(np.abs(moved - case.analytic[:, 0]).max() <= 1e-9 * np.abs(moved).max())
 
 
 def _lengths(case: Case) -> str:
@@ -266,9 +301,10 @@ def _lengths(case: Case) -> str:
         long = [x.ndim > axis and x.shape[axis] > 1 for x in subject.inputs]
         if not any(long):
             continue
-        cut = tuple(np.take(x, [0], axis) if cuts else x
-                    for x, cuts in zip(subject.inputs, long, strict=True))  # fmt: skip
-        if case.cured(case.variant(inputs=cut)):
+        length = min(x.shape[axis] for x, cuts in zip(subject.inputs, long, strict=True) if cuts)
+        if all(
+            case.cured(case.variant(inputs=cut(subject, axis, k))) for k in range(min(length, 6))
+        ):
             if axis == 0 and subject.batch_size:
                 return (
                     "is right for a batch of one: how samples of a batch are summed or coupled "
@@ -279,3 +315,11 @@ def _lengths(case: Case) -> str:
                 "(through time, if they are steps) is missing or wrong"
             )
     return ""
+
+
+def cut(subject: Any, axis: int, position: int = 0) -> tuple[Array, ...]:
+    """Return the inputs at one position along an axis."""
+    return tuple(
+        np.take(x, [position], axis) if x.ndim > axis and x.shape[axis] > 1 else x
+        for x in subject.inputs
+    )

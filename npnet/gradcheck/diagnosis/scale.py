@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Case, Jacobians
+from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, extended
 from npnet.gradcheck.diagnosis.naming import element, factor_words, ratio
 from npnet.gradcheck.report import Diagnosis
 
@@ -42,10 +42,24 @@ def flat(case: Case) -> Diagnosis | None:
     at = case.usable
     if not at.any() or case.numeric[at].any() or not case.analytic[at].any():
         return None
-    text = (
-        f"the output does not change with {case.name} around this point, but backward returns a "
-        "gradient: forward is a step function, or backward belongs to another formula"
-    )
+    variable, rows = case.subject.variables[case.number], np.empty((2, case.upstream.shape[1]))
+    with case.subject.restored():
+        for row in rows:
+            case.subject.write_outputs(row)
+            variable *= -2.5
+            variable += 1.3
+    if np.array_equal(*rows):
+        why = (
+            f"does not depend on the value that {case.name} has now: does forward keep something "
+            "that was made of it in an earlier call (stale), or not use it at all?"
+        )
+    else:
+        why = (
+            f"does not change with {case.name} around this point, but backward returns a "
+            "gradient: forward is a step function (it rounds or compares), or is not meant to be "
+            "differentiated"
+        )
+    text = f"the output {why}"
     return Diagnosis("unknown", case.name, text)
 
 
@@ -105,7 +119,7 @@ def _clipped(case: Case) -> Diagnosis:
 def factor(p: Jacobians) -> Diagnosis | None:
     """One constant factor."""
     c = ratio(p, p.known)
-    if c is None or abs(c - 1) < 1e-8 or not p.wrong.any():
+    if c is None or not p.wrong.any():
         return None
     if abs(c - 1) < 1e-4:
         text = (
@@ -113,8 +127,73 @@ def factor(p: Jacobians) -> Diagnosis | None:
             "rounded number) differs between forward and backward"
         )
     else:
-        text = f"the gradient of {p.name} is {factor_words(c, p)}"
+        text = f"the gradient of {p.name} is {factor_words(c)}"
     return Diagnosis("factor", p.name, text)
+
+
+def named_factor(case: Case) -> Diagnosis | None:
+    """One constant factor, with the length, option or parameter of which it is made."""
+    found = factor(case.here)
+    c = ratio(case.here, case.here.known)
+    if found is None or c is None:
+        return None
+    away = None if case.elsewhere is None else ratio(case.elsewhere, case.elsewhere.known)
+    if case.elsewhere is not None and away is None:
+        return None
+    if away is not None and abs(away - c) > 1e-6 * abs(c):
+        name = next((n for n, v in case.here.parameters.items() if v.size == 1
+                     for w in (float(v.flat[0]),) if abs(abs(c) - abs(w)) < 1e-6 * abs(c)
+                     or abs(abs(c) * abs(w) - 1) < 1e-6), "")  # fmt: skip
+        if not name:
+            return None
+        return found._replace(message=f"{found.message}: the factor {name} is forgotten, or too "
+                              "many")  # fmt: skip
+    if abs(abs(c) - 1) > 1e-4:
+        found = found._replace(message=found.message + _origin(case, abs(c)))
+    return found
+
+
+_POWERS = {1: "", -1: "1 / ", 0.5: "the root of ", -0.5: "1 / the root of ", 2: "the square of ",
+           -2: "1 / the square of "}  # fmt: skip
+
+
+def _origin(case: Case, c: float) -> str:
+    """Name the length or option that the factor follows when it changes."""
+    for axis in range(max((v.ndim for v in case.here.inputs.values()), default=0)):
+        for n in {v.shape[axis] for v in case.here.inputs.values() if v.ndim > axis}:
+            power = next((k for k in _POWERS if n > 1 and abs(n**k - c) < 1e-6 * c), None)
+            if power is None or case.is_loss and axis > 0:
+                continue
+            longer = case.variant(inputs=extended(case.subject, axis, n))
+            again = None if longer is None else ratio(longer, longer.known)
+            if again is not None and abs(abs(again) - (n + 1) ** power) < 1e-6 * abs(again):
+                word = "the batch size" if axis == 0 else f"the length of axis {axis}"
+                if case.is_loss or power == 1:
+                    why = "a division is missing, or a sum stands for a mean"
+                else:
+                    why = "a mean stands for a sum, or a division is too many"
+                why = "" if abs(power) != 1 else f": {why}"
+                return f" ({n**power:.6g} is {_POWERS[power]}{word}{why})"
+    for name, value in case.here.constants.items():
+        if value <= 0:
+            continue
+        for form, f in ((name, lambda v: v), (f"(1 - self.{name})", lambda v: 1 - v)):
+            power = next((k for k in _POWERS if f(value) > 0 and abs(f(value) - 1) > 1e-3
+                          and abs(f(value) ** k - c) < 1e-6 * c), None)  # fmt: skip
+            if power is None:
+                continue
+            other = value + 1 if value == int(value) else value * 0.9
+
+            def change(layer: object, name: str = name, other: float = other) -> None:
+                kind = type(getattr(layer, name))
+                object.__setattr__(layer, name, kind(other))
+
+            changed = case.variant(change)
+            again = None if changed is None else ratio(changed, changed.known)
+            if again is not None and abs(abs(again) - f(other) ** power) < 1e-6 * abs(again):
+                word = form if form.startswith("(") else f"self.{form}"
+                return f" (which is {_POWERS[power]}{word})"
+    return ""
 
 
 def scattered(p: Jacobians) -> Diagnosis | None:
@@ -123,7 +202,11 @@ def scattered(p: Jacobians) -> Diagnosis | None:
     count = int(bad.sum())
     if not 0 < count <= max(3, 0.1 * bad.size) or bad.size < 6 or count > 0.34 * bad.size:
         return None
-    where = ", ".join(str(element(p, int(i))) for i in np.flatnonzero(bad)[:4])
+    some = np.flatnonzero(bad)[:4]
+    where = ", ".join(str(element(p, int(i))) for i in some)
+    if p.own is not None or p.is_loss:
+        values = ", ".join(f"{v:.4g}" for v in p.x.reshape(-1)[p.indices][some])
+        where += f" (where {p.name} is {values})"
     text = (
         f"only {count} of {bad.size} elements of the gradient of {p.name} "
         f"{'is' if count == 1 else 'are'} wrong, at {where}"

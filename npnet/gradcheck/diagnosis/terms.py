@@ -21,38 +21,79 @@ def statistics(p: Jacobians) -> Diagnosis | None:
     y = p.outputs[0].reshape(-1)[p.indices] if p.own is not None else None
     d = p.a - p.t
     group = (np.abs(p.t) > p.allowed) | (np.abs(d) > p.allowed)
-    for name, basis in (("x", x), ("y", y), ("exp", None if y is None else np.exp(y))):
-        if basis is None or not np.isfinite(basis).all():
+    bases = [("x", x), ("sign", np.sign(x))]
+    bases += [("y", y), ("exp", np.exp(y))] if y is not None else []
+    columns = [j for j in range(d.shape[1]) if (np.abs(d[:, j]) > p.allowed[:, j]).any()]
+    for name, basis in bases:
+        fits = []
+        for j in columns:
+            g = group[:, j]
+            fits.append(_fit_column(basis[g], d[g, j], p.allowed[g, j], p.t[g, j]))
+            if fits[-1] is None:
+                break
+        if not fits or fits[-1] is None:
             continue
-        found = [_fit_column(basis[g], d[g, j], p.allowed[g, j], p.t[g, j], x[g])
-                 for j, g in enumerate(group.T) if (np.abs(d[g, j]) > p.allowed[g, j]).any()]  # fmt: skip
-        if not found or any(f is None for f in found):
-            continue
-        fits = np.array(found, dtype=float)
-        over = along(p.places, np.flatnonzero(group[:, int(p.wrong.any(axis=0).argmax())]))
-        text = _statistics_text(fits, name, over, p)
+        over = along(p.places, np.flatnonzero(group[:, columns[0]]))
+        text = _statistics_text(np.array(fits, dtype=float), name, over, p)
         if text:
             return Diagnosis("missing term", p.name, text)
     return None
 
 
-def _fit_column(
-    basis: Array, d: Array, allowed: Array, t: Array, x: Array
-) -> tuple[float, ...] | None:
-    """Fit constant + slope * basis; return sizes of each and of the basis' mean, or None."""
-    if d.size < 4 or np.ptp(basis) < 1e-6 * np.abs(basis).max():
+def _fit_column(basis: Array, d: Array, allowed: Array, t: Array) -> tuple[float, ...] | None:
+    """Fit constant + slope * basis; return these, the basis' mean and size, and shares of t's."""
+    bound = 30 * allowed.max() + 1e-6 * np.abs(d).max()
+    if d.size < 3 or not np.isfinite(basis).all() or not basis.any():
         return None
     design = np.stack([np.ones_like(basis), basis], axis=1)
-    coef, *_ = np.linalg.lstsq(design, d, rcond=None)
-    bound = 30 * allowed.max() + 1e-6 * np.abs(d).max()
-    if not (np.abs(design @ coef - d) <= bound).all():
+    alone = float(basis @ d / (basis @ basis))
+    if (np.abs(alone * basis - d) <= bound).all():
+        coef = np.array([0.0, alone])
+    elif np.ptp(d) <= bound:
+        coef = np.array([float(d.mean()), 0.0])
+    elif d.size < 4 or np.ptp(basis) < 1e-6 * np.abs(basis).max():
         return None
+    else:
+        coef, *_ = np.linalg.lstsq(design, d, rcond=None)
+        if not (np.abs(design @ coef - d) <= bound).all():
+            return None
     # The true coupling between different elements, to which the difference is compared.
     off = np.abs(t - np.median(t)) < np.abs(t - np.median(t)).max()
     true, *_ = np.linalg.lstsq(design[off], t[off], rcond=None)
-    fits = np.abs(design[off] @ true - t[off]).max() <= 1e-4 * np.abs(t).max()
-    shares = coef / true if fits and off.sum() > 3 and true.all() else [np.nan, np.nan]
+    fits = off.sum() > 3 and np.abs(design[off] @ true - t[off]).max() <= 1e-4 * np.abs(t).max()
+    shares = coef / true if fits and true.all() else [np.nan, np.nan]
     return (*coef, float(basis.mean()), float(np.abs(basis).max()), *shares)
+
+
+def constant_along(p: Jacobians) -> Diagnosis | None:
+    """Off, within what is normalised, by a term constant along some of its axes."""
+    if p.own is None or not p.complete or not p.known.all() or p.x.ndim < 2:
+        return None
+    d = p.a - p.t
+    group = (np.abs(p.t) > p.allowed) | (np.abs(d) > p.allowed)
+    found = set()
+    for j, g in enumerate(group.T):
+        bad = np.abs(d[g, j]) > p.allowed[g, j]
+        if not bad.any():
+            continue
+        at = [place[g] for place in p.places]
+        allowed = 30 * p.allowed[g, j].max() + 1e-6 * np.abs(d[g, j]).max()
+        flat = []
+        for k in range(p.x.ndim):
+            rest = np.ravel_multi_index([a for i, a in enumerate(at) if i != k],
+                                        [n for i, n in enumerate(p.shape) if i != k])  # fmt: skip
+            lines = [d[g, j][rest == r] for r in np.unique(rest)]
+            if max(map(len, lines)) > 1 and all(np.ptp(line) <= allowed for line in lines):
+                flat.append(k)
+        found.add(tuple(flat))
+    if len(found) != 1 or not (axes := list(found.pop())):
+        return None
+    over = f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
+    text = (
+        f"the gradient of {p.name} is off by a term that is constant along {over}: a mean or sum "
+        "in backward runs over the wrong axes, or its term is missing"
+    )
+    return Diagnosis("missing term", p.name, text)
 
 
 def _statistics_text(fits: Array, name: str, over: str, p: Jacobians) -> str:
@@ -71,6 +112,11 @@ def _statistics_text(fits: Array, name: str, over: str, p: Jacobians) -> str:
             f"{head}term that is constant along {over}{_share(share0)}: a mean (or sum) over it "
             "depends on every element"
         )
+    if name == "sign":
+        return (
+            f"{head}multiple of the sign of the input along {over}: the sum of the sizes by which "
+            "it is divided depends on every element"
+        )
     if name == "exp":
         return (
             f"{head}multiple of exp(output) along {over}: the normaliser (log of the sum of "
@@ -83,8 +129,8 @@ def _statistics_text(fits: Array, name: str, over: str, p: Jacobians) -> str:
         )
     if no_constant and not centred:
         return (
-            f"{head}multiple of the input along {over}{_share(share1)}: the norm (root of the "
-            "mean square) by which it is divided depends on every element"
+            f"{head}multiple of {p.name} itself along {over}{_share(share1)}: the norm (root of "
+            "the mean square) by which it is divided depends on every element"
         )
     if centred and not both:
         return (
@@ -107,6 +153,90 @@ def _share(share: Array) -> str:
     if abs(c + 1) < 1e-3:
         return ", which has the wrong sign"
     return f", which is {c:.4g} times what it should be"
+
+
+def invariance(p: Jacobians) -> Diagnosis | None:
+    """Forward does not change when the tensor is shifted or scaled; backward does not know it."""
+    if not p.complete or not p.known.all() or p.x.size < 2:
+        return None
+    axes = [(k,) for k in range(p.x.ndim) if p.shape[k] > 1]
+    axes += [tuple(range(1, p.x.ndim))] if p.x.ndim > 2 else []
+    axes += [tuple(range(p.x.ndim))] if p.x.ndim > 1 else []
+    for some in axes:
+        over = f"axis {some[0]}" if len(some) == 1 else f"axes {list(some)}"
+        for scaled in (False, True):
+            weight = p.x[..., None] if scaled else 1.0
+            a, t, size = ((weight * p.grid(m)).sum(axis=some) for m in (p.a, p.t, np.abs(p.t)))
+            size = np.abs(size).max() if not scaled else np.abs(weight * p.grid(p.t)).max()
+            if np.abs(t).max() > 1e-6 * size or np.abs(a).max() < 1e-4 * size:
+                continue
+            if scaled:
+                text = (
+                    f"forward does not change when {p.name} is scaled along {over}, but the "
+                    f"gradient of {p.name} has a part in that direction: the term of a norm, "
+                    "variance or sum over it is missing or wrong"
+                )
+            else:
+                text = (
+                    f"forward does not change when a constant is added to {p.name} along {over}, "
+                    f"but the gradient of {p.name} does not sum to zero there: the term of a mean "
+                    "or sum over it (of a softmax, a normalisation) is missing or wrong"
+                )
+            return Diagnosis("missing term", p.name, text)
+    return None
+
+
+def of_loss(p: Jacobians) -> Diagnosis | None:
+    """A loss off by the same amount for all elements of a sample, or of the batch."""
+    if not p.is_loss or not p.complete or p.x.ndim < 1 or p.x.size < 4:
+        return None
+    d, t = (m.reshape(p.shape) for m in (p.a - p.t, p.t))
+    bound = 30 * p.allowed.max() + 1e-6 * np.abs(d).max()
+    for axes, of in ((tuple(range(1, p.x.ndim)), "a sample"), (None, "the batch")):
+        if axes == () or not np.isfinite(d).all():
+            continue
+        if np.ptp(d, axis=axes).max() <= bound and np.ptp(t, axis=axes).max() > bound:
+            text = (
+                f"the gradient of {p.name} is off by the same amount for all elements of {of}: "
+                "the term of a sum or mean over them (a normaliser, a denominator) is missing or "
+                "wrong"
+            )
+            return Diagnosis("missing term", p.name, text)
+    return None
+
+
+def within_samples(p: Jacobians) -> Diagnosis | None:
+    """A loss off, in each sample, by another multiple of one of the arrays at hand."""
+    if not p.is_loss or not p.complete or p.x.ndim != 2 or p.shape[1] < 2 or not p.known.all():
+        return None
+    d, bound = (p.a - p.t).reshape(p.shape), 30 * p.allowed.max()
+    s = 1 / (1 + np.exp(-p.x))
+    for name, v in [*beside_elements(p), ("sigmoid(pred) * (1 - sigmoid(pred))", s * (1 - s))]:
+        w = v.reshape(p.shape)
+        square = (w * w).sum(axis=1, keepdims=True)
+        c = (d * w).sum(axis=1, keepdims=True) / np.where(square, square, 1)
+        if np.abs(d - c * w).max() <= bound + 1e-6 * np.abs(d).max():
+            text = (
+                f"the gradient of {p.name} is off, in each sample, by a multiple of {name}: a sum "
+                "or mean over the sample (a normaliser, a denominator) is taken as a constant, or "
+                "its term is wrong"
+            )
+            return Diagnosis("missing term", p.name, text)
+    return None
+
+
+def small(p: Jacobians) -> Diagnosis | None:
+    """Off by little, and smoothly."""
+    d = np.abs(p.a - p.t)[p.known]
+    size = np.abs(p.t[p.known]).max(initial=0)
+    if not size or d.max(initial=0) > 2e-3 * size:
+        return None
+    text = (
+        f"the gradient of {p.name} is off by {d.max() / size:.1g} of its size: a small constant "
+        "(an eps, a rounded number) is in one of forward and backward only, or a small term is "
+        "missing"
+    )
+    return Diagnosis("factor", p.name, text)
 
 
 def product_rule(p: Jacobians) -> Diagnosis | None:
@@ -150,12 +280,13 @@ def _fitted(p: Jacobians, count: int) -> Diagnosis | None:
     if p.relevant.sum() < 6:
         return None
     terms = []
+    known = p.known & p.relevant.any(axis=0)
     for name, v in _terms(p):
-        column = v[p.known]
+        column = v[known]
         size = np.abs(column).max(initial=0)
         if np.isfinite(size) and size > 0:
             terms.append((name, column / size, size))
-    target, bound = d[p.known], 30 * p.allowed[p.known] + 1e-6 * np.abs(d[p.known]).max()
+    target, bound = d[known], 30 * p.allowed[known] + 1e-6 * np.abs(d[known]).max(initial=0)
     if np.count_nonzero(np.abs(target) > bound) < 4 * count:
         return None
     for some in itertools.combinations(terms[:60], count):
@@ -175,7 +306,7 @@ def _fitted(p: Jacobians, count: int) -> Diagnosis | None:
             text = f"lacks the term {some[0][0]}"
         else:
             parts = [f"{s} times {n[0]}" for s, n in zip(said, some, strict=True)]
-            text = f"is off by {' and '.join(parts)}"
+            text = f"is off by {'two terms, ' if count == 2 else ''}{' and '.join(parts)}"
             text += " (a wrong sign?)" if said in (["-2"], ["+2"]) else ""
         return Diagnosis("missing term", p.name, f"the gradient of {p.name} {text}")
     return None
@@ -197,7 +328,10 @@ def _terms(p: Jacobians) -> Iterator[tuple[str, Array]]:
     if p.is_loss:
         beside = [(n, v[:, None]) for n, v in beside_elements(p)]
         yield "a constant", np.ones_like(p.a)
-        yield from beside
+        for n, v in beside:
+            yield n, v
+            with np.errstate(all="ignore"):
+                yield f"exp({n})", np.exp(v)
         for (n, v), (m, w) in itertools.combinations_with_replacement(beside[:8], 2):
             yield f"{n} times {m}", v * w
         return
@@ -219,6 +353,12 @@ def _terms(p: Jacobians) -> Iterator[tuple[str, Array]]:
             (f" summed over all but axis {b}", (p.places[0][:, None] == at[None]).astype(float))
             for b, at in enumerate(p.output_places) if p.outputs[0].shape[b] == p.x.size
         ]  # fmt: skip
+    elif len(p.output_places or ()) == 1 and p.is_input and p.x.ndim > 1:
+        same = (p.places[0][:, None] == p.output_places[0][None]).astype(float)  # type: ignore[index]
+        for name, v in beside_elements(p):
+            if " of " not in name and "normalised" not in name:
+                yield f"{r} times {name}", same * v[:, None]
+        return
     else:
         return
     x = [(n, v[:, None]) for n, v in beside_elements(p) if n in ("the input", "the output")]

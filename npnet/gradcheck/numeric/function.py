@@ -97,6 +97,11 @@ class Function:
         return np.asarray(drawn)
 
     @property
+    def given(self) -> list[Any]:
+        """All that forward, or the loss, is called with."""
+        return list(self.inputs)
+
+    @property
     def batch_size(self) -> int | None:
         """Length of the first axis that all inputs share, if there is one."""
         lengths = {x.shape[0] if x.ndim else None for x in self.inputs if x is not None}
