@@ -52,8 +52,7 @@ class Functions:
         under_test = self.under_test
         inputs = self.inputs if inputs is None else inputs
         if isinstance(under_test, LossUnderTest):
-            weight = inputs[2] if len(inputs) == 3 else None
-            return LossFunction(under_test.fresh(), inputs[:2], dtype, weight)
+            return LossFunction(under_test.fresh(), inputs, dtype)
         layer = under_test.fresh(dtype) if moved else under_test.plain(dtype)
         given.setdefault("upstream", np.random.default_rng((self.options.seed, 5)))
         training = self.options.training if training is None else training

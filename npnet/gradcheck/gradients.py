@@ -7,7 +7,7 @@ import numpy as np
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.functions import Functions, Options
 from npnet.gradcheck.numeric.elsewhere import suspects
-from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.function import Function, LayerFunction
 from npnet.gradcheck.numeric.lines import random_direction
 from npnet.gradcheck.numeric.point import Point
 from npnet.gradcheck.numeric.rounding import EPS32
@@ -75,13 +75,11 @@ class GradientCheck:
         try:
             function = self.functions.make(dtype=self.options.dtype)
         except Fault as error:
-            cause = error.__cause__
-            raised = isinstance(cause, Exception)
-            self._end("forward" if raised else "output", str(error), cause if raised else None)
+            self._end("forward" if error.__cause__ else "output", str(error), error.__cause__)
             return None
         bad = np.flatnonzero(~np.isfinite(function.here))
         if bad.size:
-            i = int(np.searchsorted(function._ends, bad[0], side="right"))
+            i = int(np.searchsorted(function.ends, bad[0], side="right"))
             y = function.outputs()[i]
             index = [int(k) for k in np.argwhere(~np.isfinite(y))[0]]
             which = f"output {i}" if len(function.shapes) > 1 else "the output"
@@ -98,15 +96,13 @@ class GradientCheck:
         try:
             return function.at(function.upstream)
         except Fault as error:
-            cause = error.__cause__
-            raised = isinstance(cause, Exception)
-            self._end("backward" if raised else "gradient", str(error), cause if raised else None)
+            self._end("backward" if error.__cause__ else "gradient", str(error), error.__cause__)
         return None
 
-    def _end(self, rule: str, message: str, cause: Exception | None = None) -> None:
+    def _end(self, rule: str, message: str, cause: BaseException | None = None) -> None:
         self.report.violate(rule, message)
         self.report.diagnosis.append(Diagnosis("raised", "", message))
-        self.report.cause = cause
+        self.report.cause = cause if isinstance(cause, Exception) else None
 
     def _chosen(self, point: Point, count: int | None) -> dict[int, Array]:
         sizes = [v.size for v in point.function.variables]
@@ -183,7 +179,7 @@ def computes_in_float32(function: Function) -> bool:
             for v, k in zip(function.variables, kept, strict=True):
                 v[...] = k + 1e-3 * random_direction(k, 1.0, rng)
             rows.append(function.here_now())
-        finer = function.in_extended_precision()
+        finer = function.in_extended_precision() if isinstance(function, LayerFunction) else None
     values = np.concatenate([row[row != function.here] for row in rows])
     values = values[np.isfinite(values) & (values != 0)]
     if values.size <= 2 or not (values == values.astype(np.float32)).all():

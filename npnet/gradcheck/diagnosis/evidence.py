@@ -317,9 +317,7 @@ def remade(subject: Function, change: Callable[[Any], None], inputs: Any = None)
     checked = copy.deepcopy(subject.checked)
     change(checked)
     if isinstance(subject, LossFunction):
-        given = inputs or subject.given
-        weight = given[len(checked.arguments)] if len(given) > len(checked.arguments) else None
-        return LossFunction(checked, given[: len(checked.arguments)], subject.dtype, weight)
+        return LossFunction(checked, inputs or subject.given, subject.dtype)
     assert isinstance(subject, LayerFunction)
     return LayerFunction(
         checked, inputs or subject.inputs, subject.dtype, training=subject.training

@@ -140,7 +140,7 @@ def _written(case: Case, subject: Function, best: _Fault) -> Example:
         lines.append(f"print(layer.value_and_grad({', '.join(names)})[1]{which})")
     else:
         how = "" if subject.training else ", training=False"  # type: ignore[attr-defined]
-        how += ", rng=np.random.default_rng(0)" if getattr(subject, "_uses_draws", False) else ""
+        how += ", rng=np.random.default_rng(0)" if getattr(subject, "draws_numbers", False) else ""
         lines.append(f"y, tape = layer.record({', '.join(names)}{how})")
         count = len(subject.shapes)
         ones = "np.ones_like(y)" if count == 1 else "*map(np.ones_like, y)"

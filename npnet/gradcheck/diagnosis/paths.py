@@ -10,6 +10,7 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, jacobians, options, remade
+from npnet.gradcheck.numeric.function import LayerFunction
 from npnet.gradcheck.report import Diagnosis
 from npnet.typing import Array
 

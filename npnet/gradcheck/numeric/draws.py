@@ -19,14 +19,12 @@ class Draws(np.random.Generator):
 
     def __init__(self, noted: Sequence[DtypeLike] = ()) -> None:
         super().__init__(np.random.PCG64(0))
-        self.noted = tuple(noted)
-        self.asked: list[DtypeLike] = []
+        self.noted, self.asked = tuple(noted), list[DtypeLike]()
         self._start = self.bit_generator.state
 
     def rewind(self) -> None:
         """Start again."""
-        self.bit_generator.state = self._start
-        self.asked = []
+        self.bit_generator.state, self.asked = self._start, []
 
     @property
     def used(self) -> bool:

@@ -26,38 +26,37 @@ LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backw
 
 
 class Function:
-    """The sums s = <r, y> over all outputs y, for several upstream gradients r.
+    """The sums <r, y> over all n outputs y, for k upstream gradients r.
 
-    Attributes
-    ----------
-    names, variables : list
-        What is differentiated, contiguous and live: floating inputs, then parameters.
-    inputs : tuple of ndarray
-        Live; of a loss its predictions.
-    parameters : dict of str to Parameter
-    shapes : tuple of tuple of int
-        Of the outputs.
-    here : ndarray, shape (n,)
-        All outputs at the point, flattened.
-    upstream : ndarray, shape (k, n)
-    eps : float
-        Relative rounding error of the outputs.
-    refusals : list of Exception
-        The last exception of the layer at a shifted point, if any.
+    `names` and `variables` are what is differentiated: floating inputs, then parameters. `here`
+    (n,) holds the outputs at the point, `upstream` (k, n) the upstream gradients, `refusals` the
+    last exception of the layer at a shifted point; `eps` is the rounding error of the outputs.
     """
 
     checked: Any  # a copy of the layer or loss
-    inputs: tuple[Any, ...]
+    inputs: tuple[Any, ...]  # live; of a loss its predictions
+    given: list[Any]  # all that forward, or the loss, is called with
     is_loss = False
 
     def __init__(self, dtype: Any, upstream: np.random.Generator | Array | None) -> None:
-        self.dtype = np.dtype(dtype)
+        self.dtype, self.eps = np.dtype(dtype), EPS
         self.names: list[str] = []
         self.variables: list[Array] = []
         self.parameters: dict[str, Any] = {}
         self.refusals: list[Exception] = []
-        self.eps = EPS
-        self._start(upstream)
+        self._collect()
+        found = self.run()
+        self._floating = [y.dtype.kind == "f" for y in found]
+        if not any(self._floating):
+            raise Fault(
+                f"forward returned integers ({found[0].dtype}); there is nothing to differentiate"
+            )
+        self.shapes = tuple(y.shape for y in found)
+        self.ends = np.cumsum([y.size for y in found])
+        self.here = np.concatenate([y.reshape(-1) for y in found]).astype(np.float64)
+        if not isinstance(upstream, np.ndarray):
+            upstream = self._draw_upstream(np.random.default_rng(upstream))
+        self.upstream, self.weights = upstream, np.abs(upstream)
 
     def _collect(self) -> None:
         """Fill `names` and `variables`."""
@@ -71,35 +70,14 @@ class Function:
         """Run forward and backward: a gradient for each variable, None where none was set."""
         raise NotImplementedError
 
-    def _start(self, upstream: np.random.Generator | Array | None) -> None:
-        self._collect()
-        found = self.run()
-        if all(y.dtype.kind != "f" for y in found):
-            raise Fault(
-                f"forward returned integers ({found[0].dtype}); there is nothing to differentiate"
-            )
-        self.shapes = tuple(y.shape for y in found)
-        self._ends = np.cumsum([y.size for y in found])
-        self.here = np.concatenate([y.reshape(-1) for y in found]).astype(np.float64)
-        self._floating = [y.dtype.kind == "f" for y in found]
-        if not isinstance(upstream, np.ndarray):
-            upstream = self._draw_upstream(np.random.default_rng(upstream))
-        self.upstream = upstream
-        self.weights = np.abs(upstream)
-
     def _draw_upstream(self, rng: np.random.Generator) -> Array:
         """Draw signs and sizes away from zero: ones hide transposed sums and much else."""
         size = (2, self.here.size)
         drawn = rng.uniform(0.5, 1.5, size) * rng.choice([-1.0, 1.0], size)
         drawn[1] *= LOUD
-        for i, part in enumerate(np.split(drawn, self._ends[:-1], axis=1)):
-            part *= self._floating[i]  # nothing flows back through integers
+        for part, floating in zip(np.split(drawn, self.ends[:-1], 1), self._floating, strict=True):
+            part *= floating  # nothing flows back through integers
         return np.asarray(drawn)
-
-    @property
-    def given(self) -> list[Any]:
-        """All that forward, or the loss, is called with."""
-        return list(self.inputs)
 
     @property
     def batch_size(self) -> int | None:
@@ -114,12 +92,12 @@ class Function:
 
     def split(self, flat: Array) -> list[Array]:
         """Cut a vector over all outputs into one array for each, in the function's dtype."""
-        parts = np.split(flat, self._ends[:-1])
+        parts = np.split(flat, self.ends[:-1])
         return [p.reshape(s).astype(self.dtype) for p, s in zip(parts, self.shapes, strict=True)]
 
     def outputs(self) -> list[Array]:
         """Compute the outputs at the variables' present values, in float64."""
-        parts = np.split(self.here_now(), self._ends[:-1])
+        parts = np.split(self.here_now(), self.ends[:-1])
         return [p.reshape(s) for p, s in zip(parts, self.shapes, strict=True)]
 
     @contextlib.contextmanager
@@ -132,10 +110,6 @@ class Function:
             for v, k in zip(self.variables, kept, strict=True):
                 v[...] = k
 
-    def in_extended_precision(self) -> Array | None:
-        """Compute the outputs from inputs with more digits; None if that cannot be."""
-        return None
-
     def write_outputs(self, row: Array) -> None:
         """Write all outputs into `row`; NaN if forward cannot be computed here."""
         try:
@@ -145,7 +119,7 @@ class Function:
             row.fill(np.nan)
             return
         start = 0
-        for y, shape, stop in zip(result, self.shapes, self._ends, strict=True):
+        for y, shape, stop in zip(result, self.shapes, self.ends, strict=True):
             if y.shape != shape:
                 raise Fault(
                     f"forward returned shape {y.shape} in another call, {shape} in the first; a "
@@ -154,13 +128,18 @@ class Function:
             row[start:stop].reshape(shape)[...] = y
             start = stop
 
+    def here_now(self) -> Array:
+        """Compute all outputs at the variables' present values."""
+        row = np.empty(self.here.size)
+        self.write_outputs(row)
+        return row
+
     def rows(self, lines: Lines, first: int, last: int, steps: Array) -> tuple[Array, Array]:
         """Evaluate lines `first` to `last` at steps of shape (last - first, j).
 
         Returns the outputs, shape (last - first, j, n), and the steps as taken after rounding.
         """
-        found = np.empty((*steps.shape, self.here.size))
-        taken = np.empty(steps.shape)
+        found, taken = np.empty((*steps.shape, self.here.size)), np.empty(steps.shape)
         for i, wanted in enumerate(steps.tolist()):
             for j, step in enumerate(wanted):
                 taken[i, j] = lines.move(first + i, step)
@@ -168,21 +147,12 @@ class Function:
             lines.restore(first + i)
         return found, taken
 
-    def here_now(self) -> Array:
-        """Compute all outputs at the variables' present values."""
-        row = np.empty(self.here.size)
-        self.write_outputs(row)
-        return row
-
     def at(self, upstream: Array) -> list[list[Array | None]]:
         """Return the raw gradients for each row of an array of upstream gradients."""
         return [self.gradients(self.split(r)) for r in upstream]
 
     def analytic(self, upstream: Array | None = None) -> list[Array] | None:
-        """Compute the gradients at the present values: arrays of shape (size, k) in float64.
-
-        None if the layer raises there.
-        """
+        """Compute the gradients at the present values, (size, k) each; None if that raises."""
         try:
             return self.stack(self.at(self.upstream if upstream is None else upstream))
         except Exception as error:  # outside the layer's domain
@@ -192,17 +162,14 @@ class Function:
     def stack(self, gradients: list[list[Array | None]]) -> list[Array]:
         """Put gradients for several upstream gradients side by side; zeros where none was set."""
         found = []
-        for i, v in enumerate(self.variables):
-            flat = [np.zeros(v.size) if g[i] is None else g[i].reshape(-1) for g in gradients]  # type: ignore[union-attr]
+        for v, columns in zip(self.variables, zip(*gradients, strict=True), strict=True):
+            flat = [np.zeros(v.size) if g is None else g.reshape(-1) for g in columns]
             found.append(np.stack(flat, axis=1).astype(np.float64))
         return found
 
 
 class LayerFunction(Function):
-    """A layer, container or model.
-
-    `layer` is a copy that nobody else uses at the same time, in the dtype of the function.
-    """
+    """A layer, container or model: a copy that nobody else uses, in the function's dtype."""
 
     def __init__(
         self,
@@ -215,21 +182,17 @@ class LayerFunction(Function):
         upstream: np.random.Generator | Array | None = None,
     ) -> None:
         self.checked, self.training = layer, training
-        self.inputs = tuple(
-            x if x is None else x.astype(dtype if x.dtype.kind == "f" else x.dtype, order="C")
-            for x in inputs
-        )
-        self._copies_inputs = True  # for a layer that writes into them
-        self._draws = Draws() if draws is None else draws
-        self._uses_draws = True
+        self.given = [np.array(x, dtype if x.dtype.kind == "f" else None) for x in inputs]
+        self.inputs = tuple(self.given)
+        self._draws, self.draws_numbers = Draws() if draws is None else draws, True
         self._buffers = buffers(layer)
         layer.zero_grad()
         super().__init__(dtype, upstream)
-        self._uses_draws = self._draws.used  # rewinding costs more than a small pass
+        self.draws_numbers = self._draws.used  # rewinding costs more than a small pass
 
     def _collect(self) -> None:
         for i, x in enumerate(self.inputs):
-            if x is not None and x.dtype.kind == "f":
+            if x.dtype.kind == "f":
                 self.names.append("input" if len(self.inputs) == 1 else f"input {i}")
                 self.variables.append(x)
         self.parameters = dict(self.checked.named_parameters())
@@ -239,13 +202,12 @@ class LayerFunction(Function):
     @property
     def draws_asked(self) -> list[Any]:
         """The dtypes of the random numbers that a pass draws."""
-        self._uses_draws = True
         self.run()
-        return list(self._draws.asked)
+        return list(self._draws.asked) if self.draws_numbers else []
 
     def context(self, kind: type[Context] = Context) -> Context:
         """Return a context for a pass from the common starting point."""
-        if self._uses_draws:
+        if self.draws_numbers:
             self._draws.rewind()
         if self._buffers:
             restore_buffers(self.checked, self._buffers)
@@ -256,20 +218,15 @@ class LayerFunction(Function):
         return self._record(self.context()).outputs
 
     def _record(self, ctx: Context) -> Recording:
-        inputs = self.inputs
-        if self._copies_inputs:
-            inputs = tuple(x if x is None else x.copy() for x in inputs)
+        inputs = [x.copy() for x in self.inputs]  # a layer may write into them
         return Recording(self.checked, ctx, inputs, call_forward(self.checked, ctx, inputs))
 
     def in_extended_precision(self) -> Array | None:
         """Compute the outputs from inputs with more digits; None if forward takes none."""
-        ctx = self.context()
-        finer = [
-            x.astype(np.longdouble) if x is not None and x.dtype.kind == "f" else x
-            for x in self.inputs
-        ]
+        kinds = [np.longdouble if x.dtype.kind == "f" else x.dtype for x in self.inputs]
+        finer = [x.astype(kind) for x, kind in zip(self.inputs, kinds, strict=True)]
         try:
-            found = call_forward(self.checked, ctx, finer)
+            found = call_forward(self.checked, self.context(), finer)
         except Fault:
             return None
         return np.concatenate([y.reshape(-1) for y in found])
@@ -281,42 +238,35 @@ class LayerFunction(Function):
         between: Callable[[], None] = lambda: None,
     ) -> list[Array | None]:
         """Run forward and backward with fresh gradients; call `between` between both."""
-        for p in self.parameters.values():
-            p.zero_grad()
+        self.checked.zero_grad()
         recording = self._record(self.context(kind))
         between()
         grads = recording.backward([r.copy() for r in upstream])
-        found: list[Array | None] = []
-        for i, (x, grad) in enumerate(zip(self.inputs, grads, strict=True)):
-            if x is not None and x.dtype.kind == "f":
-                what = "the input" if len(grads) == 1 else f"input {i}"
-                found.append(_of_shape(grad, x, what))
-        for p in self.parameters.values():
-            found.append(None if p.grad is None else p.grad.copy())
-            p.zero_grad()
+        pairs = [(x, g) for x, g in zip(self.inputs, grads, strict=True) if g is not None]
+        named = zip(self.names, pairs, strict=False)
+        found: list[Any] = [_of_shape(g, x, f"the {name}") for name, (x, g) in named]
+        found += [None if p.grad is None else p.grad.copy() for p in self.parameters.values()]
+        self.checked.zero_grad()
         return found
 
 
 class LossFunction(Function):
-    """A loss: its value as a function of the predictions; the upstream gradient is one."""
+    """A loss: its value as a function of the predictions; the upstream gradient is one.
 
-    is_loss = True
+    `given` are the loss's arguments and, if there are any, the sample weights.
+    """
 
-    def __init__(
-        self, loss: Loss, arrays: Sequence[Any], dtype: Any = np.float64, weight: Any = None
-    ) -> None:
-        self.checked, self.training = loss, True
-        self.arrays = [
-            a.astype(dtype, order="C")
-            if isinstance(a, np.ndarray) and (a.dtype.kind == "f" or n in loss.predictions)
-            else a
-            for n, a in zip(loss.arguments, arrays, strict=True)
-        ]
-        self.weight = weight
+    is_loss, training = True, True
+
+    def __init__(self, loss: Loss, given: Sequence[Any], dtype: Any = np.float64) -> None:
+        self.checked, count = loss, len(loss.arguments)
+        floating = [isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in given]
+        pairs = zip(floating[:count], given[:count], strict=True)
+        self.given = [np.array(a, dtype) if f else a for f, a in pairs] + list(given[count:])
         super().__init__(dtype, None)
 
     def _collect(self) -> None:
-        named = dict(zip(self.checked.arguments, self.arrays, strict=True))
+        named = dict(zip(self.checked.arguments, self.given, strict=False))
         self.names = list(self.checked.predictions)
         self.variables = [named[n] for n in self.names]
         self.inputs = tuple(self.variables)
@@ -324,29 +274,17 @@ class LossFunction(Function):
     def _draw_upstream(self, rng: np.random.Generator) -> Array:
         return np.ones((1, self.here.size))
 
-    @property
-    def given(self) -> list[Any]:
-        """The arguments and, if there are any, the sample weights."""
-        return [*self.arrays, *([] if self.weight is None else [self.weight])]
-
-    @property
-    def others(self) -> dict[str, Any]:
-        """The arguments that are not differentiated, by name."""
-        pairs = zip(self.checked.arguments, self.arrays, strict=True)
-        return {n: a for n, a in pairs if n not in self.names}
-
-    def _copies(self) -> list[Any]:
-        return [a.copy() if isinstance(a, np.ndarray) else a for a in self.arrays]
+    def _call(self, function: Callable[..., Any]) -> Any:
+        arrays = [a.copy() if isinstance(a, np.ndarray) else a for a in self.given]
+        count = len(self.checked.arguments)
+        try:
+            return function(*arrays[:count], sample_weight=(*arrays[count:], None)[0])
+        except Exception as error:
+            raise Fault(f"the loss raised {describe(error)}") from error
 
     def run(self) -> tuple[Array, ...]:
         """Compute the reduced loss."""
         return (np.asarray(self._call(self.checked)),)
-
-    def _call(self, function: Callable[..., Any]) -> Any:
-        try:
-            return function(*self._copies(), sample_weight=self.weight)
-        except Exception as error:
-            raise Fault(f"the loss raised {describe(error)}") from error
 
     def gradients(self, upstream: Sequence[Array]) -> list[Array | None]:
         """Ask the loss for its gradients; `upstream` is not used."""
@@ -354,8 +292,8 @@ class LossFunction(Function):
         grads = grad if isinstance(grad, tuple) else (grad,)
         if len(grads) != len(self.names):
             raise Fault(f"value_and_grad returned {len(grads)} gradient(s) for {self.names}")
-        pairs = zip(grads, self.variables, self.names, strict=True)
-        return [_of_shape(np.array(g), v, f"the {name}") for g, v, name in pairs]
+        named = zip(self.names, self.variables, grads, strict=True)
+        return [_of_shape(np.array(g), v, f"the {name}") for name, v, g in named]
 
 
 def _of_shape(grad: Array, x: Array, name: str) -> Array:

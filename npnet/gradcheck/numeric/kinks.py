@@ -29,7 +29,7 @@ from npnet.gradcheck.numeric.function import Function, LayerFunction
 from npnet.gradcheck.numeric.lines import DirectionLine, typical_size
 from npnet.typing import Array
 
-_AWAY = 2.0**-16  # how far nearby points are, relative to the variables
+_AWAY = 2.0**-14  # how far nearby points are, relative to the variables
 _STEP = 2.0**-30  # of the differences there
 _CLOSE = 1e-3  # by how much the gradient on one side of a kink varies, as a share
 _MARGIN = 0.1  # share of the width of the pieces' slopes by which a value may lie outside
@@ -113,7 +113,8 @@ class Kink:
         for v, size in enumerate(sizes):
             pattern = self._rng.uniform(-1.0, 1.0, size.shape)
             if k < _ORDERED:
-                ramp = np.sort(self._rng.uniform(0.5, 1.0, size.size)).reshape(size.shape)
+                places = np.arange(size.size) + self._rng.uniform(0.0, 0.5, size.size)
+                ramp = 0.5 + 0.5 * places.reshape(size.shape) / max(1, size.size)
                 ramp = 1.5 - ramp if k & 1 else ramp
                 sign = -1.0 if bool(k & 2) != (bool(k & 4) and v == 0) else 1.0
                 pattern = sign * self._rng.uniform(0.5, 1.0) * ramp

@@ -14,16 +14,10 @@ from npnet.typing import Array
 
 
 class Lines(Protocol):
-    """Straight lines on which a function is evaluated.
+    """Straight lines on which a function is evaluated; arrays have one entry for each line.
 
-    Attributes
-    ----------
-    scale : ndarray, shape (m,)
-        A step that changes the function markedly.
-    finest : ndarray, shape (m,)
-        The smallest useful step.
-    size : ndarray, shape (m,)
-        How large the point itself is along each line.
+    A step of `scale` changes the function markedly, one of `finest` is the smallest useful one;
+    `size` is how large the point itself is.
     """
 
     scale: Array
@@ -48,21 +42,18 @@ class Lines(Protocol):
 class ElementLines:
     """One line for each chosen element of a live, contiguous variable.
 
-    `reach` says by how many times its size the variable must move to change the function markedly.
+    The variable must move by `reach` times its size to change the function markedly.
     """
 
     def __init__(self, variable: Array, indices: Array, reach: float = 1.0) -> None:
-        self._variable = variable
+        self._variable, self._reach, self.indices = variable, reach, indices
         self._flat = variable.reshape(-1)
-        self.indices = indices
-        self._reach = reach
         self._positions: list[int] = indices.tolist()
         self._start: list[float] = self._flat[indices].tolist()
-        typical = typical_size(variable)
-        size = np.abs(self._flat[indices])
-        self.size = np.maximum(size, typical) * min(reach, 1.0)
-        self.scale = np.maximum(size, typical) * reach
-        self.finest = np.where(size > 0, size, typical * min(reach, 1.0)) * 2.0**-50
+        own, typical = np.abs(self._flat[indices]), typical_size(variable)
+        self.scale = np.maximum(own, typical) * reach
+        self.size = np.maximum(own, typical) * min(reach, 1.0)
+        self.finest = np.where(own > 0, own, typical * min(reach, 1.0)) * 2.0**-50
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -93,14 +84,12 @@ class DirectionLine:
     def __init__(
         self, variables: list[Array], directions: list[Array], factor: float = 1.0
     ) -> None:
-        self._variables = variables
+        self._variables, self._directions = variables, directions
         self._start = [x.copy() for x in variables]
-        self._directions = directions
-        self.scale = np.full(1, factor)
         pairs = zip(variables, directions, strict=True)
         reach = max((typical_size(v) / typical_size(x) for x, v in pairs), default=1.0)
+        self.scale, self.size = np.full(1, factor), np.ones(1)
         self.finest = np.full(1, 2.0**-42 / max(1.0, reach))
-        self.size = np.ones(1)
 
     def __len__(self) -> int:
         return 1
@@ -119,12 +108,11 @@ class DirectionLine:
 
     def only(self, chosen: Array) -> DirectionLine:
         """Return the line; there is only one."""
-        return self.closer(1.0)
+        return self
 
     def closer(self, factor: float) -> DirectionLine:
         """Return the line with a smaller scale."""
-        factor = float(self.scale[0]) * factor
-        return DirectionLine(self._variables, self._directions, factor)
+        return DirectionLine(self._variables, self._directions, self.scale.item() * factor)
 
 
 def typical_size(x: Array) -> float:
@@ -136,5 +124,4 @@ def typical_size(x: Array) -> float:
 def random_direction(x: Array, reach: float, rng: np.random.Generator) -> Array:
     """Draw a direction in which every element moves by about its typical size, none by zero."""
     size = np.maximum(np.abs(x), typical_size(x)) * reach
-    sign = rng.choice([-1.0, 1.0], x.shape)
-    return np.asarray(sign * size * rng.uniform(0.5, 1.0, x.shape))
+    return np.asarray(size * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape))
