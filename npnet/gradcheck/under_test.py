@@ -147,7 +147,7 @@ class LayerUnderTest:
     def outputs_of(self, inputs: Sequence[Array]) -> tuple[Array, ...] | None:
         """Run inference on other inputs; None if they are refused or give no finite outputs."""
         try:
-            outputs = self.infer(self.fresh(), [x.copy() for x in inputs])
+            outputs = self.infer(inputs=[x.copy() for x in inputs]).outputs
         except Fault:
             return None
         return outputs if all(np.isfinite(y).all() for y in outputs) else None
@@ -167,10 +167,12 @@ class LayerUnderTest:
 
     # --- passes
 
-    def infer(self, layer: Layer, inputs: Sequence[Array] | None = None) -> tuple[Array, ...]:
-        """Run the layer as ``layer(*inputs)`` does and return its raw outputs."""
+    def infer(self, layer: Layer | None = None, inputs: Sequence[Array] | None = None) -> Pass:
+        """Run the layer as ``layer(*inputs)`` does; the pass has outputs only."""
+        layer = self.fresh() if layer is None else layer
         inputs = self.arrays() if inputs is None else inputs
-        return call_forward(layer, Context(layer, recording=False, training=False), inputs)
+        ctx = Context(layer, recording=False, training=False)
+        return Pass(call_forward(layer, ctx, inputs), (), {})
 
     def record(
         self,

@@ -145,6 +145,9 @@ def _apply(rule: Rule, under_test: LayerUnderTest | LossUnderTest, report: Repor
 
 
 def _add(report: Report, rule: Rule, found: Finding, cause: str) -> None:
+    if found.kind == "note":
+        report.notes.append(found.message)
+        return
     violation = Violation(rule.name, found.message, cause)
     if violation in report.violations:
         return

@@ -19,7 +19,7 @@ def shapes_and_dtypes(under_test: LayerUnderTest) -> Iterator[str]:
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
         layer = under_test.fresh(dtype)
         inputs = under_test.arrays(dtype)
-        inferred = under_test.infer(layer, inputs)
+        inferred = under_test.infer(layer, inputs).outputs
         recording = under_test.record(layer, inputs)
         for mode, outputs in (("inference", inferred), ("a recorded pass", recording.outputs)):
             for i, y in enumerate(outputs):
