@@ -581,7 +581,7 @@ class NotSummed(Scale):
         (ReturnsFloat, "calls: backward returned a float as the gradient of input"),
         (ReturnsList, "calls: backward returned a list; it must return an array or"),
         (OnlyWithInputGradient, "=False, as in training, backward raised ValueError: not"),
-        (ShapeOfOneDropped, "batch of one: with a batch of one in training the gradient of input has"),
+        (ShapeOfOneDropped, "batch of one: with a batch of one in training the gradient"),
         (NotSummed, "calls: the gradient of gain is not summed over the batch: it has shape"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
