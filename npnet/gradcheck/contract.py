@@ -156,18 +156,7 @@ def _declares_independence(layer: Layer) -> bool:
 
 
 def rule_names(layer_or_factory: Any, skip: Collection[str] = ()) -> dict[str, str]:
-    """List the rules that `check_layer` tries, with what each says.
-
-    Parameters
-    ----------
-    layer_or_factory : Layer, Loss, or callable
-    skip : collection of str
-        Names to leave out.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """List the rules that `check_layer` tries, with what each says."""
     rules = LOSS_RULES if isinstance(made(layer_or_factory)[0], Loss) else LAYER_RULES
     chosen = _chosen(["gradients", *rules], skip, None)
     says = {"gradients": "The gradients are those of the function."}

@@ -27,23 +27,11 @@ _MARGIN = 1000  # results may differ by so many times what a rounding error in t
 
 
 class LayerUnderTest:
-    """One layer that is checked; it is never run itself, only copies of it are.
+    """One layer that is checked; only copies of it are run.
 
-    Parameters
-    ----------
-    layer : Layer
-    inputs : list of ndarray
-        In float64, or integers.
-    make : callable, optional
-        Makes another layer of the same kind.
-    batch_axis : int or None
-        The axis that counts the samples.
-    batch_independence : bool
-        Whether one sample's result must not depend on the others.
-    seed : int
-        Of upstream gradients and of the generators that passes draw from.
-    training : bool
-        Whether passes train where a rule does not ask for one of both.
+    `inputs` are in float64, or integers; `make` makes another layer of the same kind; `seed` is
+    that of upstream gradients and of the generators that passes draw from; `training` is the mode
+    of passes where a rule does not choose it.
     """
 
     def __init__(

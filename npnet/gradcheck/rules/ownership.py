@@ -21,47 +21,46 @@ from npnet.typing import Array
 _REPEATS = 12  # calls in a row, to see whether each leaves an array behind
 
 
-def inputs_unchanged(under_test: LayerUnderTest) -> Iterator[Finding]:
-    """Check that forward and backward leave the inputs as they are."""
-    advice = "an input belongs to the caller, work on a copy"
-    return _advised(events(under_test, "input"), advice)
+def _unchanged(kind: str, sentence: str, advice: str) -> Callable[..., Iterator[Finding]]:
+    def check(under_test: LayerUnderTest) -> Iterator[Finding]:
+        for found in events(under_test, kind):
+            yield found._replace(message=f"{found.message}; {advice}")
+
+    check.__doc__ = sentence
+    return check
 
 
-def upstream_unchanged(under_test: LayerUnderTest) -> Iterator[Finding]:
-    """Check that backward leaves the gradient that it is given as it is."""
-    advice = "others may still need it, write into a new array"
-    return _advised(events(under_test, "upstream gradient"), advice)
-
-
-def outputs_unchanged(under_test: LayerUnderTest) -> Iterator[Finding]:
-    """Check that backward leaves the output that forward returned as it is."""
-    return _advised(events(under_test, "output"), "it was handed out, work on a copy")
-
-
-def parameters_unchanged(under_test: LayerUnderTest) -> Iterator[Finding]:
-    """Check that a pass leaves the parameters as they are."""
-    return _advised(events(under_test, "parameter"), "only an optimizer may do that")
-
-
-def buffers_unchanged(under_test: LayerUnderTest) -> Iterator[Finding]:
-    """Check that buffers move in a recorded pass in training mode only."""
-    advice = "update buffers only if ctx.recording and ctx.training"
-    return _advised(events(under_test, "buffer"), advice)
-
-
-def children_unchanged(under_test: LayerUnderTest) -> Iterator[Finding]:
-    """Check that a container leaves what its children returned as it is, and so do the children."""
-    advice = "a child may have kept it, add into an array of your own"
-    return _advised(events(under_test, "child"), advice)
-
-
-def children_called(under_test: LayerUnderTest) -> Iterator[Finding]:
-    """Check that children are run by ctx.call."""
-    return events(under_test, "direct")
-
-
-def _advised(found: Iterator[Finding], advice: str) -> Iterator[Finding]:
-    return (f._replace(message=f"{f.message}; {advice}") for f in found)
+inputs_unchanged = _unchanged(
+    "input",
+    "Forward and backward leave the inputs as they are.",
+    "an input belongs to the caller, work on a copy",
+)
+upstream_unchanged = _unchanged(
+    "upstream gradient",
+    "Backward leaves the gradient that it is given as it is.",
+    "others may still need it, write into a new array",
+)
+outputs_unchanged = _unchanged(
+    "output",
+    "Backward leaves the output that forward returned as it is.",
+    "it was handed out, work on a copy",
+)
+parameters_unchanged = _unchanged(
+    "parameter", "A pass leaves the parameters as they are.", "only an optimizer may do that"
+)
+buffers_unchanged = _unchanged(
+    "buffer",
+    "Buffers move in a recorded pass in training mode only.",
+    "update buffers only if ctx.recording and ctx.training",
+)
+children_unchanged = _unchanged(
+    "child",
+    "A container leaves what its children returned as it is, and so do the children.",
+    "a child may have kept it, add into an array of your own",
+)
+children_called = _unchanged(
+    "direct", "Children are run by ctx.call.", "so the child has a context and a backward pass"
+)
 
 
 def nothing_kept_alive(under_test: LayerUnderTest) -> Iterator[str]:

@@ -51,14 +51,14 @@ class VarianceInDomain(Variance):
 
 
 class VarianceAndRoot(Variance):
-    """Variance plus the sum of (1 - x)^1.5, which is NaN beyond 1."""
+    """Variance plus 0.001 sum of (1 - x)^1.5, which is NaN beyond 1."""
 
     def value(self, x):
-        return super().value(x) + ((1 - x) ** 1.5).sum(-1)
+        return super().value(x) + 1e-3 * ((1 - x) ** 1.5).sum(-1)
 
     def backward(self, ctx, grad):
         (x,) = ctx.saved
-        return super().backward(ctx, grad) - 1.5 * grad[..., None] * (1 - x) ** 0.5
+        return super().backward(ctx, grad) - 1.5e-3 * grad[..., None] * (1 - x) ** 0.5
 
 
 class VarianceAfterDropout(Variance):
