@@ -145,8 +145,8 @@ class LayerUnderTest:
         rng = np.random.default_rng((self.seed, variant))
         grads = []
         for y in outputs:
-            grad = rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape)
-            grads.append(np.asarray(grad if y.dtype.kind == "f" else 0 * grad, y.dtype))
+            sign = rng.choice([-1.0, 1.0] if y.dtype.kind == "f" else [0.0], y.shape)
+            grads.append(np.asarray(sign * rng.uniform(0.5, 1.5, y.shape), y.dtype))
         return grads
 
     def generator(self, variant: int = 0) -> np.random.Generator:

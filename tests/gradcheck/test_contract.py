@@ -171,6 +171,67 @@ def test_a_layer_that_takes_nothing_else_keeps_its_parameters():
     assert check_layer(Strict, (3, 4), only=["zero gradient", "repeatable"]).ok
 
 
+class HalfInEvaluation(Square):
+    """The same function in both modes, but not the same gradient."""
+
+    def backward(self, ctx, grad):
+        return super().backward(ctx, grad) * (1 if ctx.training else 0.5)
+
+
+def test_gradients_are_checked_in_evaluation_mode():
+    report = check_layer(HalfInEvaluation, (3, 4), raises=False)
+    assert {v.rule for v in report.violations} == {"gradients in evaluation mode"}
+    assert not report.failing
+
+
+# --- causes and consequences
+
+
+class SquareInPlace(Square):
+    def forward(self, ctx, x):
+        x *= 1
+        x += 1e-3
+        return super().forward(ctx, x)
+
+
+def test_what_follows_from_a_broken_rule_says_so():
+    report = check_layer(SquareInPlace, (3, 4), raises=False, skip=["gradients"])
+    follows = {v.rule: v.follows for v in report.violations}
+    assert follows["input unchanged"] == ""
+    assert follows["memory layout"] == "input unchanged"
+    assert [d.kind for d in report.diagnosis] == ["mutation"]
+    alone = check_layer(SquareInPlace, (3, 4), raises=False, only=["memory layout"])
+    assert [v.follows for v in alone.violations] == [""]
+
+
+class RunsChild(npnet.Layer):
+    def __init__(self, directly):
+        super().__init__()
+        self.child = npnet.Sequential(npnet.Tanh(), npnet.Linear(4, 4, rng=0))
+        self.directly = directly
+
+    def forward(self, ctx, x):
+        return x + self.directly(self.child, ctx, x)
+
+    def backward(self, ctx, grad):
+        return grad
+
+
+@pytest.mark.parametrize(
+    ("directly", "how"),
+    [
+        (lambda child, ctx, x: child.forward(ctx, x), r"self.child.forward\(...\)"),
+        (lambda child, ctx, x: child(x), r"self.child\(x\)"),
+    ],
+)
+def test_a_child_that_is_run_without_the_context_is_named(directly, how):
+    sentence = f"forward of RunsChild runs its child Sequential 'child' by {how} instead of ctx"
+    report = check_layer(RunsChild(directly), (3, 4), raises=False, skip=["gradients"])
+    assert len([v for v in report.violations if v.rule == "children through ctx.call"]) == 1
+    with pytest.raises(GradientMismatch, match=sentence):
+        report.raise_if_failed()
+
+
 # --- batches
 
 

@@ -61,19 +61,16 @@ class VarianceAndRoot(Variance):
         return super().backward(ctx, grad) - 1.5e-3 * grad[..., None] * (1 - x) ** 0.5
 
 
-class VarianceAfterDropout(Variance):
-    """In training, dropout before the variance, so that nothing cancels there."""
+class NormAfterDropout(VarianceNorm):
+    """In training, dropout before the norm, so that nothing cancels there."""
 
     def forward(self, ctx, x):
         keep = ctx.rng.random(x.shape) > 0.5 if ctx.training else np.ones(x.shape, bool)
-        ctx.save(x, keep)
-        return self.value(x * keep)
+        ctx.keep = keep
+        return super().forward(ctx, x * keep)
 
     def backward(self, ctx, grad):
-        x, keep = ctx.saved
-        dropped = x * keep
-        centered = dropped - dropped.mean(-1, keepdims=True)
-        return grad[..., None] * 2 * centered * keep / x.shape[-1]
+        return ctx.keep * super().backward(ctx, grad)
 
 
 class LogDeterminant(npnet.Layer):
@@ -289,7 +286,7 @@ SAFEGUARDS: dict[str, Honest] = {
         lambda: Variance(0), (_SPREAD,), {"batch_independence": False}
     ),
     # noise in evaluation mode, where it is larger
-    "variance after dropout": Honest(VarianceAfterDropout, (_SPREAD,)),
+    "norm after dropout": Honest(NormAfterDropout, (_SPREAD,), _ONLY_RULES),
     # noise: a probe beyond the domain says nothing
     "variance of numbers up to 1": Honest(VarianceInDomain, (_UP_TO_ONE,), _ONLY_RULES),
     "variance and a root up to 1": Honest(VarianceAndRoot, (_UP_TO_ONE,), _ONLY_RULES),
