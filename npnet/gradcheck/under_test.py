@@ -65,22 +65,10 @@ class LayerUnderTest:
         """Return a copy in `dtype`, without gradients, with the values that the layer has."""
         return self._copy(np.dtype(dtype), moved=False)
 
-    def another(self) -> Layer:
-        """Make a layer with values of its own."""
-        other: Layer = self.make()  # type: ignore[misc]
-        unseal(other)
-        return other
-
     @cached_property
     def has_moved(self) -> bool:
         """Whether `fresh` returns other values than `plain`."""
-        plain, fresh = self.plain(), self.fresh()
-        pairs = [
-            (p.data, q.data) for p, q in zip(plain.parameters(), fresh.parameters(), strict=True)
-        ]
-        before, after = buffers(plain), buffers(fresh)
-        pairs += [(before[name], after[name]) for name in before]
-        return any(mismatch(now, then, 0.0) for then, now in pairs)
+        return self._can_move and move_constants(self.plain())
 
     @cached_property
     def _can_move(self) -> bool:
@@ -141,13 +129,10 @@ class LayerUnderTest:
         return outputs if all(np.isfinite(y).all() for y in outputs) else None
 
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
-        """Draw a gradient for each output; zeros for an integer one."""
+        """Draw a gradient for each output, of either sign and away from zero."""
         rng = np.random.default_rng((self.seed, variant))
-        grads = []
-        for y in outputs:
-            sign = rng.choice([-1.0, 1.0] if y.dtype.kind == "f" else [0.0], y.shape)
-            grads.append(np.asarray(sign * rng.uniform(0.5, 1.5, y.shape), y.dtype))
-        return grads
+        sizes = [rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape) for y in outputs]
+        return [np.asarray(size, y.dtype) for size, y in zip(sizes, outputs, strict=True)]
 
     def generator(self, variant: int = 0) -> np.random.Generator:
         """Return the generator that a pass draws from: always the same numbers."""

@@ -187,6 +187,12 @@ def test_gradients_are_checked_in_evaluation_mode():
 # --- causes and consequences
 
 
+def test_what_is_raised_is_told_once():
+    report = check_layer(OnlyWithInputGradient, (5, 4), raises=False)
+    rules = [v.rule for v in report.violations]
+    assert rules == ["parameter gradients without input gradient"]
+
+
 class SquareInPlace(Square):
     def forward(self, ctx, x):
         x *= 1

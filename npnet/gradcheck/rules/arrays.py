@@ -45,31 +45,27 @@ def precision(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that a float64 layer computes in float64 all the way.
 
     Numbers that were rounded to float32 somewhere survive another rounding unchanged. Generic
-    float64 numbers never do, and a gradient with respect to a generic upstream is generic.
+    float64 numbers never do.
     """
     try:
-        one, two, three = (_pass_nearby(under_test, step) for step in (1e-4, 1e-3, 2e-3))
+        passes = [_pass_nearby(under_test, step).named() for step in (1e-4, 1e-3, 2e-3)]
     except Fault:  # the inputs lie at the border of what the layer takes
         return
-    for name, array in one.named().items():
-        if not name.startswith("gradient"):
-            continue
-        if only_float32(array, array != 0) and only_float32(array, _significant(under_test, name)):
+    for name in passes[0]:
+        one, two, three = (results[name] for results in passes)
+        if rounded(one, two, three) and rounded(one, two, three, _significant(under_test, name)):
             yield f"the {name} was rounded to float32, though everything that came in is float64"
-    for i, ys in enumerate(zip(one.outputs, two.outputs, three.outputs, strict=True)):
-        what = name_of("output", i, one.outputs)
-        if rounded(*ys) and rounded(*ys, _significant(under_test, what)):
-            yield f"the {what} was rounded to float32, though everything that came in is float64"
 
 
 def _pass_nearby(under_test: LayerUnderTest, step: float) -> Pass:
     """Run a pass close by, since float32 values may be what the layer was given."""
     rng = np.random.default_rng((under_test.seed, 13))
     layer, inputs = under_test.fresh(), under_test.arrays()
-    for array in (*inputs, *(p.data for p in layer.parameters())):
+    grads = under_test.upstream(under_test.reference.outputs)
+    for array in (*inputs, *grads, *(p.data for p in layer.parameters())):
         if array.dtype.kind == "f":
             array *= 1 + step * rng.uniform(1, 2, array.shape)
-    return under_test.run(layer, inputs)
+    return under_test.run(layer, inputs, grads)
 
 
 def _significant(under_test: LayerUnderTest, name: str) -> Array:
@@ -84,16 +80,11 @@ def rounded(one: Array, two: Array, three: Array, where: Array | bool = True) ->
     The values of a step function may be round numbers; but they do not change twice. Tiny values
     may be differences of numbers around 1, such as 1 - cos(x), and have few digits for that.
     """
-    moves = (one != two) & (two != three) & (np.abs(one) > _TINY) & where
-    return only_float32(one, moves) and only_float32(two, moves) and only_float32(three, moves)
-
-
-def only_float32(array: Array, where: Array) -> bool:
-    """Tell whether some numbers are chosen and all of those are float32 numbers."""
-    if array.dtype != np.float64:
+    if one.dtype != np.float64:
         return False
+    moves = (one != two) & (two != three) & (np.abs(one) > _TINY) & np.isfinite(one + two + three)
+    values = np.stack([a[moves & where] for a in (one, two, three)])
     with np.errstate(over="ignore"):
-        values = array[where & np.isfinite(array)]
         return bool(values.size and (values.astype(np.float32) == values).all())
 
 

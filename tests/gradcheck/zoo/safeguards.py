@@ -274,7 +274,7 @@ def _around(middle, size, *shape):
 _SPREAD = _around(3, 1e-4, 5, 8)
 _UP_TO_ONE = 1 - np.abs(_around(0, 1e-4, 5, 8))
 _UP_TO_ONE[1, 2] = _UP_TO_ONE[3, 0] = 1
-_POSITIVE = np.eye(3) + 0.2 * np.ones((3, 3)) + np.diag([0.1, 0.2], 1)
+_POSITIVE = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.2 * np.triu(np.ones((4, 4)))
 _X = _around(0, 1, 4, 4)
 _ONLY_RULES = {"skip": ["gradients"]}
 
