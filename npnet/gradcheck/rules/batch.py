@@ -16,7 +16,7 @@ from npnet.gradcheck.rules.rule import Finding
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
-_ROWS = 8  # how many samples are run alone
+_PARTS = 8  # into how many a batch is cut at most
 
 
 def has_batches(under_test: LayerUnderTest) -> bool:
@@ -34,7 +34,7 @@ def _has_batches(under_test: LayerUnderTest) -> bool:
         if x.ndim <= max(axis, 1 if x.dtype.kind == "f" else 0):
             return False
     lengths = {x.shape[axis] for x in under_test.inputs}
-    if len(lengths) != 1 or 0 in lengths:
+    if len(lengths) != 1:
         return False
     pairs = zip(under_test.arrays(), under_test.others(), strict=True)
     double = under_test.outputs_of([np.concatenate(pair, axis) for pair in pairs])
@@ -92,31 +92,32 @@ def batch_independence(under_test: LayerUnderTest) -> Iterator[str]:
     grads = under_test.upstream(whole.outputs)
     total = whole.times(0.0)
     n = whole.outputs[0].shape[axis]
-    for i in range(min(n, _ROWS)):
-        inputs = [_part(x, axis, i) for x in under_test.arrays()]
-        upstream = [_part(g, axis, i) for g in grads]
+    for rows in np.array_split(np.arange(n), min(n, _PARTS)):
+        i, length = int(rows[0]), len(rows)
+        inputs = [_part(x, axis, i, length) for x in under_test.arrays()]
+        upstream = [_part(g, axis, i, length) for g in grads]
         try:
             got = under_test.run(inputs=inputs, upstream=upstream, training=training)
         except Fault:
             return  # a rule of its own
         total = got.plus(total)
         want = whole._replace(
-            outputs=tuple(_part(y, axis, i) for y in whole.outputs),
-            input_grads=tuple(None if g is None else _part(g, axis, i) for g in whole.input_grads),
+            outputs=tuple(_part(y, axis, i, length) for y in whole.outputs),
+            input_grads=tuple(
+                None if g is None else _part(g, axis, i, length) for g in whole.input_grads
+            ),
         )
-        part = (slice(None),) * axis + (slice(i, i + 1),)
+        part = (slice(None),) * axis + (slice(i, i + length),)
         for found in under_test.differences(got._replace(parameter_grads={}), want, part):
-            if "shape" not in found:  # which is a rule of its own
-                yield (
-                    f"for sample {i} alone {found}, which is what it is among the others; if "
-                    "samples are meant to be coupled, pass batch_independence=False"
-                )
+            which = f"sample {i}" if length == 1 else f"samples {i} to {i + length - 1}"
+            yield (
+                f"for {which} alone {found}, which is what it is among the others; if samples are "
+                "meant to be coupled, pass batch_independence=False"
+            )
             return
-    if n <= _ROWS:
-        got = Pass((), (), whole.parameter_grads)
-        for found in under_test.differences(got, total):
-            yield f"{found}, the sum over the samples, each alone"
-            return
+    for found in under_test.differences(Pass((), (), whole.parameter_grads), total):
+        yield f"{found}, the sum over the samples, each alone"
+        return
 
 
 def batches_of_other_sizes(under_test: LayerUnderTest) -> Iterator[str]:

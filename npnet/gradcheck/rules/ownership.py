@@ -67,14 +67,18 @@ def nothing_kept_alive(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that after inference, and after a backward pass, no array of the call is alive."""
     for recording, mode in ((False, "inference"), (True, "a finished backward pass")):
         layer = under_test.fresh()
-        alive = _run_and_forget(under_test, layer, recording)
-        if any(ref() is not None for ref in alive.values()):
-            gc.collect()
-        kept = [name for name, ref in alive.items() if ref() is not None]
+        kept = still_alive(_run_and_forget(under_test, layer, recording))
         for name in kept:
             yield f"after {mode} the {name} is still alive; something holds on to it"
         if not kept and _grows(partial(_run_and_forget, under_test, layer, recording)):
             yield f"after {mode} an array that it made is still alive, one more with every call"
+
+
+def still_alive(arrays: dict[str, Any]) -> list[str]:
+    """Name the weak references whose arrays the garbage collector does not free."""
+    if any(ref() is not None for ref in arrays.values()):
+        gc.collect()
+    return [name for name, ref in arrays.items() if ref() is not None]
 
 
 def outputs_not_reused(under_test: LayerUnderTest) -> Iterator[str]:

@@ -257,6 +257,30 @@ class WritableCounts(npnet.Layer):
         return grad * 1
 
 
+class Steps(npnet.Layer):
+    """Two outputs, the second one whole numbers that change with every step."""
+
+    def forward(self, ctx, x):
+        return x * 2, np.floor(1e5 * x).astype(np.int64)
+
+    def backward(self, ctx, grad, steps):
+        return grad * 2
+
+
+class FixedWeights(npnet.MSELoss):
+    """Has a weight for each of four samples, and takes no other number of them."""
+
+    def terms(self, pred, target, with_grad):
+        from npnet.losses.loss import Terms
+
+        found = super().terms(pred, target, with_grad)
+        weights = np.array([[1.0], [2.0], [3.0], [4.0]], pred.dtype)
+        if len(pred) != len(weights):
+            raise ValueError("four samples, please")
+        grad = None if found.grad is None else weights * found.grad
+        return Terms(weights * found.values, found.weights, grad)
+
+
 class CancellingPair(npnet.Loss):
     """Terms of both signs that cancel in the sum."""
 
@@ -314,7 +338,12 @@ SAFEGUARDS: dict[str, Honest] = {
     "features alone": Honest(lambda: npnet.Softmax(0), (_around(0, 1, 5),)),
     # integer outputs
     "counts": Honest(CountsPositive, (_X,), _ONLY_RULES),
+    "steps": Honest(Steps, (_X,), _ONLY_RULES),
     "signs": Honest(WritableCounts, (_X,), _ONLY_RULES),
-    # losses._cancelled
+    # LossUnderTest.samples: no other number of samples
+    "weights of four samples": Honest(FixedWeights, (_X, _X.T.copy())),
+    # losses.target_not_broadcast: a target of one more axis that has the prediction's shape
+    "one class": Honest(npnet.CrossEntropyLoss, (_X[:, :1], np.zeros(4, int))),
+    # LossUnderTest.rounding
     "terms that cancel": Honest(CancellingPair, (_around(3, 1, 5, 4), _around(3, 1, 4, 5).T)),
 }
