@@ -62,15 +62,22 @@ class VarianceAndRoot(Variance):
 
 
 class NormAfterDropout(VarianceNorm):
-    """In training, dropout before the norm, so that nothing cancels there."""
+    """Dropout, a matrix and the norm: numbers cancel where nothing is dropped."""
+
+    def __init__(self):
+        super().__init__()
+        spread = np.random.default_rng(2).uniform(0.5, 1.5, (8, 8))
+        self.weight = npnet.Parameter(spread / spread.sum(0))
 
     def forward(self, ctx, x):
         keep = ctx.rng.random(x.shape) > 0.5 if ctx.training else np.ones(x.shape, bool)
-        ctx.keep = keep
-        return super().forward(ctx, x * keep)
+        ctx.keep, ctx.dropped = keep, x * keep
+        return super().forward(ctx, ctx.dropped @ self.weight.data)
 
     def backward(self, ctx, grad):
-        return ctx.keep * super().backward(ctx, grad)
+        grad = super().backward(ctx, grad)
+        ctx.add_grad(self.weight, ctx.dropped.T @ grad)
+        return ctx.keep * (grad @ self.weight.data.T)
 
 
 class LogDeterminant(npnet.Layer):
