@@ -21,7 +21,6 @@ from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
 from npnet.typing import Array, DtypeLike
 
-_EPS = float(np.finfo(np.float64).eps)
 _PROBES = 16  # where numbers cancel, one of three leaves a result as it is
 _MARGIN = 100  # results may differ by so many times what a rounding error in the inputs moves
 
@@ -247,7 +246,7 @@ class LayerUnderTest:
     def differences(self, got: Pass, want: Pass, part: Any = ...) -> Iterator[str]:
         """Yield a phrase for every result of `got` that differs by more than rounding from `want`.
 
-        `part` selects the rows of `noise` that `got` and `want` hold of inputs and outputs.
+        `part` selects the rows of `noise` that both hold.
         """
         for name, found in self.compared(got, want, part).items():
             yield f"the {name} {found}"
@@ -258,11 +257,9 @@ class LayerUnderTest:
         for name, array in got.named().items():
             text = mismatch(array, wanted[name])
             if text:
-                noise = self.noise[name]
-                by_parameter = name.removeprefix("gradient of ") in want.parameter_grads
-                noise = noise if by_parameter else noise[part]
-                slack = noise if noise.shape == array.shape else 0.0
-                text = mismatch(array, wanted[name], slack=_MARGIN * (slack + self.floor(name)))
+                noise = self.noise[name][part]
+                slack = _MARGIN * noise if noise.shape == array.shape else 0.0
+                text = mismatch(array, wanted[name], slack=slack)
             if text:
                 found[name] = text
         return found
@@ -296,11 +293,6 @@ class LayerUnderTest:
             if array.dtype.kind == "f":
                 array += rng.choice([-1.0, 1.0], array.shape) * np.spacing(array)
         return self.run(layer, inputs, grads, training=training)
-
-    def floor(self, name: str) -> float:
-        """Return what cancelling numbers inside of the layer may leave, which `noise` misses."""
-        largest = max((np.abs(x).max(initial=0.0) for x in self.inputs), default=0.0)
-        return 2 * _EPS * float(1.0 if name.startswith("gradient of input") else largest)
 
 
 def _independent_copy(layer: Layer) -> Layer:

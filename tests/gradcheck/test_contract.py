@@ -666,6 +666,21 @@ def test_the_sign_of_another_call_shows_without_a_batch():
     assert "calls do not disturb each other" in {v.rule for v in report.violations}
 
 
+def test_another_call_shows_with_one_number():
+    class KeepsLast(Square):
+        last = {}  # noqa: RUF012
+
+        def forward(self, ctx, x):
+            self.last["x"] = x
+            return x * x
+
+        def backward(self, ctx, grad):
+            return 2 * grad * self.last["x"]
+
+    report = check_layer(KeepsLast, np.array([[0.7]]), raises=False)
+    assert "calls do not disturb each other" in {v.rule for v in report.violations}
+
+
 def test_global_generators_are_put_back():
     import random
 
