@@ -7,7 +7,7 @@ import numpy as np
 from npnet.typing import Array
 
 
-def mismatch(got: Array, want: Array, tolerance: float = 1e-9, slack: Array | float = 0.0) -> str:
+def mismatch(got: Array, want: Array, tolerance: float = 1e-11, slack: Array | float = 0.0) -> str:
     """Say how `got` differs from `want`; the empty string if it does not.
 
     `tolerance` is relative to the largest magnitude of either; `slack` is what each element may
@@ -36,12 +36,11 @@ def mismatch(got: Array, want: Array, tolerance: float = 1e-9, slack: Array | fl
 
 def different(a: Array, b: Array, tolerance: float, slack: Array | float = 0.0) -> Array:
     """Mark where two float64 arrays of one shape differ."""
-    underflow = 1e-290 if tolerance else 0.0
     with np.errstate(all="ignore"):
         finite = np.isfinite(a) & np.isfinite(b)
         both = np.where(finite, np.maximum(np.abs(a), np.abs(b)), 0.0)
         scale = both.max(initial=0.0)
-        same = np.where(finite, np.abs(a - b) <= tolerance * scale + underflow + slack, a == b)
+        same = np.where(finite, np.abs(a - b) <= tolerance * scale + slack, a == b)
         return np.asarray(~(same | (np.isnan(a) & np.isnan(b))))
 
 

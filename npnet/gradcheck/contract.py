@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Report, Violation, subject_of
 from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES, check_calls, check_rules
-from npnet.gradcheck.rules.backward import runs_without
-from npnet.gradcheck.rules.batch import has_batches
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
@@ -152,8 +150,6 @@ def check_layer(
                     mode, 100, dtype, True, seed, probe=probe, moves=True, domain=domain
                 )
                 _check_gradients(report, under_test, options, set(rules) - chosen)
-            if isinstance(under_test, LayerUnderTest):
-                report.notes += _notes(under_test, chosen)
         else:
             report.notes.append("no other rule was checked")
     if raises:
@@ -166,18 +162,7 @@ def _declares_independence(layer: Layer) -> bool:
 
 
 def rule_names(layer_or_factory: Any, skip: Collection[str] = ()) -> dict[str, str]:
-    """List the rules that `check_layer` tries, with what each says.
-
-    Parameters
-    ----------
-    layer_or_factory : Layer, Loss, or callable
-    skip : collection of str
-        Names to leave out.
-
-    Returns
-    -------
-    dict of str to str
-    """
+    """List the rules that `check_layer` tries, with what each says."""
     rules = LOSS_RULES if isinstance(made(layer_or_factory)[0], Loss) else LAYER_RULES
     chosen = _chosen(["gradients", *rules], skip, None)
     says = {"gradients": "The gradients are those of the function."}
@@ -217,14 +202,6 @@ def _size(under_test: LayerUnderTest | LossUnderTest) -> int:
         return under_test.pred.size
     arrays: list[Array] = [*under_test.inputs, *(p.data for p in under_test.layer.parameters())]
     return sum(x.size for x in arrays)
-
-
-def _notes(under_test: LayerUnderTest, chosen: Collection[str]) -> Iterator[str]:
-    if any(name.startswith("batch ") for name in chosen) and not has_batches(under_test):
-        yield "rules about batches do not apply: inputs and outputs have no common batch axis"
-    for i, run in enumerate(runs_without(under_test) if "unused outputs" in chosen else ()):
-        if isinstance(run, Fault):
-            yield f"with None as the gradient of output {i}, which nobody may have used, {run}"
 
 
 # --- the options

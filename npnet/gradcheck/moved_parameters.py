@@ -12,20 +12,22 @@ from npnet.layer import Layer
 from npnet.typing import Array
 
 
-def move_constants(layer: Layer) -> None:
+def move_constants(layer: Layer) -> bool:
     """Replace what is constant in parameters and buffers by random numbers near it, in place.
 
-    Parameters with different elements, and single numbers other than -1, 0 and 1, stay as they
-    are; so do scalar buffers, which count.
+    Returns whether there was any. Parameters with different elements, and single numbers other
+    than -1, 0 and 1, stay as they are; so do scalar buffers, which count.
     """
-    rng = np.random.default_rng(5)
+    rng, moved = np.random.default_rng(5), False
     for p in layer.parameters():
         if _hides_bugs(p.data):
-            p.data = _near(p.data, rng, rng.choice([-1.0, 1.0], p.shape))
+            p.data, moved = _near(p.data, rng, rng.choice([-1.0, 1.0], p.shape)), True
     for _, part in layer.named_layers():
         for name, value in list(part._buffers.items()):
             if value.dtype.kind == "f" and value.ndim and _hides_bugs(value):
                 setattr(part, name, _near(value, rng, 1.0))
+                moved = True
+    return moved
 
 
 def _hides_bugs(values: Array) -> bool:

@@ -38,6 +38,10 @@ class Pass(NamedTuple):
             found[f"gradient of {name}"] = grad
         return found
 
+    def copy(self) -> Pass:
+        """Copy the outputs, into which a later pass may write."""
+        return self._replace(outputs=tuple(y.copy() for y in self.outputs))
+
     def plus(self, other: Pass) -> Pass:
         """Add the gradients of another pass."""
         dx = [

@@ -104,7 +104,7 @@ def test_gradients_that_cannot_be_checked_do_not_pass():
 
 
 def test_every_violation_is_reported_once_and_on_one_line():
-    for name in ("InputOnSelf", "StepsBySelf", "InputDoubled", "FlattenStaysFlat"):
+    for name in ("InputOnSelf", "StepsBySelf", "InputDoubled", "OneBuffer"):
         mutant = MUTANTS[name]
         report = check_layer(mutant.make, *mutant.inputs, raises=False)
         assert len(report.violations) > 1
@@ -169,6 +169,73 @@ def test_a_layer_that_takes_nothing_else_keeps_its_parameters():
             return x
 
     assert check_layer(Strict, (3, 4), only=["zero gradient", "repeatable"]).ok
+
+
+class HalfInEvaluation(Square):
+    """The same function in both modes, but not the same gradient."""
+
+    def backward(self, ctx, grad):
+        return super().backward(ctx, grad) * (1 if ctx.training else 0.5)
+
+
+def test_gradients_are_checked_in_evaluation_mode():
+    report = check_layer(HalfInEvaluation, (3, 4), raises=False)
+    assert {v.rule for v in report.violations} == {"gradients in evaluation mode"}
+    assert not report.failing
+
+
+# --- causes and consequences
+
+
+def test_what_is_raised_is_told_once():
+    report = check_layer(OnlyWithInputGradient, (5, 4), raises=False)
+    rules = [v.rule for v in report.violations]
+    assert rules == ["parameter gradients without input gradient"]
+
+
+class SquareInPlace(Square):
+    def forward(self, ctx, x):
+        x *= 1
+        x += 1e-3
+        return super().forward(ctx, x)
+
+
+def test_what_follows_from_a_broken_rule_says_so():
+    report = check_layer(SquareInPlace, (3, 4), raises=False, skip=["gradients"])
+    follows = {v.rule: v.follows for v in report.violations}
+    assert follows["input unchanged"] == ""
+    assert follows["memory layout"] == "input unchanged"
+    assert [d.kind for d in report.diagnosis] == ["mutation"]
+    alone = check_layer(SquareInPlace, (3, 4), raises=False, only=["memory layout"])
+    assert [v.follows for v in alone.violations] == [""]
+
+
+class RunsChild(npnet.Layer):
+    def __init__(self, directly):
+        super().__init__()
+        self.child = npnet.Sequential(npnet.Tanh(), npnet.Linear(4, 4, rng=0))
+        self.directly = directly
+
+    def forward(self, ctx, x):
+        return x + self.directly(self.child, ctx, x)
+
+    def backward(self, ctx, grad):
+        return grad
+
+
+@pytest.mark.parametrize(
+    ("directly", "how"),
+    [
+        (lambda child, ctx, x: child.forward(ctx, x), r"self.child.forward\(...\)"),
+        (lambda child, ctx, x: child(x), r"self.child\(x\)"),
+    ],
+)
+def test_a_child_that_is_run_without_the_context_is_named(directly, how):
+    sentence = f"forward of RunsChild runs its child Sequential 'child' by {how} instead of ctx"
+    report = check_layer(RunsChild(directly), (3, 4), raises=False, skip=["gradients"])
+    assert len([v for v in report.violations if v.rule == "children through ctx.call"]) == 1
+    with pytest.raises(GradientMismatch, match=sentence):
+        report.raise_if_failed()
 
 
 # --- batches
@@ -581,7 +648,7 @@ class NotSummed(Scale):
         (ReturnsFloat, "calls: backward returned a float as the gradient of input"),
         (ReturnsList, "calls: backward returned a list; it must return an array or"),
         (OnlyWithInputGradient, "=False, as in training, backward raised ValueError: not"),
-        (ShapeOfOneDropped, "batch of one: with a batch of one the gradient of the input has sha"),
+        (ShapeOfOneDropped, "batch of one: with a batch of one in training the gradient"),
         (NotSummed, "calls: the gradient of gain is not summed over the batch: it has shape"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
@@ -596,6 +663,21 @@ def test_violations_are_named(layer, sentence):
 
 def test_the_sign_of_another_call_shows_without_a_batch():
     report = check_layer(SignOfTheLastCall, (6,), batch_axis=None, raises=False)
+    assert "calls do not disturb each other" in {v.rule for v in report.violations}
+
+
+def test_another_call_shows_with_one_number():
+    class KeepsLast(Square):
+        last = {}  # noqa: RUF012
+
+        def forward(self, ctx, x):
+            self.last["x"] = x
+            return x * x
+
+        def backward(self, ctx, grad):
+            return 2 * grad * self.last["x"]
+
+    report = check_layer(KeepsLast, np.array([[0.7]]), raises=False)
     assert "calls do not disturb each other" in {v.rule for v in report.violations}
 
 

@@ -58,8 +58,9 @@ LAYER_RULES: dict[str, Rule] = {
         Rule("flat store", backward.flat_store, "", False, _ADDED),
         Rule("unused outputs", backward.unused_outputs, "", False, _CAUSES),
         Rule("memory layout", arrays.memory_layout, "", False, _CAUSES),
-        Rule("batch independence", batch.batch_independence, "", False, (*_SHAPES, "precision")),
         Rule("batch of one", batch.batch_of_one, "", False, _SHAPES),
+        Rule("batch independence", batch.batch_independence, "", False,
+             (*_SHAPES, "precision", "batch of one")),
         Rule("empty batch", batch.empty_batch, "", False,
              (*_SHAPES, "batch of one", "batch independence")),
         Rule("batch sizes", batch.batches_of_other_sizes, "", False,
@@ -145,6 +146,9 @@ def _apply(rule: Rule, under_test: LayerUnderTest | LossUnderTest, report: Repor
 
 
 def _add(report: Report, rule: Rule, found: Finding, cause: str) -> None:
+    if found.kind == "note":
+        report.notes.append(found.message)
+        return
     violation = Violation(rule.name, found.message, cause)
     if violation in report.violations:
         return

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.passes import Fault, Pass, name_of
+from npnet.gradcheck.passes import Fault, Pass
+from npnet.gradcheck.rules.rule import Finding
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
-_ROWS = 8  # how many samples are run alone
+_PARTS = 8  # into how many a batch is cut at most
 
 
 def has_batches(under_test: LayerUnderTest) -> bool:
@@ -34,67 +34,52 @@ def _has_batches(under_test: LayerUnderTest) -> bool:
         if x.ndim <= max(axis, 1 if x.dtype.kind == "f" else 0):
             return False
     lengths = {x.shape[axis] for x in under_test.inputs}
-    if len(lengths) != 1 or 0 in lengths:
+    if len(lengths) != 1:
         return False
+    pairs = zip(under_test.arrays(), under_test.others(), strict=True)
+    double = under_test.outputs_of([np.concatenate(pair, axis) for pair in pairs])
     (n,) = lengths
-    double = [
-        np.concatenate(pair, axis)
-        for pair in zip(under_test.arrays(), under_test.others(), strict=True)
-    ]
-    outputs = under_test.outputs_of(double)
-    if outputs is None:
-        return False
-    single = under_test.steady.outputs
-    return all(
+    return double is not None and all(
         y.ndim > axis and y.shape[axis] == n and twice.shape == _with_length(y, axis, 2 * n)
-        for y, twice in zip(single, outputs, strict=True)
+        for y, twice in zip(under_test.steady.outputs, double, strict=True)
     )
 
 
-def batch_of_one(under_test: LayerUnderTest) -> Iterator[str]:
+def batch_of_one(under_test: LayerUnderTest) -> Iterator[str | Finding]:
     """Check that a batch of one sample gives outputs and gradients for one sample."""
-    yield from _batch_of(under_test, 1)
+    if not has_batches(under_test):
+        text = "rules about batches do not apply: inputs and outputs have no common batch axis"
+        yield Finding(text, kind="note")
+    yield from _batch_of(under_test, 1, "a batch of one")
 
 
 def empty_batch(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that a batch without samples gives empty outputs and zero gradients."""
-    yield from _batch_of(under_test, 0)
+    yield from _batch_of(under_test, 0, "an empty batch")
 
 
-def _batch_of(under_test: LayerUnderTest, n: int) -> Iterator[str]:
+def _batch_of(under_test: LayerUnderTest, n: int, size: str) -> Iterator[str]:
     if not has_batches(under_test) or not under_test.batch_independence:
         return
     axis = under_test.batch_axis or 0
-    size = "an empty batch" if n == 0 else "a batch of one"
-    inputs = [_rows(x, axis, slice(n)) for x in under_test.arrays()]
-    for mode in ("inference", "training"):
+    inputs = [_part(x, axis, 0, n) for x in under_test.arrays()]
+    parameters = under_test.steady.parameter_grads
+    for mode, run in (("inference", under_test.infer), ("training", under_test.run)):
         try:
-            if mode == "inference":
-                outputs = tuple(under_test.infer(under_test.fresh(), inputs))
-                one = Pass(outputs, (), {})
-            else:
-                one = under_test.run(None, inputs)
+            got = run(inputs=inputs)
         except Fault as fault:
             yield f"with {size} in {mode} {fault}"
             return
-        for i, (y, full) in enumerate(zip(one.outputs, under_test.steady.outputs, strict=True)):
-            if y.shape != _with_length(full, axis, n):
-                yield (
-                    f"with {size} in {mode} the {name_of('output', i, one.outputs)} has shape "
-                    f"{y.shape} instead of {_with_length(full, axis, n)}"
-                )
-                return
-    for i, (grad, x) in enumerate(zip(one.input_grads, inputs, strict=True)):
-        if grad is not None and grad.shape != x.shape:
-            yield (
-                f"with {size} the gradient of the {name_of('input', i, inputs)} has shape "
-                f"{grad.shape} instead of {x.shape}"
-            )
-    for name, grad in one.parameter_grads.items():
-        if not np.isfinite(grad).all():
-            yield f"with {size} the gradient of {name} is not finite"
-        elif n == 0 and grad.any():
-            yield f"with {size} the gradient of {name} is not zero"
+        for name, array in got.named().items():
+            if name.removeprefix("gradient of ") not in parameters:
+                shape = _with_length(under_test.steady.named()[name], axis, n)
+                if array.shape != shape:
+                    yield f"with {size} in {mode} the {name} has shape {array.shape}, not {shape}"
+                    return
+            elif not np.isfinite(array).all():
+                yield f"with {size} the {name} is not finite"
+            elif n == 0 and array.any():
+                yield f"with {size} the {name} is not zero"
 
 
 def batch_independence(under_test: LayerUnderTest) -> Iterator[str]:
@@ -104,36 +89,33 @@ def batch_independence(under_test: LayerUnderTest) -> Iterator[str]:
     axis = under_test.batch_axis or 0
     training = under_test.training and not under_test.draws_random_numbers
     whole = under_test.run(training=training)
-    n = whole.outputs[0].shape[axis]
     grads = under_test.upstream(whole.outputs)
-    total = {name: np.zeros_like(g) for name, g in whole.parameter_grads.items()}
-    for i in range(min(n, _ROWS)):
-        part = (slice(None),) * axis + (slice(i, i + 1),)
-        inputs = [x[part].copy() for x in under_test.arrays()]
-        upstream = [g[part].copy() for g in grads]
+    total = whole.times(0.0)
+    n = whole.outputs[0].shape[axis]
+    for rows in np.array_split(np.arange(n), min(n, _PARTS)):
+        i, length = int(rows[0]), len(rows)
+        inputs = [_part(x, axis, i, length) for x in under_test.arrays()]
+        upstream = [_part(g, axis, i, length) for g in grads]
         try:
-            got = under_test.run(None, inputs, upstream, training=training)
+            got = under_test.run(inputs=inputs, upstream=upstream, training=training)
         except Fault:
             return  # a rule of its own
-        for name, grad in got.parameter_grads.items():
-            total[name] += grad
-        want = Pass(
-            tuple(y[part] for y in whole.outputs),
-            tuple(None if g is None else g[part] for g in whole.input_grads),
-            {},
+        total = got.plus(total)
+        want = whole._replace(
+            outputs=tuple(_part(y, axis, i, length) for y in whole.outputs),
+            input_grads=tuple(
+                None if g is None else _part(g, axis, i, length) for g in whole.input_grads
+            ),
         )
+        part = (slice(None),) * axis + (slice(i, i + length),)
         for found in under_test.differences(got._replace(parameter_grads={}), want, part):
-            if "shape" in found:
-                return  # a rule of its own
+            which = f"sample {i}" if length == 1 else f"samples {i} to {i + length - 1}"
             yield (
-                f"for sample {i} alone {found}, which is what it is among the others; if samples "
-                "are meant to be coupled, pass batch_independence=False"
+                f"for {which} alone {found}, which is what it is among the others; if samples are "
+                "meant to be coupled, pass batch_independence=False"
             )
             return
-    if n > _ROWS:
-        return
-    summed = whole._replace(parameter_grads=total)
-    for found in under_test.differences(whole, summed):
+    for found in under_test.differences(Pass((), (), whole.parameter_grads), total):
         yield f"{found}, the sum over the samples, each alone"
         return
 
@@ -142,43 +124,34 @@ def batches_of_other_sizes(under_test: LayerUnderTest) -> Iterator[str]:
     """Check that after a batch of one size, or during it, a batch of another works the same."""
     if not has_batches(under_test):
         return
-    axis = under_test.batch_axis or 0
-    layer = under_test.fresh()
+    layer, axis = under_test.fresh(), under_test.batch_axis or 0
     double = [np.concatenate([x, x], axis) for x in under_test.arrays()]
+    short, inferred = under_test.reference, under_test.infer()
     try:
-        longer = under_test.run(None, double)
+        long = under_test.run(inputs=double)
         under_test.run(layer, double)
         under_test.infer(layer, double)
         under_test.restore_buffers(layer)
-        got = under_test.infer(layer)
-        after = under_test.run(layer)
-        pending = [under_test.record(layer), under_test.record(layer, double)]
-        grads = [one.backward(under_test.upstream(one.outputs)) for one in pending]
+        found = [
+            ("after", under_test.infer(layer), inferred),
+            ("after", under_test.run(layer), short),
+        ]
+        both = [under_test.record(layer), under_test.record(layer, double)]
+        for one, want in zip(both, (short, long), strict=True):
+            grads = one.backward(under_test.upstream(one.outputs))
+            found.append(("beside", Pass(one.outputs, grads, {}), want))
     except Fault as fault:
         yield f"with a batch of another size than before, {fault}"
         return
-    want = under_test.infer(under_test.fresh())
-    for i, (a, b) in enumerate(zip(got, want, strict=True)):
-        found = mismatch(a, b)
-        if found:
-            yield (
-                f"after a batch twice as long the {name_of('output', i, got)} {found}, "
-                "which a new layer gives"
-            )
-    short = Pass(pending[0].outputs, grads[0], {})
-    for when, one, other in (
-        ("after", after, under_test.reference),
-        ("beside", short, under_test.reference),
-        ("beside", Pass(pending[1].outputs, grads[1], {}), longer),
-    ):
-        for found in under_test.differences(one, other):
-            yield f"in a pass {when} one of another batch size {found}, which a new layer gives"
+    for when, got, want in found:
+        for text in under_test.differences(got, want):
+            yield f"in a pass {when} one of another batch size {text}, which a new layer gives"
             return
 
 
-def _rows(x: Array, axis: int, rows: slice) -> Array:
-    part: tuple[Any, ...] = (slice(None),) * axis + (rows,)
-    return np.array(x[part])
+def _part(x: Array, axis: int, start: int, length: int = 1) -> Array:
+    rows: tuple[Any, ...] = (slice(None),) * axis + (slice(start, start + length),)
+    return np.array(x[rows])
 
 
 def _with_length(y: Array, axis: int, n: int) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 
 class Finding(NamedTuple):
-    """What a rule found, with the tensor that shows it and, if not the rule's, the kind."""
+    """What a rule found; `kind` is that of the diagnosis if not the rule's, or "note"."""
 
     message: str
     tensor: str = ""
@@ -17,27 +17,13 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class Rule:
-    """One rule.
-
-    Parameters
-    ----------
-    name : str
-        By which users skip it.
-    check : callable
-        Takes the object under test; yields a sentence, or a `Finding`, for each violation.
-    kind : str
-        The `Diagnosis.kind` of its violations; empty if a violation alone says it.
-    cheap : bool
-        Whether `check_gradients` checks it too.
-    follows : tuple of str
-        Rules whose violation explains one of this rule.
-    """
+    """One rule; `check` takes the object under test and yields what violates it."""
 
     name: str
     check: Callable[[Any], Iterator[str | Finding]]
-    kind: str = ""
-    cheap: bool = False
-    follows: tuple[str, ...] = ()
+    kind: str = ""  # of the `Diagnosis`; empty if a violation alone says it
+    cheap: bool = False  # whether `check_gradients` checks it too
+    follows: tuple[str, ...] = ()  # rules whose violation explains one of this rule
 
     @property
     def sentence(self) -> str:

@@ -20,19 +20,14 @@ from npnet.typing import Array, DtypeLike
 
 
 class Event(NamedTuple):
-    """An array changed by somebody who did not make it, or a child run without `ctx.call`."""
+    """An array changed by somebody who did not make it, or a child run without `ctx.call`.
 
-    kind: str  # "input", "upstream gradient", "output", "parameter", "buffer", "child", "direct"
-    tensor: str
-    text: str
+    `kind` is "input", "upstream gradient", "output", "parameter", "buffer", "child" or "direct".
+    """
 
-
-class _Entry(NamedTuple):
     kind: str
     tensor: str
-    label: str
-    array: Array
-    copy: Array
+    text: str
 
 
 class Watcher:
@@ -42,25 +37,21 @@ class Watcher:
         self.names = {id(part): name for name, part in layer.named_layers()}
         self.events: list[Event] = []
         self.running = [self.name(layer)]  # whose forward passes are running, the innermost last
-        self._entries: dict[int, _Entry] = {}
+        self.arrays: dict[int, tuple[Event, Array, Array]] = {}
 
     def track(self, kind: str, label: str, array: Any, tensor: str = "") -> None:
         """Watch an array from now on, under its newest label."""
         if isinstance(array, np.ndarray):
-            self._entries[id(array)] = _Entry(kind, tensor, label, array, array.copy())
-
-    def tracks(self, array: Any) -> bool:
-        """Tell whether an array is watched."""
-        return id(array) in self._entries
+            self.arrays[id(array)] = (Event(kind, tensor, label), array, array.copy())
 
     def look(self, who: str) -> None:
         """Note that `who` changed every array that differs from its copy."""
-        for key, entry in list(self._entries.items()):
-            found = mismatch(entry.array, entry.copy, 0.0)
+        for key, (event, array, copy) in list(self.arrays.items()):
+            found = mismatch(array, copy, 0.0)
             if found:
-                text = f"{who} changed {entry.label} in place: it now {found}"
-                self.events.append(Event(entry.kind, entry.tensor, text))
-                self._entries[key] = entry._replace(copy=entry.array.copy())
+                text = f"{who} changed {event.text} in place: it now {found}"
+                self.events.append(event._replace(text=text))
+                self.arrays[key] = (event, array, array.copy())
 
     def name(self, layer: Layer) -> str:
         """Return how a sentence names a layer."""
@@ -94,9 +85,8 @@ class Watcher:
         own = f"self.{attribute}" if attribute.isidentifier() else "layer"
         how = f"{own}.forward(...)" if isinstance(ctx, WatchingContext) else f"{own}(x)"
         return (
-            f"forward of {self.running[-1]} runs its child {self.name(child)} by {how}; write "
-            f"ctx.call({own}, x), which gives the child a context and a backward pass of its "
-            "own"
+            f"forward of {self.running[-1]} runs its child {self.name(child)} by {how} instead of "
+            f"ctx.call({own}, x)"
         )
 
 
@@ -130,7 +120,7 @@ class WatchingContext(Context):
         watcher = self.watcher
         watcher.look("the backward pass of the container")
         for grad in grads:
-            if not watcher.tracks(grad):
+            if id(grad) not in watcher.arrays:
                 watcher.track("child", f"the upstream gradient of {self.name}", grad)
         result = super().backward(*grads, needs_input_grad=needs_input_grad)
         watcher.look(f"backward of {self.name}")
@@ -139,34 +129,31 @@ class WatchingContext(Context):
         return result
 
 
+_PASSES: tuple[dict[str, Any], ...] = (
+    {"recording": False, "training": False},
+    {},
+    {"training": False},
+    {"dtype": np.float32},
+    {"input_grad": False},
+)
+
+
 def events(under_test: LayerUnderTest, kind: str) -> Iterator[Finding]:
     """Yield the events of one kind, each once, over all modes and both dtypes."""
     if "events" not in under_test.cache:
-        under_test.cache["events"] = list(_all_events(under_test))
-    seen = set()
+        found: dict[tuple[str, str], Event] = {}
+        for options in _PASSES:
+            with contextlib.suppress(Fault):  # other rules say what was raised
+                for event in _watch(under_test, **options):
+                    found.setdefault((event.kind, event.text.partition(":")[0]), event)
+        under_test.cache["events"] = list(found.values())
     for event in under_test.cache["events"]:
-        who = event.text.partition(":")[0]
-        if event.kind == kind and who not in seen:
-            seen.add(who)
+        if event.kind == kind:
             yield Finding(event.text, event.tensor)
-
-
-def _all_events(under_test: LayerUnderTest) -> Iterator[Event]:
-    passes: tuple[dict[str, Any], ...] = (
-        {"recording": False, "training": False},
-        {},
-        {"training": False},
-        {"dtype": np.float32},
-        {"input_grad": False},
-    )
-    for options in passes:
-        with contextlib.suppress(Fault):  # other rules say what was raised
-            yield from _watch(under_test, **options)
 
 
 def _watch(
     under_test: LayerUnderTest,
-    *,
     recording: bool = True,
     training: bool | None = None,
     dtype: DtypeLike = np.float64,
@@ -183,13 +170,17 @@ def _watch(
         watcher.track("input", f"its {name}", x, name)
     for name, p in layer.named_parameters():
         watcher.track("parameter", f"the parameter {name}", p.data, name)
-    first_buffers = buffers(layer)
+    first = buffers(layer)
     ctx = WatchingContext(layer, recording, training, under_test.generator(), watcher)
     outputs = call_forward(layer, ctx, inputs)
     watcher.look(f"forward of {ctx.name}")
     if not (recording and training):
         mode = "a recorded pass with training=False" if recording else "inference"
-        watcher.events += _moved(first_buffers, buffers(layer), mode)
+        for name, value in buffers(layer).items():
+            found = mismatch(value, first.get(name, value + 1), 0.0)
+            if found:
+                text = f"{mode} changed the buffer {name}: it now {found}"
+                watcher.events.append(Event("buffer", "", text))
     if not recording:
         return watcher.events
     for i, y in enumerate(outputs):
@@ -199,10 +190,3 @@ def _watch(
         watcher.track("upstream gradient", f"its {name_of('upstream gradient', i, grads)}", grad)
     Recording(layer, ctx, inputs, outputs).backward(grads, input_grad)
     return watcher.events
-
-
-def _moved(before: dict[str, Array], after: dict[str, Array], mode: str) -> Iterator[Event]:
-    for name, value in after.items():
-        found = mismatch(value, before[name], 0.0) if name in before else "is new"
-        if found:
-            yield Event("buffer", "", f"{mode} changed the buffer {name}: it now {found}")

@@ -51,29 +51,33 @@ class VarianceInDomain(Variance):
 
 
 class VarianceAndRoot(Variance):
-    """Variance plus the sum of (1 - x)^1.5, which is NaN beyond 1."""
+    """Variance plus 0.001 sum of (1 - x)^1.5, which is NaN beyond 1."""
 
     def value(self, x):
-        return super().value(x) + ((1 - x) ** 1.5).sum(-1)
+        return super().value(x) + 1e-3 * ((1 - x) ** 1.5).sum(-1)
 
     def backward(self, ctx, grad):
         (x,) = ctx.saved
-        return super().backward(ctx, grad) - 1.5 * grad[..., None] * (1 - x) ** 0.5
+        return super().backward(ctx, grad) - 1.5e-3 * grad[..., None] * (1 - x) ** 0.5
 
 
-class VarianceAfterDropout(Variance):
-    """In training, dropout before the variance, so that nothing cancels there."""
+class NormAfterDropout(VarianceNorm):
+    """Dropout, a matrix and the norm: numbers cancel where nothing is dropped."""
+
+    def __init__(self):
+        super().__init__()
+        spread = np.random.default_rng(2).uniform(0.5, 1.5, (8, 8))
+        self.weight = npnet.Parameter(spread / spread.sum(0))
 
     def forward(self, ctx, x):
         keep = ctx.rng.random(x.shape) > 0.5 if ctx.training else np.ones(x.shape, bool)
-        ctx.save(x, keep)
-        return self.value(x * keep)
+        ctx.keep, ctx.dropped = keep, x * keep
+        return super().forward(ctx, ctx.dropped @ self.weight.data)
 
     def backward(self, ctx, grad):
-        x, keep = ctx.saved
-        dropped = x * keep
-        centered = dropped - dropped.mean(-1, keepdims=True)
-        return grad[..., None] * 2 * centered * keep / x.shape[-1]
+        grad = super().backward(ctx, grad)
+        ctx.add_grad(self.weight, ctx.dropped.T @ grad)
+        return ctx.keep * (grad @ self.weight.data.T)
 
 
 class LogDeterminant(npnet.Layer):
@@ -188,10 +192,10 @@ class SmallDifference(npnet.Layer):
 
 
 class Staircase(npnet.Layer):
-    """Round numbers, which do not change twice on a short line."""
+    """Round numbers, of which few change twice on a short line."""
 
     def forward(self, ctx, x):
-        return np.floor(64 * x) / 64
+        return np.floor(256 * x) / 256
 
     def backward(self, ctx, grad):
         return np.zeros_like(grad)
@@ -260,6 +264,30 @@ class WritableCounts(npnet.Layer):
         return grad * 1
 
 
+class Steps(npnet.Layer):
+    """Two outputs, the second one whole numbers that change with every step."""
+
+    def forward(self, ctx, x):
+        return x * 2, np.floor(1e5 * x).astype(np.int64)
+
+    def backward(self, ctx, grad, steps):
+        return grad * 2
+
+
+class FixedWeights(npnet.MSELoss):
+    """Has a weight for each of four samples, and takes no other number of them."""
+
+    def terms(self, pred, target, with_grad):
+        from npnet.losses.loss import Terms
+
+        found = super().terms(pred, target, with_grad)
+        weights = np.array([[1.0], [2.0], [3.0], [4.0]], pred.dtype)
+        if len(pred) != len(weights):
+            raise ValueError("four samples, please")
+        grad = None if found.grad is None else weights * found.grad
+        return Terms(weights * found.values, found.weights, grad)
+
+
 class CancellingPair(npnet.Loss):
     """Terms of both signs that cancel in the sum."""
 
@@ -277,7 +305,7 @@ def _around(middle, size, *shape):
 _SPREAD = _around(3, 1e-4, 5, 8)
 _UP_TO_ONE = 1 - np.abs(_around(0, 1e-4, 5, 8))
 _UP_TO_ONE[1, 2] = _UP_TO_ONE[3, 0] = 1
-_POSITIVE = np.eye(3) + 0.2 * np.ones((3, 3)) + np.diag([0.1, 0.2], 1)
+_POSITIVE = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.2 * np.triu(np.ones((4, 4)))
 _X = _around(0, 1, 4, 4)
 _ONLY_RULES = {"skip": ["gradients"]}
 
@@ -289,7 +317,7 @@ SAFEGUARDS: dict[str, Honest] = {
         lambda: Variance(0), (_SPREAD,), {"batch_independence": False}
     ),
     # noise in evaluation mode, where it is larger
-    "variance after dropout": Honest(VarianceAfterDropout, (_SPREAD,)),
+    "norm after dropout": Honest(NormAfterDropout, (_SPREAD,), _ONLY_RULES),
     # noise: a probe beyond the domain says nothing
     "variance of numbers up to 1": Honest(VarianceInDomain, (_UP_TO_ONE,), _ONLY_RULES),
     "variance and a root up to 1": Honest(VarianceAndRoot, (_UP_TO_ONE,), _ONLY_RULES),
@@ -308,7 +336,7 @@ SAFEGUARDS: dict[str, Honest] = {
     "table for each length": Honest(TableOfRows, (_X,), {"batch_independence": False}),
     # arrays.precision: round numbers that have other reasons than float32
     "small differences": Honest(SmallDifference, (1e-6 * _X,)),
-    "staircase": Honest(Staircase, (_X,)),
+    "staircase": Honest(Staircase, (_around(0, 1, 20, 20),), _ONLY_RULES),
     "zeros": Honest(Zeros, (_X,)),
     # batch.has_batches: a first axis that is no batch
     "mean of rows": Honest(MeanOfRows, (_X,)),
@@ -317,7 +345,12 @@ SAFEGUARDS: dict[str, Honest] = {
     "features alone": Honest(lambda: npnet.Softmax(0), (_around(0, 1, 5),)),
     # integer outputs
     "counts": Honest(CountsPositive, (_X,), _ONLY_RULES),
+    "steps": Honest(Steps, (_X,), _ONLY_RULES),
     "signs": Honest(WritableCounts, (_X,), _ONLY_RULES),
-    # losses._cancelled
+    # LossUnderTest.samples: no other number of samples
+    "weights of four samples": Honest(FixedWeights, (_X, _X.T.copy())),
+    # losses.target_not_broadcast: a target of one more axis that has the prediction's shape
+    "one class": Honest(npnet.CrossEntropyLoss, (_X[:, :1], np.zeros(4, int))),
+    # LossUnderTest.rounding
     "terms that cancel": Honest(CancellingPair, (_around(3, 1, 5, 4), _around(3, 1, 4, 5).T)),
 }
