@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from functools import partial
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from npnet.gradcheck.report import Diagnosis, Example
 # From the most to the least specific; the first that fits is the diagnosis of a tensor.
 _AT_ONCE: tuple[Callable[[Case], Diagnosis | None], ...] = (
     scale.non_finite,
-    precision.forward_in_float32,
     scale.zero,
     scale.flat,
     precision.rounded,
@@ -38,9 +36,9 @@ _WHERE: tuple[_Measured, ...] = (
     places.repeated,
     places.rows,
     places.one_sample,
+    places.outputs,
     places.pairs,
     places.overlap,
-    places.outputs,
 )
 _FORMULAS: tuple[_Measured, ...] = (
     places.coupling,
@@ -52,20 +50,18 @@ _FORMULAS: tuple[_Measured, ...] = (
     order.permuted,
     terms.statistics,
     terms.constant_along,
-    terms.of_loss,
     places.region,
     scale.scattered,
     places.masked,
     places.shares,
+    terms.added,
     terms.within_samples,
     factors.by_position,
-    terms.added,
 )
 _LAST: tuple[_Measured, ...] = (
     terms.invariance,
     terms.small,
     factors.unnamed,
-    terms.two_added,
 )
 # Said of the wrong part alone, where a pattern says which part that is.
 _INSIDE = (scale.factor, factors.missing, terms.product_rule, factors.partner, factors.unnamed)
@@ -135,7 +131,7 @@ def _patterns() -> Iterator[_Pattern]:
     yield _smaller
     yield paths.made_trivial
     yield from map(_confirmed, _LAST)
-    yield from map(_confirmed, (*_WHERE, places.upstream_positions, places.partly_zero))
+    yield from map(_confirmed, _WHERE)
 
 
 def _exact(pattern: _Measured) -> _Pattern:
@@ -176,7 +172,7 @@ def _refined(found: Diagnosis, here: Jacobians, there: Jacobians | None) -> Diag
         if p is None:
             continue
         rows, columns = p.wrong.any(axis=1), p.wrong.any(axis=0)
-        if "; there" in found.message or rows.all() and columns.all():
+        if "; there" in found.message or (rows.all() and columns.all()):
             return found
         parts.append(p.part(rows, columns))
     for pattern in _INSIDE:

@@ -162,7 +162,7 @@ def _origin(case: Case, c: float) -> str:
     for axis in range(max((v.ndim for v in case.here.inputs.values()), default=0)):
         for n in {v.shape[axis] for v in case.here.inputs.values() if v.ndim > axis}:
             power = next((k for k in _POWERS if n > 1 and abs(n**k - c) < 1e-6 * c), None)
-            if power is None or case.is_loss and axis > 0:
+            if power is None or (case.is_loss and axis > 0):
                 continue
             longer = case.variant(inputs=extended(case.subject, axis, n))
             again = None if longer is None else ratio(longer, longer.known)
