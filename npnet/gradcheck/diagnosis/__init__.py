@@ -31,6 +31,7 @@ _ORDERS: tuple[_Measured, ...] = (
     order.moved,
     order.upstream_moved,
     order.outputs_exchanged,
+    order.neighbour,
 )
 _WHERE: tuple[_Measured, ...] = (
     places.repeated,
@@ -56,6 +57,17 @@ _FORMULAS: tuple[_Measured, ...] = (
     places.shares,
     terms.added,
     terms.within_samples,
+    factors.by_position,
+)
+# Tried on one position along an axis, where less plays a part.
+_ALONE: tuple[_Measured, ...] = (
+    scale.factor,
+    places.one_sample,
+    factors.missing,
+    terms.product_rule,
+    factors.partner,
+    factors.partner_of_matrix,
+    places.region,
     factors.by_position,
 )
 _LAST: tuple[_Measured, ...] = (
@@ -107,8 +119,6 @@ def explain(case: Case) -> tuple[int, Diagnosis]:
         try:
             found = pattern(case)
         except Exception as error:  # of the layer, in an experiment; the report notes it
-            if __import__("os").environ.get("DIAG"):
-                __import__("traceback").print_exc()
             case.subject.refusals[:] = [error]
             continue
         if found is not None:
@@ -146,7 +156,13 @@ def _exact(pattern: _Measured) -> _Pattern:
 
 def _confirmed(pattern: _Measured) -> _Pattern:
     """Keep what a pattern says if it says the same, but for numbers, at a second point."""
-    return lambda case: _twice(pattern, case.here, case.elsewhere)
+
+    def found(case: Case) -> Diagnosis | None:
+        if case.is_loss and pattern in _WHERE:  # whose sentences number the samples
+            return _twice(pattern, case.plain, None)
+        return _twice(pattern, case.here, case.elsewhere)
+
+    return found
 
 
 def _twice(pattern: _Measured, here: Jacobians, there: Jacobians | None) -> Diagnosis | None:
@@ -199,9 +215,11 @@ def _smaller(case: Case) -> Diagnosis | None:
             continue
         if not here.wrong.any() or not there.wrong.any() or here.t.size < 4:
             continue
-        for pattern in (scale.factor, *_WHERE, *_FORMULAS):
+        if np.nanmax(np.abs(here.t)) < 1e-3 * np.nanmax(np.abs(case.here.t)):
+            continue
+        for pattern in _ALONE:
             found = _twice(pattern, here, there)
-            if found is not None and (pattern not in _WHERE or _EXACT.search(found.message)):
+            if found is not None:
                 text = f"{found.message} (seen at one position along axis {axis})"
                 return found._replace(message=text)
     return None

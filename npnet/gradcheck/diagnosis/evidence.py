@@ -72,8 +72,11 @@ class Case:
     def here(self) -> Jacobians:
         """The two matrices at the point that was checked; of a loss, for a larger batch."""
         larger = self.variant(inputs=repeated_batch(self.subject)) if self.is_loss else None
-        if larger is not None and larger.wrong.any():
-            return larger
+        return larger if larger is not None and larger.wrong.any() else self.plain
+
+    @functools.cached_property
+    def plain(self) -> Jacobians:
+        """The same for the batch as it is."""
         return jacobians(self.subject, self.number, self.indices, self)
 
     @functools.cached_property
@@ -135,10 +138,11 @@ class Jacobians:
         pairs = list(zip(subject.names, subject.variables, strict=True))
         self.inputs = {n: v.copy() for n, v in pairs if any(v is x for x in subject.inputs)}
         self.parameters = {n: v.copy() for n, v in pairs if n not in self.inputs}
-        self.others = [
-            np.asarray(o) for o in (*getattr(subject, "others", ()), *subject.inputs)
-            if isinstance(o, np.ndarray) and not any(o is v for v in subject.variables)
-        ]  # fmt: skip
+        given = [*getattr(subject, "others", ()), *subject.inputs]
+        fixed = [(i, o) for i, o in enumerate(given) if isinstance(o, np.ndarray)
+                 and not any(o is v for v in subject.variables)]  # fmt: skip
+        self.others = [o for _, o in fixed]
+        self.masks = {f"input {i}": o for i, o in fixed if o.dtype == bool}
         self.constants = constants(subject.checked)
         sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
         column = sizes.max(axis=0, initial=0.0)

@@ -100,7 +100,7 @@ def _arrays(p: Jacobians) -> Iterator[tuple[str, Array]]:
     if p.is_loss and p.others:
         yield from _targets(p)
     elif not p.is_loss:
-        yield from ((f"input {i}", v) for i, v in enumerate(p.others) if v.dtype == bool)
+        yield from p.masks.items()
     for name, v in p.inputs.items():
         yield from _statistics("the input" if name == "input" else name, v, p)
 

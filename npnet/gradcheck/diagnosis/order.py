@@ -192,6 +192,24 @@ def forward_again(p: Jacobians) -> Diagnosis | None:
     return Diagnosis("transposed", p.name, text)
 
 
+def neighbour(p: Jacobians) -> Diagnosis | None:
+    """An elementwise derivative taken from the neighbouring element."""
+    if p.own is None or not p.complete or (p.relevant & ~p.own).any() or p.x.size < 6:
+        return None
+    a, t = (p.grid(np.where(p.own, m, 0).sum(axis=1)[:, None])[..., 0] for m in (p.a, p.t))
+    for axis, length in enumerate(p.shape):
+        for by in (1, -1) if length > 2 else ():
+            inner = slice(1, None) if by == 1 else slice(None, -1)
+            moved = np.roll(t, by, axis).swapaxes(0, axis)[inner]
+            if np.abs(a.swapaxes(0, axis)[inner] - moved).max() <= 1e-7 * np.abs(t).max():
+                text = (
+                    f"the gradient of {p.name} uses the derivative (or mask) of the neighbouring "
+                    f"element: it is shifted by one along axis {axis}"
+                )
+                return Diagnosis("transposed", p.name, text)
+    return None
+
+
 def permuted(p: Jacobians) -> Diagnosis | None:
     """The right numbers in an order that has no simple name."""
     if not p.complete or p.x.size < 4 or not p.known.all():

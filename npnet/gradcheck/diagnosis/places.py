@@ -286,7 +286,8 @@ def region(p: Jacobians) -> list[Diagnosis]:
             of = v[bad] if v.dtype == bool else np.unique(v[bad])
             if " along " in name or math.comb(len(values), len(of)) < 60:  # chance
                 continue
-            found = _threshold(v[bad], v[good], p)
+            sure = good & p.right.any(axis=axis) if v.dtype == bool else good
+            found = _threshold(v[bad], v[sure], p) if sure.any() else ""
             if found:
                 text = (
                     f"the gradient of {p.name} is wrong exactly where {name} {found}"
