@@ -125,6 +125,11 @@ def explain(case: Case) -> tuple[int, Diagnosis]:
             return rank, found
     count, size = int(case.wrong.sum()), case.wrong.size
     text = f"{count} of {size} elements of the gradient of {case.name} are wrong"
+    if count <= 3 < size:
+        shape = case.subject.variables[case.number].shape
+        at = np.array(np.unravel_index(case.indices[case.wrong], shape)).T.tolist()
+        text += f", at {' and '.join(map(str, at))}"
+        return _VAGUE, Diagnosis("elements", case.name, text)
     return _VAGUE, Diagnosis("formula", case.name, f"{text}, in no pattern known here")
 
 
@@ -231,22 +236,20 @@ def _words(text: str) -> str:
 
 def _merged(found: list[Diagnosis], tensors: int) -> list[Diagnosis]:
     """Say once what is true of several tensors."""
-    groups: dict[tuple[str, str], list[Diagnosis]] = {}
+    groups: dict[tuple[str, str], list[str]] = {}
     for d in found:
-        key = re.sub(rf"\bthe gradient of {re.escape(d.tensor)}\b", "{}", d.message, count=1)
-        groups.setdefault((d.kind, key), []).append(d)
+        text = re.sub(rf"\bthe gradient of {re.escape(d.tensor)}\b", "{}", d.message, count=1)
+        names = groups.setdefault((d.kind, text), [])
+        names += [d.tensor] * (d.tensor not in names)
     merged = []
-    for (kind, text), same in groups.items():
-        names = list(dict.fromkeys(d.tensor for d in same))
-        if len(names) == 1 or "{}" not in text:
-            merged.append(same[0])
-        elif len(names) == tensors:
-            merged.append(Diagnosis(kind, "", text.replace("{}", "every gradient")))
-        else:
-            listed = "the gradients of " + ", ".join(names[:-1]) + " and " + names[-1]
-            head, verb, rest = re.split(r"\{\} (is|lacks|has|couples|multiplies|takes|holds) ", text,
-                                        maxsplit=1) if text.startswith("{} ") else ("", "", "")  # fmt: skip
-            plural = {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))
-            message = f"{listed} {plural} {rest}" if verb else text.replace("{}", listed)
-            merged.append(Diagnosis(kind, names[0], message))
+    for (kind, text), names in groups.items():
+        who = f"the gradient of {names[0]}"
+        if len(names) == tensors > 1:
+            who = "every gradient"
+        elif len(names) > 1:
+            who = "the gradients of " + ", ".join(names[:-1]) + " and " + names[-1]
+            for verb, plural in (("is", "are"), ("has", "have"), ("lacks", "lack")):
+                text = re.sub(rf"^\{{\}} {verb} ", f"{{}} {plural} ", text)
+        tensor = names[0] if len(names) == 1 or len(names) < tensors else ""
+        merged.append(Diagnosis(kind, tensor, text.replace("{}", who)))
     return merged

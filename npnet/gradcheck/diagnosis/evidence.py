@@ -33,8 +33,8 @@ class Case:
     def __init__(self, point: Point, evidence: Evidence) -> None:
         judged = evidence.judged
         slopes = judged.slopes
-        self.subject: Subject = point.reference
-        self.tested: Subject = point.subject
+        self.subject: Any = point.reference
+        self.tested: Any = point.subject
         self.number = evidence.variable
         self.indices = evidence.indices
         self.upstream = point.function.upstream
@@ -172,7 +172,8 @@ class Jacobians:
     def output_number(self) -> Array:
         """The output of each column, (n,)."""
         ends = np.cumsum([y.size for y in self.outputs])
-        return np.searchsorted(ends, self.columns, side="right")
+        assert self.columns is not None
+        return np.asarray(np.searchsorted(ends, self.columns, side="right"))
 
     @functools.cached_property
     def output_places(self) -> list[Array] | None:
@@ -256,9 +257,9 @@ def jacobians(subject: Subject, number: int, indices: Array, case: Case | None) 
         columns = np.sort(np.random.default_rng(0).choice(count, _MOST_OUTPUTS, replace=False))
     a = np.zeros((indices.size, columns.size))
     for k, j in enumerate(columns):
-        found = subject.gradients(subject.split(np.eye(1, count, j)[0]))[number]
-        if found is not None:
-            a[:, k] = found.reshape(-1)[indices]
+        grad = subject.gradients(subject.split(np.eye(1, count, int(j))[0]))[number]
+        if grad is not None:
+            a[:, k] = grad.reshape(-1)[indices]
     return Jacobians(subject, number, indices, columns, a, true[:, columns], outputs)
 
 

@@ -182,8 +182,8 @@ def shares(p: Jacobians) -> Diagnosis | None:
     shown = [f"{Fraction(float(v)).limit_denominator(24)}" for v in values]
     if shown[0] == "0":
         text = (
-            f"the gradient of {p.name} is zero in some elements and {' or '.join(shown[1:])} times the "
-            "true one in others: what belongs to several elements goes to one of them"
+            f"the gradient of {p.name} is zero in some elements and {' or '.join(shown[1:])} times "
+            "the true one in others: what belongs to several elements goes to one of them"
         )
     else:
         text = f"the gradient of {p.name} is off by a factor of {' or '.join(shown)}, by element"
