@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from functools import partial
 
 import numpy as np
 
@@ -17,7 +16,6 @@ from npnet.gradcheck.report import Diagnosis, Example
 # From the most to the least specific; the first that fits is the diagnosis of a tensor.
 _AT_ONCE: tuple[Callable[[Case], Diagnosis | None], ...] = (
     scale.non_finite,
-    precision.forward_in_float32,
     scale.zero,
     scale.flat,
     precision.rounded,
@@ -33,14 +31,15 @@ _ORDERS: tuple[_Measured, ...] = (
     order.moved,
     order.upstream_moved,
     order.outputs_exchanged,
+    order.neighbour,
 )
 _WHERE: tuple[_Measured, ...] = (
     places.repeated,
     places.rows,
     places.one_sample,
+    places.outputs,
     places.pairs,
     places.overlap,
-    places.outputs,
 )
 _FORMULAS: tuple[_Measured, ...] = (
     places.coupling,
@@ -52,20 +51,29 @@ _FORMULAS: tuple[_Measured, ...] = (
     order.permuted,
     terms.statistics,
     terms.constant_along,
-    terms.of_loss,
     places.region,
     scale.scattered,
     places.masked,
     places.shares,
+    terms.added,
     terms.within_samples,
     factors.by_position,
-    terms.added,
+)
+# Tried on one position along an axis, where less plays a part.
+_ALONE: tuple[_Measured, ...] = (
+    scale.factor,
+    places.one_sample,
+    factors.missing,
+    terms.product_rule,
+    factors.partner,
+    factors.partner_of_matrix,
+    places.region,
+    factors.by_position,
 )
 _LAST: tuple[_Measured, ...] = (
     terms.invariance,
     terms.small,
     factors.unnamed,
-    terms.two_added,
 )
 # Said of the wrong part alone, where a pattern says which part that is.
 _INSIDE = (scale.factor, factors.missing, terms.product_rule, factors.partner, factors.unnamed)
@@ -111,14 +119,17 @@ def explain(case: Case) -> tuple[int, Diagnosis]:
         try:
             found = pattern(case)
         except Exception as error:  # of the layer, in an experiment; the report notes it
-            if __import__("os").environ.get("DIAG"):
-                __import__("traceback").print_exc()
             case.subject.refusals[:] = [error]
             continue
         if found is not None:
             return rank, found
     count, size = int(case.wrong.sum()), case.wrong.size
     text = f"{count} of {size} elements of the gradient of {case.name} are wrong"
+    if count <= 3 < size:
+        shape = case.subject.variables[case.number].shape
+        at = np.array(np.unravel_index(case.indices[case.wrong], shape)).T.tolist()
+        text += f", at {' and '.join(map(str, at))}"
+        return _VAGUE, Diagnosis("elements", case.name, text)
     return _VAGUE, Diagnosis("formula", case.name, f"{text}, in no pattern known here")
 
 
@@ -135,7 +146,7 @@ def _patterns() -> Iterator[_Pattern]:
     yield _smaller
     yield paths.made_trivial
     yield from map(_confirmed, _LAST)
-    yield from map(_confirmed, (*_WHERE, places.upstream_positions, places.partly_zero))
+    yield from map(_confirmed, _WHERE)
 
 
 def _exact(pattern: _Measured) -> _Pattern:
@@ -150,7 +161,13 @@ def _exact(pattern: _Measured) -> _Pattern:
 
 def _confirmed(pattern: _Measured) -> _Pattern:
     """Keep what a pattern says if it says the same, but for numbers, at a second point."""
-    return lambda case: _twice(pattern, case.here, case.elsewhere)
+
+    def found(case: Case) -> Diagnosis | None:
+        if case.is_loss and pattern in _WHERE:  # whose sentences number the samples
+            return _twice(pattern, case.plain, None)
+        return _twice(pattern, case.here, case.elsewhere)
+
+    return found
 
 
 def _twice(pattern: _Measured, here: Jacobians, there: Jacobians | None) -> Diagnosis | None:
@@ -176,7 +193,7 @@ def _refined(found: Diagnosis, here: Jacobians, there: Jacobians | None) -> Diag
         if p is None:
             continue
         rows, columns = p.wrong.any(axis=1), p.wrong.any(axis=0)
-        if "; there" in found.message or rows.all() and columns.all():
+        if "; there" in found.message or (rows.all() and columns.all()):
             return found
         parts.append(p.part(rows, columns))
     for pattern in _INSIDE:
@@ -203,9 +220,11 @@ def _smaller(case: Case) -> Diagnosis | None:
             continue
         if not here.wrong.any() or not there.wrong.any() or here.t.size < 4:
             continue
-        for pattern in (scale.factor, *_WHERE, *_FORMULAS):
+        if np.nanmax(np.abs(here.t)) < 1e-3 * np.nanmax(np.abs(case.here.t)):
+            continue
+        for pattern in _ALONE:
             found = _twice(pattern, here, there)
-            if found is not None and (pattern not in _WHERE or _EXACT.search(found.message)):
+            if found is not None:
                 text = f"{found.message} (seen at one position along axis {axis})"
                 return found._replace(message=text)
     return None
@@ -217,22 +236,20 @@ def _words(text: str) -> str:
 
 def _merged(found: list[Diagnosis], tensors: int) -> list[Diagnosis]:
     """Say once what is true of several tensors."""
-    groups: dict[tuple[str, str], list[Diagnosis]] = {}
+    groups: dict[tuple[str, str], list[str]] = {}
     for d in found:
-        key = re.sub(rf"\bthe gradient of {re.escape(d.tensor)}\b", "{}", d.message, count=1)
-        groups.setdefault((d.kind, key), []).append(d)
+        text = re.sub(rf"\bthe gradient of {re.escape(d.tensor)}\b", "{}", d.message, count=1)
+        names = groups.setdefault((d.kind, text), [])
+        names += [d.tensor] * (d.tensor not in names)
     merged = []
-    for (kind, text), same in groups.items():
-        names = list(dict.fromkeys(d.tensor for d in same))
-        if len(names) == 1 or "{}" not in text:
-            merged.append(same[0])
-        elif len(names) == tensors:
-            merged.append(Diagnosis(kind, "", text.replace("{}", "every gradient")))
-        else:
-            listed = "the gradients of " + ", ".join(names[:-1]) + " and " + names[-1]
-            head, verb, rest = re.split(r"\{\} (is|lacks|has|couples|multiplies|takes|holds) ", text,
-                                        maxsplit=1) if text.startswith("{} ") else ("", "", "")  # fmt: skip
-            plural = {"is": "are", "has": "have"}.get(verb, verb.removesuffix("s"))
-            message = f"{listed} {plural} {rest}" if verb else text.replace("{}", listed)
-            merged.append(Diagnosis(kind, names[0], message))
+    for (kind, text), names in groups.items():
+        who = f"the gradient of {names[0]}"
+        if len(names) == tensors > 1:
+            who = "every gradient"
+        elif len(names) > 1:
+            who = "the gradients of " + ", ".join(names[:-1]) + " and " + names[-1]
+            for verb, plural in (("is", "are"), ("has", "have"), ("lacks", "lack")):
+                text = re.sub(rf"^\{{\}} {verb} ", f"{{}} {plural} ", text)
+        tensor = names[0] if len(names) == 1 or len(names) < tensors else ""
+        merged.append(Diagnosis(kind, tensor, text.replace("{}", who)))
     return merged

@@ -33,8 +33,8 @@ class Case:
     def __init__(self, point: Point, evidence: Evidence) -> None:
         judged = evidence.judged
         slopes = judged.slopes
-        self.subject = point.function
-        self.tested = point.checked
+        self.subject: Any = point.function
+        self.tested: Any = point.checked
         self.number = evidence.variable
         self.indices = evidence.indices
         self.upstream = point.function.upstream
@@ -72,8 +72,11 @@ class Case:
     def here(self) -> Jacobians:
         """The two matrices at the point that was checked; of a loss, for a larger batch."""
         larger = self.variant(inputs=repeated_batch(self.subject)) if self.is_loss else None
-        if larger is not None and larger.wrong.any():
-            return larger
+        return larger if larger is not None and larger.wrong.any() else self.plain
+
+    @functools.cached_property
+    def plain(self) -> Jacobians:
+        """The same for the batch as it is."""
         return jacobians(self.subject, self.number, self.indices, self)
 
     @functools.cached_property
@@ -135,10 +138,10 @@ class Jacobians:
         pairs = list(zip(subject.names, subject.variables, strict=True))
         self.inputs = {n: v.copy() for n, v in pairs if any(v is x for x in subject.inputs)}
         self.parameters = {n: v.copy() for n, v in pairs if n not in self.inputs}
-        self.others = [
-            np.asarray(o) for o in subject.given
-            if isinstance(o, np.ndarray) and not any(o is v for v in subject.variables)
-        ]  # fmt: skip
+        fixed = [(i, o) for i, o in enumerate(subject.given) if isinstance(o, np.ndarray)
+                 and not any(o is v for v in subject.variables)]  # fmt: skip
+        self.others = [o for _, o in fixed]
+        self.masks = {f"input {i}": o for i, o in fixed if o.dtype == bool}
         self.constants = constants(subject.checked)
         sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
         column = sizes.max(axis=0, initial=0.0)
@@ -168,7 +171,8 @@ class Jacobians:
     def output_number(self) -> Array:
         """The output of each column, (n,)."""
         ends = np.cumsum([y.size for y in self.outputs])
-        return np.searchsorted(ends, self.columns, side="right")
+        assert self.columns is not None
+        return np.asarray(np.searchsorted(ends, self.columns, side="right"))
 
     @functools.cached_property
     def output_places(self) -> list[Array] | None:
@@ -252,9 +256,9 @@ def jacobians(subject: Function, number: int, indices: Array, case: Case | None)
         columns = np.sort(np.random.default_rng(0).choice(count, _MOST_OUTPUTS, replace=False))
     a = np.zeros((indices.size, columns.size))
     for k, j in enumerate(columns):
-        found = subject.gradients(subject.split(np.eye(1, count, j)[0]))[number]
-        if found is not None:
-            a[:, k] = found.reshape(-1)[indices]
+        grad = subject.gradients(subject.split(np.eye(1, count, int(j))[0]))[number]
+        if grad is not None:
+            a[:, k] = grad.reshape(-1)[indices]
     return Jacobians(subject, number, indices, columns, a, true[:, columns], outputs)
 
 

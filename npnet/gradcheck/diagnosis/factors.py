@@ -127,7 +127,7 @@ def partner(p: Jacobians) -> Diagnosis | None:
         names: list[str] = []
         for values in (used, true):
             found = ""
-            for name, v in [("1", np.ones(p.a.shape[1])), *_with_shifts(p)]:
+            for name, v in [("1", np.ones(p.a.shape[1])), *beside_outputs(p)]:
                 if np.abs(values - v).max() <= 1e-6 * np.abs(v).max():
                     found = name
                     break
@@ -141,18 +141,6 @@ def partner(p: Jacobians) -> Diagnosis | None:
             )
             return Diagnosis("missing factor", p.name, text)
     return None
-
-
-def _with_shifts(p: Jacobians) -> Iterator[tuple[str, Array]]:
-    """The arrays beside the outputs, then shifted by one."""
-    yield from beside_outputs(p)
-    shape = p.outputs[0].shape
-    if p.columns is not None and p.columns.size == p.outputs[0].size:
-        for name, v in beside_outputs(p):
-            for axis in range(len(shape)):
-                for by in (1, -1):
-                    moved = np.roll(v.reshape(shape), by, axis).reshape(-1)
-                    yield f"{name} shifted by {by} along axis {axis}", moved
 
 
 def by_position(p: Jacobians) -> Diagnosis | None:

@@ -99,6 +99,8 @@ def _arrays(p: Jacobians) -> Iterator[tuple[str, Array]]:
     yield from p.parameters.items()
     if p.is_loss and p.others:
         yield from _targets(p)
+    elif not p.is_loss:
+        yield from p.masks.items()
     for name, v in p.inputs.items():
         yield from _statistics("the input" if name == "input" else name, v, p)
 
@@ -133,7 +135,7 @@ def _statistics(name: str, x: Array, p: Jacobians) -> Iterator[tuple[str, Array]
     if p.is_loss or x.ndim < 1 or x.size < 2:
         return
     eps = next((v for k, v in p.constants.items() if k.startswith("eps")), 0.0)
-    sets = [(a,) for a in range(x.ndim)]
+    sets: list[tuple[int, ...]] = [(a,) for a in range(x.ndim)]
     sets += [s for k in range(2, x.ndim + 1) for s in itertools.combinations(range(x.ndim), k)]
     for axes in sets:
         along = f"axis {axes[0]}" if len(axes) == 1 else f"axes {list(axes)}"
@@ -156,10 +158,9 @@ def _statistics(name: str, x: Array, p: Jacobians) -> Iterator[tuple[str, Array]
 def _fit(v: Array, shape: tuple[int, ...]) -> Array | None:
     """Broadcast an array to a shape: as NumPy does, or along axis 1, the channels."""
     fits = [k for k, n in enumerate(shape) if n == v.size and n > 1]
-    if v.size == max(v.shape, default=0) or v.ndim == len(shape) or v.shape != shape[-v.ndim :]:
-        if fits and v.shape != shape[-v.ndim :]:
-            k = 1 if 1 in fits else fits[-1]  # the channels
-            v = v.reshape(-1, *[1] * (len(shape) - 1 - k))
+    if fits and v.shape != shape[len(shape) - v.ndim :]:
+        k = 1 if 1 in fits else fits[-1]  # the channels
+        v = v.reshape(-1, *[1] * (len(shape) - 1 - k))
     try:
         return np.broadcast_to(v, shape) if v.ndim <= len(shape) and v.ndim else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""The right numbers in another place: transposed, flipped, shifted, exchanged, of another tensor."""
+"""The right numbers in another place: transposed, flipped, shifted, of another tensor."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def _moved(parts: list[Array]) -> str:
     if n < 2 or n > 128 or not np.isfinite(t).all() or a.shape[1] < 2:
         return ""
     allowed = 10 * allowed.max(axis=0) + 1e-12 * np.abs(t).max()
-    there = np.array([(np.abs(a[k] - t) <= allowed).all(axis=1) for k in range(n)])  # a[k] == t[l]
+    there = np.array([(np.abs(a[k] - t) <= allowed).all(axis=1) for k in range(n)])  # a[k] == t[m]
     zero_a, zero_t = (np.abs(x) <= allowed for x in (a, t))
     empty_a, empty_t = zero_a.all(axis=1), zero_t.all(axis=1)
     if (there.sum(axis=1)[~empty_a] > 1).any() or np.diag(there).all():
@@ -134,7 +134,7 @@ def _moved(parts: list[Array]) -> str:
     place = {k: int(np.flatnonzero(there[k])[0]) for k in range(n) if not empty_a[k]
              and there[k].any()}  # fmt: skip
     lost = [k for k in range(n) if not empty_a[k] and k not in place]
-    shifts = {k - l for k, l in place.items()}
+    shifts = {k - m for k, m in place.items()}
     if len(place) >= 2 and len(shifts) == 1 and 0 not in shifts and len(lost) <= 1:
         by = shifts.pop()
         return f"shifted by {abs(by)} {'forwards' if by > 0 else 'backwards'}"
@@ -142,16 +142,16 @@ def _moved(parts: list[Array]) -> str:
         return ""
     if (empty_a != empty_t).any() and (np.flatnonzero(empty_a).size != empty_t.sum()):
         return ""
-    wrong = [k for k, l in place.items() if k != l]
-    cyclic = {(k - l) % n for k, l in place.items()}
+    wrong = [k for k, m in place.items() if k != m]
+    cyclic = {(k - m) % n for k, m in place.items()}
     if len(cyclic) == 1 and 0 not in cyclic and len(place) > 1:
         by = cyclic.pop()
         if 2 * by == n:
             return "shifted by half its length (its two halves are swapped)"
         return f"shifted by {by if 2 * by < n else by - n} (rolled, cyclically)"
-    if n > 2 and len(place) > 2 and all(l == k ^ 1 for k, l in place.items()):
+    if n > 2 and len(place) > 2 and all(m == k ^ 1 for k, m in place.items()):
         return "shifted to the neighbour: positions 0 and 1, 2 and 3, ... are swapped"
-    if len(place) == n and all(l == n - 1 - k for k, l in place.items()):
+    if len(place) == n and all(m == n - 1 - k for k, m in place.items()):
         return "reversed (flipped)"
     if wrong:
         other = [place[k] for k in wrong]
@@ -190,6 +190,24 @@ def forward_again(p: Jacobians) -> Diagnosis | None:
         "transpose belongs: the direction (of a sum, a shift, an order) must be reversed"
     )
     return Diagnosis("transposed", p.name, text)
+
+
+def neighbour(p: Jacobians) -> Diagnosis | None:
+    """An elementwise derivative taken from the neighbouring element."""
+    if p.own is None or not p.complete or (p.relevant & ~p.own).any() or p.x.size < 6:
+        return None
+    a, t = (p.grid(np.where(p.own, m, 0).sum(axis=1)[:, None])[..., 0] for m in (p.a, p.t))
+    for axis, length in enumerate(p.shape):
+        for by in (1, -1) if length > 2 else ():
+            inner = slice(1, None) if by == 1 else slice(None, -1)
+            moved = np.roll(t, by, axis).swapaxes(0, axis)[inner]
+            if np.abs(a.swapaxes(0, axis)[inner] - moved).max() <= 1e-7 * np.abs(t).max():
+                text = (
+                    f"the gradient of {p.name} uses the derivative (or mask) of the neighbouring "
+                    f"element: it is shifted by one along axis {axis}"
+                )
+                return Diagnosis("transposed", p.name, text)
+    return None
 
 
 def permuted(p: Jacobians) -> Diagnosis | None:

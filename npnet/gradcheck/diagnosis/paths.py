@@ -59,32 +59,32 @@ def _chain(case: Case) -> Diagnosis | None:
         return None
     upstream = subject.split(case.upstream[0])
 
-    def back(order: Callable[[list[Any]], list[Any]]) -> tuple[list[Any], Array]:
+    def back(order: list[int] | None) -> tuple[list[Any], Array]:
         ctx = Context(layer, recording=True, training=subject.training, rng=subject.rewind())
         layer.zero_grad()
         layer.forward(ctx, subject.inputs[0].copy())
         grad: Any = upstream[0] if len(upstream) == 1 else tuple(upstream)
         calls = list(ctx.calls)
-        for call in order(calls):
-            grad = call.backward(grad)
+        for k in [*reversed(range(len(calls)))] if order is None else order:
+            grad = calls[k].backward(grad)
         parameters = dict(layer.named_parameters())
         if case.name in parameters:
             grad = parameters[case.name].grad
         return calls, np.zeros(case.size) if grad is None else np.reshape(grad, -1)
 
     try:
-        calls, right = back(lambda calls: calls[::-1])
+        calls, right = back(None)
     except Exception:  # no chain
         return None
     if len(calls) < 2 or not np.allclose(right[case.indices], case.numeric[:, 0], 1e-6, 1e-9):
         return None
-    orders = [(lambda calls: calls, "runs its children in the order of forward; backward must go "
-               "in reverse order")]  # fmt: skip
     names = {id(v): k for k, v in layer.named_layers()}
+    orders: list[tuple[list[int], str]] = [
+        ([*range(len(calls))], "runs its children in the order of forward; it must go in reverse")
+    ]
     for k, call in enumerate(calls):
         child = f"child {names.get(id(call.layer), '?')!r} ({type(call.layer).__name__})"
-        orders.append((lambda calls, k=k: [c for i, c in reversed(list(enumerate(calls)))
-                                           if i != k], f"leaves out {child}"))  # fmt: skip
+        orders.append(([i for i in reversed(range(len(calls))) if i != k], f"leaves out {child}"))
     for order, words in orders:
         try:
             _, found = back(order)
@@ -172,7 +172,9 @@ def parameter_turned(case: Case) -> Diagnosis | None:
     for name, v in zip(subject.names, subject.variables, strict=True):
         if any(v is x for x in subject.inputs) or v.ndim < 2:
             continue
-        turns = [("transposed", tuple(range(v.ndim - 2)) + (v.ndim - 1, v.ndim - 2), ())]
+        turns: list[tuple[str, tuple[int, ...], Any]] = [
+            ("transposed", (*range(v.ndim - 2), v.ndim - 1, v.ndim - 2), ())
+        ]
         turns += (
             [("flipped along its last axes", (), tuple(range(2, v.ndim)))] if v.ndim > 2 else []
         )
@@ -261,7 +263,7 @@ def _others(value: Any) -> list[Any]:
 def _tensors(case: Case) -> str:
     """Parameters and other inputs set to one or zero."""
     subject = case.subject
-    for words, fill in (("one", 1.0), ("zero", 0.0)):
+    for fill in (1.0, 0.0):
         cures = []
         for i, (name, v) in enumerate(zip(subject.names, subject.variables, strict=True)):
             if i == case.number or (v == fill).all():

@@ -88,7 +88,7 @@ def pairs(p: Jacobians) -> Diagnosis | None:
             bad, good = np.unique(gap[p.wrong]), np.unique(gap[p.right])
             if not np.intersect1d(bad, good).size:
                 text = _gap_text(p, gap, bad, good, a, a == b == 0 and p.shape[0] == p.batch)
-                if not text or (stride > 1 or bad.size < 4) and not _regular(p, gap, a, b):
+                if not _regular(p, gap, a, b):
                     continue
                 return Diagnosis("missing term", p.name, f"the gradient of {p.name} {text}")
     return None
@@ -142,14 +142,14 @@ def _gap_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, batch: 
 
 def overlap(p: Jacobians) -> Diagnosis | None:
     """Where several outputs use an element, one alone counts."""
-    if p.output_places is None or not p.wrong.any() or not p.right.any():
+    if p.output_places is None or len(p.outputs) > 1 or not (p.wrong.any() and p.right.any()):
         return None
     spots = [np.arange(p.a.shape[1])]
     if len(p.output_places) > 2:
         inner = p.output_places[2:]
         spots.append(np.ravel_multi_index(inner, [int(k.max()) + 1 for k in inner]))
     for spot in spots:
-        kept = set()
+        kept: set[str] = set()
         for a, t, wrong in zip(np.abs(p.a) > p.allowed, np.abs(p.t) > p.allowed, p.wrong,
                                strict=True):  # fmt: skip
             used, there = np.unique(spot[t]), np.unique(spot[a])
@@ -182,39 +182,12 @@ def shares(p: Jacobians) -> Diagnosis | None:
     shown = [f"{Fraction(float(v)).limit_denominator(24)}" for v in values]
     if shown[0] == "0":
         text = (
-            f"the gradient of {p.name} is zero in some elements and {' or '.join(shown[1:])} times the "
-            "true one in others: what belongs to several elements goes to one of them"
+            f"the gradient of {p.name} is zero in some elements and {' or '.join(shown[1:])} times "
+            "the true one in others: what belongs to several elements goes to one of them"
         )
     else:
-        text = f"the gradient of {p.name} is {' or '.join(shown)} times the true one, by element"
+        text = f"the gradient of {p.name} is off by a factor of {' or '.join(shown)}, by element"
     return Diagnosis("elements", p.name, text)
-
-
-def upstream_positions(p: Jacobians) -> Diagnosis | None:
-    """Only what comes through some positions of the output is wrong."""
-    places = p.output_places
-    if places is None:
-        return None
-    bad = p.wrong.any(axis=0)
-    good = p.right.any(axis=0) & ~bad
-    found = positions(bad, good, places)
-    if found is None:
-        return None
-    axis, wrong, total = found
-    right = [k for k in range(max(wrong[-1] + 1, total)) if k not in wrong]
-    if len(right) == 1 and right[0] == 0 and total > 2 and _causal(p, axis):
-        text = (
-            f"is right for the output at position 0 along axis {axis} only: what earlier steps "
-            "contribute to later outputs (through the state, through time) is missing or wrong"
-        )
-        return Diagnosis("missing term", p.name, f"the gradient of {p.name} {text}")
-    what = "sample" if axis == 0 and p.outputs[0].shape[0] == p.batch else "position"
-    of = "" if what == "sample" else f" along axis {axis}"
-    text = (
-        f"the gradient of {p.name} is wrong only in what comes through the output at {what}"
-        f"{'s' if len(wrong) > 1 else ''} {listed(wrong)}{of}{inside(p, p.wrong)}"
-    )
-    return Diagnosis("rows", p.name, text)
 
 
 def coupling(p: Jacobians) -> Diagnosis | None:
@@ -237,12 +210,6 @@ def coupling(p: Jacobians) -> Diagnosis | None:
     return Diagnosis("missing term", p.name, text)
 
 
-def _causal(p: Jacobians, axis: int) -> bool:
-    """Whether some input of the same length reaches later outputs only, as in a recurrence."""
-    return any(x.ndim > axis and x.shape[axis] == p.outputs[0].shape[axis]
-               for x in p.inputs.values()) and axis in (0, 1) and p.outputs[0].ndim > 2  # fmt: skip
-
-
 def rows(p: Jacobians) -> Diagnosis | None:
     """Some positions of the tensor wrong, the others right."""
     bad = p.wrong.any(axis=1)
@@ -252,7 +219,7 @@ def rows(p: Jacobians) -> Diagnosis | None:
     found = positions(bad, good, p.places)
     if found is None:
         return None
-    axis, wrong, total = found
+    axis, wrong, _ = found
     lost = inside(p, p.wrong).startswith("; there it is zero")
     if not p.complete and bad.sum() < 2 * len(wrong):  # may be chance
         return None
@@ -315,10 +282,12 @@ def region(p: Jacobians) -> list[Diagnosis]:
         if bad.sum() < 2 or good.sum() < 2:
             continue
         for name, v in beside:
-            values, of = np.unique(v), np.unique(v[bad])
-            if math.comb(values.size, of.size) < 60:  # chance
+            values = v if v.dtype == bool else np.unique(v)
+            of = v[bad] if v.dtype == bool else np.unique(v[bad])
+            if " along " in name or math.comb(len(values), len(of)) < 60:  # chance
                 continue
-            found = _threshold(v[bad], v[good], p)
+            sure = good & p.right.any(axis=axis) if v.dtype == bool else good
+            found = _threshold(v[bad], v[sure], p) if sure.any() else ""
             if found:
                 text = (
                     f"the gradient of {p.name} is wrong exactly where {name} {found}"
@@ -330,6 +299,9 @@ def region(p: Jacobians) -> list[Diagnosis]:
 
 def _threshold(bad: Array, good: Array, p: Jacobians) -> str:
     """Say on which side of a number the wrong values lie."""
+    if bad.dtype == bool:
+        same = np.unique(bad).size == 1 and bad[0] not in good
+        return f"is {bool(bad[0])} (a mask)" if same else ""
     for size, words in ((False, ""), (True, " in size")):
         v, w = (np.abs(bad), np.abs(good)) if size else (bad, good)
         for sign, low in ((1, w.max()), (-1, (-w).max())):
@@ -407,15 +379,3 @@ def repeated(p: Jacobians) -> Diagnosis | None:
                 )
                 return Diagnosis("not summed", p.name, text)
     return None
-
-
-def partly_zero(p: Jacobians) -> Diagnosis | None:
-    """Every wrong element is zero."""
-    if inside(p, p.wrong).startswith("; there it is zero") is False:
-        return None
-    bad = p.wrong.any(axis=1)
-    text = (
-        f"a part of the gradient of {p.name} is missing (zero) in {int(bad.sum())} of {bad.size} "
-        "elements; the rest is right: one path from it to the output is left out"
-    )
-    return Diagnosis("zero", p.name, text)

@@ -8,29 +8,6 @@ from npnet.gradcheck.diagnosis.evidence import Case
 from npnet.gradcheck.report import Diagnosis
 
 
-def forward_in_float32(case: Case) -> Diagnosis | None:
-    """Forward does not see the last digits of a variable."""
-    subject = case.subject
-    if subject.dtype != np.float64 or case.is_loss:
-        return None
-    variable = subject.variables[case.number]
-    centre = variable.astype(np.float32).astype(np.float64)
-    cell = np.spacing(np.abs(centre).astype(np.float32)).astype(np.float64)
-    rows = np.empty((4, case.upstream.shape[1]))
-    with subject.restored():
-        for row, shift in zip(rows, (0.0, 0.49, 0.51, 1.0), strict=True):
-            variable[...] = centre + shift * cell
-            subject.write_outputs(row)
-    same_cell, crossed = (rows[0] == rows[1]).all(), rows[1] != rows[2]
-    if not (same_cell and (rows[2] == rows[3]).all() and crossed.mean() > 0.5):
-        return None
-    text = (
-        f"forward rounds {case.name} to float32, so its output moves in steps; "
-        "keep the dtype of the input"
-    )
-    return Diagnosis("float32", case.name, text)
-
-
 def rounded(case: Case) -> Diagnosis | None:
     """Backward's error is small and changes at random when everything moves a little."""
     if case.subject.dtype != np.float64 or case.tested.dtype != np.float64:

@@ -91,9 +91,9 @@ def not_linear(case: Case) -> Diagnosis | None:
             text += f", {c:.6g} times {case.name} itself: is it a penalty (weight decay)?"
         return Diagnosis("nonlinear", case.name, text)
     tiny, minus = case.gradient(1e-3 * r), case.gradient(-r)
-    if same(case.gradient(2 * r), 2 * at_r) and same(case.gradient(r + s), at_r + at_s):
-        if same(1e3 * case.gradient(1e-3 * r), at_r) and same(minus, -at_r):
-            return None if same(case.gradient(100 * r), 100 * at_r, 1e-4) else _clipped(case)
+    fits = [same(case.gradient(2 * r), 2 * at_r), same(case.gradient(r + s), at_r + at_s)]
+    if all(fits) and same(1e3 * tiny, at_r) and same(minus, -at_r):
+        return None if same(case.gradient(100 * r), 100 * at_r, 1e-4) else _clipped(case)
     text = f"the gradient of {case.name} is not proportional to the upstream gradient"
     if same(case.gradient(2 * r), 4 * at_r):
         text += ": it contains its square"
@@ -162,7 +162,7 @@ def _origin(case: Case, c: float) -> str:
     for axis in range(max((v.ndim for v in case.here.inputs.values()), default=0)):
         for n in {v.shape[axis] for v in case.here.inputs.values() if v.ndim > axis}:
             power = next((k for k in _POWERS if n > 1 and abs(n**k - c) < 1e-6 * c), None)
-            if power is None or case.is_loss and axis > 0:
+            if power is None or (case.is_loss and axis > 0):
                 continue
             longer = case.variant(inputs=extended(case.subject, axis, n))
             again = None if longer is None else ratio(longer, longer.known)
@@ -177,22 +177,19 @@ def _origin(case: Case, c: float) -> str:
     for name, value in case.here.constants.items():
         if value <= 0:
             continue
-        for form, f in ((name, lambda v: v), (f"(1 - self.{name})", lambda v: 1 - v)):
-            power = next((k for k in _POWERS if f(value) > 0 and abs(f(value) - 1) > 1e-3
-                          and abs(f(value) ** k - c) < 1e-6 * c), None)  # fmt: skip
-            if power is None:
-                continue
-            other = value + 1 if value == int(value) else value * 0.9
+        power = next((k for k in _POWERS if abs(value - 1) > 1e-3
+                      and abs(value**k - c) < 1e-6 * c), None)  # fmt: skip
+        if power is None:
+            continue
+        other = value + 1 if value == int(value) else value * 0.9
 
-            def change(layer: object, name: str = name, other: float = other) -> None:
-                kind = type(getattr(layer, name))
-                object.__setattr__(layer, name, kind(other))
+        def change(layer: object, name: str = name, other: float = other) -> None:
+            object.__setattr__(layer, name, type(getattr(layer, name))(other))
 
-            changed = case.variant(change)
-            again = None if changed is None else ratio(changed, changed.known)
-            if again is not None and abs(abs(again) - f(other) ** power) < 1e-6 * abs(again):
-                word = form if form.startswith("(") else f"self.{form}"
-                return f" (which is {_POWERS[power]}{word})"
+        changed = case.variant(change)
+        again = None if changed is None else ratio(changed, changed.known)
+        if again is not None and abs(abs(again) - other**power) < 1e-6 * abs(again):
+            return f" (which is {_POWERS[power]}self.{name})"
     return ""
 
 
