@@ -96,10 +96,7 @@ def batch_independence(under_test: LayerUnderTest) -> Iterator[str]:
         i, length = int(rows[0]), len(rows)
         inputs = [_part(x, axis, i, length) for x in under_test.arrays()]
         upstream = [_part(g, axis, i, length) for g in grads]
-        try:
-            got = under_test.run(inputs=inputs, upstream=upstream, training=training)
-        except Fault:
-            return  # a rule of its own
+        got = under_test.run(inputs=inputs, upstream=upstream, training=training)
         total = got.plus(total)
         want = whole._replace(
             outputs=tuple(_part(y, axis, i, length) for y in whole.outputs),
