@@ -84,6 +84,7 @@ KINDS = (
     "zero",  # zero, or never set, where it should not be
     "rows",  # only some rows (or columns) wrong, the others right
     "region",  # wrong exactly where an input is negative, positive, above 1, ...
+    "kink",  # wrong only where the function has a kink
     "elements",  # a few scattered elements wrong
     "non-finite",  # NaN or infinity in the analytic gradient
     "overwritten",  # instead of accumulated

@@ -43,6 +43,12 @@ def add_diagnoses(
     report: Report, point: Point, evidence: list[Evidence], prefix: str = "", known: bool = False
 ) -> None:
     """Add what the patterns say; if something is `known` already, only what is definite."""
+    for i, text in point.at_kinks.items():
+        name = point.function.names[i]
+        message = f"{prefix}at a kink (ties, or a corner of forward) the gradient of {name} {text}"
+        report.diagnosis.append(Diagnosis("kink", name, message))
+    if point.at_kinks:
+        return
     report.example = report.example or example(point, evidence)
     changing = {d.tensor for d in report.diagnosis if d.kind in _CHANGING}
     for d in diagnose(point, evidence, changing):

@@ -84,6 +84,20 @@ class Kink:
         width = np.maximum(high, here) - np.minimum(low, here)
         return np.asarray(width > 10 * _CLOSE * np.maximum(np.abs(low), np.abs(high)))
 
+    def fault(self, variable: int) -> str:
+        """Say how the gradient of a variable is wrong at the kink."""
+        at = self.jumping(variable)
+        here = float(np.abs(self.gradient[variable][at]).sum())
+        sums = [float(np.abs(p[variable][at]).sum()) for p in self._pieces] or [here]
+        if here > 1.2 * max(sums):
+            return (
+                "adds up to more than any gradient nearby: of several equal elements, each gets "
+                "the whole gradient; it belongs to one of them, or must be shared"
+            )
+        if here < 0.8 * min(sums):
+            return "adds up to less than any gradient nearby: none of several equal elements gets it"
+        return "is neither one of the gradients nearby, nor between them"
+
     def _ends(self, variable: int) -> tuple[Array, Array]:
         values = np.array([p[variable] for p in self._pieces] or [self.gradient[variable]])
         return values.min(axis=0), values.max(axis=0)

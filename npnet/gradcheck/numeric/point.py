@@ -66,6 +66,7 @@ class Point:
         zeros = [np.zeros((v.size, 1)) for v in function.variables]
         self.allowed = zeros if allowed is None else allowed
         self.confirmed = self.tried = 0
+        self.at_kinks: dict[int, str] = {}  # how variables are wrong at kinks alone
         self._moves: list[Array] | None = None
         self._reach: dict[int, float] = {}
         use = complex_step and isinstance(function, LayerFunction)
@@ -145,6 +146,8 @@ class Point:
                 outside = kink.outside(e.variable)[e.indices]
                 at = (now == Verdict.KINK) & (outside if outside.any() else True)
                 now[at] = Verdict.WRONG
+                if at.any():
+                    self.at_kinks[e.variable] = kink.fault(e.variable)
             settled.append(e._replace(judged=e.judged._replace(verdicts=now, error=error)))
         return settled
 
