@@ -16,6 +16,7 @@ from npnet.gradcheck.report import Diagnosis, Example
 # From the most to the least specific; the first that fits is the diagnosis of a tensor.
 _AT_ONCE: tuple[Callable[[Case], Diagnosis | None], ...] = (
     scale.non_finite,
+    precision.forward_in_float32,
     scale.zero,
     scale.flat,
     precision.rounded,
@@ -26,7 +27,6 @@ _Measured = Callable[[Jacobians], Diagnosis | list[Diagnosis] | None]
 # experiment runs what is checked in another way.
 _ORDERS: tuple[_Measured, ...] = (
     order.transposed,
-    order.forward_again,
     order.upstream_transposed,
     order.moved,
     order.upstream_moved,
@@ -141,6 +141,7 @@ def _patterns() -> Iterator[_Pattern]:
     yield from map(_confirmed, _ORDERS)
     yield paths.children
     yield paths.parameter_turned
+    yield _confirmed(order.forward_again)
     yield from map(_exact, _WHERE)
     yield from map(_confirmed, _FORMULAS)
     yield _smaller

@@ -53,6 +53,8 @@ def upstream_transposed(p: Jacobians) -> Diagnosis | None:
                 f"the gradient of {p.name} is right for an upstream gradient that is {words}: "
                 "backward takes its axes, or their order, otherwise than forward returns them"
             )
+            if p.x.ndim == 1 and not p.is_input:
+                text = f"the gradient of {p.name} sums the upstream gradient over the wrong axis"
             return Diagnosis("transposed", p.name, text)
     return None
 
