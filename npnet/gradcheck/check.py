@@ -495,11 +495,21 @@ def _with_other_parameters(report: Report, point: Point) -> None:
                 for v, m in zip(subject.variables, moved, strict=True):
                     v[...] = m
                 gradients_ = [subject.gradients(subject.split(r)) for r in point.upstream]
-                there = Point(subject, subject, Function(subject, point.upstream), gradients_, point.rng)
+                there = Point(
+                    subject, subject, Function(subject, point.upstream), gradients_, point.rng
+                )
                 report.tensors.clear()
-                report.notes.append("constant parameters were moved; with them as they are, all is well")
+                report.notes.append(
+                    "constant parameters were moved; with them as they are, all is well"
+                )
                 none = [Allowance.none(a) for a in there.analytic]
-                _by_elements(report, there, none, None, {i: np.arange(v.size) for i, v in enumerate(subject.variables)})
+                _by_elements(
+                    report,
+                    there,
+                    none,
+                    None,
+                    {i: np.arange(v.size) for i, v in enumerate(subject.variables)},
+                )
             return
         message = (
             "gradients are right at first, but not after the parameters have moved, as an "

@@ -7,9 +7,20 @@ from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis import factors, order, paths, places, precision, scale, terms
-from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, jacobians, nearby, remade
+from npnet.gradcheck.diagnosis import (
+    children,
+    factors,
+    order,
+    paths,
+    places,
+    precision,
+    regions,
+    scale,
+    terms,
+)
+from npnet.gradcheck.diagnosis.evidence import Case, remade
 from npnet.gradcheck.diagnosis.example import smallest
+from npnet.gradcheck.diagnosis.matrices import Jacobians, jacobians, nearby
 from npnet.gradcheck.point import Evidence, Point
 from npnet.gradcheck.report import Diagnosis, Example
 
@@ -47,13 +58,13 @@ _FORMULAS: tuple[_Measured, ...] = (
     terms.product_rule,
     factors.partner,
     factors.partner_of_matrix,
-    places.inverted,
+    regions.inverted,
     order.permuted,
     terms.statistics,
     terms.constant_along,
-    places.region,
+    regions.region,
     scale.scattered,
-    places.masked,
+    regions.masked,
     places.shares,
     terms.added,
     terms.within_samples,
@@ -67,7 +78,7 @@ _ALONE: tuple[_Measured, ...] = (
     terms.product_rule,
     factors.partner,
     factors.partner_of_matrix,
-    places.region,
+    regions.region,
     factors.by_position,
 )
 _LAST: tuple[_Measured, ...] = (
@@ -139,7 +150,7 @@ def _patterns() -> Iterator[_Pattern]:
     yield scale.named_factor
     yield order.sampled
     yield from map(_confirmed, _ORDERS)
-    yield paths.children
+    yield children.children
     yield paths.parameter_turned
     yield _confirmed(order.forward_again)
     yield from map(_exact, _WHERE)

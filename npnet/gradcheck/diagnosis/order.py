@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Case, Jacobians
+from npnet.gradcheck.diagnosis.evidence import Case
+from npnet.gradcheck.diagnosis.matrices import Jacobians
 from npnet.gradcheck.diagnosis.naming import listed
 from npnet.gradcheck.report import Diagnosis
 from npnet.typing import Array
