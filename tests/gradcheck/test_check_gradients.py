@@ -365,7 +365,7 @@ class SumsTheWrongAxis(npnet.Linear):
     ("layer", "sentence"),
     [
         (RoundsItsInput, "forward rounds input to float32"),
-        (SumsTheWrongAxis, "the gradient of bias is the upstream gradient summed over the wrong"),
+        (SumsTheWrongAxis, "the gradient of bias sums the upstream gradient over the wrong axis"),
     ],
 )
 def test_diagnoses_that_no_mutant_of_npnet_needs(layer, sentence):

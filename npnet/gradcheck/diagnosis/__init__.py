@@ -7,15 +7,27 @@ from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis import factors, order, paths, places, precision, scale, terms
-from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, jacobians, nearby, remade
+from npnet.gradcheck.diagnosis import (
+    children,
+    factors,
+    order,
+    paths,
+    places,
+    precision,
+    regions,
+    scale,
+    terms,
+)
+from npnet.gradcheck.diagnosis.evidence import Case, remade
 from npnet.gradcheck.diagnosis.example import smallest
+from npnet.gradcheck.diagnosis.matrices import Jacobians, jacobians, nearby
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Diagnosis, Example
 
 # From the most to the least specific; the first that fits is the diagnosis of a tensor.
 _AT_ONCE: tuple[Callable[[Case], Diagnosis | None], ...] = (
     scale.non_finite,
+    precision.forward_in_float32,
     scale.zero,
     scale.flat,
     precision.rounded,
@@ -26,7 +38,6 @@ _Measured = Callable[[Jacobians], Diagnosis | list[Diagnosis] | None]
 # experiment runs what is checked in another way.
 _ORDERS: tuple[_Measured, ...] = (
     order.transposed,
-    order.forward_again,
     order.upstream_transposed,
     order.moved,
     order.upstream_moved,
@@ -47,13 +58,13 @@ _FORMULAS: tuple[_Measured, ...] = (
     terms.product_rule,
     factors.partner,
     factors.partner_of_matrix,
-    places.inverted,
+    regions.inverted,
     order.permuted,
     terms.statistics,
     terms.constant_along,
-    places.region,
+    regions.region,
     scale.scattered,
-    places.masked,
+    regions.masked,
     places.shares,
     terms.added,
     terms.within_samples,
@@ -67,7 +78,7 @@ _ALONE: tuple[_Measured, ...] = (
     terms.product_rule,
     factors.partner,
     factors.partner_of_matrix,
-    places.region,
+    regions.region,
     factors.by_position,
 )
 _LAST: tuple[_Measured, ...] = (
@@ -139,8 +150,9 @@ def _patterns() -> Iterator[_Pattern]:
     yield scale.named_factor
     yield order.sampled
     yield from map(_confirmed, _ORDERS)
-    yield paths.children
+    yield children.children
     yield paths.parameter_turned
+    yield _confirmed(order.forward_again)
     yield from map(_exact, _WHERE)
     yield from map(_confirmed, _FORMULAS)
     yield _smaller

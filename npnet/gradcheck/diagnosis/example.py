@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Case, remade, true_matrix
+from npnet.gradcheck.diagnosis.evidence import Case, remade
+from npnet.gradcheck.diagnosis.matrices import true_matrix
 from npnet.gradcheck.report import Example
 from npnet.gradcheck.numeric.function import Function
 from npnet.typing import Array

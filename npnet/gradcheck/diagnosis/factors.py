@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Jacobians
+from npnet.gradcheck.diagnosis.matrices import Jacobians
 from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs
 from npnet.gradcheck.report import Diagnosis
 from npnet.typing import Array
@@ -202,6 +202,7 @@ def _functions(arrays: list[tuple[str, Array]], is_loss: bool) -> Iterator[tuple
             yield f"(1 + the square of {name})", 1 + v * v
             yield f"exp({name})", np.exp(v)
             yield f"the cube of {name}", v**3
+        for name, v in arrays:
             if name.startswith("pred") or name == "the input":
                 s = 1 / (1 + np.exp(-v))
                 yield f"sigmoid({name})", s

@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Jacobians
+from npnet.gradcheck.diagnosis.matrices import Jacobians
 from npnet.typing import Array
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Case, Jacobians
+from npnet.gradcheck.diagnosis.evidence import Case
+from npnet.gradcheck.diagnosis.matrices import Jacobians
 from npnet.gradcheck.diagnosis.naming import listed
 from npnet.gradcheck.report import Diagnosis
 from npnet.typing import Array
@@ -53,6 +54,8 @@ def upstream_transposed(p: Jacobians) -> Diagnosis | None:
                 f"the gradient of {p.name} is right for an upstream gradient that is {words}: "
                 "backward takes its axes, or their order, otherwise than forward returns them"
             )
+            if p.x.ndim == 1 and not p.is_input:
+                text = f"the gradient of {p.name} sums the upstream gradient over the wrong axis"
             return Diagnosis("transposed", p.name, text)
     return None
 

@@ -8,6 +8,28 @@ from npnet.gradcheck.diagnosis.evidence import Case
 from npnet.gradcheck.report import Diagnosis
 
 
+def forward_in_float32(case: Case) -> Diagnosis | None:
+    """Forward does not see the last digits of a variable."""
+    if case.subject.dtype != np.float64 or case.is_loss:
+        return None
+    variable = case.subject.variables[case.number]
+    centre = variable.astype(np.float32).astype(np.float64)
+    cell = np.spacing(np.abs(centre).astype(np.float32)).astype(np.float64)
+    rows = np.empty((4, case.upstream.shape[1]))
+    with case.subject.restored():
+        for row, shift in zip(rows, (0.0, 0.49, 0.51, 1.0), strict=True):
+            variable[...] = centre + shift * cell
+            case.subject.write_outputs(row)
+    crossed = (rows[1] != rows[2]).mean() > 0.5
+    if not (crossed and (rows[0] == rows[1]).all() and (rows[2] == rows[3]).all()):
+        return None
+    text = (
+        f"forward rounds {case.name} to float32, so its output moves in steps; "
+        "keep the dtype of the input"
+    )
+    return Diagnosis("float32", case.name, text)
+
+
 def rounded(case: Case) -> Diagnosis | None:
     """Backward's error is small and changes at random when everything moves a little."""
     if case.subject.dtype != np.float64 or case.tested.dtype != np.float64:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Case, Jacobians, extended
+from npnet.gradcheck.diagnosis.evidence import Case, extended
+from npnet.gradcheck.diagnosis.matrices import Jacobians
 from npnet.gradcheck.diagnosis.naming import element, factor_words, ratio
 from npnet.gradcheck.report import Diagnosis
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Jacobians
+from npnet.gradcheck.diagnosis.matrices import Jacobians
 from npnet.gradcheck.diagnosis.naming import along, beside_elements, beside_outputs
 from npnet.gradcheck.report import Diagnosis
 from npnet.typing import Array
