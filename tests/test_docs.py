@@ -19,7 +19,11 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
+
+from npnet.gradcheck import Verdict
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -91,3 +95,25 @@ def test_page(page, tmp_path, monkeypatch):
 
 def test_there_are_pages():
     assert (ROOT / "docs" / "write-your-own-layer.md") in PAGES
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[page.stem for page in PAGES])
+def test_links_lead_somewhere(page):
+    places = re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text(encoding="utf-8"))
+    assert [place for place in places if not (page.parent / place).exists()] == []
+
+
+def test_pictures(tmp_path, monkeypatch):
+    """The script draws every picture of the page, and they show what the page says."""
+    pytest.importorskip("matplotlib")
+    folder = ROOT / "docs" / "pictures"
+    monkeypatch.syspath_prepend(str(folder))
+    import gradient_checks
+
+    drawn = {path.name for path in gradient_checks.draw(tmp_path)}
+    page = (folder.parent / "how-gradients-are-checked.md").read_text(encoding="utf-8")
+    assert drawn == set(re.findall(r"\]\(pictures/(.*?)\)", page))
+    tensor = gradient_checks.report_of_a_mistake().tensor("input")
+    x = np.linspace(-1, 5, 25)
+    assert_array_equal(tensor.verdicts == Verdict.WRONG, (x > 2) & (x < 3))
+    assert_array_equal(tensor.verdicts == Verdict.KINK, x == 3)
