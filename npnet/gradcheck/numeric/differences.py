@@ -170,7 +170,7 @@ def _central(function: Function, above: Array, below: Array, span: Array) -> tup
     return (
         change @ function.upstream.T / span,
         np.abs(change) @ function.weights.T / span,
-        ROUNDING * function.eps * outputs / span,
+        ROUNDING * EPS * outputs / span,
         outputs / 2,
     )
 

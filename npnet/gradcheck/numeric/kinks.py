@@ -18,108 +18,122 @@ F. H. Clarke, "Optimization and nonsmooth analysis", Wiley (1983), chapter 2.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.numeric.differences import ROUNDING
-from npnet.gradcheck.numeric.function import Function, LayerFunction
+from npnet.gradcheck.numeric.function import EPS, Function, LayerFunction
 from npnet.gradcheck.numeric.lines import DirectionLine, typical_size
 from npnet.typing import Array
 
 _AWAY = 2.0**-14  # how far nearby points are, relative to the variables
 _STEP = 2.0**-30  # of the differences there
-_CLOSE = 1e-3  # by how much the gradient on one side of a kink varies, as a share
-_MARGIN = 0.1  # share of the width of the pieces' slopes by which a value may lie outside
+_CLOSE = 1e-3  # by how much the gradient on one side of a kink varies, as a share of the largest
+_MARGIN = 0.1  # share of the width of many pieces' slopes by which a value may lie outside
+_MANY = 8  # jumping elements, beyond which points nearby do not meet every piece
 _DIRECTIONS = 8
 _ORDERED = 8  # nearby points that are shifted in an order, as ties are often broken
-_POINTS = (16, 48, 192)  # nearby points, more as long as the answer is no
+_POINTS = (12, 48, 192)  # nearby points, more as long as the answer is no
 
 
 class Kink:
-    """The point of a function, where its gradient may jump."""
+    """The point of a function, where its gradient may jump.
 
-    def __init__(self, function: Function, analytic: list[Array] | None = None) -> None:
+    Gradients are vectors over all variables, in units of the largest element of each.
+    """
+
+    def __init__(self, function: Function) -> None:
         self.function = function
-        found = function.analytic(function.upstream[:1]) if analytic is None else analytic
-        self.gradient = [] if found is None else [g[:, 0] for g in found]
+        self._ends = np.cumsum([v.size for v in function.variables])
+        self._here = self._gradient()
+        self._pieces: list[Array] = []
+        self._tried = 0
         self._rng = np.random.default_rng(3)
-        self._pieces: list[list[Array]] = []
-        self._tried = self._wrong = 0
 
-    def accepts(self) -> bool:
-        """Tell whether the gradient is right here, by the pieces or by the chain rule."""
-        if not self.gradient or not all(np.isfinite(g).all() for g in self.gradient):
-            return False
-        self._visit(_ORDERED + 4)
-        if 2 * self._wrong > self._tried or not self._pieces or not self.jumps:
-            return False
-        return self._is_limit() or self._follows_chain_rule() or self._lies_between()
+    def _gradient(self) -> Array | None:
+        found = self.function.analytic(self.function.upstream[:1])
+        return None if found is None else np.concatenate([g[:, 0] for g in found])
 
     @property
     def decides(self) -> bool:
         """Whether enough is known about the points nearby to refuse what is returned here."""
-        return self._tried > 0 and bool(self._pieces or self._wrong)
+        return self._here is not None and self._tried > 0
 
-    @property
-    def jumps(self) -> bool:
-        """Whether gradients nearby differ from each other or from the one here."""
-        gradients = [self.gradient, *self._pieces]
-        return any(_range(g, i) > 10 * _CLOSE for g in [gradients] for i in range(len(g[0])))
+    def accepts(self) -> bool:
+        """Tell whether the gradient is right here, by the pieces or by the chain rule."""
+        if self._here is None or not np.isfinite(self._here).all():
+            return False
+        self._visit(_POINTS[0])
+        if 2 * len(self._pieces) < self._tried or not self.jumping().any():
+            return False
+        return self._is_limit() or self._follows_chain_rule() or self._lies_between()
+
+    # --- elements
+
+    def _scaled(self) -> tuple[Array, Array]:
+        """Return the pieces and the gradient here, in units of each variable's largest."""
+        here = np.zeros(0) if self._here is None else self._here
+        pieces = np.array(self._pieces or [here])
+        size = np.maximum(np.abs(pieces).max(axis=0), np.abs(here))
+        parts = np.split(size, self._ends[:-1])
+        unit = np.concatenate([np.full(p.size, p.max(initial=0.0) or 1.0) for p in parts])
+        return pieces / unit, here / unit
+
+    def _of(self, variable: int) -> slice:
+        return slice(self._ends[variable - 1] if variable else 0, self._ends[variable])
+
+    def jumping(self, variable: int | None = None) -> Array:
+        """Mark the elements whose gradient differs between the pieces, or from the one here."""
+        pieces, here = self._scaled()
+        found = np.asarray(np.ptp(np.concatenate([pieces, here[None]]), axis=0) > 10 * _CLOSE)
+        return found if variable is None else found[self._of(variable)]
 
     def outside(self, variable: int) -> Array:
         """Mark the elements whose gradient is beyond that of every piece."""
-        low, high = self._ends(variable)
-        slack = _CLOSE * max(np.abs(low).max(initial=0), np.abs(high).max(initial=0))
-        slack = slack + _MARGIN * (high - low)
-        here = self.gradient[variable]
+        return self._outside()[self._of(variable)]
+
+    def _outside(self) -> Array:
+        pieces, here = self._scaled()
+        low, high = pieces.min(axis=0), pieces.max(axis=0)
+        slack = _CLOSE + self._margin * (high - low)
         return np.asarray((here < low - slack) | (here > high + slack))
 
-    def jumping(self, variable: int) -> Array:
-        """Mark the elements whose gradient differs between the pieces, or from the one here."""
-        low, high = self._ends(variable)
-        here = self.gradient[variable]
-        width = np.maximum(high, here) - np.minimum(low, here)
-        return np.asarray(width > 10 * _CLOSE * np.maximum(np.abs(low), np.abs(high)))
+    @property
+    def _margin(self) -> float:
+        return _MARGIN if np.count_nonzero(self.jumping()) > _MANY else 0.0
 
     def fault(self, variable: int) -> str:
         """Say how the gradient of a variable is wrong at the kink."""
-        at = self.jumping(variable)
-        here = float(np.abs(self.gradient[variable][at]).sum())
-        sums = [float(np.abs(p[variable][at]).sum()) for p in self._pieces] or [here]
-        if here > 1.2 * max(sums):
+        pieces, here = self._scaled()
+        at = self._of(variable)
+        chosen = self.jumping(variable)
+        size, sizes = (np.abs(g[..., at][..., chosen]).sum(axis=-1) for g in (here, pieces))
+        if size > 1.2 * sizes.max():
             return (
                 "adds up to more than any gradient nearby: of several equal elements, each gets "
                 "the whole gradient; it belongs to one of them, or must be shared"
             )
-        if here < 0.8 * min(sums):
+        if size < 0.8 * sizes.min():
             return "adds up to less than any gradient nearby: none of several equal elements gets it"
         return "is neither one of the gradients nearby, nor between them"
 
-    def _ends(self, variable: int) -> tuple[Array, Array]:
-        values = np.array([p[variable] for p in self._pieces] or [self.gradient[variable]])
-        return values.min(axis=0), values.max(axis=0)
+    # --- points nearby
 
     def _visit(self, count: int) -> None:
-        """Add pieces: gradients at points nearby, each verified by a difference."""
+        """Add pieces until so many points are tried: gradients that a difference verifies."""
         function = self.function
         with function.restored() as kept:
             sizes = [np.where(k != 0, np.abs(k), typical_size(k)) for k in kept]
-            for _ in range(count):
+            while self._tried < count:
                 offsets = self._offsets(sizes)
                 for v, k, offset in zip(function.variables, kept, offsets, strict=True):
                     v[...] = k + _AWAY * offset
-                found = function.analytic(function.upstream[:1])
-                if found is None:
-                    continue
-                piece = [g[:, 0] for g in found]
                 self._tried += 1
-                if self._is_right(piece, sizes):
+                piece = self._gradient()
+                if piece is not None and _is_right(function, piece, self._rng):
                     self._pieces.append(piece)
-                else:
-                    self._wrong += 1
 
     def _offsets(self, sizes: list[Array]) -> list[Array]:
         """Shift in the order of the elements, the first variable against the others; or anyhow."""
@@ -135,122 +149,88 @@ class Kink:
             found.append(size * pattern)
         return found
 
-    def _is_right(self, piece: list[Array], sizes: list[Array]) -> bool:
-        """Verify a gradient at the variables' present values along one direction."""
-        function = self.function
-        signs = [self._rng.choice([-1.0, 1.0], s.shape) for s in sizes]
-        moves = [s * sign for s, sign in zip(sizes, signs, strict=True)]
-        line = DirectionLine(function.variables, moves)
-        y, _ = function.rows(line, 0, 1, np.array([[_STEP, -_STEP]]))
-        change = (y[0, 0] - y[0, 1]) / (2 * _STEP)
-        weights, r = function.weights[0], function.upstream[0]
-        rounding = ROUNDING * function.eps * (weights @ np.abs(y[0, 0])) / _STEP
-        along = sum(float(m.reshape(-1) @ g) for m, g in zip(moves, piece, strict=True))
-        size = max(float(weights @ np.abs(change)), abs(along))
-        # A difference that is lost in rounding decides nothing.
-        return bool(abs(r @ change - along) <= 1e-4 * size + 16 * rounding)
-
     def _is_limit(self) -> bool:
         """Tell whether some piece has the gradient that is returned here."""
-        return any(
-            all(
-                np.abs(p - g).max(initial=0.0) <= _CLOSE * np.abs(g).max(initial=0.0)
-                for p, g in zip(piece, self.gradient, strict=True)
-            )
-            for piece in self._pieces
-        )
+        pieces, here = self._scaled()
+        return bool((np.abs(pieces - here).max(axis=1, initial=0.0) <= _CLOSE).any())
 
     def _lies_between(self) -> bool:
-        """Compare along joint directions: random ones, and everything at once."""
-        sizes = [np.where(v != 0, np.abs(v), typical_size(v)) for v in self.function.variables]
-        directions = [[s.reshape(-1) for s in sizes]]
-        for _ in range(_DIRECTIONS):
-            directions.append([self._rng.normal(size=s.size) * s.reshape(-1) for s in sizes])
-        for v in range(len(sizes)):  # and each variable alone
-            alone = [np.zeros(s.size) for s in sizes]
-            alone[v] = sizes[v].reshape(-1)
-            directions.append(alone)
+        """Compare along joint directions: random ones, everything at once, each variable alone."""
+        count = self._ends[-1]
+        alone = [np.isin(np.arange(count), np.arange(s.start, s.stop))
+                 for s in map(self._of, range(len(self._ends)))]  # fmt: skip
+        random = self._rng.normal(size=(_DIRECTIONS, count))
+        directions = np.concatenate([np.ones((1, count)), np.array(alone, float), random])
         for points in _POINTS:
-            self._visit(max(0, points - self._tried))
-            if all(self._is_inside(d) for d in directions):
+            self._visit(points)
+            pieces, here = self._scaled()
+            at, own = pieces @ directions.T, here @ directions.T
+            size = (np.abs(pieces) @ np.abs(directions).T).max(axis=0)
+            low, high = at.min(axis=0), at.max(axis=0)
+            slack = _CLOSE * size + self._margin * (high - low)
+            if ((own >= low - slack) & (own <= high + slack)).all() and not self._outside().any():
                 return True
         return False
 
-    def _is_inside(self, direction: list[Array]) -> bool:
-        def along(gradient: list[Array]) -> float:
-            return float(sum(d @ g for d, g in zip(direction, gradient, strict=True)))
-
-        pieces = [along(p) for p in self._pieces]
-        low, high = min(pieces), max(pieces)
-        size = max(
-            sum(float(np.abs(d) @ np.abs(g)) for d, g in zip(direction, p, strict=True))
-            for p in self._pieces
-        )
-        slack = _MARGIN * (high - low) + _CLOSE * size
-        return low - slack <= along(self.gradient) <= high + slack
-
     def _follows_chain_rule(self) -> bool:
         """Tell whether each layer of a model is right at its own point."""
-        if not isinstance(self.function, LayerFunction) or not self.function.checked._layers:
+        function = self.function
+        if not isinstance(function, LayerFunction) or not function.checked._layers:
             return False
-        calls = list(_leaf_calls(self.function))
-        return bool(calls) and all(_leaf_is_right(*call) for call in calls)
+        calls: list[Any] = []
+
+        class Noting(_NotingContext):
+            noted = calls
+
+        function.gradients(function.split(function.upstream[0]), Noting)
+        return bool(calls) and all(_layer_is_right(*call) for call in calls)
 
 
-def _range(gradients: list[list[Array]], i: int) -> float:
-    values = np.array([g[i] for g in gradients])
-    largest = float(np.abs(values).max(initial=0.0))
-    return float(np.ptp(values, axis=0).max(initial=0.0)) / largest if largest else 0.0
+def _is_right(function: Function, gradient: Array, rng: np.random.Generator) -> bool:
+    """Verify a gradient at the variables' present values along one direction."""
+    sizes = [np.where(v != 0, np.abs(v), typical_size(v)) for v in function.variables]
+    moves = [s * rng.choice([-1.0, 1.0], s.shape) for s in sizes]
+    y, _ = function.rows(
+        DirectionLine(function.variables, moves), 0, 1, np.array([[_STEP, -_STEP]])
+    )
+    change = (y[0, 0] - y[0, 1]) / (2 * _STEP)
+    weights = function.weights[0]
+    rounding = ROUNDING * EPS * (weights @ np.abs(y[0, 0])) / _STEP
+    along = float(np.concatenate([m.reshape(-1) for m in moves]) @ gradient)
+    size = max(float(weights @ np.abs(change)), abs(along))
+    # A difference that is lost in rounding decides nothing.
+    return bool(abs(function.upstream[0] @ change - along) <= 1e-4 * size + 16 * rounding)
 
 
-class _CallingContext(Context):
+class _NotingContext(Context):
     """A context that notes the calls of layers without children."""
 
-    __slots__ = ("given", "noted")
+    __slots__ = ("inputs",)
+    noted: list[Any]
 
-    def child(self, layer: Any) -> _CallingContext:
+    def child(self, layer: Any) -> Context:
         """Return a context that notes into the same list."""
-        child = _CallingContext(layer, self.recording, self.training, self._rng)
-        child.noted = self.noted
-        return child
+        return type(self)(layer, self.recording, self.training, self._rng)
 
     def run(self, *inputs: Any) -> Any:
         """Run the layer; note what it was given."""
-        self.given = [x if x is None else np.array(x) for x in inputs]
+        self.inputs = [np.array(x) for x in inputs]
         return super().run(*inputs)
 
     def backward(self, *grads: Any, **options: Any) -> Any:
         """Run backward; note what it was given."""
-        if not self.layer._layers:
-            kept = [g if g is None else np.array(g) for g in grads]
-            self.noted.append((self.layer, self.given, kept, self.training))
+        if not self.layer._layers and all(g is not None for g in grads):
+            upstream = np.concatenate([np.array(g).reshape(-1) for g in grads])[None]
+            self.noted.append((self.layer, self.inputs, upstream, self.training))
         return super().backward(*grads, **options)
 
 
-def _leaf_calls(function: LayerFunction) -> Iterator[Any]:
-    noted: list[Any] = []
-
-    class Noting(_CallingContext):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments)
-            self.noted = noted
-
-    function.gradients(function.split(function.upstream[0]), Noting)
-    return iter(noted)
-
-
-def _leaf_is_right(layer: Any, inputs: list[Any], grads: list[Any], training: bool) -> bool:
-    if any(g is None for g in grads):
-        return True
-    upstream = np.concatenate([g.reshape(-1) for g in grads])[None]
-    if not upstream.any():
-        return True
+def _layer_is_right(layer: Any, inputs: list[Any], upstream: Array, training: bool) -> bool:
     try:
         function = LayerFunction(copy.deepcopy(layer), inputs, training=training, upstream=upstream)
     except Exception:  # it needs what only its model gives it
         return True
     kink = Kink(function)
-    sizes = [np.where(v != 0, np.abs(v), typical_size(v)) for v in function.variables]
-    if not kink.gradient or not function.variables:
+    if kink._here is None or not function.variables or not upstream.any():
         return True
-    return kink._is_right(kink.gradient, sizes) or kink.accepts()
+    return _is_right(function, kink._here, np.random.default_rng(4)) or kink.accepts()

@@ -68,7 +68,7 @@ def _sweep(function: Function, lines: Lines, first: int, last: int, levels: int)
 
     # Rounding noise of the outputs: assumed from their size, and seen at the smallest steps.
     largest = np.where(usable[..., None], np.maximum(np.abs(above), np.abs(below)), 0.0)
-    assumed = ROUNDING * function.eps * np.maximum(largest, np.abs(here)) * depends[:, None]
+    assumed = ROUNDING * EPS * np.maximum(largest, np.abs(here)) * depends[:, None]
     bends = np.abs(forward - backward) * np.minimum(right, left)
     bends[~usable] = 0.0
     bends = bends @ weights
