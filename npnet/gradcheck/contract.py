@@ -16,7 +16,6 @@ from npnet.gradcheck.gradients import GradientCheck
 from npnet.gradcheck.inputs import as_inputs, as_loss_arguments, is_shape, made
 from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.other_points import OtherPoints
-from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Report, Violation, subject_of
 from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES, check_calls, check_rules
 from npnet.gradcheck.under_test import LayerUnderTest

@@ -12,6 +12,7 @@ from npnet.gradcheck.numeric.draws import Draws
 from npnet.gradcheck.numeric.function import Function, LayerFunction, LossFunction
 from npnet.gradcheck.numeric.rounding import Float32
 from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.typing import Array
 
 MODES = ("full", "sample", "directional")
 
@@ -43,17 +44,21 @@ class Functions:
         dtype: Any = np.float64,
         training: bool | None = None,
         moved: bool = False,
+        values: Sequence[Array] | None = None,
         **given: Any,
     ) -> Function:
         """Return a function at the given or other inputs, in some dtype and mode.
 
-        `moved` asks for a copy whose constant parameters are moved. Raises what forward raises.
+        `moved` asks for a copy whose constant parameters are moved, `values` for other
+        parameters. Raises what forward raises.
         """
         under_test = self.under_test
         inputs = self.inputs if inputs is None else inputs
         if isinstance(under_test, LossUnderTest):
             return LossFunction(under_test.fresh(), inputs, dtype)
         layer = under_test.fresh(dtype) if moved else under_test.plain(dtype)
+        for p, value in zip(layer.parameters(), values or (), strict=False):
+            p.data[...] = value
         given.setdefault("upstream", np.random.default_rng((self.options.seed, 5)))
         training = self.options.training if training is None else training
         return LayerFunction(layer, inputs, dtype, training=training, **given)

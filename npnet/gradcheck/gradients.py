@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.functions import Functions, Options
 from npnet.gradcheck.numeric.elsewhere import suspects
-from npnet.gradcheck.numeric.function import Function, LayerFunction
-from npnet.gradcheck.numeric.lines import random_direction
+from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.point import Point
-from npnet.gradcheck.numeric.rounding import EPS32
-from npnet.gradcheck.numeric.sampling import sample
+from npnet.gradcheck.numeric.sampling import detection_probability, sample
 from npnet.gradcheck.numeric.verdict import Judged
 from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Diagnosis, Report, TensorReport, Verdict
-from npnet.gradcheck.reporting import add_diagnoses, add_tensor
+from npnet.gradcheck.reporting import add_diagnoses, tensor_report
 from npnet.typing import Array
 
 
@@ -48,26 +45,17 @@ class GradientCheck:
         if checked.dtype == np.float32:
             pair = self.functions.pair(single=checked)
             function, allowed = pair.double, pair.allowances()
-        elif computes_in_float32(checked):
-            function.eps = EPS32
-            text = "forward computes in float32 although everything it is given is float64"
-            report.violate("dtype", text)
-            report.diagnosis.append(Diagnosis("float32", "", text))
         point = Point(checked, function, self._raw, self.rng, allowed, options.complex_step)
         try:
             if options.mode == "directional":
                 self._along_direction(point)
             else:
-                count = options.samples if options.mode == "sample" else None
-                self._by_elements(point, self._chosen(point, count))
+                largest = max((v.size for v in function.variables), default=0)
+                count = options.samples if options.mode == "sample" else largest
+                self._by_elements(point, self._sampled(point, count))
         except Fault as error:
             self._end("fixed shape", str(error))
             return False
-        for refusal in function.refusals[-1:]:
-            report.notes.append(
-                "the layer raised at some of the points around this one, which were left out: "
-                f"{type(refusal).__name__}: {refusal}"
-            )
         return not report.failing
 
     def _function(self) -> Function | None:
@@ -104,51 +92,61 @@ class GradientCheck:
         self.report.diagnosis.append(Diagnosis("raised", "", message))
         self.report.cause = cause if isinstance(cause, Exception) else None
 
-    def _chosen(self, point: Point, count: int | None) -> dict[int, Array]:
-        sizes = [v.size for v in point.function.variables]
-        return {
-            i: np.arange(n) if count is None else sample(n, count, self.rng)
-            for i, n in enumerate(sizes)
-        }
-
     def _by_elements(self, point: Point, chosen: dict[int, Array]) -> None:
         from tqdm import tqdm
 
         report, total = self.report, sum(c.size for c in chosen.values())
         with tqdm(total=total, desc=report.check, unit=" elements", delay=2, leave=False) as bar:
             evidence = point.elements(chosen, bar.update)
-        for e in evidence:
-            add_tensor(report, point, e)
+        report.tensors += [tensor_report(point, e) for e in evidence]
         if point.confirmed:
             report.notes.append(
                 f"complex steps confirm {point.confirmed} of {point.tried} elements tried"
+            )
+        for refusal in point.function.refusals[-1:]:
+            report.notes.append(
+                "the layer raised at some of the points around this one, which were left out: "
+                f"{type(refusal).__name__}: {refusal}"
             )
         if report.failing:
             add_diagnoses(report, point, evidence)
 
     def _along_direction(self, point: Point) -> None:
-        report, total = self.report, sum(v.size for v in point.function.variables)
+        report = self.report
         judged, moves = point.everything()
         verdict = judged.verdicts[0]
         if verdict == Verdict.OK:
             report.tensors.append(_along(judged))
-            report.notes.append(_what_shows(point, judged, moves, total))
+            report.notes.append(_what_shows(point, judged, moves))
             return
-        if verdict == Verdict.WRONG:
-            chosen = suspects(point, self.rng)
-        else:
-            chosen = self._chosen(point, self.options.samples)
+        wrong = verdict == Verdict.WRONG
+        chosen = suspects(point, self.rng) if wrong else self._sampled(point, self.options.samples)
         self._by_elements(point, chosen)
         if report.failing:
             return
-        if verdict == Verdict.WRONG and not any(t.count(Verdict.KINK) for t in report.tensors):
+        if wrong and not any(t.count(Verdict.KINK) for t in report.tensors):
             report.tensors.insert(0, _along(judged))
             text = "a derivative along a random direction is wrong; mode='full' finds where"
             report.diagnosis.append(Diagnosis("unknown", "", text))
         else:
-            report.notes.append(
-                "along a direction the function is too rough; elements were checked"
-            )
+            text = "along a direction the function is too rough; elements were checked"
+            report.notes.append(text)
+
+    def _sampled(self, point: Point, count: int) -> dict[int, Array]:
+        """Choose elements of each variable; note what they may miss."""
+        chosen = {}
+        for i, (name, v) in enumerate(
+            zip(point.function.names, point.function.variables, strict=True)
+        ):
+            chosen[i] = sample(v.size, count, self.rng)
+            if count < v.size:
+                several = max(2, v.size // 20)
+                one, many = (1 - detection_probability(v.size, count, n) for n in (1, several))
+                self.report.notes.append(
+                    f"{count} of {v.size} elements of {name} were sampled: a fault in one element "
+                    f"is missed with probability {one:.4g}, one in {several} with {many:.2g}"
+                )
+        return chosen
 
 
 def _along(judged: Judged) -> TensorReport:
@@ -158,32 +156,13 @@ def _along(judged: Judged) -> TensorReport:
     )
 
 
-def _what_shows(point: Point, judged: Judged, moves: list[Array], total: int) -> str:
+def _what_shows(point: Point, judged: Judged, moves: list[Array]) -> str:
     """Say what relative error a direction shows."""
-    pairs = zip(moves, point.analytic, strict=True)
+    pairs = list(zip(moves, point.analytic, strict=True))
     size = sum(float(np.abs(v.reshape(-1)) @ np.abs(a[:, 0])) for v, a in pairs)
-    error = float(judged.error[0])
-    whole = error / size if size else 0.0
+    total = sum(v.size for v in moves)
+    whole = float(judged.error[0]) / size if size else 0.0
     return (
         f"all {total} elements were moved at once; an error shows if it is more than {whole:.1g} "
         f"of all of them together, {min(whole * total, 1):.1g} of one of typical size"
     )
-
-
-def computes_in_float32(function: Function) -> bool:
-    """Tell whether all outputs are float32 numbers at several points, and move in their steps."""
-    with function.restored() as kept:
-        rng = np.random.default_rng(2)
-        rows = []
-        for _ in range(2):
-            for v, k in zip(function.variables, kept, strict=True):
-                v[...] = k + 1e-3 * random_direction(k, 1.0, rng)
-            rows.append(function.here_now())
-        finer = function.in_extended_precision() if isinstance(function, LayerFunction) else None
-    values = np.concatenate([row[row != function.here] for row in rows])
-    values = values[np.isfinite(values) & (values != 0)]
-    if values.size <= 2 or not (values == values.astype(np.float32)).all():
-        return False
-    # Differences of larger numbers, 1 - cos(x), have few digits as well; but with more digits
-    # inside, those change.
-    return finer is None or bool(np.mean(finer == rows[-1]) > 0.5)

@@ -60,35 +60,30 @@ class OtherPoints:
 
     def _after_a_step(self) -> None:
         """Check that gradients follow when the parameters move, as an optimizer moves them."""
+        place, rng = "with other parameters", self.rng
         function = self.functions.quietly()
         if not isinstance(function, LayerFunction) or not function.parameters:
             return
         try:
             function.gradients(function.split(function.upstream[0]))
             for p in function.parameters.values():
-                p.data[...] = p.data * (1 + 0.1 * self.rng.uniform(-1, 1, p.shape))
-            moved = {name: p.data.copy() for name, p in function.parameters.items()}
+                p.data[...] = p.data * (1 + 0.1 * rng.uniform(-1, 1, p.shape))
+            values = [p.data.copy() for p in function.parameters.values()]
             function.here = function.here_now()
-            found = judge_point(function, self.rng)
-            fresh = self.functions.quietly()
-            if found is None or not isinstance(fresh, LayerFunction):
+            if judge_point(function, rng, place) is None:
                 return
-            for name, value in moved.items():
-                fresh.parameters[name].data[...] = value
-            fresh.here = fresh.here_now()
-            also = judge_point(fresh, self.rng, "with other parameters")
+            also = judge_point(self.functions.make(values=values), rng, place)
         except Exception as error:
             self.report.notes.append(f"with other parameters the layer raised {describe(error)}")
             return
-        if also is not None:
-            add_finding(self.report, also)
-            return
-        text = (
-            "gradients are right at first, but not after the parameters have moved, as an "
-            "optimizer moves them: something of an earlier call is kept on the layer"
-        )
-        self.report.violate("parameters change between calls", text)
-        self.report.diagnosis.append(Diagnosis("stale state", "", text))
+        add_finding(self.report, also)
+        if also is None:
+            text = (
+                "gradients are right at first, but not after the parameters have moved, as an "
+                "optimizer moves them: something of an earlier call is kept on the layer"
+            )
+            self.report.violate("parameters change between calls", text)
+            self.report.diagnosis.append(Diagnosis("stale state", "", text))
 
     def _elsewhere(self) -> None:
         """Visit batches of other sizes; if asked for, other inputs and branches of forward."""

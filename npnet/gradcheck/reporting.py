@@ -9,7 +9,6 @@ from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.numeric.elsewhere import Finding
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.numeric.rounding import Mismatch
-from npnet.gradcheck.numeric.sampling import detection_probability
 from npnet.gradcheck.report import Diagnosis, Report, TensorReport, Verdict
 
 _CHANGING = ("stale state", "non-deterministic")
@@ -23,20 +22,6 @@ def tensor_report(point: Point, e: Evidence) -> TensorReport:
         point.function.names[e.variable], shape, e.indices, judged.analytic, judged.numeric,
         judged.error, judged.verdicts,
     )  # fmt: skip
-
-
-def add_tensor(report: Report, point: Point, e: Evidence) -> None:
-    """Add the verdicts on a variable, and what a sample of it may miss."""
-    found = tensor_report(point, e)
-    report.tensors.append(found)
-    size, count = point.function.variables[e.variable].size, e.indices.size
-    if count < size:
-        several = max(2, size // 20)
-        one, many = (1 - detection_probability(size, count, n) for n in (1, several))
-        report.notes.append(
-            f"{count} of {size} elements of {found.name} were sampled: a fault in one element is "
-            f"missed with probability {one:.2g}, one in {several} with {many:.2g}"
-        )
 
 
 def add_diagnoses(

@@ -30,7 +30,7 @@ class Function:
 
     `names` and `variables` are what is differentiated: floating inputs, then parameters. `here`
     (n,) holds the outputs at the point, `upstream` (k, n) the upstream gradients, `refusals` the
-    last exception of the layer at a shifted point; `eps` is the rounding error of the outputs.
+    last exception of the layer at a shifted point.
     """
 
     checked: Any  # a copy of the layer or loss
@@ -39,7 +39,7 @@ class Function:
     is_loss = False
 
     def __init__(self, dtype: Any, upstream: np.random.Generator | Array | None) -> None:
-        self.dtype, self.eps = np.dtype(dtype), EPS
+        self.dtype = np.dtype(dtype)
         self.names: list[str] = []
         self.variables: list[Array] = []
         self.parameters: dict[str, Any] = {}
@@ -220,16 +220,6 @@ class LayerFunction(Function):
     def _record(self, ctx: Context) -> Recording:
         inputs = [x.copy() for x in self.inputs]  # a layer may write into them
         return Recording(self.checked, ctx, inputs, call_forward(self.checked, ctx, inputs))
-
-    def in_extended_precision(self) -> Array | None:
-        """Compute the outputs from inputs with more digits; None if forward takes none."""
-        kinds = [np.longdouble if x.dtype.kind == "f" else x.dtype for x in self.inputs]
-        finer = [x.astype(kind) for x, kind in zip(self.inputs, kinds, strict=True)]
-        try:
-            found = call_forward(self.checked, self.context(), finer)
-        except Fault:
-            return None
-        return np.concatenate([y.reshape(-1) for y in found])
 
     def gradients(
         self,

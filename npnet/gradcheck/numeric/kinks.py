@@ -116,7 +116,9 @@ class Kink:
                 "the whole gradient; it belongs to one of them, or must be shared"
             )
         if size < 0.8 * sizes.min():
-            return "adds up to less than any gradient nearby: none of several equal elements gets it"
+            return (
+                "adds up to less than any gradient nearby: none of several equal elements gets it"
+            )
         return "is neither one of the gradients nearby, nor between them"
 
     # --- points nearby

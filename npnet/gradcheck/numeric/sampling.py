@@ -11,9 +11,7 @@ from npnet.typing import Array
 
 def sample(size: int, count: int, rng: np.random.Generator) -> Array:
     """Choose `count` positions in a tensor of `size` elements; sorted, without repetition."""
-    if count >= size:
-        return np.arange(size)
-    return np.sort(rng.choice(size, count, replace=False))
+    return np.arange(size) if count >= size else np.sort(rng.choice(size, count, replace=False))
 
 
 def detection_probability(size: int, count: int, faulty: int) -> float:
@@ -28,15 +26,5 @@ def detection_probability(size: int, count: int, faulty: int) -> float:
     >>> round(detection_probability(1000, 100, 10), 3)
     0.653
     """
-    count = min(count, size)
-    if faulty == 0 or size == 0:
-        return 0.0
-    if count > size - faulty:
-        return 1.0
-    missed = (
-        math.lgamma(size - faulty + 1)
-        - math.lgamma(size - faulty - count + 1)
-        + math.lgamma(size - count + 1)
-        - math.lgamma(size + 1)
-    )
-    return -math.expm1(missed)
+    missed = math.prod(max(0, size - count - i) / (size - i) for i in range(faulty))
+    return 1.0 - missed

@@ -87,7 +87,7 @@ LOSS_RULES: dict[str, Rule] = {
              (*_LOSS_CAUSES, "reductions", "sample independence")),
         Rule("empty batch", losses.empty_batch, "", False, _LOSS_CAUSES),
         Rule("shapes and dtypes", losses.shapes_and_dtypes),
-        Rule("precision", losses.precision, "float32"),
+        Rule("precision", losses.precision, "float32", True),
         Rule("gradient not shared", losses.gradient_of_its_own, "", False, _LOSS_CAUSES),
         Rule("memory layout", losses.memory_layout, "", False, _LOSS_CAUSES),
         Rule("target shape", losses.target_not_broadcast),
