@@ -50,7 +50,7 @@ LAYER_RULES: dict[str, Rule] = {
         Rule("tape", backward.tape_agrees, "", False, _SHAPES),
         Rule("recorded equals inference", backward.recording_equals_inference, "", False, _CAUSES),
         Rule("zero gradient", backward.zero_gradient, "", False, _CAUSES),
-        Rule("precision", arrays.precision, "float32", False, ("zero gradient",)),
+        Rule("precision", arrays.precision, "float32", True, ("zero gradient",)),
         Rule("linear backward", backward.linear_backward, "", False,
              (*_CAUSES, "zero gradient", "precision")),
         Rule("used twice", backward.used_twice, "", False,
