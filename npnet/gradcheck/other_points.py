@@ -8,7 +8,7 @@ import numpy as np
 
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.functions import Functions
-from npnet.gradcheck.numeric.elsewhere import Elsewhere, judge_point, region
+from npnet.gradcheck.numeric.elsewhere import Elsewhere, judge_point
 from npnet.gradcheck.numeric.function import LayerFunction
 from npnet.gradcheck.numeric.places import batches, places
 from npnet.gradcheck.report import Diagnosis, Report
@@ -100,10 +100,10 @@ class OtherPoints:
         self._say_findings(search)
 
     def _say_findings(self, search: Elsewhere) -> None:
-        report = self.report
+        report, inputs = self.report, self.functions.inputs
         wrong = [f for f in search.findings if f.point is not None]
         if wrong:
-            add_finding(report, wrong[0], region(wrong, search.right))
+            add_finding(report, wrong[0], search.region(inputs))
         for finding in search.findings:
             if finding.error is not None:
                 add_finding(report, finding)

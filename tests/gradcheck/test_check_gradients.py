@@ -333,7 +333,7 @@ def test_a_float64_layer_that_computes_in_float32():
             ctx.save(x)
             return (x.astype(np.float32) ** 2).astype(x.dtype)
 
-    text = "precision: the output was rounded to float32 on the way"
+    text = "precision: the output was rounded to float32"
     assert text in str(refuted(Casts()))
 
 

@@ -18,6 +18,7 @@ from npnet.typing import Array
 
 _MANY = 600  # elements of a variable, above which faulty ones are located by halving
 _SAMPLED = 64
+_HALVINGS = 14
 _ENOUGH = 6  # places at which a gradient is wrong, after which no others are visited
 
 
@@ -147,6 +148,59 @@ class Elsewhere:
             return Finding(place.says, None, [], float32=mismatch)
         return None
 
+    def region(self, inputs: Sequence[Array]) -> str:
+        """Say in which range of numbers an elementwise gradient is wrong; empty if there is none.
+
+        No number with a right gradient may lie inside; its ends are closed in on.
+        """
+        bad, good, places, name = [], list(self.right), list[int](), ""
+        for finding in self.findings:
+            for e in finding.evidence:
+                function = finding.point.function  # type: ignore[union-attr]
+                v, wrong = function.variables[e.variable], e.judged.verdicts == Verdict.WRONG
+                place = [i for i, x in enumerate(function.given) if x is v]
+                if place and wrong.any():
+                    places += place
+                    name = function.names[e.variable]
+                    bad.append(v.reshape(-1)[e.indices[wrong]])
+                    good.append(v.reshape(-1)[e.indices[e.judged.verdicts == Verdict.OK]])
+        if len(set(places)) != 1:
+            return ""
+        wrong_values, fine = np.concatenate(bad), np.concatenate([*good, np.zeros(0)])
+        for what, change in ((name, np.asarray), (f"the size of {name}", np.abs)):
+            found = self._range(change(wrong_values), change(fine), inputs, places[0])
+            if found:
+                return f"the gradient of {name} is wrong exactly where {what} is {found}"
+        return ""
+
+    def _range(self, wrong: Array, fine: Array, inputs: Sequence[Array], i: int) -> str:
+        low, high = float(wrong.min()), float(wrong.max())
+        below, above = fine[fine < low], fine[fine > high]
+        if not fine.size or below.size + above.size < fine.size:
+            return ""
+        if low == high:
+            return f"{low:g}"
+        start = self._closed_in(float(below.max()), low, inputs, i) if below.size else None
+        end = self._closed_in(float(above.min()), high, inputs, i) if above.size else None
+        if start is None or end is None:
+            return f"below about {end:.4g}" if start is None else f"above about {start:.4g}"
+        return f"between about {start:.4g} and {end:.4g}"
+
+    def _closed_in(self, good: float, bad: float, inputs: Sequence[Array], i: int) -> float:
+        """Halve the way from a number with a right gradient to one with a wrong one."""
+        if self._is_right_at(bad, inputs, i):
+            return (good + bad) / 2
+        for _ in range(_HALVINGS):
+            middle = (good + bad) / 2
+            good, bad = (middle, bad) if self._is_right_at(middle, inputs, i) else (good, middle)
+        return (good + bad) / 2
+
+    def _is_right_at(self, number: float, inputs: Sequence[Array], i: int) -> bool:
+        found = [np.array(x) for x in inputs]
+        found[i] = np.full(inputs[i].shape, number)
+        function = self._function(Place("", found))
+        return function is None or judge_point(function, self._rng) is None
+
     def visit_branches(self, inputs: Sequence[Array], moving: Sequence[int]) -> None:
         """Look for values at which forward takes another branch; visit both sides of each."""
         function = self._make(inputs)
@@ -178,48 +232,3 @@ def _around(
         share = 10.0 ** rng.uniform(-4, -0.7, shape)
         found[i] = at + shift * share
         yield Place(says, found)
-
-
-def region(findings: Sequence[Finding], right: Sequence[Array]) -> str:
-    """Say in which range of numbers an elementwise gradient is wrong; empty if there is none.
-
-    No number with a right gradient may lie inside; the ends are halfway to the next ones.
-    """
-    bad, good, names = [], list(right), []
-    for finding in findings:
-        for e in finding.evidence:
-            function = finding.point.function  # type: ignore[union-attr]
-            if not any(function.variables[e.variable] is x for x in function.inputs):
-                continue
-            values = function.variables[e.variable].reshape(-1)
-            wrong = e.judged.verdicts == Verdict.WRONG
-            names += [function.names[e.variable]] * bool(wrong.any())
-            bad.append(values[e.indices[wrong]])
-            good.append(values[e.indices[e.judged.verdicts == Verdict.OK]])
-    wrong_values, fine = (np.concatenate([*p, np.zeros(0)]) for p in (bad, good))
-    if wrong_values.size == 0 or len(set(names)) != 1:
-        return ""
-    name = names[0]
-    for what, change in ((name, np.asarray), (f"the size of {name}", np.abs)):
-        found = _between(change(wrong_values), change(fine))
-        if found:
-            return f"the gradient of {name} is wrong exactly where {what} is {found}"
-    return ""
-
-
-def _between(wrong: Array, fine: Array) -> str:
-    low, high = float(wrong.min()), float(wrong.max())
-    below, above = fine[fine < low], fine[fine > high]
-    if not below.size + above.size or below.size + above.size < fine.size:
-        return ""
-    if low == high:
-        return f"{low:g}"
-    start = (low + float(below.max())) / 2 if below.size else -np.inf
-    end = (high + float(above.min())) / 2 if above.size else np.inf
-    if not below.size:
-        return f"below about {end:.3g}"
-    return (
-        f"above about {start:.3g}"
-        if not above.size
-        else (f"between about {start:.3g} and {end:.3g}")
-    )
