@@ -33,40 +33,35 @@ class ComplexStep:
     """A complex copy of a layer."""
 
     def __init__(self, function: LayerFunction) -> None:
-        self._function = function
-        self._copy = copy.deepcopy(function.checked)
+        self._function, self._copy = function, copy.deepcopy(function.checked)
         for p in self._copy.parameters():
             p._data = p._data.astype(complex)  # Parameter itself refuses complex numbers
-        self._inputs = [
-            x.astype(complex) if x is not None and x.dtype.kind == "f" else x
-            for x in function.inputs
-        ]
-        self._variables = [x for x in self._inputs if x is not None and x.dtype.kind == "c"]
+        self._inputs = [x.astype(complex if x.dtype.kind == "f" else x.dtype)
+                        for x in function.inputs]  # fmt: skip
+        self._variables = [x for x in self._inputs if x.dtype.kind == "c"]
         self._variables += [p._data for p in self._copy.parameters()]
 
     def confirm(
-        self, variable: int, indices: Array, analytic: Array, judged: Judged, allowed: Array | float
+        self, variable: int, indices: Array, analytic: Array, judged: Judged, allowed: Array
     ) -> tuple[Judged, int, int]:
         """Confirm some slopes, and decide where differences are too rough.
 
         Returns also how many analytic values it confirms, and of how many it tried.
         """
-        slopes, unclear = judged.slopes, np.flatnonzero(judged.verdicts == Verdict.NOISE)
+        slopes, noise = judged.slopes, judged.verdicts == Verdict.NOISE
         smooth = ~np.isfinite(slopes.lower).any(axis=1) & np.isfinite(judged.numeric)
-        clear = np.flatnonzero((judged.verdicts != Verdict.NOISE) & smooth)
+        clear, unclear = np.flatnonzero(~noise & smooth), np.flatnonzero(noise)
         clear = clear[sample(clear.size, _CONFIRMED, np.random.default_rng(variable))]
         exact = self._slopes(variable, indices[clear])
         if exact is None or not (np.abs(exact - slopes.value[clear]) <= slopes.error[clear]).all():
             return judged, 0, 0
-        if 0 < unclear.size <= clear.size:
-            decided = self._slopes(variable, indices[unclear])
-            if decided is not None:
-                slopes.value[unclear] = decided
-                slopes.error[unclear] = 1e-10 * np.abs(decided)
-                slopes.size[unclear] = np.abs(decided)
-                slopes.lower[unclear] = slopes.upper[unclear] = np.nan
-                slopes.jumps[unclear] = False
-                judged = judge(analytic, slopes, allowed)
+        decided = self._slopes(variable, indices[unclear]) if unclear.size <= clear.size else None
+        if decided is not None:
+            slopes.value[unclear], slopes.size[unclear] = decided, np.abs(decided)
+            slopes.error[unclear] = 1e-10 * np.abs(decided)
+            slopes.lower[unclear] = slopes.upper[unclear] = np.nan
+            slopes.jumps[unclear] = False
+            judged = judge(analytic, slopes, allowed)
         fine = 256 * EPS * (slopes.size + np.abs(analytic)) + allowed
         agrees = (np.abs(exact - analytic[clear]) <= fine[clear]).all(axis=1)
         return judged, int(agrees.sum()), clear.size
@@ -79,8 +74,7 @@ class ComplexStep:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             for i, j in enumerate(indices.tolist()):
-                start = flat[j]
-                flat[j] = start + 1j * step
+                start, flat[j] = flat[j], flat[j] + 1j * step
                 try:
                     slope = self._slope()
                 except Exception:  # whatever it is: this forward takes no complex numbers
@@ -92,13 +86,12 @@ class ComplexStep:
         return found
 
     def _slope(self) -> Array | None:
-        ctx = self._function.context()
+        ctx, here = self._function.context(), self._function.here
         ctx.layer = self._copy
-        result = self._copy.forward(ctx, *[x if x is None else x.copy() for x in self._inputs])
+        result = self._copy.forward(ctx, *[x.copy() for x in self._inputs])
         outputs = result if isinstance(result, tuple) else (result,)
         if any(not isinstance(y, np.ndarray) or y.dtype.kind != "c" for y in outputs):
             return None
         y = np.concatenate([y.reshape(-1) for y in outputs])
-        here = self._function.here
         close = np.abs(y.real - here) <= 64 * EPS * (np.abs(here) + np.abs(here).max(initial=0))
         return np.asarray(self._function.upstream @ y.imag) if close.all() else None

@@ -14,9 +14,8 @@ import numpy as np
 from npnet.gradcheck.numeric.function import Function
 from npnet.typing import Array
 
-EPS32 = float(np.finfo(np.float32).eps)
-_LARGE = 1e37  # near the end of float32
-_SMALL = 1e-36
+_EPS32 = float(np.finfo(np.float32).eps)
+_LARGE, _SMALL = 1e37, 1e-36  # near the ends of float32
 _ROUNDS = ((6, 2), (24, 8))  # how often everything is moved, and by at most how many units
 
 
@@ -49,24 +48,22 @@ def rounding_moves(function: Function, tries: int = 6) -> list[Array]:
 
 @dataclass
 class Mismatch:
-    """One result that float32 gets wrong by more than rounding."""
+    """One result that float32 gets wrong by more than rounding.
+
+    `factor` is the constant one by which all its elements are off, if there is one.
+    """
 
     name: str
     index: tuple[int, ...]
     single: float
     double: float
     factor: float | None
-    """The constant factor by which all elements are off, if there is one."""
 
 
 class Float32:
-    """A function in float32 beside the same numbers in float64.
+    """A function in float32 beside the same numbers, upstream gradients and draws in float64.
 
-    Parameters
-    ----------
-    single, double : Function
-        With the same upstream gradients and random draws; variables of `double` are set to those
-        of `single`.
+    The results compared are all outputs and the gradients of all variables, flattened.
     """
 
     def __init__(self, single: Function, double: Function) -> None:
@@ -74,61 +71,52 @@ class Float32:
         for v, w in zip(single.variables, double.variables, strict=True):
             w[...] = v
         self._upstream = single.upstream[:1].astype(np.float32).astype(np.float64)
-        sizes = [np.abs(v).max(initial=0.0) for v in double.variables]
-        self._largest = max(sizes, default=0.0)
-        self.names = [f"output {i}" if len(double.shapes) > 1 else "output"
-                      for i in range(len(double.shapes))]  # fmt: skip
-        self.names += [f"gradient of {name}" for name in double.names]
-        self.shapes = [*double.shapes, *(v.shape for v in double.variables)]
+        count = len(double.shapes)
+        self._names = [f"output {i}" if count > 1 else "output" for i in range(count)]
+        self._names += [f"gradient of {name}" for name in double.names]
+        self._shapes = [*double.shapes, *(v.shape for v in double.variables)]
 
     def mismatches(self) -> list[Mismatch]:
         """Compare outputs and gradients; one entry for each tensor that is off."""
-        first = self._both(self._upstream)
-        if first is None:
-            return []
-        ours, true = first
-        allowed = self._basic(true)
-        gaps = [np.abs(a - b) for a, b in zip(ours, true, strict=True)]
-        rng = np.random.default_rng(0)
-        low, high, moved = _unmoved(ours, true)
-        for tries, units in _ROUNDS:
-            if all((g <= a).all() for g, a in zip(gaps, allowed, strict=True)):
-                return []
-            self._widen(low, high, moved, true, tries, units, rng)
-            allowed = [
-                basic + 4 * (h - lo) + 4 * m
-                for basic, h, lo, m in zip(self._basic(true), high, low, moved, strict=True)
-            ]
-        return [
-            found
-            for i in range(len(ours))
-            if (found := self._mismatch(i, ours[i], true[i], allowed[i])) is not None
-        ]
+        compared = zip(self._names, self._shapes, *self._compare(_ROUNDS), strict=True)
+        found = [_mismatch(*one) for one in compared]
+        return [one for one in found if one is not None]
 
     def allowances(self) -> list[Array]:
         """Return for each variable, shape (size, 1), what rounding in float32 may cost."""
-        first = self._both(self._upstream)
-        if first is None:
-            return [np.zeros((v.size, 1)) for v in self.double.variables]
-        ours, true = first
-        low, high, moved = _unmoved(ours, true)
-        self._widen(low, high, moved, true, *_ROUNDS[0], np.random.default_rng(0))
-        basic = self._basic(true)
-        parts = zip(basic, high, low, moved, strict=True)
-        allowed = [b + 4 * (h - lo + m) for b, h, lo, m in parts]
+        _, _, allowed = self._compare(_ROUNDS[:1], always=True)
         return [np.nan_to_num(a)[:, None] for a in allowed[len(self.double.shapes) :]]
 
-    def _widen(
-        self,
-        low: list[Array],
-        high: list[Array],
-        moved: list[Array],
-        true: list[Array],
-        tries: int,
-        units: int,
-        rng: np.random.Generator,
-    ) -> None:
-        """Note how the gap between both, and the float64 results, move with the last digits."""
+    def _compare(
+        self, rounds: tuple[tuple[int, int], ...], always: bool = False
+    ) -> tuple[list[Array], list[Array], list[Array]]:
+        """Return the results in float32 and float64, and how far they may be apart."""
+        both = self._both(self._upstream)
+        if both is None:
+            nothing = [np.zeros(int(np.prod(shape))) for shape in self._shapes]
+            return nothing, nothing, nothing
+        ours, true = both
+        with np.errstate(invalid="ignore"):
+            gaps = [
+                np.nan_to_num(a - b, posinf=0.0, neginf=0.0) for a, b in zip(*both, strict=True)
+            ]
+        low, high, moved = gaps, [g.copy() for g in gaps], [np.zeros_like(g) for g in gaps]
+        allowed, rng = self._basic(true), np.random.default_rng(0)
+        for tries, units in rounds:
+            triples = zip(ours, true, allowed, strict=True)
+            if not always and all((np.abs(a - b) <= c).all() for a, b, c in triples):
+                break
+            for nearby in self._nearby(tries, units, rng):
+                for i, (a, b) in enumerate(zip(*nearby, strict=True)):
+                    gap = np.where(np.isfinite(a - b), a - b, low[i])
+                    low[i], high[i] = np.fmin(low[i], gap), np.fmax(high[i], gap)
+                    moved[i] = np.fmax(moved[i], np.abs(b - true[i]))
+            ends = zip(self._basic(true), low, high, moved, strict=True)
+            allowed = [basic + 4 * (b - a) + 4 * m for basic, a, b, m in ends]
+        return ours, true, allowed
+
+    def _nearby(self, tries: int, units: int, rng: np.random.Generator) -> Any:
+        """Yield results where everything is moved by some units in the last place."""
         with self.single.restored() as kept, self.double.restored():
             for _ in range(tries):
                 pairs = zip(self.single.variables, self.double.variables, kept, strict=True)
@@ -137,65 +125,55 @@ class Float32:
                     w[...] = v
                 upstream = shaken(self._upstream, rng, units, np.float32)
                 both = self._both(upstream.astype(np.float32).astype(np.float64))
-                if both is None:
-                    return
-                for i, (a, b) in enumerate(zip(*both, strict=True)):
-                    gap = np.where(np.isfinite(a - b), a - b, low[i])
-                    np.fmin(low[i], gap, out=low[i])
-                    np.fmax(high[i], gap, out=high[i])
-                    np.fmax(moved[i], np.abs(b - true[i]), out=moved[i])
+                if both is not None:
+                    yield both
 
     def _both(self, upstream: Array) -> tuple[list[Array], list[Array]] | None:
         found = []
         for function in (self.single, self.double):
             gradients = function.analytic(upstream)
-            outputs = function.outputs()
             if gradients is None:
                 return None
-            found.append([y.reshape(-1) for y in outputs] + [g[:, 0] for g in gradients])
+            outputs = [y.reshape(-1) for y in function.outputs()]
+            found.append([*outputs, *(g[:, 0] for g in gradients)])
         return found[0], found[1]
 
     def _basic(self, true: list[Array]) -> list[Array]:
-        """A few units of the largest element, and of what may cancel inside.
+        """Return a few units of the largest element, and of what may cancel inside.
 
         That is as large as the inputs, the outputs and one, and in parameters' gradients as
         their product: 1 - sigmoid(x) is lost beside 1, whatever it is multiplied by.
         """
-        count = len(self.double.shapes)
-        loud = float(np.abs(self._upstream).max(initial=0.0))
-        inside = max(1.0, self._largest)
-        result = max(1.0, *(np.abs(t[np.isfinite(t)]).max(initial=0.0) for t in true[:count]))
+        double, count = self.double, len(self.double.shapes)
+        loud = _largest(self._upstream)
+        inside = max(1.0, *map(_largest, double.variables))
+        result = max(1.0, *map(_largest, true[:count]))
         floors = [inside] * count
-        for v in self.double.variables:
-            is_input = any(v is x for x in self.double.inputs)
+        for v in double.variables:
+            is_input = any(v is x for x in double.inputs)
             floors.append(loud * (max(inside, result) if is_input else inside * result))
-        found = []
-        for t, floor in zip(true, floors, strict=True):
-            size = np.where(np.isfinite(t), np.abs(t), 0.0)
-            largest = size.max(initial=0.0)
-            found.append(EPS32 * (64 * (size + largest) + 16 * floor) + _SMALL)
-        return found
-
-    def _mismatch(self, i: int, ours: Array, true: Array, allowed: Array) -> Mismatch | None:
-        fits = np.isfinite(true) & (np.abs(true) < _LARGE)
-        off = fits & ~(np.abs(ours - true) <= allowed)
-        if not off.any():
-            return None
-        ratio = np.where(off, np.abs(ours - true) / (np.abs(true) + allowed), -1.0)
-        worst = int(np.nan_to_num(ratio, nan=np.inf).argmax())
-        index = tuple(int(k) for k in np.unravel_index(worst, self.shapes[i]))
-        big = fits & (np.abs(true) > 100 * allowed)
-        ratios, factor = ours[big] / true[big], None
-        if big.any() and np.isfinite(ratios).all():
-            middle = float(np.median(ratios))
-            factor = middle if (np.abs(ratios - middle) <= 1e-4 * abs(middle)).all() else None
-        return Mismatch(self.names[i], index, float(ours[worst]), float(true[worst]), factor)
+        sizes = [np.where(np.isfinite(t), np.abs(t), 0.0) + _largest(t) for t in true]
+        pairs = zip(sizes, floors, strict=True)
+        return [_EPS32 * (64 * size + 16 * floor) + _SMALL for size, floor in pairs]
 
 
-def _unmoved(ours: list[Array], true: list[Array]) -> tuple[list[Array], list[Array], list[Array]]:
-    """Return the lowest and highest gap seen, and how far float64 has moved, at the start."""
-    with np.errstate(invalid="ignore"):
-        gaps = [
-            np.nan_to_num(a - b, posinf=0.0, neginf=0.0) for a, b in zip(ours, true, strict=True)
-        ]
-    return gaps, [g.copy() for g in gaps], [np.zeros_like(g) for g in gaps]
+def _largest(x: Array) -> float:
+    return float(np.abs(x[np.isfinite(x)]).max(initial=0.0))
+
+
+def _mismatch(
+    name: str, shape: tuple[int, ...], ours: Array, true: Array, allowed: Array
+) -> Mismatch | None:
+    fits = np.isfinite(true) & (np.abs(true) < _LARGE)
+    off = fits & ~(np.abs(ours - true) <= allowed)
+    if not off.any():
+        return None
+    share = np.where(off, np.abs(ours - true) / (np.abs(true) + allowed), -1.0)
+    worst = int(np.nan_to_num(share, nan=np.inf).argmax())
+    big = fits & (np.abs(true) > 100 * allowed)
+    ratios, factor = ours[big] / true[big], None
+    if big.any() and np.isfinite(ratios).all():
+        middle = float(np.median(ratios))
+        factor = middle if (np.abs(ratios - middle) <= 1e-4 * abs(middle)).all() else None
+    index = tuple(int(k) for k in np.unravel_index(worst, shape))
+    return Mismatch(name, index, float(ours[worst]), float(true[worst]), factor)
