@@ -2,11 +2,13 @@
 
 from npnet.gradcheck.check import check_gradients
 from npnet.gradcheck.contract import check_layer
-from npnet.gradcheck.report import Diagnosis, Element, Report, TensorReport, Verdict, Violation
+from npnet.gradcheck.report import Diagnosis, Example, Report, Violation
+from npnet.gradcheck.tensor_report import Element, TensorReport, Verdict
 
 __all__ = [
     "Diagnosis",
     "Element",
+    "Example",
     "Report",
     "TensorReport",
     "Verdict",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -39,10 +40,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the check that the command line asks for, print its report, return the exit code.
-
-    What is not possible ends with code 2 (SystemExit) after one sentence.
-    """
+    """Run the check that is asked for, print its report, return the exit code; exit if it cannot."""
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     place, inputs, rules = (options.pop(name) for name in ("layer", "input", "rules"))
@@ -51,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if rules:
             says = rule_names(layer)
             width = max(map(len, says))
-            print("\n".join(f"{rule:{width}}  {text}" for rule, text in says.items()))
+            _print("\n".join(f"{rule:{width}}  {text}" for rule, text in says.items()))
             return 0
         rng = np.random.default_rng(options.get("seed", 0))
         is_loss = isinstance(made(layer)[0], Loss)
@@ -59,8 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = check_layer(layer, *given, raises=False, **options)
     except NpnetError as error:
         parser.error(" ".join(str(error).split()))
-    print(report)
+    _print(str(report))
     return 0 if report.ok else 1
+
+
+def _print(text: str) -> None:
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # whoever reads, as head does, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from npnet.gradcheck.rules import CHEAP_LAYER_RULES, CHEAP_LOSS_RULES, check_rul
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
-from npnet.random import as_generator
+from npnet.random import as_seed
 from npnet.typing import ArrayLike, DtypeLike, Rng
 
 
@@ -42,13 +44,11 @@ def check_gradients(
     r"""Check the gradients of a layer, container, model or loss with respect to everything.
 
     With fixed random upstream gradients r, backward must return the gradient of
-    :math:`s = \sum_k r_k y_k` with respect to every floating input and every parameter. It is
-    compared with differences of forward, whose error bars come from the function itself; an
-    element fails when the analytic value lies outside its bar. At kinks, limits of gradients
-    nearby and what lies between them are right. Values and gradients in float32 are compared with
-    those in float64, and gradients are checked in evaluation mode and after the parameters have
-    moved. The check also runs passes twice, in other orders and without clearing gradients, and
-    watches the arrays it hands out.
+    :math:`s = \sum_k r_k y_k` with respect to every floating input and every parameter. An
+    element fails when it lies outside the error bar of the differences of forward; at kinks,
+    limits of gradients nearby and what lies between them are right. Values and gradients in
+    float32 are compared with those in float64, and gradients are checked in evaluation mode and
+    after the parameters have moved. The rules of the contract that cost little are checked too.
 
     Everything happens on a copy: the layer, its gradients and its generators stay as they are.
 
@@ -56,17 +56,14 @@ def check_gradients(
     ----------
     layer : Layer or Loss
     *inputs : array_like
-        Of a layer, its inputs: floating arrays, or integer ones (indices), which are not
-        differentiated. Of a loss, prediction, target and, if wanted, sample weights; only the
-        prediction is differentiated.
+        The inputs of a layer; integer ones (indices) are not differentiated. Of a loss,
+        prediction, target and, if wanted, sample weights; only the prediction is differentiated.
     mode : {"full", "sample", "directional"}
-        ``"full"`` looks at every element. ``"sample"`` looks at `samples` random elements of
-        every tensor; the report says how probably that misses a fault. ``"directional"`` takes
-        the derivative along one random direction in which all inputs and parameters move at
-        once: the cost of some ten passes whatever the size, and every faulty element shows. If it
-        fails, faulty elements are found by halving what moves.
+        ``"full"`` looks at every element, ``"sample"`` at `samples` random ones of every tensor;
+        the report says how probably that misses a fault. ``"directional"`` moves all inputs and
+        parameters at once along a random direction, in some ten passes whatever the size, and
+        every faulty element shows; if that fails, halving what moves finds them.
     samples : int
-        Elements of each tensor in a sample.
     dtype : dtype
         float64 checks the formulas. float32 checks what the layer computes in float32 against
         differences in float64, with the tolerance of float32.
@@ -83,10 +80,11 @@ def check_gradients(
         Whether to confirm the gradients by complex steps where forward takes complex numbers.
     probe : bool
         Whether to check at other inputs as well: zeros, ties, whole numbers, sizes from 1e-3 to
-        1000, both sides of the values at which forward takes another branch. Where forward is not
-        finite or raises, nothing is checked; the report says where.
+        1000, both sides of the values at which forward takes another branch. The report says
+        where forward is not finite or raises; nothing is checked there.
     domain : (float, float), optional
-        The least and the largest number that the layer takes; probes stay inside.
+        The least and the largest number that the layer takes, ``(0.1, np.inf)``; probes stay
+        inside.
     raises : bool
         False returns a failing report instead of raising it.
 
@@ -98,10 +96,9 @@ def check_gradients(
     ------
     GradientMismatch
         An AssertionError with the report as its text, if something is wrong.
-    ArgumentError
-        If `layer` or an option is of the wrong kind, or an input is not finite.
-    DtypeError
-        If an input that should be differentiated holds integers or no real numbers.
+    ArgumentError, DtypeError
+        If an argument is of the wrong kind, an input not finite, or one holds integers that the
+        layer does not take.
 
     Examples
     --------
@@ -121,25 +118,15 @@ def check_gradients(
     the gradient of input is 2/3 of the true one
     """
     __tracebackhide__ = True  # pytest then shows the report, not this code
-    _refuse_layer(layer)
-    choice("check_gradients", "mode", mode, MODES)
-    whole_number("check_gradients", "samples", samples, 1)
-    real_number("check_gradients", "max_noise", max_noise, 0, 1)
-    dtype = checked_dtype("check_gradients", dtype)
-    flags = {"training": training, "allow_kinks": allow_kinks, "raises": raises}
-    for name, value in (flags | {"complex_step": complex_step, "probe": probe}).items():
-        flag("check_gradients", name, value)
-    domain = as_domain("check_gradients", domain)
-    seed = rng if isinstance(rng, int) else int(as_generator(rng).integers(2**32))
-    report = Report(subject_of(layer), allow_kinks=allow_kinks, max_noise=max_noise)
+    flags = {"training": training, "allow_kinks": allow_kinks, "complex_step": complex_step}
+    flags |= {"probe": probe, "raises": raises}
+    seed = as_seed(rng)
+    options = checked_options("check_gradients", MODES, mode, dtype, seed, domain, flags, samples)
+    max_noise = real_number("check_gradients", "max_noise", max_noise, 0, 1)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
-        under_test = _under_test(layer, inputs, training, seed)
-        try:
-            under_test.fresh()
-        except Fault as fault:
-            raise ArgumentError(f"{type(layer).__name__} cannot be checked: {fault}") from fault
-        options = Options(mode, samples, dtype, training, seed, complex_step, probe, domain=domain)
+        under_test = _under_test(layer, inputs, options)
+        report = Report(subject_of(layer), allow_kinks=allow_kinks, max_noise=max_noise)
         functions = Functions(under_test, options)
         check = GradientCheck(report, functions)
         if check.start():
@@ -152,45 +139,56 @@ def check_gradients(
     return report
 
 
-def _refuse_layer(layer: Any) -> None:
-    if isinstance(layer, type) and issubclass(layer, Layer | Loss):
-        raise ArgumentError(
-            f"check_gradients expects a layer, got the class {layer.__name__}; "
-            f"create one: {layer.__name__}(...)"
-        )
-    if not isinstance(layer, Layer | Loss):
-        hint = "; call it first, or use check_layer, which does" if callable(layer) else ""
-        raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {shown(layer)}{hint}")
-
-
-def checked_dtype(owner: str, dtype: DtypeLike) -> np.dtype[Any]:
-    """Return float32 or float64, or raise `ArgumentError`."""
+def checked_options(
+    owner: str,
+    modes: Collection[str],
+    mode: str,
+    dtype: DtypeLike,
+    seed: int,
+    domain: Any,
+    flags: dict[str, bool],
+    samples: int = 100,
+) -> Options:
+    """Return the options of a check, or raise `ArgumentError` or `DtypeError`."""
+    choice(owner, "mode", mode, modes)
+    whole_number(owner, "seed", seed, 0)
+    whole_number(owner, "samples", samples, 1)
+    for name, value in flags.items():
+        flag(owner, name, value)
     found = float_dtype(owner, "dtype", dtype)
     if found not in (np.float32, np.float64):
         raise refusal(owner, "dtype", "float32 or float64", dtype)
-    return found
-
-
-def as_domain(owner: str, domain: Any) -> tuple[float, float] | None:
-    """Return the ends of a domain as floats, or raise `ArgumentError`."""
-    if domain is None:
-        return None
-    if not isinstance(domain, tuple | list) or len(domain) != 2:
-        raise refusal(owner, "domain", "two numbers, the least and the largest", domain)
-    low, high = (real_number(owner, "domain", end) for end in domain)
-    if not low < high:
-        raise refusal(owner, "domain", "two numbers, the lesser one first", domain)
-    return low, high
+    if domain is not None:
+        ends = domain if isinstance(domain, tuple | list) else ()
+        numbers = all(isinstance(end, Real) and not isinstance(end, bool) for end in ends)
+        if len(ends) != 2 or not numbers or not ends[0] < ends[1]:
+            raise refusal(owner, "domain", "two numbers, the lesser one first", domain)
+        domain = (float(ends[0]), float(ends[1]))
+    known = {name: value for name, value in flags.items() if name in Options._fields}
+    return Options(mode, samples, found, seed=seed, domain=domain, **known)
 
 
 def _under_test(
-    layer: Layer | Loss, inputs: tuple[Any, ...], training: bool, seed: int
+    layer: Any, inputs: tuple[Any, ...], options: Options
 ) -> LayerUnderTest | LossUnderTest:
+    """Return what is checked, a layer or a loss with its arguments."""
+    if not isinstance(layer, Layer | Loss):
+        hint = "; call it first, or use check_layer, which does" if callable(layer) else ""
+        if isinstance(layer, type) and issubclass(layer, Layer | Loss):
+            hint = f"; create one: {layer.__name__}(...)"
+        raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {shown(layer)}{hint}")
+    under_test: LayerUnderTest | LossUnderTest
     if isinstance(layer, Loss):
-        return LossUnderTest(layer, *as_loss_arguments(layer, inputs, seed))
-    if not inputs:
+        under_test = LossUnderTest(layer, *as_loss_arguments(layer, inputs, options.seed))
+    elif inputs:
+        check_count(layer, len(inputs))
+        arrays = [as_input(layer, x, i, len(inputs)) for i, x in enumerate(inputs)]
+        arrays = [x.astype(np.float64) if x.dtype.kind == "f" else x.copy() for x in arrays]
+        under_test = LayerUnderTest(layer, arrays, seed=options.seed, training=options.training)
+    else:
         raise ArgumentError(f"check_gradients needs an input for {type(layer).__name__}")
-    check_count(layer, len(inputs))
-    arrays = [as_input(layer, x, i) for i, x in enumerate(inputs)]
-    arrays = [x.astype(np.float64) if x.dtype.kind == "f" else x.copy() for x in arrays]
-    return LayerUnderTest(layer, arrays, seed=seed, training=training)
+    try:
+        under_test.fresh()
+    except Fault as fault:
+        raise ArgumentError(f"{type(layer).__name__} cannot be checked: {fault}") from fault
+    return under_test

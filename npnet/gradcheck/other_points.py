@@ -10,6 +10,7 @@ from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.functions import Functions
 from npnet.gradcheck.numeric.elsewhere import Elsewhere, judge_point
 from npnet.gradcheck.numeric.function import LayerFunction
+from npnet.gradcheck.numeric.lines import random_direction
 from npnet.gradcheck.numeric.places import batches, places
 from npnet.gradcheck.report import Diagnosis, Report
 from npnet.gradcheck.reporting import add_finding, add_mismatch
@@ -30,7 +31,7 @@ class OtherPoints:
         under_test, options = self.functions.under_test, self.options
         if isinstance(under_test, LayerUnderTest):
             if options.training:
-                self._at("in evaluation mode", training=False)
+                self._at("in evaluation mode", training=False, moved=options.moves)
             if options.moves and under_test.has_moved:
                 self._at("with other parameters", moved=True)
             repeated = under_test.repeated() if options.moves else None
@@ -67,7 +68,7 @@ class OtherPoints:
         try:
             function.gradients(function.split(function.upstream[0]))
             for p in function.parameters.values():
-                p.data[...] = p.data * (1 + 0.1 * rng.uniform(-1, 1, p.shape))
+                p.data[...] += 0.1 * random_direction(p.data, 1.0, rng)
             values = [p.data.copy() for p in function.parameters.values()]
             function.here = function.here_now()
             if judge_point(function, rng, place) is None:

@@ -29,11 +29,10 @@ _FLOOR = 1e-4  # the smallest distance drawn, in error bars
 def draw(
     tensors: Sequence[TensorReport], title: str, path: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """Draw one column for each tensor, at most 8.
+    """Draw one column for each of at most 8 tensors, and save the figure if there is a path.
 
-    Above, the analytic gradient over the numerical one, with its error bar: right elements lie on
-    the diagonal. Below, the distance of the two over the error bar, sorted: right elements lie
-    under the line at 1.
+    Above, the analytic over the numerical gradient with its error bar. Below, their distances in
+    error bars, sorted: right elements lie under the line at 1.
     """
     tensors = [t for t in tensors if t.indices.size][:_MOST]
     if not tensors:

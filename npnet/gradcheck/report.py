@@ -1,17 +1,14 @@
-"""What a check found: verdicts per element, violations of the contract, a diagnosis.
-
-`check_gradients` and `check_layer` both fill and return a `Report`; ``str(report)`` is the text
-that a failing check raises.
-"""
+"""What a check found: verdicts per element, violations of the contract, a diagnosis."""
 
 from __future__ import annotations
 
-import math
 import os
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from npnet.errors import GradientMismatch
 from npnet.gradcheck.picture import draw
@@ -29,12 +26,11 @@ class Violation(NamedTuple):
     Attributes
     ----------
     rule : str
-        The rule's short name: ``"input unchanged"``.
+        The rule's name: ``"input unchanged"``.
     message : str
         What happened, in a sentence.
     follows : str
-        The broken rule whose consequence this is, if any; ``"gradients"`` stands for what the
-        diagnosis says.
+        The broken rule whose consequence this is, if any; ``"gradients"`` means the diagnosis.
     """
 
     rule: str
@@ -55,47 +51,25 @@ class Diagnosis(NamedTuple):
     tensor : str
         The input or parameter whose gradient shows it; empty if all do.
     message : str
-        The diagnosis in a sentence that names the tensor.
-    region : str
-        Where it shows, if not everywhere: ``"input > 3"``, ``"a row of zeros"``.
+        A sentence that names the tensor.
     """
 
     kind: str
     tensor: str
     message: str
-    region: str = ""
 
     def __str__(self) -> str:
-        known = not self.region or self.region in self.message
-        return self.message if known else f"{self.message} (where: {self.region})"
+        return self.message
 
 
 KINDS = (
-    "factor",  # off by one constant factor: 2, -1, the batch size, ...
-    "transposed",  # the gradient itself, or a matrix used in backward
-    "shifted",  # along an axis, or flipped along it
-    "not summed",  # a parameter's gradient holds one sample instead of the sum over the batch
-    "missing path",  # the contribution of a path, a branch or a child is missing
-    "missing term",  # analytic and numerical differ by a recognisable term
-    "missing factor",  # they differ by a recognisable factor that varies from element to element
-    "nonlinear",  # wrong for large upstream gradients only
-    "upstream ignored",  # backward does not use the gradient that it is given
-    "swapped",  # the gradient of one tensor is stored as that of another
-    "zero",  # zero, or never set, where it should not be
-    "rows",  # only some rows (or columns) wrong, the others right
-    "region",  # wrong exactly where an input is negative, positive, above 1, ...
-    "kink",  # wrong only where the function has a kink
-    "elements",  # a few scattered elements wrong
-    "non-finite",  # NaN or infinity in the analytic gradient
-    "overwritten",  # instead of accumulated
-    "stale state",  # something from another call is used
-    "child",  # a child is called without ctx.call
-    "mutation",  # of an input, an upstream gradient, an output or a parameter
-    "float32",  # computed in float32 on the way
-    "non-deterministic",  # two identical calls differ
-    "raised",  # forward or backward raises, or returns what is no array of the right shape
-    "formula",  # wrong throughout, in no known pattern
-    "unknown",  # partly wrong, in no known pattern
+    *("factor", "transposed", "shifted", "swapped", "not summed"),  # the true gradient, changed
+    *("missing path", "missing term", "missing factor", "zero"),  # something is left out
+    *("upstream ignored", "nonlinear"),  # wrong in the upstream gradient
+    *("rows", "region", "kink", "elements"),  # wrong at some places only
+    *("non-finite", "float32"),
+    *("overwritten", "stale state", "child", "mutation", "non-deterministic", "raised"),  # conduct
+    *("formula", "unknown"),  # in no known pattern: wrong throughout, or in part
 )
 
 
@@ -126,22 +100,19 @@ class Report:
 
     Attributes
     ----------
-    subject : str
-        What was checked, as its representation.
-    check : str
-        The name of the check: ``"check_gradients"``.
+    subject, check : str
+        The representation of what was checked, and the name of the check.
     tensors : list of TensorReport
         One for each input and parameter.
     violations : list of Violation
     diagnosis : list of Diagnosis
-    example : Example or None
     notes : list of str
         Facts that fail nothing: what was sampled, what could not be tried.
-    allow_kinks : bool
-    max_noise : float
+    allow_kinks, max_noise
         See `check_gradients`.
     cause : Exception or None
         What forward or backward raised, if that ended the check.
+    example : Example or None
 
     Examples
     --------
@@ -173,10 +144,7 @@ class Report:
         """Whether nothing was found."""
         return not self.violations and not self.failing
 
-    @property
-    def passed(self) -> bool:
-        """The same as `ok`."""
-        return self.ok
+    passed = ok
 
     @property
     def failing(self) -> list[TensorReport]:
@@ -188,26 +156,14 @@ class Report:
         self.violations.append(Violation(rule, message, follows))
 
     def tensor(self, name: str) -> TensorReport:
-        """Return the report on one input or parameter.
-
-        Raises
-        ------
-        KeyError
-            If there is none of that name; the message lists the names.
-        """
+        """Return the report on one input or parameter; `KeyError` lists the names."""
         for tensor in self.tensors:
             if tensor.name == name:
                 return tensor
         raise KeyError(f"{name!r}; there are {[t.name for t in self.tensors]}")
 
     def raise_if_failed(self) -> None:
-        """Raise the report as an error unless `ok`.
-
-        Raises
-        ------
-        GradientMismatch
-            An AssertionError whose text is the report.
-        """
+        """Raise `GradientMismatch`, an AssertionError whose text is the report, unless `ok`."""
         __tracebackhide__ = True  # pytest then shows the report, not this code
         if not self.ok:
             raise GradientMismatch(str(self)) from self.cause
@@ -215,19 +171,7 @@ class Report:
     def plot(self, path: str | os.PathLike[str] | None = None) -> Figure:
         """Draw the analytic against the numerical gradient of each tensor, failing ones first.
 
-        Parameters
-        ----------
-        path : path-like, optional
-            Where to save the picture.
-
-        Returns
-        -------
-        matplotlib.figure.Figure
-
-        Raises
-        ------
-        ArgumentError
-            If the check ended before any gradient was compared.
+        The figure is saved at `path` if given. `ArgumentError` if no gradient was compared.
         """
         tensors = sorted(self.tensors, key=lambda t: not t.fails(self.allow_kinks, self.max_noise))
         return draw(tensors, f"{self._title()}: {self._outcome()}", path)
@@ -251,21 +195,26 @@ class Report:
 
     def _lines(self) -> Iterator[str]:
         if "\n" in self.subject:
-            yield f"{self.check}: {self._outcome()}"
-            yield self.subject
+            yield f"{self.check}: {self._outcome()}\n{self.subject}"
         else:
             yield f"{self.check}: {self.subject} {self._outcome()}"
         ruled = {violation.message for violation in self.violations}
-        yield from (f"=> {found}" for found in self.diagnosis if found.message not in ruled)
+        said = dict.fromkeys(d.message for d in self.diagnosis if d.message not in ruled)
+        yield from (_wrapped("=> ", message) for message in said)
         yield from self._violations()
         if self.tensors:
-            yield from _table(self.tensors)
+            rows = [
+                [t.name, str(t.shape), *(str(t.count(v)) for v in Verdict)] for t in self.tensors
+            ]
+            names = ["tensor", "shape", *(v.name.lower() for v in Verdict)]
+            yield from _aligned([names, *rows], left=2)
         for tensor in self.failing:
-            yield from _worst_lines(tensor)
+            yield f"worst elements of {tensor.name}:"
+            yield from ("  " + line for line in _aligned(_worst(tensor)))
         if self.example:
             yield "smallest example found:"
             yield textwrap.indent(str(self.example), "  ")
-        yield from (f"note: {note}" for note in self.notes)
+        yield from (_wrapped("note: ", note) for note in self.notes)
 
     def _violations(self) -> Iterator[str]:
         """Yield causes as they were found, each with all that follows from it below."""
@@ -279,35 +228,33 @@ class Report:
             diagnosed = cause.follows == "gradients" and self.diagnosis
             groups.setdefault("" if diagnosed else cause.rule, []).append(violation)
         for rule, found in groups.items():
-            yield from (f"- {v}" for v in found if v.rule == rule)
-            yield from (f"  (follows from it) - {v}" for v in found if v.rule != rule)
+            yield from (_wrapped("- ", str(v)) for v in found if v.rule == rule)
+            yield from (_wrapped("  (follows from it) - ", str(v)) for v in found if v.rule != rule)
 
 
-def _table(tensors: Sequence[TensorReport]) -> Iterator[str]:
-    rows = [["tensor", "shape", *(v.name.lower() for v in Verdict)]]
-    rows += [[t.name, str(tuple(t.shape)), *(str(t.count(v)) for v in Verdict)] for t in tensors]
-    names = max(len(row[0]) for row in rows)
-    shapes = max(len(row[1]) for row in rows)
-    return _aligned([[row[0].ljust(names), row[1].ljust(shapes), *row[2:]] for row in rows])
+def _wrapped(start: str, text: str) -> str:
+    """Break lines of more than 160 characters between words."""
+    indent = " " * (len(start) - len(start.lstrip()) + 2)
+    return textwrap.fill(
+        start + text, 160, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
-def _worst_lines(tensor: TensorReport) -> Iterator[str]:
-    yield f"worst elements of {tensor.name}:"
-    rows = [["index", "analytic", "numerical", "error bar", "verdict", "analytic / numerical"]]
-    for e in tensor.worst():
-        ratio = e.analytic / e.numeric if e.numeric else math.nan
-        rows.append([
-            str(list(e.index)), f"{e.analytic:.9g}", f"{e.numeric:.9g}", f"{e.error:.1g}",
-            e.verdict.name.lower(), f"{ratio:.6g}" if math.isfinite(ratio) else "-",
-        ])  # fmt: skip
-    yield from (f"  {line}" for line in _aligned(rows))
+def _worst(tensor: TensorReport) -> Iterator[list[str]]:
+    yield ["index", "analytic", "numerical", "error bar", "verdict", "analytic / numerical"]
+    for index, analytic, numeric, error, verdict in tensor.worst():
+        ratio = analytic / numeric if numeric else np.nan
+        values = [f"{analytic:.9g}", f"{numeric:.9g}", f"{error:.1g}", verdict.name.lower()]
+        yield [str(list(index)), *values, f"{ratio:.6g}" if np.isfinite(ratio) else "-"]
 
 
-def _aligned(rows: list[list[str]]) -> Iterator[str]:
-    """Yield the rows with their cells in columns, to the right."""
+def _aligned(rows: Iterable[list[str]], left: int = 0) -> Iterator[str]:
+    """Yield the rows with their cells in columns, to the right but for some at the left."""
+    rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
-        yield "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+        cells = enumerate(zip(row, widths, strict=True))
+        yield "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in cells)
 
 
 def subject_of(checked: Any) -> str:

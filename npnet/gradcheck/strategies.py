@@ -6,12 +6,13 @@ They need Hypothesis (the ``test`` extra); nothing else in npnet imports this mo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from npnet.errors import ArgumentError, MissingDependency
+from npnet.gradcheck.inputs import is_shape
 from npnet.gradcheck.layouts import LAYOUTS
 from npnet.typing import Array, DtypeLike
 
@@ -39,14 +40,9 @@ def shapes(
     axes : str
         One letter for each axis: ``"NCHW"``. Equal letters have equal lengths.
     sizes : mapping of str to int or (int, int), optional
-        Lengths, or the smallest and largest length, of some of the axes.
+        The length, or the smallest and the largest one, of some of the axes.
     low, high : int
-        The smallest and largest length of the others.
-
-    Raises
-    ------
-    ArgumentError
-        If `sizes` names an axis that is not there, or a range is empty.
+        The smallest and the largest length of the others.
 
     Examples
     --------
@@ -64,18 +60,18 @@ def together(
     axes: Sequence[str], sizes: Mapping[str, Size] | None = None, *, low: int = 1, high: int = 5
 ) -> SearchStrategy[tuple[Shape, ...]]:
     """Draw several `shapes` whose common axes have equal lengths: ``["NK", "KM"]``."""
-    bounds: dict[str, Any] = dict.fromkeys("".join(axes), (low, high))
-    sizes = sizes or {}
-    if unknown := ", ".join(sorted(sizes.keys() - bounds)):
-        known = ", ".join(bounds)
+    letters, sizes = "".join(axes), sizes or {}
+    if unknown := ", ".join(sorted(sizes.keys() - set(letters))):
+        known = ", ".join(dict.fromkeys(letters))
         raise ArgumentError(f"sizes names the axes {unknown}, but the shapes have {known}")
-    for letter, size in {**bounds, **sizes}.items():
+    lengths = {}
+    for letter, size in {**dict.fromkeys(letters, (low, high)), **sizes}.items():
         ends = size if isinstance(size, tuple) else (size, size)
-        if len(ends) != 2 or not all(map(_is_length, ends)) or ends[0] > ends[1]:
+        if len(ends) != 2 or not is_shape(ends) or ends[0] > ends[1]:
             raise ArgumentError(f"axis {letter} expects lengths from 0 up, got {size!r}")
-        bounds[letter] = st.integers(*ends)
-    lengths = st.fixed_dictionaries(bounds)
-    return lengths.map(lambda n: tuple(tuple(n[letter] for letter in one) for one in axes))
+        lengths[letter] = st.integers(*ends)
+    drawn = st.fixed_dictionaries(lengths)
+    return drawn.map(lambda n: tuple(tuple(n[letter] for letter in one) for one in axes))
 
 
 def arrays(
@@ -101,11 +97,6 @@ def arrays(
     distinct : bool
         Whether elements differ by `distance`: no ties. Some may be below `low` or above `high`.
     dtype : dtype
-
-    Raises
-    ------
-    ArgumentError
-        If nothing is left between `low` and `high`, or an argument is of the wrong kind.
 
     Examples
     --------
@@ -152,12 +143,8 @@ def inputs(
 ) -> SearchStrategy[tuple[Array, ...]]:
     """Draw the inputs of a layer: one array for each string of axes.
 
-    Parameters
-    ----------
-    *axes : str
-        ``inputs("NA", "NB")`` gives two arrays with as many rows.
-    sizes, **options
-        As for `shapes`; as for `arrays`: low, high, avoid, distance, distinct, dtype.
+    ``inputs("NA", "NB")`` gives two arrays with as many rows. `sizes` is as for `shapes`, the
+    options are those of `arrays`.
 
     Examples
     --------
@@ -179,7 +166,7 @@ def inputs(
 
 def indices(shape: Shape | SearchStrategy[Shape], count: int) -> SearchStrategy[Array]:
     """Draw arrays of whole numbers from 0 to ``count - 1``: labels, or rows of a table."""
-    if not _is_length(count) or count == 0:
+    if not is_shape((count,)) or count == 0:
         raise ArgumentError(f"indices expects a positive count, got {count!r}")
     numbers = st.integers(0, count - 1)
     return extra.arrays(np.intp, _sizes(shape), elements=numbers, fill=st.nothing())
@@ -187,18 +174,11 @@ def indices(shape: Shape | SearchStrategy[Shape], count: int) -> SearchStrategy[
 
 def layouts(array: Array) -> SearchStrategy[Array]:
     """Draw the same values in other memory: strided, reversed, Fortran-ordered, read-only."""
-    arrangements: list[Callable[[Array], Array]] = [np.array, *LAYOUTS.values()]
-    return st.sampled_from(arrangements).map(lambda arrange: arrange(array))
+    return st.sampled_from([np.array, *LAYOUTS.values()]).map(lambda arrange: arrange(array))
 
 
 def _sizes(shape: Any) -> SearchStrategy[Shape]:
     """Return the strategy of a shape that is given or drawn."""
-    if isinstance(shape, tuple) and all(map(_is_length, shape)):
-        return st.just(tuple(map(int, shape)))
-    if not isinstance(shape, SearchStrategy):
+    if not isinstance(shape, SearchStrategy) and not is_shape(shape):
         raise ArgumentError(f"expected a shape, (2, 3), or a strategy of shapes, got {shape!r}")
-    return shape
-
-
-def _is_length(n: object) -> bool:
-    return isinstance(n, int | np.integer) and not isinstance(n, bool) and int(n) >= 0
+    return shape if isinstance(shape, SearchStrategy) else st.just(tuple(map(int, shape)))

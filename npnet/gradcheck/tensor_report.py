@@ -14,9 +14,8 @@ from npnet.typing import Array
 class Verdict(IntEnum):
     """What is said about one element of a gradient.
 
-    ``OK``: the analytic value lies inside the error bar. ``WRONG``: outside. ``KINK``: the slopes
-    to the left and to the right differ and the analytic value lies between them, a valid
-    subgradient. ``NOISE``: the function is too rough, or not finite, around this point to say.
+    ``OK``: the analytic value lies inside the error bar. ``WRONG``: outside. ``KINK``: it is a
+    valid subgradient at a kink. ``NOISE``: the function is too rough, or not finite, to say.
     """
 
     OK = 0
@@ -56,10 +55,8 @@ class TensorReport:
     shape : tuple of int
     indices : ndarray of int, shape (m,)
         Which elements were checked, as positions in the flattened tensor.
-    analytic, numeric, error : ndarray, shape (m,)
-        For each: what backward returned, what forward's differences say, and the error bar.
-    verdicts : ndarray of int, shape (m,)
-        Values of `Verdict`.
+    analytic, numeric, error, verdicts : ndarray, shape (m,)
+        As in `Element`, for each of them.
     """
 
     name: str
@@ -75,15 +72,7 @@ class TensorReport:
         return int(np.count_nonzero(self.verdicts == verdict))
 
     def fails(self, allow_kinks: bool = True, max_noise: float = 0.0) -> bool:
-        """Tell whether this gradient is rejected.
-
-        Parameters
-        ----------
-        allow_kinks : bool
-            Whether a valid subgradient at a kink passes.
-        max_noise : float
-            The share of elements about which nothing can be said that still passes.
-        """
+        """Tell whether this gradient is rejected; for the options see `check_gradients`."""
         return (
             self.count(Verdict.WRONG) > 0
             or (not allow_kinks and self.count(Verdict.KINK) > 0)
@@ -97,21 +86,16 @@ class TensorReport:
             return np.where(off == 0, 0.0, off / self.error)
 
     def worst(self, count: int = 5) -> list[Element]:
-        """List as many elements, those that agree least first.
-
-        Wrong ones come before noise, kinks and right ones; among those, `distances` decide.
-        """
+        """List some elements: wrong ones, then noise, kinks and right ones; by `distances`."""
         bars = np.nan_to_num(self.distances(), nan=np.inf, posinf=np.inf)
         off = np.abs(self.analytic - self.numeric)
         rank = np.array([3, 0, 2, 1])[self.verdicts]
-        order = np.lexsort((self.indices, -off, -bars, rank))[:count]
-        columns = (self.indices, self.analytic, self.numeric, self.error, self.verdicts)
-        return [
-            Element(
-                tuple(int(k) for k in np.unravel_index(i, self.shape)), a, n, e, Verdict(verdict)
-            )
-            for i, a, n, e, verdict in zip(*(c[order].tolist() for c in columns), strict=True)
-        ]
+        found = []
+        for i in np.lexsort((self.indices, -off, -bars, rank))[:count]:
+            index = tuple(map(int, np.unravel_index(self.indices[i], self.shape)))
+            a, n, e = (float(column[i]) for column in (self.analytic, self.numeric, self.error))
+            found.append(Element(index, a, n, e, Verdict(self.verdicts[i])))
+        return found
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{v.name.lower()}={self.count(v)}" for v in Verdict)

@@ -16,22 +16,8 @@ def layer_tests(
 ) -> Callable[..., None]:
     """Make a test function that pytest runs once for each rule of the contract.
 
-    Parameters
-    ----------
-    layer_or_factory, *inputs, skip, **options
-        As for `check_layer`, but for `only` and `raises`.
-
-    Returns
-    -------
-    function
-        To be assigned to a name that begins with ``test``.
-
-    Raises
-    ------
-    ArgumentError
-        If the layer cannot be made, a rule's name is unknown, or `check_layer` has no such option.
-    MissingDependency
-        If pytest is not installed.
+    Assign it to a name that begins with ``test``. Arguments are those of `check_layer`, but for
+    `only` and `raises`; mistakes in them raise `ArgumentError` at once.
 
     Examples
     --------

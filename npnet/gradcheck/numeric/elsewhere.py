@@ -141,9 +141,6 @@ class Elsewhere:
         except Exception as error:
             self.left_out[f"{place.says}, in float32"] = f"{type(error).__name__}: {error}"
             return None
-        if not both.single.finite:
-            self.left_out[f"{place.says}, in float32"] = "the output is not finite"
-            return None
         for mismatch in both.mismatches():
             return Finding(place.says, None, [], float32=mismatch)
         return None
@@ -184,7 +181,7 @@ class Elsewhere:
         end = self._closed_in(float(above.min()), high, inputs, i) if above.size else None
         if start is None or end is None:
             return f"below about {end:.4g}" if start is None else f"above about {start:.4g}"
-        return f"between about {start:.4g} and {end:.4g}"
+        return f"between about {round(start, 6):.4g} and {round(end, 6):.4g}"
 
     def _closed_in(self, good: float, bad: float, inputs: Sequence[Array], i: int) -> float:
         """Halve the way from a number with a right gradient to one with a wrong one."""

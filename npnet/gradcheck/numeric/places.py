@@ -142,7 +142,7 @@ def branches(value: Callable[[float], float], smallest: float) -> list[float]:
 
 def _closed_in(value: Callable[[float], float], a: float, b: float) -> float | None:
     """Halve an interval towards the jump of the slope; None if there is none."""
-    start = b - a
+    start, first = b - a, 0.0
     for _ in range(40):
         t = np.linspace(a, b, 5)
         y = np.array([value(v) for v in t])
@@ -150,13 +150,13 @@ def _closed_in(value: Callable[[float], float], a: float, b: float) -> float | N
             return None
         bend = np.abs(np.diff(y, 2))
         k = int(bend.argmax())
-        a, b = t[k], t[k + 2]
-        rounding = 1e-14 * float(np.abs(y).max())
-        if bend[k] <= 64 * rounding:
+        a, b, first = t[k], t[k + 2], first or bend[k]
+        if bend[k] <= 1e-12 * float(np.abs(y).max()):
             break
-    # With a jump, half the interval leaves half of the bend; without, a quarter.
-    middle = 0.5 * (a + b)
-    if abs(b - a) > 1e-6 * abs(start):
+    # With a jump of the slope half the interval leaves half of the bend; without one, a quarter;
+    # at a pole or a step, all of it.
+    if abs(b - a) > 1e-6 * abs(start) or bend[k] > 1e-3 * first:
         return None
+    middle = 0.5 * (a + b)
     nice = float(np.round(middle, 6))
     return nice if abs(nice - middle) <= abs(b - a) + 1e-9 * abs(middle) else float(middle)

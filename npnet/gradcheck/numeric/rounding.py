@@ -70,6 +70,7 @@ class Float32:
         self.single, self.double = single, double
         for v, w in zip(single.variables, double.variables, strict=True):
             w[...] = v
+        double.here = double.here_now()
         self._upstream = single.upstream[:1].astype(np.float32).astype(np.float64)
         count = len(double.shapes)
         self._names = [f"output {i}" if count > 1 else "output" for i in range(count)]
