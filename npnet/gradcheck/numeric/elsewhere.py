@@ -13,6 +13,7 @@ from npnet.gradcheck.numeric.places import Place, branches
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.numeric.rounding import Float32, Mismatch
 from npnet.gradcheck.numeric.sampling import sample
+from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
@@ -141,6 +142,9 @@ class Elsewhere:
         except Exception as error:
             self.left_out[f"{place.says}, in float32"] = f"{type(error).__name__}: {error}"
             return None
+        if not both.single.finite and not _overflows(both.single):
+            self.left_out[f"{place.says}, in float32"] = "the output is not finite"
+            return None
         for mismatch in both.mismatches():
             return Finding(place.says, None, [], float32=mismatch)
         return None
@@ -214,6 +218,16 @@ class Elsewhere:
             for at in found:
                 for place in _around(inputs, i, at, self._rng):
                     self.visit([place])
+
+
+def _overflows(function: Function) -> bool:
+    """Tell whether a number in the forward pass becomes too large, which no domain explains."""
+    try:
+        with np.errstate(over="raise"):
+            function.run()
+    except Fault as fault:
+        return isinstance(fault.__cause__, FloatingPointError)
+    return False
 
 
 def _around(
