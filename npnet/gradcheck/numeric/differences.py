@@ -75,7 +75,8 @@ def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> f
     reach, there = 1.0, change(1.0)
     if 1e-13 < there < 1 / 8:
         larger = min(1 / there, 1e12)
-        return larger if change(larger) < 4 else reach
+        straight = 0.1 < change(larger**0.5) / (larger**0.5 * there) < 10  # saturated ones are not
+        return larger if straight and change(larger) < 4 else reach
     for _ in range(40):
         if there < 4:
             break

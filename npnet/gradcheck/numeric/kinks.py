@@ -33,7 +33,7 @@ _SCALES = ((2.0**-14, 2.0**-30), (2.0**-22, 2.0**-34))
 _CLOSE = 1e-3  # by how much the gradient on one side of a kink varies, as a share of the largest
 _MARGIN = 0.1  # share of the width of many pieces' slopes by which a value may lie outside
 _MANY = 8  # jumping elements, beyond which points nearby do not meet every piece
-_FAINT = 0.05  # share of the largest contribution to a slope, below which none is looked at
+_CURVED = 32.0  # and of what the largest contributes to a slope, times how far points are away
 _OUTPUTS = 64  # at most so many are looked at one by one
 _DIRECTIONS = 8
 _ORDERED = 8  # nearby points that are shifted in an order, as ties are often broken
@@ -43,7 +43,7 @@ _POINTS = (12, 48, 192)  # nearby points, more as long as the answer is no
 class Kink:
     """The point of a function, where its gradient may jump.
 
-    Gradients are vectors over all variables, of what each element's size contributes to a slope.
+    Gradients are vectors over all variables.
     """
 
     def __init__(self, function: Function) -> None:
@@ -58,10 +58,7 @@ class Kink:
 
     def _gradient(self) -> Array | None:
         found = self.function.analytic(self.function.upstream[:1])
-        if found is None:
-            return None
-        pairs = zip(found, self._sizes, strict=True)
-        return np.concatenate([g[:, 0] * s.reshape(-1) for g, s in pairs])
+        return None if found is None else np.concatenate([g[:, 0] for g in found])
 
     @property
     def decides(self) -> bool:
@@ -79,11 +76,13 @@ class Kink:
         for self._away, self._step in _SCALES:
             self._pieces, self._tried = [], 0
             self._visit(_POINTS[0])
-            if 2 * len(self._pieces) < self._tried or not self.jumping().any():
+            if 2 * len(self._pieces) < self._tried:
                 return False
+            if not self.jumping().any():
+                continue
             if self._is_limit() or self._follows_chain_rule() or self._lies_between():
                 return True
-        return by_output and self._is_right_by_output()
+        return by_output and bool(self.jumping().any()) and self._is_right_by_output()
 
     def _is_right_by_output(self) -> bool:
         """Tell whether the gradient of every output alone is right: they may share a kink."""
@@ -104,25 +103,28 @@ class Kink:
 
     # --- elements
 
-    def _scaled(self) -> tuple[Array, Array]:
-        """Return the pieces and the gradient here, in units of each variable's largest."""
+    def _scaled(self) -> tuple[Array, Array, Array]:
+        """Return the pieces and the gradient here, in units of each variable's largest.
+
+        Last comes by how much each element may vary on one side of a kink, besides `_CLOSE`.
+        """
         here = np.zeros(0) if self.here is None else self.here
         pieces = np.array(self._pieces or [here])
-        parts = np.split(np.maximum(np.abs(pieces).max(axis=0), np.abs(here)), self._ends[:-1])
-        largest = [p.max(initial=0.0) for p in parts]
-        least = _FAINT * max(largest, default=0.0) or 1.0
-        unit = np.concatenate(
-            [np.full(p.size, max(size, least)) for p, size in zip(parts, largest, strict=True)]
-        )
-        return pieces / unit, here / unit
+        highest = np.maximum(np.abs(pieces).max(axis=0), np.abs(here))
+        parts = np.split(highest, self._ends[:-1])
+        unit = np.concatenate([np.full(p.size, p.max(initial=0.0) or 1.0) for p in parts])
+        sizes = np.concatenate([s.reshape(-1) for s in self._sizes])
+        largest = float((highest * sizes).max(initial=0.0))
+        return pieces / unit, here / unit, _CURVED * self._away * largest / (sizes * unit)
 
     def _of(self, variable: int) -> slice:
         return slice(self._ends[variable - 1] if variable else 0, self._ends[variable])
 
     def jumping(self, variable: int | None = None) -> Array:
         """Mark the elements whose gradient differs between the pieces, or from the one here."""
-        pieces, here = self._scaled()
-        found = np.asarray(np.ptp(np.concatenate([pieces, here[None]]), axis=0) > 10 * _CLOSE)
+        pieces, here, curved = self._scaled()
+        width = np.ptp(np.concatenate([pieces, here[None]]), axis=0)
+        found = np.asarray(width > 10 * _CLOSE + 4 * curved)
         return found if variable is None else found[self._of(variable)]
 
     def outside(self, variable: int) -> Array:
@@ -130,9 +132,9 @@ class Kink:
         return self._outside()[self._of(variable)]
 
     def _outside(self) -> Array:
-        pieces, here = self._scaled()
+        pieces, here, curved = self._scaled()
         low, high = pieces.min(axis=0), pieces.max(axis=0)
-        slack = _CLOSE + self._margin * (high - low)
+        slack = _CLOSE + curved + self._margin * (high - low)
         return np.asarray((here < low - slack) | (here > high + slack))
 
     @property
@@ -141,7 +143,7 @@ class Kink:
 
     def fault(self, variable: int) -> str:
         """Say how the gradient of a variable is wrong at the kink."""
-        pieces, here = self._scaled()
+        pieces, here, _ = self._scaled()
         at = self._of(variable)
         chosen = self.jumping(variable)
         size, sizes = (np.abs(g[..., at][..., chosen]).sum(axis=-1) for g in (here, pieces))
@@ -194,15 +196,15 @@ class Kink:
         change = (y[0, 0] - y[0, 1]) / (2 * step)
         weights = function.weights[0]
         rounding = ROUNDING * EPS * (weights @ np.abs(y[0, 0])) / step
-        along = float(np.concatenate([s.reshape(-1) for s in signs]) @ gradient)
+        along = float(np.concatenate([m.reshape(-1) for m in moves]) @ gradient)
         size = max(float(weights @ np.abs(change)), abs(along))
         # A difference that is lost in rounding decides nothing.
         return bool(abs(function.upstream[0] @ change - along) <= 1e-4 * size + 16 * rounding)
 
     def _is_limit(self) -> bool:
         """Tell whether some piece has the gradient that is returned here."""
-        pieces, here = self._scaled()
-        return bool((np.abs(pieces - here).max(axis=1, initial=0.0) <= _CLOSE).any())
+        pieces, here, curved = self._scaled()
+        return bool((np.abs(pieces - here) <= _CLOSE + curved).all(axis=1).any())
 
     def _lies_between(self) -> bool:
         """Compare along joint directions: random ones, everything at once, each variable alone."""
@@ -213,11 +215,11 @@ class Kink:
         directions = np.concatenate([np.ones((1, count)), np.array(alone, float), random])
         for points in _POINTS:
             self._visit(points)
-            pieces, here = self._scaled()
+            pieces, here, curved = self._scaled()
             at, own = pieces @ directions.T, here @ directions.T
             size = (np.abs(pieces) @ np.abs(directions).T).max(axis=0)
             low, high = at.min(axis=0), at.max(axis=0)
-            slack = _CLOSE * size + self._margin * (high - low)
+            slack = _CLOSE * size + np.abs(directions) @ curved + self._margin * (high - low)
             if ((own >= low - slack) & (own <= high + slack)).all() and not self._outside().any():
                 return True
         return False
