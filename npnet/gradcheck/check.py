@@ -187,7 +187,7 @@ def _under_test(
     layer: Layer | Loss, inputs: tuple[Any, ...], training: bool, seed: int
 ) -> LayerUnderTest | LossUnderTest:
     if isinstance(layer, Loss):
-        return LossUnderTest(layer, *as_loss_arguments(layer, inputs, seed))
+        return LossUnderTest(layer, as_loss_arguments(layer, inputs, seed))
     if not inputs:
         raise ArgumentError(f"check_gradients needs an input for {type(layer).__name__}")
     check_count(layer, len(inputs))

@@ -133,7 +133,7 @@ def check_layer(
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
         if isinstance(checked, Loss):
             arguments = as_loss_arguments(checked, inputs, seed, domain)
-            under_test: LayerUnderTest | LossUnderTest = LossUnderTest(checked, *arguments)
+            under_test: LayerUnderTest | LossUnderTest = LossUnderTest(checked, arguments)
         else:
             under_test = LayerUnderTest(
                 checked,
@@ -199,7 +199,7 @@ def _check_gradients(
 
 def _size(under_test: LayerUnderTest | LossUnderTest) -> int:
     if isinstance(under_test, LossUnderTest):
-        return under_test.pred.size
+        return sum(pred.size for pred in under_test.predictions().values())
     arrays: list[Array] = [*under_test.inputs, *(p.data for p in under_test.layer.parameters())]
     return sum(x.size for x in arrays)
 

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from npnet.errors import ArgumentError, MissingDependency
-from npnet.gradcheck.layouts import LAYOUTS
+from npnet.gradcheck.inputs import LAYOUTS
 from npnet.typing import Array, DtypeLike
 
 try:

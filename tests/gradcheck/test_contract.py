@@ -1,6 +1,7 @@
 """check_layer: npnet's own layers, what may be passed, what is said, and what is left alone."""
 
 import copy
+import itertools
 
 import numpy as np
 import pytest
@@ -89,8 +90,8 @@ def test_only_and_skip():
     assert check_layer(Wrong, (3, 4), only=["zero gradient"]).ok
     report = check_layer(Wrong, (3, 4), skip=["input unchanged", "memory layout"], raises=False)
     assert not {"input unchanged", "memory layout"} & {v.rule for v in report.violations}
-    report = check_layer(Wrong, (3, 4), raises=False)
-    assert {"input unchanged", "memory layout"} <= {v.rule for v in report.violations}
+    report = check_layer(Wrong, (3, 4), skip=["input unchanged"], raises=False)
+    assert "memory layout" in {v.rule for v in report.violations}
 
 
 def test_gradients_that_cannot_be_checked_do_not_pass():
@@ -104,7 +105,7 @@ def test_gradients_that_cannot_be_checked_do_not_pass():
 
 
 def test_every_violation_is_reported_once_and_on_one_line():
-    for name in ("InputOnSelf", "StepsBySelf", "InputDoubled", "OneBuffer"):
+    for name in ("InputOnSelf", "StepsBySelf", "AdoptsUpstream", "OneBuffer"):
         mutant = MUTANTS[name]
         report = check_layer(mutant.make, *mutant.inputs, raises=False)
         assert len(report.violations) > 1
@@ -200,14 +201,78 @@ class SquareInPlace(Square):
         return super().forward(ctx, x)
 
 
-def test_what_follows_from_a_broken_rule_says_so():
+def test_what_follows_from_changed_inputs_is_not_told():
     report = check_layer(SquareInPlace, (3, 4), raises=False, skip=["gradients"])
-    follows = {v.rule: v.follows for v in report.violations}
-    assert follows["input unchanged"] == ""
-    assert follows["memory layout"] == "input unchanged"
+    assert [(v.rule, v.follows) for v in report.violations] == [("input unchanged", "")]
     assert [d.kind for d in report.diagnosis] == ["mutation"]
     alone = check_layer(SquareInPlace, (3, 4), raises=False, only=["memory layout"])
     assert [v.follows for v in alone.violations] == [""]
+
+
+class TwoFaults(npnet.Layer):
+    """y = gain x^2, with the faults that are named by the rules that they break."""
+
+    def __init__(self, faults):
+        super().__init__()
+        self.gain = npnet.Parameter([0.5, -1.0, 2.0, 1.5])
+        self.faults, self.last = faults, None
+
+    def forward(self, ctx, x):
+        y = self.gain.data * x * x
+        if "input unchanged" in self.faults:
+            x += 1e-3
+            y = self.gain.data * x * x
+        if "no state on self" in self.faults:
+            self.last = x.sum()
+        if "randomness" in self.faults:
+            np.random.random()
+        if "nothing kept alive" in self.faults:
+            _KEPT.append(y + 1)
+        if "recorded equals inference" in self.faults and not ctx.recording:
+            y = y * 1.001
+        if "batch independence" in self.faults and len(x) > 1:
+            y += 1e-3 * y[:1]
+        ctx.save(x, y)
+        return y
+
+    def backward(self, ctx, grad):
+        x, y = ctx.saved
+        dgain, dx = (grad * x * x).sum(0), 2 * grad * self.gain.data * x
+        if "upstream gradient unchanged" in self.faults:
+            grad *= 2
+        if "output unchanged" in self.faults:
+            y *= 2
+        if "zero gradient" in self.faults:
+            dx += np.sign(x)
+        if "memory layout" in self.faults and not grad.flags.c_contiguous:
+            dx = dx * 2
+        if "gradients accumulate" in self.faults:
+            self.gain.grad = dgain
+        else:
+            ctx.add_grad(self.gain, dgain)
+        return dx
+
+
+FAULTS = (
+    "input unchanged",
+    "upstream gradient unchanged",
+    "output unchanged",
+    "no state on self",
+    "randomness",
+    "gradients accumulate",
+    "nothing kept alive",
+    "recorded equals inference",
+    "zero gradient",
+    "memory layout",
+    "batch independence",
+)
+
+
+@pytest.mark.parametrize("faults", list(itertools.combinations(FAULTS, 2)), ids="-".join)
+def test_two_faults_are_two_causes(faults):
+    report = check_layer(TwoFaults(faults), (3, 4), raises=False, skip=["gradients"])
+    _KEPT.clear()
+    assert {v.rule for v in report.violations if not v.follows} == set(faults)
 
 
 class RunsChild(npnet.Layer):
@@ -366,7 +431,7 @@ def test_bad_forward(result, sentence):
         (lambda g: (g, g), r"backward returned 2 gradient\(s\) for 1 input"),
         (lambda g: (g,), "backward returned a tuple for the one input"),
         (lambda g: "text", "backward returned a str as the gradient of input"),
-        (lambda g: g + 1j, "backward returned dtype complex128"),
+        (lambda g: g + 1j, "backward returned an array of dtype complex128"),
         (lambda g: g * np.inf, "gradient of input is -?inf"),
         (lambda g: g[0], r"backward returned a gradient of shape \(4,\)"),
     ],
@@ -427,7 +492,7 @@ class _BadLoss(npnet.MSELoss):
         (lambda t: 1 / 0, "the call raised ZeroDivisionError"),
         (lambda t: t._replace(grad=None), "value_and_grad raised ArgumentError"),
         (lambda t: t._replace(values=t.values * np.nan), "the value is nan"),
-        (lambda t: t._replace(grad=t.values * np.inf), "the gradient is not finite"),
+        (lambda t: t._replace(grad=t.values * np.inf), "the gradient of pred is not finite"),
         (lambda t: t._replace(grad=t.values[0]), r"gradient .*\(3,\)"),
     ],
 )
@@ -471,8 +536,12 @@ def _broken():
         ((npnet.ReLU, np.ones(3, complex)), DtypeError, "real numbers, got dtype complex128"),
         ((npnet.ReLU, [[1.0], [2.0, 3.0]]), npnet.errors.ShapeError, "ragged"),
         ((npnet.ReLU, np.array([1.0, np.nan])), ArgumentError, r"holds nan at \[1\]"),
-        ((npnet.MSELoss, (4, 3)), ArgumentError, r"prediction, a target .* got 1 argument"),
-        ((npnet.MSELoss, np.arange(3), np.ones(3)), DtypeError, "prediction holds integers"),
+        (
+            (npnet.MSELoss, (4, 3)),
+            ArgumentError,
+            r"takes \(pred, target\) and, if wanted, sample weights; got 1",
+        ),
+        ((npnet.MSELoss, np.arange(3), np.ones(3)), DtypeError, "MSELoss: pred holds integers"),
     ],
 )
 def test_mistakes_are_named(arguments, error, sentence):
@@ -511,6 +580,12 @@ class KeepsArrayOfItsOwn(Square):
     def forward(self, ctx, x):
         _KEPT.append(np.exp(x))
         return super().forward(ctx, x)
+
+
+class KeepsGradientOfItsOwn(Square):
+    def backward(self, ctx, grad):
+        _KEPT.append(np.exp(grad))
+        return super().backward(ctx, grad)
 
 
 class SignOfTheLastCall(npnet.Layer):
@@ -629,10 +704,9 @@ class NotSummed(Scale):
     ("layer", "sentence"),
     [
         (MakesAttribute, "no state on self: a call makes the attribute x"),
-        (MakesAttribute, "nothing kept alive: after inference the input is still alive"),
         (MakesAttributeInBackward, "no state on self: a call makes the attribute grad"),
         (KeepsArrayOfItsOwn, "nothing kept alive: after inference an array that it made"),
-        (KeepsArrayOfItsOwn, "nothing kept alive: after a finished backward pass an array"),
+        (KeepsGradientOfItsOwn, "nothing kept alive: after a finished backward pass an array"),
         (SignOfTheLastCall, "calls do not disturb each other: with two calls"),
         (Stack, "in the order of the calls, the gradient of input of the first is"),
         (Queue, "in reverse order, the gradient of input of the second is"),
@@ -732,7 +806,7 @@ class Undecided:
     [
         ((npnet.ReLU, (-1, 4)), {}, r"input 0 expects a shape of lengths from 0 up, got \(-1, 4\)"),
         ((npnet.ReLU, [5, 4]), {}, r"if it is a shape, pass an array of that shape"),
-        ((npnet.MSELoss, (5, 4), (5, 4)), {}, r"target \(5, 4\) is taken for its values"),
+        ((npnet.MSELoss, (5, 4), (5, 4)), {}, r"the target \(5, 4\) is taken for its values"),
         ((npnet.ReLU, (5, 4)), {"seed": -1}, "seed to be an integer of at least 0, got -1"),
         ((npnet.ReLU, (5, 4)), {"seed": "a"}, "seed to be an integer of at least 0, got 'a'"),
         (
