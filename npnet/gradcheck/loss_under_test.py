@@ -42,10 +42,10 @@ class LossUnderTest:
         return protected(loss, self.broken)
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Any]:
-        """Return copies of the arguments, predictions in another dtype."""
+        """Return contiguous copies of the arguments, predictions in another dtype."""
         predictions = self.loss.predictions
         pairs = zip(self.names, self.given, strict=True)
-        return [np.array(a, dtype if name in predictions else None) for name, a in pairs]
+        return [np.array(a, dtype if name in predictions else None, order="C") for name, a in pairs]
 
     def predictions(self, arrays: Sequence[Any] | None = None) -> dict[str, Array]:
         """Return those of the arguments that have a gradient, by name."""

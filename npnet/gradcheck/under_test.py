@@ -101,8 +101,8 @@ class LayerUnderTest:
     # --- inputs, upstream gradients, random numbers
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
-        """Return copies of the inputs; integers stay integers."""
-        return [np.array(x, dtype=dtype if x.dtype.kind == "f" else None) for x in self.inputs]
+        """Return contiguous copies of the inputs; integers stay integers."""
+        return [np.array(x, dtype if x.dtype.kind == "f" else None, order="C") for x in self.inputs]
 
     def others(self) -> list[Array]:
         """Return other inputs of the same shapes that are as good.

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from zoo import honest
 from zoo.bugs import MUTANTS
+from zoo.safeguards import GAUSSIAN, TRIPLET, GaussianNLL, Triplet
 from zoo.small import Scale, Square
 
 import npnet
 from cases import LAYERS, LOSSES
 from npnet.errors import ArgumentError, DtypeError, GradientMismatch
-from npnet.gradcheck import check_layer
+from npnet.gradcheck import Verdict, check_gradients, check_layer
 
 LAYER_CASES = [
     pytest.param(case, shape, id=f"{case.id}-{'x'.join(map(str, shape))}")
@@ -63,6 +64,15 @@ def test_every_public_loss_keeps_the_contract(case, shape, reduction, rng):
 )
 def test_forms_of_layers_and_inputs(layer, x):
     assert check_layer(layer, x).ok
+
+
+@pytest.mark.parametrize("arrange", [np.asfortranarray, lambda x: x[::-1, ::-1]])
+def test_inputs_in_any_memory_layout(arrange):
+    x, target = arrange(np.random.default_rng(0).normal(size=(5, 3))), np.ones((5, 3))
+    assert check_layer(npnet.Tanh, x).ok
+    assert check_layer(npnet.MSELoss, x, target).ok
+    assert check_gradients(npnet.Tanh(), x).ok
+    assert check_gradients(npnet.MSELoss(), x, target).ok
 
 
 def test_indices_are_drawn_for_a_layer_that_takes_them():
@@ -792,6 +802,58 @@ def test_violations_of_losses_are_named(change, sentence):
             return super().terms(pred, target, with_grad)
 
     assert sentence in str(check_layer(Loss, (5, 4), np.ones((5, 4)), raises=False))
+
+
+@pytest.mark.parametrize(
+    ("loss", "inputs", "name"),
+    [(GaussianNLL, GAUSSIAN, name) for name in GaussianNLL.predictions]
+    + [(Triplet, TRIPLET, name) for name in Triplet.predictions],
+)
+def test_a_wrong_gradient_of_each_prediction_is_named(loss, inputs, name):
+    wrong = loss()
+    wrong.factors = [0.5 if other == name else 1.0 for other in loss.predictions]
+    report = check_layer(wrong, *inputs, raises=False)
+    assert {t.name for t in report.tensors if t.count(Verdict.WRONG)} == {name}
+    assert f"the gradient of {name} is 1/2 of the true one" in str(report)
+    gradients = check_gradients(wrong, *inputs, raises=False)
+    assert {t.name for t in gradients.tensors if t.count(Verdict.WRONG)} == {name}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("var += 1", "input unchanged: __call__ changed its var in place"),
+        ("grads[1][0] *= len(mean)", "sample independence: for sample 0 alone the gradient of var"),
+        (
+            "grads[1] = grads[1].astype(np.float32).astype(var.dtype)",
+            "precision: the gradient of var was rounded",
+        ),
+        ("grads[1] = var", "gradient not shared: the gradient of var shares memory with the var"),
+        (
+            "grads[1] = grads[0]",
+            "gradient not shared: the gradient of var shares memory with the g",
+        ),
+        ("grads[1] = grads[1].astype(float)", "the gradient of var in float32 is float64"),
+        ("kept.append(var)", "nothing kept alive: after a call the var is still alive"),
+        ("var = np.ravel(var, 'K').reshape(var.shape)", "memory layout: with Fortran-ordered arg"),
+    ],
+)
+def test_what_a_loss_does_to_one_of_its_predictions_is_named(change, sentence):
+    kept = []
+
+    class Wrong(GaussianNLL):
+        def terms(self, mean, target, var, with_grad):
+            names = {"mean": mean, "var": var, "np": np, "kept": kept, "grads": [None, None]}
+            if "grads" not in change:
+                exec(change, names)
+            found = super().terms(mean, target, names["var"], with_grad)
+            names["grads"] = list(found.grad)
+            if "grads" in change:
+                exec(change, names)
+            return found._replace(grad=tuple(names["grads"]))
+
+    wrong = Wrong("sum")
+    assert sentence in str(check_layer(wrong, *GAUSSIAN, raises=False, skip=["gradients"]))
 
 
 class Undecided:
