@@ -1,9 +1,10 @@
-"""The attributes of layers and losses, by name and by value, to see what a call keeps on them."""
+"""The attributes of layers and losses: what a call keeps on them, and copies that are protected."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from types import MethodType
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,11 +12,43 @@ from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.parameter import Parameter
 
+_Checked = TypeVar("_Checked", Layer, Loss)
+
+# By the rule that is broken, the method that copies what it is given, or what it returns.
+_PROTECTIONS = {
+    "input unchanged": (("forward", True), ("terms", True)),
+    "upstream gradient unchanged": (("backward", True),),
+    "output unchanged": (("forward", False),),
+}
+
 
 def unseal(checked: Layer | Loss) -> None:
     """Let passes make new attributes, so that a layer which does can be checked to the end."""
     for _, part in _parts(checked):
         object.__setattr__(part, "_open", True)
+
+
+def protected(checked: _Checked, broken: Collection[str]) -> _Checked:
+    """Give a layer or loss copies of what by a broken rule it changes; return it."""
+    for rule in broken:
+        for name, given in _PROTECTIONS.get(rule, ()):
+            method = getattr(checked, name, None)
+            if method is not None:  # bound, so that a deep copy has its own
+                wrapped = MethodType(_copying(method.__func__, given), checked)
+                object.__setattr__(checked, name, wrapped)
+    return checked
+
+
+def _copying(method: Callable[..., Any], given: bool) -> Callable[..., Any]:
+    def copied(value: Any) -> Any:
+        if isinstance(value, tuple):
+            return tuple(map(copied, value))
+        return np.array(value) if isinstance(value, np.ndarray) else value
+
+    def copying(self: Any, *arguments: Any) -> Any:
+        return method(self, *map(copied, arguments)) if given else copied(method(self, *arguments))
+
+    return copying
 
 
 def attributes(checked: Layer | Loss) -> dict[str, Any]:
@@ -28,14 +61,6 @@ def attributes(checked: Layer | Loss) -> dict[str, Any]:
             if isinstance(value, np.ndarray | list | dict | set | int | float):
                 found[f"{type(part).__name__}.{name}"] = by_value(value)
     return found
-
-
-def new_attribute(name: str) -> str:
-    """Say that a pass made an attribute."""
-    return (
-        f"a call makes the attribute {name} (outside of this check that raises NameTypoError); "
-        "keep nothing on self, so that two calls do not mix; what backward needs goes into ctx"
-    )
 
 
 def by_value(value: Any, depth: int = 0) -> Any:
@@ -63,8 +88,5 @@ def _parts(checked: Layer | Loss) -> list[tuple[str, Any]]:
 
 def _own(part: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(part, Layer):
-        yield from vars(part).items()
-        return
-    for name, value in part.unregistered():
-        if name not in part._buffers:
-            yield name, value
+        return iter(vars(part).items())
+    return ((name, value) for name, value in part.unregistered() if name not in part._buffers)

@@ -179,7 +179,8 @@ def _under_test(
         raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {shown(layer)}{hint}")
     under_test: LayerUnderTest | LossUnderTest
     if isinstance(layer, Loss):
-        under_test = LossUnderTest(layer, *as_loss_arguments(layer, inputs, options.seed))
+        arrays = as_loss_arguments(layer, inputs, options.seed)
+        under_test = LossUnderTest(layer, arrays)
     elif inputs:
         check_count(layer, len(inputs))
         arrays = [as_input(layer, x, i, len(inputs)) for i, x in enumerate(inputs)]

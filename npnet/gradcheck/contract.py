@@ -116,7 +116,7 @@ def check_layer(
         under_test: LayerUnderTest | LossUnderTest
         if isinstance(checked, Loss):
             arguments = as_loss_arguments(checked, inputs, seed, options.domain)
-            under_test = LossUnderTest(checked, *arguments)
+            under_test = LossUnderTest(checked, arguments)
         else:
             parts = [part for _, part in checked.named_layers()]
             coupled = not all(getattr(part, "batch_independent", True) for part in parts)
@@ -153,7 +153,7 @@ def _check_gradients(
         return
     if options.mode == "auto":
         if isinstance(under_test, LossUnderTest):
-            size = under_test.pred.size
+            size = sum(pred.size for pred in under_test.predictions().values())
         else:
             parameters = [p.data for p in under_test.layer.parameters()]
             size = sum(x.size for x in [*under_test.inputs, *parameters])

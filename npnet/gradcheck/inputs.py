@@ -57,10 +57,7 @@ def _missing_arguments(function: Any) -> list[str]:
 
 
 def as_inputs(
-    layer: Layer,
-    inputs: tuple[Any, ...],
-    seed: int,
-    domain: tuple[float, float] | None = None,
+    layer: Layer, inputs: tuple[Any, ...], seed: int, domain: tuple[float, float] | None = None
 ) -> list[Array]:
     """Return the inputs as float64 or integer arrays; draw those that are shapes, in a domain.
 
@@ -115,30 +112,34 @@ def _indices(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> 
 
 
 def as_loss_arguments(
-    loss: Loss,
-    inputs: tuple[Any, ...],
-    seed: int,
-    domain: tuple[float, float] | None = None,
-) -> tuple[Array, Array, Array | None]:
-    """Return prediction, target and sample weights; the prediction may be given by its shape.
+    loss: Loss, inputs: tuple[Any, ...], seed: int, domain: tuple[float, float] | None = None
+) -> list[Array]:
+    """Return the arguments of a loss; predictions in float64, which may be given by their shapes.
 
     Raises `ArgumentError`, `DtypeError` or `ShapeError` for what cannot be an argument.
     """
-    name = type(loss).__name__
-    check_loss_count(loss, len(inputs))
-    first, *others = inputs
-    pred = (
-        drawn(first, np.random.default_rng((seed, 3)), domain)
-        if is_shape(first)
-        else as_real(name, first, "the prediction").astype(np.float64)
-    )
-    if isinstance(others[0], tuple) and others[0] == first and len(first) != pred.size:
+    owner, names, rng = type(loss).__name__, loss.arguments, np.random.default_rng((seed, 3))
+    if not 0 <= len(inputs) - len(names) <= 1:
         raise ArgumentError(
-            f"{name}: the target {first} is taken for its values, not for a shape; pass an array "
-            f"of that shape, np.zeros({first})"
+            f"{owner} takes ({', '.join(names)}) and, if wanted, sample weights; "
+            f"got {len(inputs)} argument(s)"
         )
-    target, *weights = (np.array(a) for a in others)
-    return pred, target, weights[0] if weights else None
+    arrays, shapes = [], []
+    for name, value in zip((*names, "sample_weight"), inputs, strict=False):
+        if name not in loss.predictions:
+            arrays.append(np.array(value))
+        elif is_shape(value):
+            arrays.append(drawn(value, rng, domain))
+            shapes.append(value)
+        else:
+            arrays.append(as_real(owner, value, name).astype(np.float64))
+    for name, value in zip(names, inputs, strict=False):
+        if name not in loss.predictions and isinstance(value, tuple) and value in shapes:
+            raise ArgumentError(
+                f"{owner}: the {name} {value} is taken for its values, not for a shape; pass an "
+                f"array of that shape, np.zeros({value})"
+            )
+    return arrays
 
 
 def check_count(layer: Layer, count: int) -> None:
@@ -155,21 +156,6 @@ def check_count(layer: Layer, count: int) -> None:
             f"forward of {type(layer).__name__} takes ({names}); it is called with ctx and "
             f"{count} input(s)"
         ) from None
-
-
-def check_loss_count(loss: Loss, count: int) -> None:
-    """Refuse losses of several predictions, and another number of arrays than two or three."""
-    name = type(loss).__name__
-    if len(loss.arguments) != 2 or loss.predictions != loss.arguments[:1]:
-        raise ArgumentError(
-            f"{name} takes ({', '.join(loss.arguments)}); a loss is checked if it takes a "
-            "prediction and a target"
-        )
-    if not 2 <= count <= 3:
-        raise ArgumentError(
-            f"{name} is checked with a prediction, a target and, if wanted, sample weights; "
-            f"got {count} argument(s)"
-        )
 
 
 def as_input(layer: Layer, value: ArrayLike, i: int, count: int = 1) -> Array:
@@ -232,3 +218,33 @@ def with_repeats(inputs: list[Array]) -> list[Array] | None:
         flat = x.reshape(-1)
         flat[x.size // 2 :] = flat[: x.size - x.size // 2]
     return inputs
+
+
+# --- the same values in other memory: what a layer must not notice about an array
+
+
+def _strided(array: Array) -> Array:
+    pairs = np.full((*array.shape, 2), 7, array.dtype)  # every second element must not be read
+    view = pairs[..., 0]
+    view[...] = array
+    return view
+
+
+def _reversed(array: Array) -> Array:
+    back: tuple[Any, ...] = (..., *(slice(None, None, -1) for _ in array.shape))
+    return np.asarray(array[back].copy()[back])
+
+
+def _read_only(array: Array) -> Array:
+    copy = np.array(array)
+    copy.flags.writeable = False
+    return copy[...]  # a view, which cannot be made writable again
+
+
+# Each returns a copy.
+LAYOUTS: dict[str, Callable[[Array], Array]] = {
+    "non-contiguous": _strided,
+    "reversed": _reversed,
+    "Fortran-ordered": lambda array: np.array(array, order="F"),
+    "read-only": _read_only,
+}

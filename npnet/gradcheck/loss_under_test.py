@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.attributes import unseal
+from npnet.gradcheck.attributes import protected, unseal
 from npnet.gradcheck.comparison import mismatch
 from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.passes import Fault
+from npnet.gradcheck.passes import Fault, Finding, Pass, tensor_of
 from npnet.losses.loss import Loss
 from npnet.typing import Array, DtypeLike
 
 
 class LossUnderTest:
-    """One loss that is checked, with its arguments; `pred` is in float64."""
+    """One loss that is checked; only copies of it are called.
 
-    def __init__(self, loss: Loss, pred: Array, target: Array, weight: Array | None = None) -> None:
-        self.loss = loss
-        self.pred = pred
-        self.target = target
-        self.weight = weight
+    `given` are the arrays in the order of `loss.arguments`, predictions in float64, and sample
+    weights, if there are any; `names` are what sentences call them.
+    """
+
+    def __init__(self, loss: Loss, given: Sequence[Any]) -> None:
+        self.loss, self.given = loss, list(given)
+        self.names = (*loss.arguments, "sample_weight")[: len(given)]
+        self.weighted = len(given) > len(loss.arguments)
+        self.broken: dict[str, set[str]] = {}  # by rule, the tensors
 
     def fresh(self, reduction: str | None = None) -> Loss:
         """Return a copy, with another reduction if one is given."""
@@ -35,62 +39,104 @@ class LossUnderTest:
         unseal(loss)
         if reduction is not None:
             loss.reduction = reduction
-        return loss
+        return protected(loss, self.broken)
 
-    def arrays(self, dtype: DtypeLike = np.float64) -> tuple[Any, ...]:
-        """Return copies of prediction, target and, if there are any, sample weights."""
-        given = (self.target,) if self.weight is None else (self.target, self.weight)
-        return (self.pred.astype(dtype), *(np.array(a) for a in given))
+    def arrays(self, dtype: DtypeLike = np.float64) -> list[Any]:
+        """Return contiguous copies of the arguments, predictions in another dtype."""
+        predictions = self.loss.predictions
+        pairs = zip(self.names, self.given, strict=True)
+        return [np.array(a, dtype if name in predictions else None, order="C") for name, a in pairs]
 
-    def call(self, loss: Loss, *arrays: Any) -> tuple[Any, Array]:
-        """Return value and gradient."""
+    def predictions(self, arrays: Sequence[Any] | None = None) -> dict[str, Array]:
+        """Return those of the arguments that have a gradient, by name."""
+        named = dict(zip(self.names, self.given if arrays is None else arrays, strict=False))
+        return {name: named[name] for name in self.loss.predictions}
+
+    def call(self, method: Callable[..., Any], arrays: Sequence[Any] | None = None) -> Any:
+        """Call the loss or a method of it, or raise a `Fault`."""
+        arrays, count = self.arrays() if arrays is None else arrays, len(self.loss.arguments)
         try:
-            value, grad = call_loss(loss.value_and_grad, *(arrays or self.arrays()))
+            return method(*arrays[:count], sample_weight=(*arrays[count:], None)[0])
         except Exception as error:
-            raise Fault(f"value_and_grad raised {describe(error)}") from error
-        if not isinstance(grad, np.ndarray | np.generic) or grad.dtype.kind not in "fiub":
-            raise Fault(f"value_and_grad returned {type(grad).__name__} as the gradient")
-        return value, np.asarray(grad)
+            name = getattr(method, "__name__", "the call")
+            raise Fault(f"{name} raised {describe(error)}") from error
 
-    def reduced(self, reduction: str, *arrays: Any) -> tuple[Array, Array]:
-        """Return value and gradient with another reduction."""
-        value, grad = self.call(self.fresh(reduction), *arrays)
-        return np.asarray(value), grad
+    def run(self, loss: Loss | None = None, arrays: Sequence[Any] | None = None) -> Pass:
+        """Return value and gradients."""
+        value, grad = self.call((self.fresh() if loss is None else loss).value_and_grad, arrays)
+        grads = grad if isinstance(grad, tuple) else (grad,)
+        for g in grads:
+            if not isinstance(g, np.ndarray | np.generic) or g.dtype.kind not in "fiub":
+                raise Fault(f"value_and_grad returned {type(g).__name__} as the gradient")
+        named = zip(self.loss.predictions, map(np.asarray, grads), strict=True)
+        return Pass((np.asarray(value),), (), dict(named), "value")
+
+    def reduced(self, reduction: str, arrays: Sequence[Any] | None = None) -> Pass:
+        """Return value and gradients with another reduction."""
+        return self.run(self.fresh(reduction), arrays)
+
+    def arranged(self, arrange: Callable[[Array], Array]) -> dict[str, Callable[[], Pass]]:
+        """Return calls with arrays in another memory layout, by what is in it."""
+        return {"arguments": lambda: self.run(arrays=[arrange(a) for a in self.arrays()])}
+
+    def shifted(self, shift: Callable[[Array], Array]) -> Pass:
+        """Return terms and gradients where a shift of its own is added to each prediction."""
+        arrays = self.arrays()
+        for pred in self.predictions(arrays).values():
+            pred += shift(pred)
+        return self.reduced("none", arrays)
+
+    @cached_property
+    def reference(self) -> Pass:
+        """Value and gradients, to which others are compared."""
+        return self.run().copy()
 
     @cached_property
     def no_function(self) -> str:
         """Why the loss cannot be differentiated; empty if it can."""
         loss = self.fresh()
-        one, two = (np.asarray(self.call(loss)[0]) for _ in range(2))
+        one, two = (self.run(loss).outputs[0] for _ in range(2))
         return "two calls with the same arguments differ" if mismatch(two, one) else ""
+
+    def differences(self, got: Pass, want: Pass, text: str = "{}") -> Iterator[Finding]:
+        """Say in a text of every result that it differs by more than rounding from `want`."""
+        for name, found in self.compared(got, want).items():
+            if name not in self.unsteady:
+                yield Finding(text.format(f"the {name} {found}"), tensor_of(name))
+
+    def compared(self, got: Pass, want: Pass) -> dict[str, str]:
+        """Say of every result of `want` how that of `got` differs from it, by its name."""
+        results, found = got.named(), {}
+        for name, array in want.named().items():
+            slack = self.rounding if name == "value" else 0.0
+            if text := mismatch(results[name], array, slack=slack):
+                found[name] = text
+        return found
+
+    @cached_property
+    def unsteady(self) -> set[str]:
+        """The results that differ between identical calls, about which nothing else is said."""
+        return set(self.compared(self.run(), self.reference))
 
     @cached_property
     def rounding(self) -> float:
         """The rounding error of a sum of the terms, which may cancel."""
-        terms, _ = self.reduced("none")
+        (terms,) = self.reduced("none").outputs
         return float(64 * np.finfo(np.float64).eps * np.abs(terms).sum())
 
     @cached_property
     def samples(self) -> int:
         """Number of samples along axis 0, 0 if the loss takes no other number of them."""
-        terms, _ = self.reduced("none")
-        n = self.pred.shape[0] if self.pred.ndim else 0
-        if any(a.shape[:1] != (n,) for a in (terms, *self.arrays())):
+        arrays = (*self.reduced("none").outputs, *self.arrays())
+        n = arrays[1].shape[0] if arrays[1].ndim else 0
+        if any(a.shape[:1] != (n,) for a in arrays):
             return 0
         try:
-            self.reduced("none", *self.rows([*range(n), *range(n)]))
+            self.reduced("none", self.rows([*range(n), *range(n)]))
         except Fault:
             return 0
         return n
 
-    def rows(self, rows: list[int]) -> tuple[Any, ...]:
-        """Return prediction, target and weights of some samples."""
-        chosen = np.array(rows, np.intp)
-        return tuple(a[chosen] for a in self.arrays())
-
-
-def call_loss(
-    function: Callable[..., Any], pred: Any, target: Any, sample_weight: Any = None
-) -> Any:
-    """Call a loss or a method of one."""
-    return function(pred, target, sample_weight=sample_weight)
+    def rows(self, rows: list[int]) -> list[Any]:
+        """Return the arguments for some samples."""
+        return [a[np.array(rows, np.intp)] for a in self.arrays()]

@@ -6,7 +6,7 @@ Passes are run on the raw `forward` and `backward` with a context, below the con
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,42 +21,53 @@ class Fault(Exception):
     """A call of the layer failed or returned something else than arrays; the text says what."""
 
 
+class Finding(NamedTuple):
+    """What a rule found; `kind` is that of the diagnosis if not the rule's, or "note"."""
+
+    message: str
+    tensor: str = ""
+    kind: str = ""
+
+
+Findings = Iterator[str | Finding]
+
+
 class Pass(NamedTuple):
-    """What one recorded pass gave: None stands for the gradient of an integer input."""
+    """What one pass gave: None stands for the gradient of an integer input.
+
+    The pass of a loss has its value as the output, called so, and no gradients of inputs.
+    """
 
     outputs: tuple[Array, ...]
     input_grads: tuple[Array | None, ...]
     parameter_grads: dict[str, Array]
+    kind: str = "output"
 
     def named(self) -> dict[str, Array]:
         """Return every array under a name that a sentence can use."""
-        found = {name_of("output", i, self.outputs): y for i, y in enumerate(self.outputs)}
+        found = {name_of(self.kind, i, self.outputs): y for i, y in enumerate(self.outputs)}
         for i, grad in enumerate(self.input_grads):
             if grad is not None:
                 found["gradient of " + name_of("input", i, self.input_grads)] = grad
-        for name, grad in self.parameter_grads.items():
-            found[f"gradient of {name}"] = grad
-        return found
+        return found | {f"gradient of {n}": grad for n, grad in self.parameter_grads.items()}
 
     def copy(self) -> Pass:
         """Copy the outputs, into which a later pass may write."""
         return self._replace(outputs=tuple(y.copy() for y in self.outputs))
 
-    def plus(self, other: Pass) -> Pass:
-        """Add the gradients of another pass."""
+    def plus(self, other: Pass, add: Callable[..., Any] = np.add) -> Pass:
+        """Add the gradients of another pass, or combine both in another way."""
         dx = [
-            None if a is None or b is None or a.shape != b.shape else a + b
+            None if a is None or b is None or a.shape != b.shape else add(a, b)
             for a, b in zip(self.input_grads, other.input_grads, strict=True)
         ]
-        both = {name: g + other.parameter_grads[name] for name, g in self.parameter_grads.items()}
+        named = self.parameter_grads.items()
+        both = {name: add(g, other.parameter_grads[name]) for name, g in named}
         return self._replace(input_grads=tuple(dx), parameter_grads=both)
 
     def times(self, factor: float) -> Pass:
         """Multiply the gradients."""
-        return self._replace(
-            input_grads=tuple(None if g is None else g * factor for g in self.input_grads),
-            parameter_grads={name: g * factor for name, g in self.parameter_grads.items()},
-        )
+        return self.plus(self, lambda g, _: g * factor)
 
 
 class Recording(NamedTuple):
@@ -86,27 +97,21 @@ def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[A
     outputs = output if isinstance(output, tuple) else (output,)
     if not outputs:
         raise Fault("forward returned an empty tuple; it must return at least one array")
+    found = []
     for i, y in enumerate(outputs):
         what = "" if len(outputs) == 1 else f" as output {i}"
         if y is None:
             raise Fault(f"forward returned None{what}; does it lack a return statement?")
-        if not isinstance(y, np.ndarray | np.generic | float):
-            raise Fault(
-                f"forward returned a {type(y).__name__}{what}; "
-                "it must return an array or, for several outputs, a tuple of arrays"
-            )
-        dtype = np.asarray(y).dtype
-        if dtype.kind not in "fiub":
-            raise Fault(f"forward returned an array of dtype {dtype}{what}, not real numbers")
-    return tuple(np.asarray(y) for y in outputs)
+        y = np.asarray(y) if isinstance(y, float) else y
+        advice = "; it must return an array or, for several outputs, a tuple of arrays"
+        found.append(_as_array("forward", y, what, advice))
+    return tuple(found)
 
 
 def _checked_grads(result: Any, inputs: Sequence[Array]) -> tuple[Array | None, ...]:
+    advice = "; it must return an array or, for several inputs, a tuple of arrays"
     if isinstance(result, list | dict):
-        raise Fault(
-            f"backward returned a {type(result).__name__}; it must return an array or, for several "
-            "inputs, a tuple of arrays"
-        )
+        raise Fault(f"backward returned a {type(result).__name__}{advice}")
     grads = result if isinstance(result, tuple) else (result,)
     if len(grads) != len(inputs):
         raise Fault(
@@ -115,20 +120,22 @@ def _checked_grads(result: Any, inputs: Sequence[Array]) -> tuple[Array | None, 
         )
     found: list[Array | None] = []
     for i, (grad, x) in enumerate(zip(grads, inputs, strict=True)):
-        what = name_of("input", i, inputs)
+        what = f" as the gradient of {name_of('input', i, inputs)}"
         if x.dtype.kind != "f":
             found.append(None)
-            continue
-        if grad is None:
-            raise Fault(f"backward returned None as the gradient of {what}, which is floating")
-        if not isinstance(grad, np.ndarray | np.generic):
-            raise Fault(f"backward returned a {type(grad).__name__} as the gradient of {what}")
-        if grad.dtype.kind not in "fiub":
-            raise Fault(
-                f"backward returned dtype {grad.dtype} as the gradient of {what}, not real numbers"
-            )
-        found.append(np.asarray(grad))
+        elif grad is None:
+            raise Fault(f"backward returned None{what}, which is floating")
+        else:
+            found.append(_as_array("backward", grad, what))
     return tuple(found)
+
+
+def _as_array(who: str, value: Any, what: str, advice: str = "") -> Array:
+    if not isinstance(value, np.ndarray | np.generic):
+        raise Fault(f"{who} returned a {type(value).__name__}{what}{advice}")
+    if value.dtype.kind not in "fiub":
+        raise Fault(f"{who} returned an array of dtype {value.dtype}{what}, not real numbers")
+    return np.asarray(value)
 
 
 def parameter_grads(layer: Layer) -> dict[str, Array]:
@@ -142,3 +149,8 @@ def parameter_grads(layer: Layer) -> dict[str, Array]:
 def name_of(kind: str, index: int, group: Sequence[Any]) -> str:
     """Return ``"input"``, or ``"input 1"`` where there are several."""
     return kind if len(group) == 1 else f"{kind} {index}"
+
+
+def tensor_of(name: str) -> str:
+    """Return the tensor whose gradient is called so; empty for an output."""
+    return name.removeprefix("gradient of ") if name.startswith("gradient of ") else ""

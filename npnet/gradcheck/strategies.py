@@ -12,8 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from npnet.errors import ArgumentError, MissingDependency
-from npnet.gradcheck.inputs import is_shape
-from npnet.gradcheck.layouts import LAYOUTS
+from npnet.gradcheck.inputs import LAYOUTS, is_shape
 from npnet.typing import Array, DtypeLike
 
 try:

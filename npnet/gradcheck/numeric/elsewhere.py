@@ -207,7 +207,7 @@ class Elsewhere:
         function = self._make(inputs)
         r = function.upstream[0]
         for i in moving:
-            variable = next(v for v in function.variables if v is function.inputs[i])
+            variable = next(v for v in function.variables if v is function.given[i])
 
             def value(t: float, variable: Array = variable) -> float:
                 variable.fill(t)

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any
 
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.loss_under_test import LossUnderTest
-from npnet.gradcheck.passes import Fault
+from npnet.gradcheck.passes import Fault, Finding, Findings
 from npnet.gradcheck.report import Diagnosis, Report, Violation
-from npnet.gradcheck.rules import arrays, backward, batch, calls, losses, ownership, state
-from npnet.gradcheck.rules.rule import Finding, Rule
+from npnet.gradcheck.rules import arrays, backward, batch, losses, ownership, state
 from npnet.gradcheck.under_test import LayerUnderTest
 
-_CHANGED = ("input unchanged", "upstream gradient unchanged", "output unchanged",
-            "parameters unchanged", "buffers unchanged", "children unchanged")  # fmt: skip
-_STATE = ("children through ctx.call", "no state on self", "randomness", "repeatable")
-_CAUSES = (*_CHANGED, *_STATE)
-_ADDED = (*_CAUSES, "gradients accumulate", "gradients not shared")
-_SHAPES = (*_CAUSES, "shapes and dtypes")
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule; `check` takes the object under test and yields what violates it.
+
+    Without a `kind` of diagnosis, the first violation says enough. A violation of this rule is a
+    consequence of one of the rules that it `follows`, if both are about the same tensor, or one
+    about none.
+    """
+
+    name: str
+    check: Callable[[Any], Findings]
+    kind: str = ""
+    cheap: bool = False  # whether `check_gradients` checks it too
+    follows: tuple[str, ...] = ()
+
+    @property
+    def sentence(self) -> str:
+        """What the rule says: "The same input gives the same inference output."."""
+        text = (self.check.__doc__ or "").strip().split("\n")[0].removeprefix("Check that ")
+        return text[:1].upper() + text[1:]
+
 
 # Whoever cannot work at all, or whose calls cannot be told apart, is asked nothing more.
-LAYER_CALLS = Rule("calls", calls.calls_work, "raised")
+LAYER_CALLS = Rule("calls", arrays.calls_work, "raised")
 LOSS_CALLS = Rule("calls", losses.calls_work, "raised")
+
+_STATE = ("no state on self",)
+_CHILD = ("children through ctx.call", "children unchanged")
+_MOVED = ("parameters unchanged", "buffers unchanged", "no state on self", "randomness")
+_ADDED = ("no state on self", "gradients accumulate", "gradients not shared")
+_KEPT = ("no state on self", "gradients not shared")
+_PRECISION = ("zero gradient", "precision")
+_SHAPES = ("shapes and dtypes", "precision", "batch of one", "batch independence")
 
 LAYER_RULES: dict[str, Rule] = {
     rule.name: rule
@@ -35,66 +60,55 @@ LAYER_RULES: dict[str, Rule] = {
         Rule("children unchanged", ownership.children_unchanged, "mutation"),
         Rule("no state on self", state.no_state_on_self, "stale state", True),
         Rule("randomness", state.randomness, "non-deterministic"),
-        Rule("repeatable", backward.passes_repeat, "non-deterministic", True, _CAUSES),
-        Rule("inference repeatable", backward.inference_repeats, "", False, _CAUSES),
-        Rule("gradients accumulate", backward.accumulation, "overwritten", True, _CAUSES),
-        Rule("gradients not shared", ownership.gradients_not_shared, "", False,
-             ("gradients accumulate",)),
+        Rule("repeatable", backward.passes_repeat, "non-deterministic", True, _MOVED),
+        Rule("inference repeatable", backward.inference_repeats, "", False, _MOVED),
+        Rule("gradients accumulate", backward.accumulation, "overwritten", True),
+        Rule("gradients not shared", ownership.gradients_not_shared),
         Rule("calls do not disturb each other", backward.two_calls, "stale state", True, _ADDED),
         Rule("parameter gradients without input gradient", backward.input_gradient_on_demand,
-             "zero", True, _CAUSES),
-        Rule("nothing kept alive", ownership.nothing_kept_alive, "", False, _ADDED),
-        Rule("output not reused", ownership.outputs_not_reused, "", False, _ADDED),
-        Rule("output writable", ownership.outputs_writable, "", False, _CAUSES),
+             "zero", True),
+        Rule("nothing kept alive", ownership.nothing_kept_alive, "", False, _KEPT[1:]),
+        Rule("output not reused", ownership.outputs_not_reused, "", False, _KEPT),
+        Rule("output writable", ownership.outputs_writable, "", False, _STATE + _CHILD),
         Rule("shapes and dtypes", arrays.shapes_and_dtypes),
-        Rule("tape", backward.tape_agrees, "", False, _SHAPES),
-        Rule("recorded equals inference", backward.recording_equals_inference, "", False, _CAUSES),
-        Rule("zero gradient", backward.zero_gradient, "", False, _CAUSES),
-        Rule("precision", arrays.precision, "float32", True, ("zero gradient",)),
-        Rule("linear backward", backward.linear_backward, "", False,
-             (*_CAUSES, "zero gradient", "precision")),
-        Rule("used twice", backward.used_twice, "", False,
-             (*_ADDED, "calls do not disturb each other")),
-        Rule("flat store", backward.flat_store, "", False, _ADDED),
-        Rule("unused outputs", backward.unused_outputs, "", False, _CAUSES),
-        Rule("memory layout", arrays.memory_layout, "", False, _CAUSES),
+        Rule("tape", backward.tape_agrees, "", False, _SHAPES + _CHILD),
+        Rule("recorded equals inference", backward.recording_equals_inference),
+        Rule("zero gradient", backward.zero_gradient),
+        Rule("precision", arrays.precision, "float32", True),
+        Rule("linear backward", backward.linear_backward, "", False, _PRECISION),
+        Rule("used twice", backward.used_twice, "", False, _ADDED),
+        Rule("flat store", backward.flat_store, "", False, _KEPT),
+        Rule("unused outputs", backward.unused_outputs),
+        Rule("memory layout", arrays.memory_layout, "", False, _CHILD),
         Rule("batch of one", batch.batch_of_one, "", False, _SHAPES),
-        Rule("batch independence", batch.batch_independence, "", False,
-             (*_SHAPES, "precision", "batch of one")),
-        Rule("empty batch", batch.empty_batch, "", False,
-             (*_SHAPES, "batch of one", "batch independence")),
-        Rule("batch sizes", batch.batches_of_other_sizes, "", False,
-             (*_CAUSES, "calls do not disturb each other")),
-        Rule("state dict", state.state_dict, "", False, _CAUSES),
-        Rule("deep copy", state.deep_copy, "", False, _CAUSES),
+        Rule("batch independence", batch.batch_independence, "", False, _SHAPES),
+        Rule("empty batch", batch.empty_batch, "", False, _SHAPES),
+        Rule("batch sizes", batch.batches_of_other_sizes, "", False, _STATE),
+        Rule("state dict", state.state_dict),
+        Rule("deep copy", state.deep_copy),
     )
 }  # fmt: skip
-
-_LOSS_CAUSES = ("input unchanged", "repeatable", "randomness")
 
 LOSS_RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
         Rule("input unchanged", losses.arguments_unchanged, "mutation", True),
         Rule("randomness", losses.randomness, "non-deterministic", True),
-        Rule("repeatable", losses.calls_repeat, "stale state", True,
-             ("input unchanged", "randomness")),
-        Rule("one value", losses.value_agrees, "stale state", True, _LOSS_CAUSES),
-        Rule("reductions", losses.reductions_agree, "", False, _LOSS_CAUSES),
-        Rule("sample independence", losses.samples_independent, "", False,
-             (*_LOSS_CAUSES, "reductions")),
-        Rule("sample weights", losses.sample_weights, "", False,
-             (*_LOSS_CAUSES, "reductions", "sample independence")),
-        Rule("empty batch", losses.empty_batch, "", False, _LOSS_CAUSES),
+        Rule("repeatable", losses.calls_repeat, "stale state", True, ("randomness",)),
+        Rule("one value", losses.value_agrees, "stale state", True),
+        Rule("reductions", losses.reductions_agree),
+        Rule("sample independence", losses.samples_independent, "", False, ("reductions",)),
+        Rule("sample weights", losses.sample_weights, "", False, ("sample independence",)),
+        Rule("empty batch", losses.empty_batch),
         Rule("shapes and dtypes", losses.shapes_and_dtypes),
-        Rule("precision", losses.precision, "float32", True),
-        Rule("gradient not shared", losses.gradient_of_its_own, "", False, _LOSS_CAUSES),
-        Rule("memory layout", losses.memory_layout, "", False, _LOSS_CAUSES),
+        Rule("precision", arrays.precision, "float32", True),
+        Rule("gradient not shared", losses.gradients_not_shared),
+        Rule("memory layout", arrays.memory_layout),
         Rule("target shape", losses.target_not_broadcast),
-        Rule("nothing kept alive", losses.nothing_kept_alive, "", False, _LOSS_CAUSES),
-        Rule("deep copy", losses.deep_copy, "", False, _LOSS_CAUSES),
+        Rule("nothing kept alive", losses.nothing_kept_alive, "", False, ("repeatable",)),
+        Rule("deep copy", losses.deep_copy),
     )
-}  # fmt: skip
+}
 
 CHEAP_LAYER_RULES = tuple(name for name, rule in LAYER_RULES.items() if rule.cheap)
 CHEAP_LOSS_RULES = tuple(name for name, rule in LOSS_RULES.items() if rule.cheap)
@@ -113,7 +127,7 @@ def check_calls(under_test: LayerUnderTest | LossUnderTest, report: Report) -> b
     try:
         under_test.plain()
     except Fault as fault:
-        _add(report, LAYER_RULES["deep copy"], Finding(str(fault)), "")
+        _add(report, LAYER_RULES["deep copy"], Finding(str(fault)), under_test)
         return False
     _apply(LAYER_CALLS, under_test, report)
     return not report.violations
@@ -129,30 +143,39 @@ def check_rules(
 
 
 def _apply(rule: Rule, under_test: LayerUnderTest | LossUnderTest, report: Report) -> None:
-    broken = {v.rule for v in report.violations}
-    cause = next((name for name in rule.follows if name in broken), "")
+    error: BaseException | None = None
     try:
         for found in rule.check(under_test):
-            _add(report, rule, found if isinstance(found, Finding) else Finding(found), cause)
-            if cause:
-                break  # one consequence of each kind says enough
+            finding = found if isinstance(found, Finding) else Finding(found)
+            if _add(report, rule, finding, under_test) and not rule.kind:
+                break  # one says enough
     except Fault as fault:
-        _add(report, rule, Finding(str(fault), "", "raised"), cause)
-        raised = fault.__cause__
-        report.cause = report.cause or (raised if isinstance(raised, Exception) else None)
-    except Exception as error:  # whatever a layer's code raises where no rule expects it
-        _add(report, rule, Finding(f"the check stopped at {describe(error)}", "", "raised"), cause)
+        error = fault.__cause__
+        _add(report, rule, Finding(str(fault), "", "raised"), under_test)
+    except Exception as raised:  # whatever a layer's code raises where no rule expects it
+        error, text = raised, f"the check stopped at {describe(raised)}"
+        _add(report, rule, Finding(text, "", "raised"), under_test)
+    if isinstance(error, Exception):
         report.cause = report.cause or error
 
 
-def _add(report: Report, rule: Rule, found: Finding, cause: str) -> None:
+def _add(
+    report: Report, rule: Rule, found: Finding, under_test: LayerUnderTest | LossUnderTest
+) -> bool:
+    """Add a finding to the report; tell whether it is more than a note."""
     if found.kind == "note":
         report.notes.append(found.message)
-        return
-    violation = Violation(rule.name, found.message, cause)
-    if violation in report.violations:
-        return
-    report.violations.append(violation)
-    kind = found.kind or rule.kind
-    if kind and not cause:
-        report.diagnosis.append(Diagnosis(kind, found.tensor, found.message))
+        return False
+    broken, kind = under_test.broken, found.kind or rule.kind
+    causes = (
+        name
+        for name in rule.follows
+        if name in broken and (found.tensor in broken[name] or "" in (found.tensor, *broken[name]))
+    )
+    violation = Violation(rule.name, found.message, next(causes, ""))
+    broken.setdefault(rule.name, set()).add(found.tensor)
+    if violation not in report.violations:
+        report.violations.append(violation)
+        if kind and not violation.follows:
+            report.diagnosis.append(Diagnosis(kind, found.tensor, found.message))
+    return True

@@ -1,24 +1,73 @@
-"""Shapes, dtypes and memory layouts: rules about the arrays that go in and come out."""
+"""Calls, shapes, dtypes and memory layouts: rules about the arrays that go in and come out."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-from npnet.gradcheck.layouts import LAYOUTS
-from npnet.gradcheck.passes import Fault, Pass, name_of
+from npnet.errors import ShapeError
+from npnet.gradcheck.inputs import LAYOUTS
+from npnet.gradcheck.loss_under_test import LossUnderTest
+from npnet.gradcheck.passes import Fault, Finding, Findings, name_of
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
 _TINY = 2.0**-26
 
 
-def shapes_and_dtypes(under_test: LayerUnderTest) -> Iterator[str]:
+def calls_work(under_test: LayerUnderTest) -> Findings:
+    """Check that a call and a backward pass work and give finite real arrays."""
+    layer = under_test.fresh()
+    outputs, again = (under_test.infer(layer).outputs for _ in range(2))
+    if [y.shape for y in again] != [y.shape for y in outputs]:
+        shapes = [", ".join(str(y.shape) for y in ys) for ys in (outputs, again)]
+        yield (
+            f"forward returned shape {shapes[0]} in a first call and {shapes[1]} in a second "
+            "with the same input"
+        )
+        return
+    try:
+        one = under_test.run(layer)
+    except Fault as fault:
+        yield from _not_summed(under_test, fault.__cause__)
+        raise
+    for mode, ys in (("inference", outputs), ("a recorded pass", one.outputs)):
+        for i, y in enumerate(ys):
+            if not np.isfinite(y).all():
+                yield (
+                    f"{mode} returned {_first_odd(y)} in {name_of('output', i, ys)} for finite "
+                    "inputs; if the layer takes only some numbers, pass domain=(low, high)"
+                )
+                return
+    for name, array in one.named().items():
+        if not np.isfinite(array).all():
+            yield f"the {name} is {_first_odd(array)} for finite inputs"
+
+
+def _not_summed(under_test: LayerUnderTest, error: BaseException | None) -> Findings:
+    """Recognise a parameter gradient that still has the batch axis."""
+    for name, p in under_test.layer.named_parameters():
+        for batch in {x.shape[:1] for x in under_test.inputs}:
+            full = batch + p.shape
+            if isinstance(error, ShapeError) and f"{p.shape}, got {full}" in str(error):
+                message = (
+                    f"the gradient of {name} is not summed over the batch: it has shape "
+                    f"{full} instead of {p.shape}; use .sum(axis=0)"
+                )
+                yield Finding(message, name, "not summed")
+                return
+
+
+def _first_odd(array: Array) -> str:
+    index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+    return f"{array[tuple(index)]}" + (f" at {index}" if index else "")
+
+
+def shapes_and_dtypes(under_test: LayerUnderTest) -> Findings:
     """Check that results have the inputs' dtype, and gradients their tensors' shapes."""
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
-        layer = under_test.fresh(dtype)
-        inputs = under_test.arrays(dtype)
+        layer, inputs = under_test.fresh(dtype), under_test.arrays(dtype)
         inferred = under_test.infer(layer, inputs).outputs
         recording = under_test.record(layer, inputs)
         for mode, outputs in (("inference", inferred), ("a recorded pass", recording.outputs)):
@@ -28,77 +77,58 @@ def shapes_and_dtypes(under_test: LayerUnderTest) -> Iterator[str]:
                     yield f"{mode} in {dtype} returned {y.dtype} as {what}"
         dx = recording.backward(under_test.upstream(recording.outputs))
         for i, (grad, x) in enumerate(zip(dx, inputs, strict=True)):
-            if grad is None:
-                continue
             what = name_of("input", i, inputs)
-            if grad.shape != x.shape:
+            if grad is not None and grad.shape != x.shape:
                 yield (
                     f"backward returned a gradient of shape {grad.shape} for the {what} "
                     f"of shape {x.shape}"
                 )
-                return
-            if grad.dtype != dtype:
+            elif grad is not None and grad.dtype != dtype:
                 yield f"backward in {dtype} returned {grad.dtype} as the gradient of the {what}"
 
 
-def precision(under_test: LayerUnderTest) -> Iterator[str]:
-    """Check that a float64 layer computes in float64 all the way.
+def precision(under_test: LayerUnderTest | LossUnderTest) -> Findings:
+    """Check that what comes in as float64 is computed in float64 all the way.
 
     Numbers that were rounded to float32 somewhere survive another rounding unchanged. Generic
     float64 numbers never do.
     """
     try:
-        passes = [_pass_nearby(under_test, step).named() for step in (1e-4, 1e-3, 2e-3)]
+        results = [under_test.shifted(_stretch(step)).named() for step in (1e-4, 1e-3, 2e-3)]
     except Fault:  # the inputs lie at the border of what the layer takes
         return
-    for name in passes[0]:
-        one, two, three = (results[name] for results in passes)
-        if rounded(one, two, three):
+    for name in results[0]:
+        if _rounded(*(values[name] for values in results)):
             yield f"the {name} was rounded to float32, though everything that came in is float64"
 
 
-def _pass_nearby(under_test: LayerUnderTest, step: float) -> Pass:
-    """Run a pass close by, since float32 values may be what the layer was given."""
-    rng = np.random.default_rng((under_test.seed, 13))
-    layer, inputs = under_test.fresh(), under_test.arrays()
-    grads = under_test.upstream(under_test.reference.outputs)
-    for array in (*inputs, *grads, *(p.data for p in layer.parameters())):
-        if array.dtype.kind == "f":
-            array *= 1 + step * rng.uniform(1, 2, array.shape)
-    return under_test.run(layer, inputs, grads)
+def _stretch(step: float) -> Callable[[Array], Array]:
+    """Return a small shift, since float32 numbers may be what was given."""
+    rng = np.random.default_rng(13)
+    return lambda a: np.asarray(a * step * rng.uniform(1, 2, a.shape))
 
 
-def rounded(one: Array, two: Array, three: Array) -> bool:
+def _rounded(one: Array, two: Array, three: Array) -> bool:
     """Tell whether a result is always a float32 number, seen at three points on a line.
 
     The values of a step function may be round numbers; but few of them change twice. Tiny values
     may be differences of numbers around 1, such as 1 - cos(x), and have few digits for that.
     """
-    if one.dtype != np.float64:
-        return False
     changes = (one != two) * 1 + (two != three)
     twice = (changes == 2) & (np.abs(one) > _TINY)
     values = np.stack([a[twice] for a in (one, two, three)])
     with np.errstate(over="ignore"):
-        always = (values.astype(np.float32) == values).all()
+        always = one.dtype == np.float64 and (values.astype(np.float32) == values).all()
     return bool(always and (changes == 2).sum() > (changes == 1).sum() and twice.any())
 
 
-def memory_layout(under_test: LayerUnderTest) -> Iterator[str]:
+def memory_layout(under_test: LayerUnderTest | LossUnderTest) -> Findings:
     """Check that strides, Fortran order and read-only flags make no difference."""
-    want = under_test.reference
     for name, arrange in LAYOUTS.items():
-        for what in ("inputs", "upstream gradient"):
-            inputs, grads = under_test.arrays(), under_test.upstream(want.outputs)
-            if what == "inputs":
-                inputs = [arrange(x) for x in inputs]
-            else:
-                grads = [arrange(g) for g in grads]
+        for what, run in under_test.arranged(arrange).items():
             try:
-                got = under_test.run(None, inputs, grads)
+                got = run()
             except Fault as fault:
                 yield f"with {name} {what} {fault}"
                 continue
-            for found in under_test.differences(got, want):
-                yield f"with {name} {what} {found}"
-                break
+            yield from under_test.differences(got, under_test.reference, f"with {name} {what} {{}}")

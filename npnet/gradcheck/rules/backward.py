@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,30 +10,29 @@ import numpy as np
 from npnet.errors import NpnetError
 from npnet.gradcheck.comparison import mismatch
 from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.passes import Fault, Pass, parameter_grads
-from npnet.gradcheck.rules.rule import Finding
+from npnet.gradcheck.passes import Fault, Finding, Findings, Pass, parameter_grads, tensor_of
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.store import FlatStore
 
 
-def inference_repeats(under_test: LayerUnderTest) -> Iterator[str]:
+def inference_repeats(under_test: LayerUnderTest) -> Findings:
     """Check that the same input gives the same inference output."""
     layer = under_test.fresh()
     first = under_test.infer(layer).copy()
     under_test.run(layer, under_test.others())
     under_test.restore_buffers(layer)
-    for found in under_test.differences(under_test.infer(layer), first):
-        yield f"called again with the same input, {found}"
+    for name, found in under_test.compared(under_test.infer(layer), first, every=True).items():
+        yield f"called again with the same input, the {name} {found}"
 
 
-def passes_repeat(under_test: LayerUnderTest) -> Iterator[Finding]:
+def passes_repeat(under_test: LayerUnderTest) -> Findings:
     """Check that the same input and random numbers give the same pass."""
     layer = under_test.fresh()
     first, second = under_test.run(layer), under_test.run(layer)
-    changed = under_test.compared(second, first)
+    changed = under_test.compared(second, first, every=True)
     for name, found in changed.items():
-        tensor = _tensor(name)
+        tensor = tensor_of(name)
         if not tensor:
             yield Finding(
                 f"in a second recorded pass with the same input and the same generator the {name} "
@@ -58,75 +57,66 @@ def passes_repeat(under_test: LayerUnderTest) -> Iterator[Finding]:
     if changed:
         return
     under_test.run(layer, under_test.others())
-    for name, found in under_test.compared(under_test.run(layer), under_test.reference).items():
+    third = under_test.run(layer)
+    for name, found in under_test.compared(third, under_test.reference, every=True).items():
         text = f"after a pass with another input the {name} {found}: something of an earlier call"
-        yield Finding(f"{text} is used", _tensor(name), "stale state")
-
-
-def _tensor(name: str) -> str:
-    """Return the tensor whose gradient is called so; empty for an output."""
-    return name.removeprefix("gradient of ") if name.startswith("gradient of ") else ""
+        yield Finding(f"{text} is used", tensor_of(name), "stale state")
 
 
 def _add_grad(name: str) -> str:
     return f"ctx.add_grad(self.{name.rpartition('.')[2]}, ...)"
 
 
-def recording_equals_inference(under_test: LayerUnderTest) -> Iterator[str]:
+def recording_equals_inference(under_test: LayerUnderTest) -> Findings:
     """Check that a layer without random numbers computes the same whether it is recorded or not."""
     inferred = under_test.infer()
     for training in [False] if under_test.is_random else [False, True]:
         outputs = under_test.record(under_test.fresh(), training=training).outputs
-        for found in under_test.differences(Pass(outputs, (), {}), inferred):
-            yield f"with record(x, training={training}) {found}, which is what inference gives"
-            return
+        says = f"with record(x, training={training}) {{}}, which is what inference gives"
+        yield from under_test.differences(Pass(outputs, (), {}), inferred, says)
 
 
-def zero_gradient(under_test: LayerUnderTest) -> Iterator[str]:
+def zero_gradient(under_test: LayerUnderTest) -> Findings:
     """Check that a zero upstream gradient gives zero gradients."""
     zeros = [np.zeros_like(y) for y in under_test.reference.outputs]
     got = under_test.run(upstream=zeros)._replace(outputs=())
     for name, grad in got.named().items():
-        found = mismatch(grad, np.zeros_like(grad), 0.0)
-        if found:
+        if found := mismatch(grad, np.zeros_like(grad), 0.0):
             yield f"for an upstream gradient of zeros the {name} {found}"
 
 
-def linear_backward(under_test: LayerUnderTest) -> Iterator[str]:
+def linear_backward(under_test: LayerUnderTest) -> Findings:
     """Check that backward is linear in the upstream gradient."""
     layer, reference = under_test.fresh(), under_test.reference
     first, second = (under_test.upstream(reference.outputs, i) for i in (1, 2))
     for text, factor in (("-1", -1.0), ("2**20", 2.0**20), ("2**-20", 2.0**-20)):  # are exact
         scaled = under_test.run(layer, upstream=[np.asarray(g * factor, g.dtype) for g in first])
-        for found in under_test.differences(scaled.times(1 / factor), reference):
-            yield f"for an upstream gradient times {text}, divided by as much, {found}"
-            return
+        says = f"for an upstream gradient times {text}, divided by as much, {{}}"
+        yield from under_test.differences(scaled.times(1 / factor), reference, says)
     added = [np.asarray(a + b, a.dtype) for a, b in zip(first, second, strict=True)]
     total = reference.plus(under_test.run(layer, upstream=second))
-    for found in under_test.differences(under_test.run(layer, upstream=added), total):
-        yield f"for the sum of two upstream gradients {found}, the sum of their gradients"
-        return
+    says = "for the sum of two upstream gradients {}, the sum of their gradients"
+    yield from under_test.differences(under_test.run(layer, upstream=added), total, says)
 
 
-def two_calls(under_test: LayerUnderTest) -> Iterator[Finding]:
+def two_calls(under_test: LayerUnderTest) -> Findings:
     """Check that two calls and then both backward passes, in either order, do not mix."""
     alone = [_calls(under_test, under_test.fresh(), [i])[i] for i in (0, 1)]
     total = alone[0].plus(alone[1])
     layer = under_test.fresh()
     for order, words in (((0, 1), "in the order of the calls"), ((1, 0), "in reverse order")):
         got = _calls(under_test, layer, order)
-        when = f"with two calls and then both backward passes {words},"
-        why = "what backward needs belongs into ctx, not on the layer"
-        for i in order:
-            call = ("first", "second")[i]
-            own = got[i]._replace(parameter_grads={})
-            for name, found in under_test.compared(own, alone[i]).items():
-                yield Finding(f"{when} the {name} of the {call} {found}; {why}", _tensor(name))
-                return
+        pairs = [(got[i]._replace(parameter_grads={}), alone[i], i) for i in order]
         both = Pass((), (), got[order[1]].parameter_grads)
-        for name, found in under_test.compared(both, total).items():
-            yield Finding(f"{when} the {name} {found}, the sum of both; {why}", _tensor(name))
-            return
+        for one, want, i in (*pairs, (both, total, 2)):
+            end = (" of the first {}", " of the second {}", " {}, the sum of both")[i]
+            for name, found in under_test.compared(one, want).items():
+                text = (
+                    f"with two calls and then both backward passes {words}, the {name}"
+                    f"{end.format(found)}; what backward needs belongs into ctx, not on the layer"
+                )
+                yield Finding(text, tensor_of(name))
+                return
 
 
 def _calls(under_test: LayerUnderTest, layer: Layer, order: Sequence[int]) -> dict[int, Pass]:
@@ -144,7 +134,7 @@ def _calls(under_test: LayerUnderTest, layer: Layer, order: Sequence[int]) -> di
     return found
 
 
-def accumulation(under_test: LayerUnderTest) -> Iterator[Finding]:
+def accumulation(under_test: LayerUnderTest) -> Findings:
     """Check that backward adds to the gradients that are there."""
     alone = under_test.reference.parameter_grads
     layer = under_test.fresh()
@@ -155,7 +145,7 @@ def accumulation(under_test: LayerUnderTest) -> Iterator[Finding]:
     recording.backward(under_test.upstream(recording.outputs))
     after = Pass((), (), parameter_grads(layer))
     for name, found in under_test.compared(after, under_test.reference.plus(before)).items():
-        tensor = _tensor(name)
+        tensor = tensor_of(name)
         fix = f"use {_add_grad(tensor)}"
         if mismatch(after.parameter_grads[tensor], alone[tensor]):
             text = f"with a gradient already there, the {name} {found}, the sum; {fix}"
@@ -165,33 +155,31 @@ def accumulation(under_test: LayerUnderTest) -> Iterator[Finding]:
             yield Finding(text, tensor)
 
 
-def used_twice(under_test: LayerUnderTest) -> Iterator[str]:
+def used_twice(under_test: LayerUnderTest) -> Findings:
     """Check that a layer that occurs twice in a model gets the gradients of both places."""
     layer, want = under_test.fresh(), under_test.steady
     both = [under_test.record(layer, training=under_test.steady_mode) for _ in range(2)]
     for one in reversed(both):
         one.backward(under_test.upstream(one.outputs))
-    got = Pass((), (), parameter_grads(layer))
-    for found in under_test.differences(got, want.plus(want)):
-        yield f"used twice in one model, {found}, the sum of both uses"
+    says = "used twice in one model, {}, the sum of both uses"
+    yield from under_test.differences(Pass((), (), parameter_grads(layer)), want.plus(want), says)
 
 
-def flat_store(under_test: LayerUnderTest) -> Iterator[str]:
+def flat_store(under_test: LayerUnderTest) -> Findings:
     """Check that gradients land in the flat vector of an optimizer."""
     layer = under_test.fresh()
     parameters = dict(layer.named_parameters())
     if not parameters:
         return
     store = FlatStore(list(parameters.values()))
-    for found in under_test.differences(under_test.run(layer), under_test.reference):
-        yield f"after an optimizer gathered the parameters, {found}"
-        return
+    says = "after an optimizer gathered the parameters, {}"
+    yield from under_test.differences(under_test.run(layer), under_test.reference, says)
     for name, p in parameters.items():
         if p.grad is not None and not np.shares_memory(p.grad, store.grad):
             yield f"the gradient of {name} is not in the optimizer's vector; use {_add_grad(name)}"
 
 
-def input_gradient_on_demand(under_test: LayerUnderTest) -> Iterator[Finding]:
+def input_gradient_on_demand(under_test: LayerUnderTest) -> Findings:
     """Check that without the input's gradient, the parameters' gradients are the same."""
     when = "with ctx.needs_input_grad=False, as in training,"
     try:
@@ -201,10 +189,10 @@ def input_gradient_on_demand(under_test: LayerUnderTest) -> Iterator[Finding]:
         return
     for name, found in under_test.compared(got, under_test.reference).items():
         kind = "stale state" if got.named()[name].any() else ""
-        yield Finding(f"{when} the {name} {found}", _tensor(name), kind)
+        yield Finding(f"{when} the {name} {found}", tensor_of(name), kind)
 
 
-def unused_outputs(under_test: LayerUnderTest) -> Iterator[str | Finding]:
+def unused_outputs(under_test: LayerUnderTest) -> Findings:
     """Check that None for an output that nobody used stands for a gradient of zeros."""
     outputs = under_test.reference.outputs
     for i in range(len(outputs) if len(outputs) > 1 else 0):
@@ -217,11 +205,11 @@ def unused_outputs(under_test: LayerUnderTest) -> Iterator[str | Finding]:
         except Fault as fault:
             yield Finding(f"{what}, which nobody may have used, {fault}", kind="note")
             continue
-        for found in under_test.differences(got, under_test.run(upstream=zeros)):
-            yield f"{what} {found}, that with zeros"
+        says = f"{what} {{}}, that with zeros"
+        yield from under_test.differences(got, under_test.run(upstream=zeros), says)
 
 
-def tape_agrees(under_test: LayerUnderTest) -> Iterator[str]:
+def tape_agrees(under_test: LayerUnderTest) -> Findings:
     """Check that `Layer.record` and `Tape.backward` give what forward and backward give."""
     layer, rng = under_test.fresh(), under_test.generator()
     try:

@@ -6,13 +6,11 @@ long; a layer of any other kind has no batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.passes import Fault, Pass
-from npnet.gradcheck.rules.rule import Finding
+from npnet.gradcheck.passes import Fault, Finding, Findings, Pass
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
@@ -27,13 +25,11 @@ def has_batches(under_test: LayerUnderTest) -> bool:
 
 
 def _has_batches(under_test: LayerUnderTest) -> bool:
-    axis = under_test.batch_axis
-    if axis is None or not under_test.inputs:
+    axis, inputs = under_test.batch_axis, under_test.inputs
+    # One axis of real numbers may as well be the features.
+    if axis is None or any(x.ndim <= max(axis, x.dtype.kind == "f") for x in inputs):
         return False
-    for x in under_test.inputs:  # one axis of real numbers may as well be the features
-        if x.ndim <= max(axis, 1 if x.dtype.kind == "f" else 0):
-            return False
-    lengths = {x.shape[axis] for x in under_test.inputs}
+    lengths = {x.shape[axis] for x in inputs}
     if len(lengths) != 1:
         return False
     pairs = zip(under_test.arrays(), under_test.others(), strict=True)
@@ -45,7 +41,7 @@ def _has_batches(under_test: LayerUnderTest) -> bool:
     )
 
 
-def batch_of_one(under_test: LayerUnderTest) -> Iterator[str | Finding]:
+def batch_of_one(under_test: LayerUnderTest) -> Findings:
     """Check that a batch of one sample gives outputs and gradients for one sample."""
     if not has_batches(under_test):
         text = "rules about batches do not apply: inputs and outputs have no common batch axis"
@@ -53,17 +49,17 @@ def batch_of_one(under_test: LayerUnderTest) -> Iterator[str | Finding]:
     yield from _batch_of(under_test, 1, "a batch of one")
 
 
-def empty_batch(under_test: LayerUnderTest) -> Iterator[str]:
+def empty_batch(under_test: LayerUnderTest) -> Findings:
     """Check that a batch without samples gives empty outputs and zero gradients."""
     yield from _batch_of(under_test, 0, "an empty batch")
 
 
-def _batch_of(under_test: LayerUnderTest, n: int, size: str) -> Iterator[str]:
+def _batch_of(under_test: LayerUnderTest, n: int, size: str) -> Findings:
     if not has_batches(under_test) or not under_test.batch_independence:
         return
     axis = under_test.batch_axis or 0
     inputs = [_part(x, axis, 0, n) for x in under_test.arrays()]
-    parameters = under_test.steady.parameter_grads
+    steady = under_test.steady
     for mode, run in (("inference", under_test.infer), ("training", under_test.run)):
         try:
             got = run(inputs=inputs)
@@ -71,26 +67,26 @@ def _batch_of(under_test: LayerUnderTest, n: int, size: str) -> Iterator[str]:
             yield f"with {size} in {mode} {fault}"
             return
         for name, array in got.named().items():
-            if name.removeprefix("gradient of ") not in parameters:
-                shape = _with_length(under_test.steady.named()[name], axis, n)
+            if name.removeprefix("gradient of ") not in steady.parameter_grads:
+                shape = _with_length(steady.named()[name], axis, n)
                 if array.shape != shape:
                     yield f"with {size} in {mode} the {name} has shape {array.shape}, not {shape}"
-                    return
             elif not np.isfinite(array).all():
                 yield f"with {size} the {name} is not finite"
             elif n == 0 and array.any():
                 yield f"with {size} the {name} is not zero"
 
 
-def batch_independence(under_test: LayerUnderTest) -> Iterator[str]:
+def batch_independence(under_test: LayerUnderTest) -> Findings:
     """Check that a sample's output and gradients do not depend on the other samples."""
     if not has_batches(under_test) or not under_test.batch_independence:
         return
     axis = under_test.batch_axis or 0
-    training = under_test.training and not under_test.draws_random_numbers
+    training = under_test.training and not under_test.draws(True)
+    if under_test.draws(training):  # in evaluation mode, too: samples cannot be compared
+        return
     whole = under_test.run(training=training)
-    grads = under_test.upstream(whole.outputs)
-    total = whole.times(0.0)
+    grads, total = under_test.upstream(whole.outputs), whole.times(0.0)
     n = whole.outputs[0].shape[axis]
     for rows in np.array_split(np.arange(n), min(n, _PARTS)):
         i, length = int(rows[0]), len(rows)
@@ -98,55 +94,46 @@ def batch_independence(under_test: LayerUnderTest) -> Iterator[str]:
         upstream = [_part(g, axis, i, length) for g in grads]
         got = under_test.run(inputs=inputs, upstream=upstream, training=training)
         total = got.plus(total)
-        want = whole._replace(
-            outputs=tuple(_part(y, axis, i, length) for y in whole.outputs),
-            input_grads=tuple(
-                None if g is None else _part(g, axis, i, length) for g in whole.input_grads
-            ),
-        )
+        dx = (None if g is None else _part(g, axis, i, length) for g in whole.input_grads)
+        want = Pass(tuple(_part(y, axis, i, length) for y in whole.outputs), tuple(dx), {})
         part = (slice(None),) * axis + (slice(i, i + length),)
-        for found in under_test.differences(got._replace(parameter_grads={}), want, part):
-            which = f"sample {i}" if length == 1 else f"samples {i} to {i + length - 1}"
-            yield (
-                f"for {which} alone {found}, which is what it is among the others; if samples are "
-                "meant to be coupled, pass batch_independence=False"
-            )
-            return
-    for found in under_test.differences(Pass((), (), whole.parameter_grads), total):
-        yield f"{found}, the sum over the samples, each alone"
-        return
+        which = f"sample {i}" if length == 1 else f"samples {i} to {i + length - 1}"
+        says = (
+            f"for {which} alone {{}}, which is what it is among the others; if samples are "
+            "meant to be coupled, pass batch_independence=False"
+        )
+        yield from under_test.differences(got._replace(parameter_grads={}), want, says, part)
+    says = "{}, the sum over the samples, each alone"
+    yield from under_test.differences(Pass((), (), whole.parameter_grads), total, says)
 
 
-def batches_of_other_sizes(under_test: LayerUnderTest) -> Iterator[str]:
+def batches_of_other_sizes(under_test: LayerUnderTest) -> Findings:
     """Check that after a batch of one size, or during it, a batch of another works the same."""
     if not has_batches(under_test):
         return
     layer, axis = under_test.fresh(), under_test.batch_axis or 0
     double = [np.concatenate([x, x], axis) for x in under_test.arrays()]
-    short, inferred = under_test.reference, under_test.infer()
+    inferred = under_test.infer()
     try:
         long = under_test.run(inputs=double)
         under_test.run(layer, double)
         under_test.infer(layer, double)
         under_test.restore_buffers(layer)
-        found = [
-            ("after", under_test.infer(layer), inferred),
-            ("after", under_test.run(layer), short),
-        ]
+        found = [("after", under_test.infer(layer), inferred)]
+        found.append(("after", under_test.run(layer), under_test.reference))
         both = [under_test.record(layer), under_test.record(layer, double)]
-        for one, want in zip(both, (short, long), strict=True):
+        for one, want in zip(both, (under_test.reference, long), strict=True):
             grads = one.backward(under_test.upstream(one.outputs))
             found.append(("beside", Pass(one.outputs, grads, {}), want))
     except Fault as fault:
         yield f"with a batch of another size than before, {fault}"
         return
     for when, got, want in found:
-        for text in under_test.differences(got, want):
-            yield f"in a pass {when} one of another batch size {text}, which a new layer gives"
-            return
+        says = f"in a pass {when} one of another batch size {{}}, which a new layer gives"
+        yield from under_test.differences(got, want, says)
 
 
-def _part(x: Array, axis: int, start: int, length: int = 1) -> Array:
+def _part(x: Array, axis: int, start: int, length: int) -> Array:
     rows: tuple[Any, ...] = (slice(None),) * axis + (slice(start, start + length),)
     return np.array(x[rows])
 

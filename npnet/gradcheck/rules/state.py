@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.attributes import attributes, new_attribute, unseal
+from npnet.gradcheck.attributes import attributes, unseal
 from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.passes import Findings
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.random import default_generator
 
 
-def no_state_on_self(under_test: LayerUnderTest) -> Iterator[str]:
+def no_state_on_self(under_test: LayerUnderTest) -> Findings:
     """Check that a call leaves the layer's attributes as they are."""
     layer = under_test.fresh()
     known = attributes(layer).keys()
     under_test.infer(layer)
     under_test.run(layer)
     new = attributes(layer).keys() - known
-    yield from map(new_attribute, sorted(new))
+    yield from new_attributes(new)
+    grads = under_test.upstream(under_test.reference.outputs, 2)
     for mode in ("inference", "a recorded pass"):
         before = attributes(layer)
         if mode == "inference":
             under_test.infer(layer, under_test.others())
         else:
-            grads = under_test.upstream(under_test.reference.outputs, 2)
             under_test.run(layer, under_test.others(), grads)
         after = attributes(layer)
         for name in sorted((before.keys() | after.keys()) - new):
@@ -42,7 +43,17 @@ def no_state_on_self(under_test: LayerUnderTest) -> Iterator[str]:
             return
 
 
-def state_dict(under_test: LayerUnderTest) -> Iterator[str]:
+def new_attributes(names: Collection[str]) -> Findings:
+    """Say of each attribute that a call made it."""
+    for name in sorted(names):
+        yield (
+            f"a call makes the attribute {name} (outside of this check that raises "
+            "NameTypoError); keep nothing on self, so that two calls do not mix; what backward "
+            "needs goes into ctx"
+        )
+
+
+def state_dict(under_test: LayerUnderTest) -> Findings:
     """Check that a layer that loads another's state dictionary computes the same."""
     layer = under_test.fresh()
     want = under_test.infer(layer).copy()
@@ -67,15 +78,14 @@ def state_dict(under_test: LayerUnderTest) -> Iterator[str]:
     except Exception as error:
         yield f"load_state_dict raised {describe(error)}"
         return
-    for found in under_test.differences(under_test.infer(other), want):
-        yield (
-            f"of another layer with the same state dictionary {found}; something that it "
-            "computes with is neither a Parameter nor a Buffer"
-        )
-        return
+    says = (
+        "of another layer with the same state dictionary {}; something that it computes with is "
+        "neither a Parameter nor a Buffer"
+    )
+    yield from under_test.differences(under_test.infer(other), want, says)
 
 
-def deep_copy(under_test: LayerUnderTest) -> Iterator[str]:
+def deep_copy(under_test: LayerUnderTest) -> Findings:
     """Check that a deep copy is an independent layer that computes the same."""
     layer = under_test.fresh()
     want = under_test.infer(layer).copy()
@@ -91,25 +101,7 @@ def deep_copy(under_test: LayerUnderTest) -> Iterator[str]:
     ):
         if changed is not None:
             _change_state(changed)
-        for found in under_test.differences(under_test.infer(looked_at), want):
-            yield f"{text} {found}"
-            return
-
-
-def randomness(under_test: LayerUnderTest) -> Iterator[str]:
-    """Check that random numbers come from ctx.rng, and inference draws none."""
-    layer = under_test.fresh()
-    for name in generators_used(lambda: under_test.run(layer)):
-        yield f"a recorded pass with a generator given draws from {name}; use ctx.rng"
-    for name in generators_used(lambda: under_test.infer(layer)):
-        yield f"inference draws from {name}; it must be repeatable"
-    if under_test.draws_random_numbers:
-        generator = under_test.generator()
-        recording = under_test.record(layer, rng=generator)
-        before = generator.bit_generator.state
-        recording.backward(under_test.upstream(recording.outputs))
-        if generator.bit_generator.state != before:
-            yield "backward draws random numbers; draw them in forward and save what they gave"
+        yield from under_test.differences(under_test.infer(looked_at), want, f"{text} {{}}")
 
 
 def _change_state(layer: Layer) -> None:
@@ -119,6 +111,22 @@ def _change_state(layer: Layer) -> None:
         values += [b for b in part._buffers.values() if b.dtype.kind == "f"]
     for value in values:
         value += 1
+
+
+def randomness(under_test: LayerUnderTest) -> Findings:
+    """Check that random numbers come from ctx.rng, and inference draws none."""
+    layer = under_test.fresh()
+    for name in generators_used(lambda: under_test.run(layer)):
+        yield f"a recorded pass with a generator given draws from {name}; use ctx.rng"
+    for name in generators_used(lambda: under_test.infer(layer)):
+        yield f"inference draws from {name}; it must be repeatable"
+    if under_test.draws(under_test.training):
+        generator = under_test.generator()
+        recording = under_test.record(layer, rng=generator)
+        before = generator.bit_generator.state
+        recording.backward(under_test.upstream(recording.outputs))
+        if generator.bit_generator.state != before:
+            yield "backward draws random numbers; draw them in forward and save what they gave"
 
 
 def generators_used(call: Callable[[], object]) -> list[str]:

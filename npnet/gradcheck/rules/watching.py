@@ -5,89 +5,78 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.passes import Fault, Recording, call_forward, name_of
-from npnet.gradcheck.rules.rule import Finding
+from npnet.gradcheck.passes import Fault, Finding, Recording, call_forward, name_of
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.state import buffers
-from npnet.typing import Array, DtypeLike
-
-
-class Event(NamedTuple):
-    """An array changed by somebody who did not make it, or a child run without `ctx.call`.
-
-    `kind` is "input", "upstream gradient", "output", "parameter", "buffer", "child" or "direct".
-    """
-
-    kind: str
-    tensor: str
-    text: str
+from npnet.typing import Array
 
 
 class Watcher:
-    """Arrays with copies of them, and the events so far."""
+    """Arrays with copies of them, and what was found so far.
 
-    def __init__(self, layer: Layer) -> None:
+    A finding is of the kind "input", "upstream gradient", "output", "parameter", "buffer", "child"
+    or "direct": an array changed by somebody who did not make it, or a child run past `ctx.call`.
+    """
+
+    def __init__(self, layer: Layer, found: dict[Any, Finding]) -> None:
         self.names = {id(part): name for name, part in layer.named_layers()}
-        self.events: list[Event] = []
+        self.found = found
         self.running = [self.name(layer)]  # whose forward passes are running, the innermost last
-        self.arrays: dict[int, tuple[Event, Array, Array]] = {}
+        self.arrays: dict[int, tuple[Finding, Array, Array]] = {}
+        for path, child in layer.named_layers():
+            if path:
+                object.__setattr__(child, "forward", self._watched(child, child.forward, path))
+
+    def note(self, kind: str, text: str, tensor: str = "") -> None:
+        """Keep a finding, unless there is one that starts alike."""
+        self.found.setdefault((kind, text.partition(":")[0]), Finding(text, tensor, kind))
 
     def track(self, kind: str, label: str, array: Any, tensor: str = "") -> None:
         """Watch an array from now on, under its newest label."""
         if isinstance(array, np.ndarray):
-            self.arrays[id(array)] = (Event(kind, tensor, label), array, array.copy())
+            self.arrays[id(array)] = (Finding(label, tensor, kind), array, array.copy())
 
     def look(self, who: str) -> None:
         """Note that `who` changed every array that differs from its copy."""
-        for key, (event, array, copy) in list(self.arrays.items()):
-            found = mismatch(array, copy, 0.0)
-            if found:
-                text = f"{who} changed {event.text} in place: it now {found}"
-                self.events.append(event._replace(text=text))
-                self.arrays[key] = (event, array, array.copy())
+        for (label, tensor, kind), array, copy in list(self.arrays.values()):
+            if found := mismatch(array, copy, 0.0):
+                self.note(kind, f"{who} changed {label} in place: it now {found}", tensor)
+                self.track(kind, label, array, tensor)
 
     def name(self, layer: Layer) -> str:
         """Return how a sentence names a layer."""
         name = self.names.get(id(layer))
         return f"{type(layer).__name__} {name!r}" if name else type(layer).__name__
 
-    def watch_children(self, layer: Layer) -> None:
-        """Note when a child's forward is called by anybody but a watching context of its own."""
-        for path, child in layer.named_layers():
-            if path:
-                object.__setattr__(child, "forward", self._watched(child, child.forward, path))
-
     def _watched(self, child: Layer, forward: Any, path: str) -> Any:
+        """Note when a child's forward is called by anybody but a watching context of its own."""
+        attribute = path.rpartition(".")[2]
+        own = f"self.{attribute}" if attribute.isidentifier() else "layer"
+
         @functools.wraps(forward)
         def watched(ctx: Any, *inputs: Any) -> Any:
             is_own = isinstance(ctx, WatchingContext) and ctx.layer is child
             if not is_own and self.running[-1]:
-                self.events.append(Event("direct", "", self._direct(ctx, child, path)))
-            self.running.append(
-                self.name(child) if is_own else ""
-            )  # what is below goes without say
+                how = "{}.forward(...)" if isinstance(ctx, WatchingContext) else "{}(x)"
+                text = (
+                    f"forward of {self.running[-1]} runs its child {self.name(child)} by "
+                    f"{how.format(own)} instead of ctx.call({own}, x)"
+                )
+                self.note("direct", text)
+            self.running.append(self.name(child) if is_own else "")  # below, nothing is said
             try:
                 return forward(ctx, *inputs)
             finally:
                 self.running.pop()
 
         return watched
-
-    def _direct(self, ctx: Any, child: Layer, path: str) -> str:
-        attribute = path.rpartition(".")[2]
-        own = f"self.{attribute}" if attribute.isidentifier() else "layer"
-        how = f"{own}.forward(...)" if isinstance(ctx, WatchingContext) else f"{own}(x)"
-        return (
-            f"forward of {self.running[-1]} runs its child {self.name(child)} by {how} instead of "
-            f"ctx.call({own}, x)"
-        )
 
 
 class WatchingContext(Context):
@@ -99,8 +88,7 @@ class WatchingContext(Context):
         self, layer: Layer, recording: bool, training: bool, rng: Any, watcher: Watcher
     ) -> None:
         super().__init__(layer, recording, training, rng)
-        self.watcher = watcher
-        self.name = watcher.name(layer)
+        self.watcher, self.name = watcher, watcher.name(layer)
 
     def child(self, layer: Layer) -> WatchingContext:
         """Return a context that tells the same watcher."""
@@ -110,23 +98,23 @@ class WatchingContext(Context):
     def run(self, *inputs: Any) -> Any:
         """Run this context's layer; note what it does to arrays."""
         output = super().run(*inputs)
-        self.watcher.look(f"forward of {self.name}")
-        for y in output if isinstance(output, tuple) else (output,):
-            self.watcher.track("child", f"what forward of {self.name} returned", y)
+        self._watch(f"forward of {self.name}", "what", output)
         return output
 
     def backward(self, *grads: Array, needs_input_grad: Any = True) -> Any:
         """Run this call's backward pass; note what it does to arrays."""
-        watcher = self.watcher
-        watcher.look("the backward pass of the container")
+        self.watcher.look("the backward pass of the container")
         for grad in grads:
-            if id(grad) not in watcher.arrays:
-                watcher.track("child", f"the upstream gradient of {self.name}", grad)
+            if id(grad) not in self.watcher.arrays:
+                self.watcher.track("child", f"the upstream gradient of {self.name}", grad)
         result = super().backward(*grads, needs_input_grad=needs_input_grad)
-        watcher.look(f"backward of {self.name}")
-        for grad in result if isinstance(result, tuple) else (result,):
-            watcher.track("child", f"the gradient that backward of {self.name} returned", grad)
+        self._watch(f"backward of {self.name}", "the gradient that", result)
         return result
+
+    def _watch(self, who: str, what: str, result: Any) -> None:
+        self.watcher.look(who)
+        for array in result if isinstance(result, tuple) else (result,):
+            self.watcher.track("child", f"{what} {who} returned", array)
 
 
 _PASSES: tuple[dict[str, Any], ...] = (
@@ -139,35 +127,35 @@ _PASSES: tuple[dict[str, Any], ...] = (
 
 
 def events(under_test: LayerUnderTest, kind: str) -> Iterator[Finding]:
-    """Yield the events of one kind, each once, over all modes and both dtypes."""
+    """Yield what was found of one kind, each once, over all modes and both dtypes."""
     if "events" not in under_test.cache:
-        found: dict[tuple[str, str], Event] = {}
+        found: dict[Any, Finding] = {}
         for options in _PASSES:
             with contextlib.suppress(Fault):  # other rules say what was raised
-                for event in _watch(under_test, **options):
-                    found.setdefault((event.kind, event.text.partition(":")[0]), event)
+                _watch(under_test, found, **options)
         under_test.cache["events"] = list(found.values())
-    for event in under_test.cache["events"]:
-        if event.kind == kind:
-            yield Finding(event.text, event.tensor)
+    yield from (f._replace(kind="") for f in under_test.cache["events"] if f.kind == kind)
 
 
 def _watch(
     under_test: LayerUnderTest,
+    found: dict[Any, Finding],
     recording: bool = True,
     training: bool | None = None,
-    dtype: DtypeLike = np.float64,
+    dtype: Any = np.float64,
     input_grad: bool = True,
-) -> Sequence[Event]:
-    """Run one pass and return what happened in it."""
-    layer = under_test.fresh(dtype)
+) -> None:
+    """Run one pass and watch what happens in it."""
+    layer, inputs = under_test.fresh(dtype), under_test.arrays(dtype)
     training = under_test.training if training is None else training
-    watcher = Watcher(layer)
-    watcher.watch_children(layer)
-    inputs = under_test.arrays(dtype)
-    for i, x in enumerate(inputs):
-        name = name_of("input", i, inputs)
-        watcher.track("input", f"its {name}", x, name)
+    watcher = Watcher(layer, found)
+
+    def track(kind: str, label: str, arrays: Sequence[Array]) -> None:
+        for i, array in enumerate(arrays):
+            name = name_of(kind, i, arrays)
+            watcher.track(kind, label.format(name), array, name if kind == "input" else "")
+
+    track("input", "its {}", inputs)
     for name, p in layer.named_parameters():
         watcher.track("parameter", f"the parameter {name}", p.data, name)
     first = buffers(layer)
@@ -177,16 +165,10 @@ def _watch(
     if not (recording and training):
         mode = "a recorded pass with training=False" if recording else "inference"
         for name, value in buffers(layer).items():
-            found = mismatch(value, first.get(name, value + 1), 0.0)
-            if found:
-                text = f"{mode} changed the buffer {name}: it now {found}"
-                watcher.events.append(Event("buffer", "", text))
-    if not recording:
-        return watcher.events
-    for i, y in enumerate(outputs):
-        watcher.track("output", f"the {name_of('output', i, outputs)} that forward returned", y)
-    grads = under_test.upstream(outputs)
-    for i, grad in enumerate(grads):
-        watcher.track("upstream gradient", f"its {name_of('upstream gradient', i, grads)}", grad)
-    Recording(layer, ctx, inputs, outputs).backward(grads, input_grad)
-    return watcher.events
+            if text := mismatch(value, first.get(name, value + 1), 0.0):
+                watcher.note("buffer", f"{mode} changed the buffer {name}: it now {text}")
+    if recording:
+        track("output", "the {} that forward returned", outputs)
+        grads = under_test.upstream(outputs)
+        track("upstream gradient", "its {}", grads)
+        Recording(layer, ctx, inputs, outputs).backward(grads, input_grad)

@@ -298,6 +298,41 @@ class CancellingPair(npnet.Loss):
         return Terms(1e6 * (pred - target), None, np.full_like(pred, 1e6) if with_grad else None)
 
 
+class GaussianNLL(npnet.Loss):
+    """Two predictions, a mean and a variance; `factors` of their gradients, 1 where honest."""
+
+    arguments, predictions = ("mean", "target", "var"), ("mean", "var")
+    factors = (1.0, 1.0)
+
+    def terms(self, mean, target, var, with_grad):
+        from npnet.losses.loss import Terms
+
+        error, variance = mean - self._same_shape(mean, target), self._same_shape(mean, var)
+        values = 0.5 * (np.log(variance) + error**2 / variance)
+        grads = error / variance, 0.5 * (1 - error**2 / variance) / variance
+        scaled = tuple(g * np.asarray(f, g.dtype) for g, f in zip(grads, self.factors, strict=True))
+        return Terms(values, None, scaled)
+
+
+class Triplet(npnet.Loss):
+    """Three predictions and no target."""
+
+    arguments = predictions = ("anchor", "positive", "negative")
+    factors = (1.0, 1.0, 1.0)
+
+    def terms(self, anchor, positive, negative, with_grad):
+        from npnet.losses.loss import Terms
+
+        near = anchor - self._same_shape(anchor, positive)
+        far = anchor - self._same_shape(anchor, negative)
+        d_near, d_far = (np.sqrt((e**2).sum(-1, keepdims=True) + 1e-3) for e in (near, far))
+        values = d_near - d_far + np.asarray(1, anchor.dtype)
+        near, far = (values > 0) * near / d_near, (values > 0) * far / d_far
+        grads = near - far, -near, far
+        scaled = tuple(g * np.asarray(f, g.dtype) for g, f in zip(grads, self.factors, strict=True))
+        return Terms(np.maximum(values, 0)[..., 0], None, scaled)
+
+
 def _around(middle, size, *shape):
     return middle + size * np.random.default_rng(7).normal(size=shape)
 
@@ -307,6 +342,8 @@ _UP_TO_ONE = 1 - np.abs(_around(0, 1e-4, 5, 8))
 _UP_TO_ONE[1, 2] = _UP_TO_ONE[3, 0] = 1
 _POSITIVE = np.diag([1.0, 2.0, 3.0, 4.0]) + 0.2 * np.triu(np.ones((4, 4)))
 _X = _around(0, 1, 4, 4)
+GAUSSIAN = (_around(0, 1, 4, 3), _around(1, 2, 3, 4).T, 0.5 + _around(0, 1, 4, 3) ** 2)
+TRIPLET = (_around(0, 1, 5, 3), _around(0, 1, 3, 5).T, _around(1, 1, 5, 3)[::-1].copy())
 _ONLY_RULES = {"skip": ["gradients"]}
 
 SAFEGUARDS: dict[str, Honest] = {
@@ -351,6 +388,14 @@ SAFEGUARDS: dict[str, Honest] = {
     "weights of four samples": Honest(FixedWeights, (_X, _X.T.copy())),
     # losses.target_not_broadcast: a target of one more axis that has the prediction's shape
     "one class": Honest(npnet.CrossEntropyLoss, (_X[:, :1], np.zeros(4, int))),
+    # LossUnderTest.predictions: several, in the order of the arguments
+    "gaussian": Honest(GaussianNLL, GAUSSIAN),
+    "gaussian with weights": Honest(GaussianNLL, (*GAUSSIAN, np.array([1.0, 0.0, 2.0, 0.5]))),
+    "gaussian by shapes": Honest(
+        GaussianNLL, ((4, 3), np.zeros((4, 3)), (4, 3)), {"domain": (0.5, 2.0)}
+    ),
+    "triplet": Honest(Triplet, TRIPLET),
+    "triplet by shapes": Honest(lambda: Triplet("sum"), ((4, 3), (4, 3), (4, 3))),
     # LossUnderTest.rounding
     "terms that cancel": Honest(CancellingPair, (_around(3, 1, 5, 4), _around(3, 1, 4, 5).T)),
 }
