@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib
 import os
 import re
@@ -40,7 +41,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the check that is asked for, print its report, return the exit code; exit if it cannot."""
+    """Run the check that is asked for, print its report and return the exit code."""
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     place, inputs, rules = (options.pop(name) for name in ("layer", "input", "rules"))
@@ -82,9 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--input", action="append", default=[], metavar="SHAPE", help="one for each input")
     add("--mode", choices=["auto", "full", "sample", "directional"], help="of the gradients' check")
     add("--dtype", choices=["float32", "float64"], help="of the gradients")
-    add("--seed", type=_seed, help="of everything random (0)")
+    add("--seed", type=int, help="of everything random (0)")
     add("--probe", action=argparse.BooleanOptionalAction, help="look at zeros, ties, ... as well")
-    add("--domain", type=_domain, metavar="LOW,HIGH", help="between which the inputs have to lie")
+    add("--domain", type=numbers, metavar="LOW,HIGH", help="between which the inputs have to lie")
     add("--batch-axis", type=int, metavar="AXIS", help="which axis counts samples (0)")
     add("--no-batch", action="store_const", dest="batch_axis", const=None, help="no axis does")
     add("--coupled", action="store_false", dest="batch_independence",
@@ -95,20 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number from 0 up, got {text!r}")
-    return int(text)
-
-
-def _domain(text: str) -> tuple[float, float]:
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        low = high = np.nan
-    if not low < high:
-        raise argparse.ArgumentTypeError(f"expected two numbers, the lower one first, got {text!r}")
-    return low, high
+def numbers(text: str) -> tuple[float, ...]:
+    """Read ``0.1,inf``; argparse names this function in its error."""
+    return tuple(map(float, text.split(",")))
 
 
 def _found(place: str) -> Any:
@@ -122,19 +112,17 @@ def _found(place: str) -> Any:
     try:
         found: Any = importlib.import_module(module)
         doing = place
-        for part in name.split("."):
-            found = getattr(found, part)
+        return functools.reduce(getattr, name.split("."), found)
     except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise ArgumentError(f"{doing} failed: {error}") from error
-        is_file = error.name.endswith(".py")
-        fix = "give its name without .py" if is_file else "run where it can be imported"
-        raise ArgumentError(f"there is no module {error.name!r}; {fix}") from error
+        if f"{module}.".startswith(f"{error.name}."):
+            is_file = f"{error.name}".endswith(".py")
+            fix = "give its name without .py" if is_file else "run where it can be imported"
+            raise ArgumentError(f"there is no module {error.name!r}; {fix}") from error
+        raise ArgumentError(f"{doing} failed: {error}") from error
     except (Exception, SystemExit) as error:  # the user's module may raise anything
         if doing == place and isinstance(error, AttributeError):
             raise ArgumentError(f"{module} has no attribute {name!r}") from None
         raise ArgumentError(f"{doing} raised {describe(error)}") from error
-    return found
 
 
 def _input(text: str, rng: np.random.Generator, is_target: bool) -> Any:

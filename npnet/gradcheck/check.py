@@ -43,14 +43,12 @@ def check_gradients(
 ) -> Report:
     r"""Check the gradients of a layer, container, model or loss with respect to everything.
 
-    With fixed random upstream gradients r, backward must return the gradient of
+    With random upstream gradients r, backward must return the gradient of
     :math:`s = \sum_k r_k y_k` with respect to every floating input and every parameter. An
-    element fails when it lies outside the error bar of the differences of forward; at kinks,
-    limits of gradients nearby and what lies between them are right. Values and gradients in
-    float32 are compared with those in float64, and gradients are checked in evaluation mode and
-    after the parameters have moved. The rules of the contract that cost little are checked too.
-
-    Everything happens on a copy: the layer, its gradients and its generators stay as they are.
+    element fails outside the error bar of the differences of forward; at kinks, limits of
+    gradients nearby and what lies between them are right. float32 is compared with float64, and
+    gradients are checked in evaluation mode and after the parameters have moved. Rules of the
+    contract that cost little are checked too. All of it happens on a copy.
 
     Parameters
     ----------
@@ -65,7 +63,7 @@ def check_gradients(
         every faulty element shows; if that fails, halving what moves finds them.
     samples : int
     dtype : dtype
-        float64 checks the formulas. float32 checks what the layer computes in float32 against
+        float64 checks the formulas, float32 what the layer computes in float32 against
         differences in float64, with the tolerance of float32.
     training : bool
         Whether the passes train (dropout drops, with the same mask in each pass).
@@ -74,17 +72,15 @@ def check_gradients(
     allow_kinks : bool
         Whether a valid subgradient at a kink passes.
     max_noise : float
-        The share of a tensor's elements about which nothing can be said, because forward is too
-        rough or not finite nearby, that still passes.
+        The share of a tensor's elements that may be too rough, or not finite nearby, to judge.
     complex_step : bool
         Whether to confirm the gradients by complex steps where forward takes complex numbers.
     probe : bool
         Whether to check at other inputs as well: zeros, ties, whole numbers, sizes from 1e-3 to
-        1000, both sides of the values at which forward takes another branch. The report says
-        where forward is not finite or raises; nothing is checked there.
+        1000, both sides of the values at which forward takes another branch. Where forward is not
+        finite or raises, nothing is checked; the report says where.
     domain : (float, float), optional
-        The least and the largest number that the layer takes, ``(0.1, np.inf)``; probes stay
-        inside.
+        The least and the largest number that the layer takes: ``(0.1, np.inf)``.
     raises : bool
         False returns a failing report instead of raising it.
 

@@ -44,9 +44,9 @@ def check_layer(
 ) -> Report:
     """Check that a layer or loss keeps the whole contract, gradients included.
 
-    Every rule is tried and every violation reported. Nothing that is passed is changed. Parameters
-    that are constant (gains of one, biases of zero) are moved in the copy that is checked, because
-    mistakes hide behind them.
+    Every rule is tried and every violation reported. Nothing that is passed is changed. Constant
+    parameters (gains of one, biases of zero), behind which mistakes hide, are moved in the copy
+    that is checked. What is not described here is as in `check_gradients`.
 
     Parameters
     ----------
@@ -54,26 +54,23 @@ def check_layer(
         A class or function is called without arguments; with one, the rule about state
         dictionaries can compare two layers that start from different values.
     *inputs : array_like or tuple of int
-        As for `check_gradients`. An input of a layer and the prediction of a loss may be given by
-        the shape, which is filled with random numbers between 0.2 and 1.5 of either sign (indices
-        for a layer with `takes_integers`).
+        An input of a layer and the prediction of a loss may be given by the shape, which is
+        filled with random numbers between 0.2 and 1.5 of either sign (indices for a layer with
+        `takes_integers`).
     batch_axis : int or None
         The axis of inputs and outputs that counts the samples. None if there is none.
     batch_independence : bool
         False for a layer that couples samples, as batch normalisation does. A layer declares it
         for itself, and for containers around it, by ``batch_independent = False`` in its class.
-    skip : collection of str
-        Names of rules to leave out; ``"gradients"`` is one.
-    only : collection of str, optional
-        The rules to try; all by default.
+    skip, only : collection of str
+        Names of rules to leave out, and of those to try; ``"gradients"`` is one.
     mode : {"auto", "full", "sample", "directional"}
         ``"auto"`` is ``"full"`` up to 2,000 elements and ``"directional"`` above.
     seed : int
         Of everything random in the check.
+    dtype, raises, domain
     probe : bool, optional
         By default if an input is given by its shape.
-    dtype, raises, domain
-        As for `check_gradients`, as what `mode` and `probe` mean.
 
     Returns
     -------

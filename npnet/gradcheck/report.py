@@ -174,11 +174,20 @@ class Report:
         The figure is saved at `path` if given. `ArgumentError` if no gradient was compared.
         """
         tensors = sorted(self.tensors, key=lambda t: not t.fails(self.allow_kinks, self.max_noise))
-        return draw(tensors, f"{self._title()}: {self._outcome()}", path)
+        return draw(tensors, f"{self._title}: {self._outcome}", path)
+
+    @property
+    def _title(self) -> str:
+        title = " ".join(self.subject.split())
+        return title if len(title) <= 60 else title[:57] + "..."
+
+    @property
+    def _outcome(self) -> str:
+        return "passed" if self.ok else "FAILED"
 
     def __repr__(self) -> str:
         return (
-            f"Report({self._title()!r}, check={self.check!r}, ok={self.ok}, "
+            f"Report({self._title!r}, check={self.check!r}, ok={self.ok}, "
             f"tensors={len(self.tensors)}, failing={len(self.failing)}, "
             f"violations={len(self.violations)})"
         )
@@ -186,21 +195,14 @@ class Report:
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
-    def _title(self) -> str:
-        title = " ".join(self.subject.split())
-        return title if len(title) <= 60 else title[:57] + "..."
-
-    def _outcome(self) -> str:
-        return "passed" if self.ok else "FAILED"
-
     def _lines(self) -> Iterator[str]:
         if "\n" in self.subject:
-            yield f"{self.check}: {self._outcome()}\n{self.subject}"
+            yield f"{self.check}: {self._outcome}\n{self.subject}"
         else:
-            yield f"{self.check}: {self.subject} {self._outcome()}"
+            yield f"{self.check}: {self.subject} {self._outcome}"
         ruled = {violation.message for violation in self.violations}
         said = dict.fromkeys(d.message for d in self.diagnosis if d.message not in ruled)
-        yield from (_wrapped("=> ", message) for message in said)
+        yield from (f"=> {message}" for message in said)
         yield from self._violations()
         if self.tensors:
             rows = [
@@ -214,7 +216,7 @@ class Report:
         if self.example:
             yield "smallest example found:"
             yield textwrap.indent(str(self.example), "  ")
-        yield from (_wrapped("note: ", note) for note in self.notes)
+        yield from (f"note: {note}" for note in self.notes)
 
     def _violations(self) -> Iterator[str]:
         """Yield causes as they were found, each with all that follows from it below."""
@@ -228,16 +230,8 @@ class Report:
             diagnosed = cause.follows == "gradients" and self.diagnosis
             groups.setdefault("" if diagnosed else cause.rule, []).append(violation)
         for rule, found in groups.items():
-            yield from (_wrapped("- ", str(v)) for v in found if v.rule == rule)
-            yield from (_wrapped("  (follows from it) - ", str(v)) for v in found if v.rule != rule)
-
-
-def _wrapped(start: str, text: str) -> str:
-    """Break lines of more than 160 characters between words."""
-    indent = " " * (len(start) - len(start.lstrip()) + 2)
-    return textwrap.fill(
-        start + text, 160, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+            yield from (f"- {v}" for v in found if v.rule == rule)
+            yield from (f"  (follows from it) - {v}" for v in found if v.rule != rule)
 
 
 def _worst(tensor: TensorReport) -> Iterator[list[str]]:

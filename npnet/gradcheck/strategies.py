@@ -6,7 +6,7 @@ They need Hypothesis (the ``test`` extra); nothing else in npnet imports this mo
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -174,7 +174,8 @@ def indices(shape: Shape | SearchStrategy[Shape], count: int) -> SearchStrategy[
 
 def layouts(array: Array) -> SearchStrategy[Array]:
     """Draw the same values in other memory: strided, reversed, Fortran-ordered, read-only."""
-    return st.sampled_from([np.array, *LAYOUTS.values()]).map(lambda arrange: arrange(array))
+    arrangements: list[Callable[[Array], Array]] = [np.array, *LAYOUTS.values()]
+    return st.sampled_from(arrangements).map(lambda arrange: arrange(array))
 
 
 def _sizes(shape: Any) -> SearchStrategy[Shape]:
