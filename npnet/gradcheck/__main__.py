@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import importlib
+import operator
 import os
 import re
 import sys
@@ -18,6 +18,7 @@ from npnet.gradcheck.contract import check_layer, rule_names
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.inputs import made
 from npnet.losses.loss import Loss
+from npnet.random import as_generator
 
 _EPILOG = """\
 An input is given by its shape: 5,4 for real numbers, 5,4:10 for whole numbers below 10 (indices,
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             width = max(map(len, says))
             _print("\n".join(f"{rule:{width}}  {text}" for rule, text in says.items()))
             return 0
-        rng = np.random.default_rng(options.get("seed", 0))
+        rng = as_generator(options.get("seed", 0))
         is_loss = isinstance(made(layer)[0], Loss)
         given = [_input(text, rng, is_loss and i > 0) for i, text in enumerate(inputs)]
         report = check_layer(layer, *given, raises=False, **options)
@@ -103,16 +104,16 @@ def numbers(text: str) -> tuple[float, ...]:
 
 def _found(place: str) -> Any:
     """Import what ``module:name`` names."""
-    module, colon, name = place.partition(":")
-    if not colon or not name or not all(part.isidentifier() for part in module.split(".")):
+    module, _, name = place.partition(":")
+    if not name or not all(part.isidentifier() for part in module.split(".")):
         raise ArgumentError(f"expected module:name, such as npnet:ReLU, got {place!r}")
     if "" not in sys.path:
         sys.path.insert(0, "")  # as for a script in the present directory
     doing = f"importing {module}"
     try:
-        found: Any = importlib.import_module(module)
+        found = importlib.import_module(module)
         doing = place
-        return functools.reduce(getattr, name.split("."), found)
+        return operator.attrgetter(name)(found)
     except ModuleNotFoundError as error:
         if f"{module}.".startswith(f"{error.name}."):
             is_file = f"{error.name}".endswith(".py")

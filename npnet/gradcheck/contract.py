@@ -76,11 +76,6 @@ def check_layer(
     -------
     Report
 
-    Raises
-    ------
-    GradientMismatch, ArgumentError, DtypeError
-        As `check_gradients`.
-
     Examples
     --------
     >>> import npnet
@@ -112,8 +107,8 @@ def check_layer(
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
         under_test: LayerUnderTest | LossUnderTest
         if isinstance(checked, Loss):
-            arguments = as_loss_arguments(checked, inputs, seed, options.domain)
-            under_test = LossUnderTest(checked, *arguments)
+            given = as_loss_arguments(checked, inputs, seed, options.domain)
+            under_test = LossUnderTest(checked, *given)
         else:
             parts = [part for _, part in checked.named_layers()]
             coupled = not all(getattr(part, "batch_independent", True) for part in parts)
@@ -144,10 +139,8 @@ def _check_gradients(
 ) -> None:
     broken = [v.rule for v in report.violations]
     if under_test.no_function:
-        causes = [v.rule for v in report.violations if not v.follows]
-        message = f"not checked, because {under_test.no_function}"
-        report.violate("gradients", message, causes[0] if causes else "")
-        return
+        cause = next((v.rule for v in report.violations if not v.follows), "")
+        return report.violate("gradients", f"not checked, because {under_test.no_function}", cause)
     if options.mode == "auto":
         if isinstance(under_test, LossUnderTest):
             size = under_test.pred.size

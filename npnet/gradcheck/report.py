@@ -25,10 +25,8 @@ class Violation(NamedTuple):
 
     Attributes
     ----------
-    rule : str
-        The rule's name: ``"input unchanged"``.
-    message : str
-        What happened, in a sentence.
+    rule, message : str
+        The rule's name, ``"input unchanged"``, and what happened, in a sentence.
     follows : str
         The broken rule whose consequence this is, if any; ``"gradients"`` means the diagnosis.
     """
@@ -48,10 +46,8 @@ class Diagnosis(NamedTuple):
     ----------
     kind : str
         One of `KINDS`.
-    tensor : str
-        The input or parameter whose gradient shows it; empty if all do.
-    message : str
-        A sentence that names the tensor.
+    tensor, message : str
+        The input or parameter that shows it, empty if all do, and a sentence that names it.
     """
 
     kind: str
@@ -78,12 +74,8 @@ class Example(NamedTuple):
 
     Attributes
     ----------
-    shapes : str
-        ``"input (1, 2), weight (2, 3)"``.
-    code : str
-        Three lines of Python that reproduce it.
-    says : str
-        What comes and what should come, in one line.
+    shapes, code, says : str
+        ``"input (1, 2), weight (2, 3)"``; lines that reproduce it; what comes and what should.
     """
 
     shapes: str
@@ -102,10 +94,7 @@ class Report:
     ----------
     subject, check : str
         The representation of what was checked, and the name of the check.
-    tensors : list of TensorReport
-        One for each input and parameter.
-    violations : list of Violation
-    diagnosis : list of Diagnosis
+    tensors, violations, diagnosis : list of TensorReport, Violation, Diagnosis
     notes : list of str
         Facts that fail nothing: what was sampled, what could not be tried.
     allow_kinks, max_noise

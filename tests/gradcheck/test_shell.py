@@ -189,6 +189,7 @@ def test_coupled_samples_are_found(module, capsys):
         (["npnet:ReLU", "--input", "5", "--only", "nope"], "no rule is named 'nope'"),
         (["npnet:ReLU", "--input", "5", "--mode", "fast"], "invalid choice: 'fast'"),
         (["npnet:ReLU", "--input", "5", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["npnet:ReLU", "--input", "5", "--seed", "-1"], "rng to be .* non-negative integer"),
         (["npnet:ReLU", "--inp", "5"], "unrecognized arguments"),
         (
             ["npnet:ReLU", "--input", "5", "--domain", "3"],
