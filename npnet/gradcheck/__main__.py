@@ -50,24 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         layer = _found(place)
         if rules:
             says = rule_names(layer)
-            width = max(map(len, says))
-            _print("\n".join(f"{rule:{width}}  {text}" for rule, text in says.items()))
-            return 0
-        rng = as_generator(options.get("seed", 0))
-        is_loss = isinstance(made(layer)[0], Loss)
-        given = [_input(text, rng, is_loss and i > 0) for i, text in enumerate(inputs)]
-        report = check_layer(layer, *given, raises=False, **options)
+            width, ok = max(map(len, says)), True
+            text = "\n".join(f"{rule:{width}}  {sentence}" for rule, sentence in says.items())
+        else:
+            rng = as_generator(options.get("seed", 0))
+            is_loss = isinstance(made(layer)[0], Loss)
+            given = [_input(shape, rng, is_loss and i > 0) for i, shape in enumerate(inputs)]
+            report = check_layer(layer, *given, raises=False, **options)
+            text, ok = str(report), report.ok
     except NpnetError as error:
         parser.error(" ".join(str(error).split()))
-    _print(str(report))
-    return 0 if report.ok else 1
-
-
-def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:  # whoever reads, as head does, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains
+    return 0 if ok else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -114,16 +111,17 @@ def _found(place: str) -> Any:
         found = importlib.import_module(module)
         doing = place
         return operator.attrgetter(name)(found)
-    except ModuleNotFoundError as error:
-        if f"{module}.".startswith(f"{error.name}."):
-            is_file = f"{error.name}".endswith(".py")
-            fix = "give its name without .py" if is_file else "run where it can be imported"
-            raise ArgumentError(f"there is no module {error.name!r}; {fix}") from error
-        raise ArgumentError(f"{doing} failed: {error}") from error
     except (Exception, SystemExit) as error:  # the user's module may raise anything
-        if doing == place and isinstance(error, AttributeError):
-            raise ArgumentError(f"{module} has no attribute {name!r}") from None
-        raise ArgumentError(f"{doing} raised {describe(error)}") from error
+        text = f"{doing} raised {describe(error)}"
+        if isinstance(error, ModuleNotFoundError):
+            text = f"{doing} failed: {error}"
+            if f"{module}.".startswith(f"{error.name}."):
+                is_file = module.endswith(".py")
+                fix = "give its name without .py" if is_file else "run where it can be imported"
+                text = f"there is no module {error.name!r}; {fix}"
+        elif doing == place and isinstance(error, AttributeError):
+            text = f"{module} has no attribute {name!r}"
+        raise ArgumentError(text) from error
 
 
 def _input(text: str, rng: np.random.Generator, is_target: bool) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -69,10 +68,9 @@ def check_gradients(
         Whether the passes train (dropout drops, with the same mask in each pass).
     rng : numpy.random.Generator or int
         Draws upstream gradients, samples and directions. The default repeats itself.
-    allow_kinks : bool
-        Whether a valid subgradient at a kink passes.
-    max_noise : float
-        The share of a tensor's elements that may be too rough, or not finite nearby, to judge.
+    allow_kinks, max_noise : bool, float
+        Whether a valid subgradient at a kink passes, and the share of a tensor's elements that
+        may be too rough, or not finite nearby, to judge.
     complex_step : bool
         Whether to confirm the gradients by complex steps where forward takes complex numbers.
     probe : bool
@@ -83,10 +81,6 @@ def check_gradients(
         The least and the largest number that the layer takes: ``(0.1, np.inf)``.
     raises : bool
         False returns a failing report instead of raising it.
-
-    Returns
-    -------
-    Report
 
     Raises
     ------
@@ -108,8 +102,6 @@ def check_gradients(
     ...         (x,) = ctx.saved
     ...         return grad * 2 * x**2  # a bug
     >>> report = check_gradients(Cube(), np.array([0.5, 1.0, -2.0]), raises=False)
-    >>> report.ok
-    False
     >>> print(report.diagnosis[0])
     the gradient of input is 2/3 of the true one
     """
@@ -156,10 +148,11 @@ def checked_options(
         raise refusal(owner, "dtype", "float32 or float64", dtype)
     if domain is not None:
         ends = domain if isinstance(domain, tuple | list) else ()
-        numbers = all(isinstance(end, Real) and not isinstance(end, bool) for end in ends)
-        if len(ends) != 2 or not numbers or not ends[0] < ends[1]:
+        kinds = (int, float, np.integer, np.floating)
+        numbers = [float(e) for e in ends if isinstance(e, kinds) and not isinstance(e, bool)]
+        if not len(ends) == len(numbers) == 2 or not numbers[0] < numbers[1]:
             raise refusal(owner, "domain", "two numbers, the lesser one first", domain)
-        domain = (float(ends[0]), float(ends[1]))
+        domain = tuple(numbers)
     known = {name: value for name, value in flags.items() if name in Options._fields}
     return Options(mode, samples, found, seed=seed, domain=domain, **known)
 

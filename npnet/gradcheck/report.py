@@ -163,32 +163,24 @@ class Report:
         The figure is saved at `path` if given. `ArgumentError` if no gradient was compared.
         """
         tensors = sorted(self.tensors, key=lambda t: not t.fails(self.allow_kinks, self.max_noise))
-        return draw(tensors, f"{self._title}: {self._outcome}", path)
+        return draw(tensors, f"{self._title}: {'passed' if self.ok else 'FAILED'}", path)
 
     @property
     def _title(self) -> str:
         title = " ".join(self.subject.split())
         return title if len(title) <= 60 else title[:57] + "..."
 
-    @property
-    def _outcome(self) -> str:
-        return "passed" if self.ok else "FAILED"
-
     def __repr__(self) -> str:
-        return (
-            f"Report({self._title!r}, check={self.check!r}, ok={self.ok}, "
-            f"tensors={len(self.tensors)}, failing={len(self.failing)}, "
-            f"violations={len(self.violations)})"
-        )
+        kinds = ("tensors", "failing", "violations")
+        counts = ", ".join(f"{kind}={len(getattr(self, kind))}" for kind in kinds)
+        return f"Report({self._title!r}, check={self.check!r}, ok={self.ok}, {counts})"
 
     def __str__(self) -> str:
         return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        if "\n" in self.subject:
-            yield f"{self.check}: {self._outcome}\n{self.subject}"
-        else:
-            yield f"{self.check}: {self.subject} {self._outcome}"
+        outcome, what = "passed" if self.ok else "FAILED", self.subject
+        yield f"{self.check}: " + (f"{outcome}\n{what}" if "\n" in what else f"{what} {outcome}")
         ruled = {violation.message for violation in self.violations}
         said = dict.fromkeys(d.message for d in self.diagnosis if d.message not in ruled)
         yield from (f"=> {message}" for message in said)
