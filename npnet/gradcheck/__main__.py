@@ -104,8 +104,6 @@ def _found(place: str) -> Any:
     module, _, name = place.partition(":")
     if not name or not all(part.isidentifier() for part in module.split(".")):
         raise ArgumentError(f"expected module:name, such as npnet:ReLU, got {place!r}")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as for a script in the present directory
     doing = f"importing {module}"
     try:
         found = importlib.import_module(module)

@@ -36,7 +36,8 @@ class Violation(NamedTuple):
     follows: str = ""
 
     def __str__(self) -> str:
-        return f"{self.rule}: {self.message}"
+        named = self.message.startswith(f"{self.rule} ")  # backward raised ...
+        return self.message if named else f"{self.rule}: {self.message}"
 
 
 class Diagnosis(NamedTuple):

@@ -64,7 +64,7 @@ def test_what_is_said_twice_is_shown_once():
     report.violate("backward", "backward raised ValueError: no")
     report.diagnosis.append(Diagnosis("raised", "", "backward raised ValueError: no"))
     report.diagnosis += [Diagnosis("zero", "input", "never set")] * 2
-    assert lines(report) == ["=> never set", "- backward: backward raised ValueError: no"]
+    assert lines(report) == ["=> never set", "- backward raised ValueError: no"]
 
 
 def test_the_cause_comes_first_and_notes_last():
