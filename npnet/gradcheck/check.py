@@ -24,6 +24,8 @@ from npnet.losses.loss import Loss
 from npnet.random import as_seed
 from npnet.typing import ArrayLike, DtypeLike, Rng
 
+_NUMBERS = (int, float, np.integer, np.floating)
+
 
 def check_gradients(
     layer: Layer | Loss,
@@ -106,10 +108,9 @@ def check_gradients(
     the gradient of input is 2/3 of the true one
     """
     __tracebackhide__ = True  # pytest then shows the report, not this code
-    flags = {"training": training, "allow_kinks": allow_kinks, "complex_step": complex_step}
-    flags |= {"probe": probe, "raises": raises}
-    seed = as_seed(rng)
-    options = checked_options("check_gradients", MODES, mode, dtype, seed, domain, flags, samples)
+    seed, flags = as_seed(rng), {"allow_kinks": allow_kinks, "raises": raises}
+    options = Options(mode, samples, dtype, training, seed, complex_step, probe, domain=domain)
+    options = checked_options("check_gradients", MODES, options, **flags)
     max_noise = real_number("check_gradients", "max_noise", max_noise, 0, 1)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
@@ -127,34 +128,24 @@ def check_gradients(
     return report
 
 
-def checked_options(
-    owner: str,
-    modes: Collection[str],
-    mode: str,
-    dtype: DtypeLike,
-    seed: int,
-    domain: Any,
-    flags: dict[str, bool],
-    samples: int = 100,
-) -> Options:
+def checked_options(owner: str, modes: Collection[str], given: Options, **flags: Any) -> Options:
     """Return the options of a check, or raise `ArgumentError` or `DtypeError`."""
-    choice(owner, "mode", mode, modes)
-    whole_number(owner, "seed", seed, 0)
-    whole_number(owner, "samples", samples, 1)
+    choice(owner, "mode", given.mode, modes)
+    whole_number(owner, "seed", given.seed, 0)
+    whole_number(owner, "samples", given.samples, 1)
+    flags |= {name: getattr(given, name) for name in ("training", "complex_step", "probe")}
     for name, value in flags.items():
         flag(owner, name, value)
-    found = float_dtype(owner, "dtype", dtype)
-    if found not in (np.float32, np.float64):
-        raise refusal(owner, "dtype", "float32 or float64", dtype)
+    dtype, domain = float_dtype(owner, "dtype", given.dtype), given.domain
+    if dtype not in (np.float32, np.float64):
+        raise refusal(owner, "dtype", "float32 or float64", given.dtype)
     if domain is not None:
         ends = domain if isinstance(domain, tuple | list) else ()
-        kinds = (int, float, np.integer, np.floating)
-        numbers = [float(e) for e in ends if isinstance(e, kinds) and not isinstance(e, bool)]
+        numbers = [float(e) for e in ends if isinstance(e, _NUMBERS) and not isinstance(e, bool)]
         if not len(ends) == len(numbers) == 2 or not numbers[0] < numbers[1]:
             raise refusal(owner, "domain", "two numbers, the lesser one first", domain)
-        domain = tuple(numbers)
-    known = {name: value for name, value in flags.items() if name in Options._fields}
-    return Options(mode, samples, found, seed=seed, domain=domain, **known)
+        domain = (numbers[0], numbers[1])
+    return given._replace(dtype=dtype, domain=domain)
 
 
 def _under_test(

@@ -88,9 +88,10 @@ def check_layer(
         raise ArgumentError("check_layer has no rule to check: `only` and `skip` leave none")
     if batch_axis is not None:
         whole_number("check_layer", "batch_axis", batch_axis, 0)
-    flags = {"batch_independence": batch_independence, "raises": raises, "moves": True}
-    flags["probe"] = any(map(is_shape, inputs)) if probe is None else probe
-    options = checked_options("check_layer", ("auto", *MODES), mode, dtype, seed, domain, flags)
+    probe = any(map(is_shape, inputs)) if probe is None else probe
+    flags = {"batch_independence": batch_independence, "raises": raises}
+    options = Options(mode, dtype=dtype, seed=seed, probe=probe, moves=True, domain=domain)
+    options = checked_options("check_layer", ("auto", *MODES), options, **flags)
     report = Report(subject_of(checked), check="check_layer")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for

@@ -30,10 +30,8 @@ class Element(NamedTuple):
     Attributes
     ----------
     index : tuple of int
-    analytic, numeric : float
-        What backward returned, and what differences of forward say.
-    error : float
-        The error bar: the two may differ by as much.
+    analytic, numeric, error : float
+        What backward returned, what differences of forward say, by how much the two may differ.
     verdict : Verdict
     """
 

@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.gradcheck import Diagnosis, Report, TensorReport, Verdict, Violation, check_gradients
-from npnet.gradcheck.report import KINDS, Example
+from npnet.gradcheck import (
+    Diagnosis,
+    Example,
+    Report,
+    TensorReport,
+    Verdict,
+    Violation,
+    check_gradients,
+)
+from npnet.gradcheck.report import KINDS
 
 
 def tensor(verdicts, analytic=None, numeric=None, shape=None):
