@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import operator
 import os
 import re
 import sys
@@ -17,6 +18,7 @@ from npnet.gradcheck.contract import check_layer, rule_names
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.inputs import made
 from npnet.losses.loss import Loss
+from npnet.random import as_generator
 
 _EPILOG = """\
 An input is given by its shape: 5,4 for real numbers, 5,4:10 for whole numbers below 10 (indices,
@@ -40,7 +42,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the check that is asked for, print its report, return the exit code; exit if it cannot."""
+    """Run the check that is asked for, print its report and return the exit code."""
     parser = _parser()
     options = vars(parser.parse_args(arguments))
     place, inputs, rules = (options.pop(name) for name in ("layer", "input", "rules"))
@@ -48,24 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         layer = _found(place)
         if rules:
             says = rule_names(layer)
-            width = max(map(len, says))
-            _print("\n".join(f"{rule:{width}}  {text}" for rule, text in says.items()))
-            return 0
-        rng = np.random.default_rng(options.get("seed", 0))
-        is_loss = isinstance(made(layer)[0], Loss)
-        given = [_input(text, rng, is_loss and i > 0) for i, text in enumerate(inputs)]
-        report = check_layer(layer, *given, raises=False, **options)
+            width, ok = max(map(len, says)), True
+            text = "\n".join(f"{rule:{width}}  {sentence}" for rule, sentence in says.items())
+        else:
+            rng = as_generator(options.get("seed", 0))
+            is_loss = isinstance(made(layer)[0], Loss)
+            given = [_input(shape, rng, is_loss and i > 0) for i, shape in enumerate(inputs)]
+            report = check_layer(layer, *given, raises=False, **options)
+            text, ok = str(report), report.ok
     except NpnetError as error:
         parser.error(" ".join(str(error).split()))
-    _print(str(report))
-    return 0 if report.ok else 1
-
-
-def _print(text: str) -> None:
     try:
         print(text, flush=True)
     except BrokenPipeError:  # whoever reads, as head does, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains
+    return 0 if ok else 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -82,9 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--input", action="append", default=[], metavar="SHAPE", help="one for each input")
     add("--mode", choices=["auto", "full", "sample", "directional"], help="of the gradients' check")
     add("--dtype", choices=["float32", "float64"], help="of the gradients")
-    add("--seed", type=_seed, help="of everything random (0)")
+    add("--seed", type=int, help="of everything random (0)")
     add("--probe", action=argparse.BooleanOptionalAction, help="look at zeros, ties, ... as well")
-    add("--domain", type=_domain, metavar="LOW,HIGH", help="between which the inputs have to lie")
+    add("--domain", type=numbers, metavar="LOW,HIGH", help="between which the inputs have to lie")
     add("--batch-axis", type=int, metavar="AXIS", help="which axis counts samples (0)")
     add("--no-batch", action="store_const", dest="batch_axis", const=None, help="no axis does")
     add("--coupled", action="store_false", dest="batch_independence",
@@ -95,46 +94,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _seed(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a number from 0 up, got {text!r}")
-    return int(text)
-
-
-def _domain(text: str) -> tuple[float, float]:
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError:
-        low = high = np.nan
-    if not low < high:
-        raise argparse.ArgumentTypeError(f"expected two numbers, the lower one first, got {text!r}")
-    return low, high
+def numbers(text: str) -> tuple[float, ...]:
+    """Read ``0.1,inf``; argparse names this function in its error."""
+    return tuple(map(float, text.split(",")))
 
 
 def _found(place: str) -> Any:
     """Import what ``module:name`` names."""
-    module, colon, name = place.partition(":")
-    if not colon or not name or not all(part.isidentifier() for part in module.split(".")):
+    module, _, name = place.partition(":")
+    if not name or not all(part.isidentifier() for part in module.split(".")):
         raise ArgumentError(f"expected module:name, such as npnet:ReLU, got {place!r}")
-    if "" not in sys.path:
-        sys.path.insert(0, "")  # as for a script in the present directory
     doing = f"importing {module}"
     try:
-        found: Any = importlib.import_module(module)
+        found = importlib.import_module(module)
         doing = place
-        for part in name.split("."):
-            found = getattr(found, part)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
-            raise ArgumentError(f"{doing} failed: {error}") from error
-        is_file = error.name.endswith(".py")
-        fix = "give its name without .py" if is_file else "run where it can be imported"
-        raise ArgumentError(f"there is no module {error.name!r}; {fix}") from error
+        return operator.attrgetter(name)(found)
     except (Exception, SystemExit) as error:  # the user's module may raise anything
-        if doing == place and isinstance(error, AttributeError):
-            raise ArgumentError(f"{module} has no attribute {name!r}") from None
-        raise ArgumentError(f"{doing} raised {describe(error)}") from error
-    return found
+        text = f"{doing} raised {describe(error)}"
+        if isinstance(error, ModuleNotFoundError):
+            text = f"{doing} failed: {error}"
+            if f"{module}.".startswith(f"{error.name}."):
+                is_file = module.endswith(".py")
+                fix = "give its name without .py" if is_file else "run where it can be imported"
+                text = f"there is no module {error.name!r}; {fix}"
+        elif doing == place and isinstance(error, AttributeError):
+            text = f"{module} has no attribute {name!r}"
+        raise ArgumentError(text) from error
 
 
 def _input(text: str, rng: np.random.Generator, is_target: bool) -> Any:

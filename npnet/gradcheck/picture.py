@@ -39,53 +39,45 @@ def draw(
         raise ArgumentError("there is nothing to draw: the check ended before any gradient")
     figure: Figure = new_figure(max(6.0, 0.6 + 2.9 * len(tensors)), 5.8)
     axes = figure.subplots(2, len(tensors), squeeze=False, height_ratios=(3, 2))
-    for column, tensor in enumerate(tensors):
-        _draw_gradients(axes[0, column], tensor)
-        _draw_distances(axes[1, column], tensor)
+    dots: dict[str, Any] = {}
+    for above, below, tensor in zip(*axes, tensors, strict=True):
+        dots |= _draw(above, below, tensor)
     axes[0, 0].set_ylabel("analytic (backward)")
     axes[1, 0].set_ylabel("distance / error bar")
-    shown = [v for v in _STYLE if any(t.count(v) for t in tensors)]
-    handles = [_dots(axes[0, 0], v, [], []) for v in shown]
-    names = [v.name.lower() for v in shown]
-    figure.legend(handles, names, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(dots.values(), dots, loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(title)
     if path is not None:
         save_figure(figure, path, dpi=120)
     return figure
 
 
-def _dots(axes: Any, verdict: Verdict, x: Any, y: Any) -> Any:
-    colour, marker, size = _STYLE[verdict]
-    return axes.scatter(x, y, s=size, c=colour, marker=marker, linewidths=0, zorder=2)
-
-
-def _draw_gradients(axes: Any, tensor: TensorReport) -> None:
-    finite = np.isfinite(tensor.analytic + tensor.numeric)
-    values = np.append(tensor.analytic, tensor.numeric)
+def _draw(above: Any, below: Any, tensor: TensorReport) -> dict[str, Any]:
+    """Draw one tensor; return the dots of each verdict in it."""
+    x, y = tensor.numeric, tensor.analytic
+    values = np.append(x, y)
     values = values[np.isfinite(values)]
     low, high = (values.min(), values.max()) if values.size else (-1.0, 1.0)
     margin = 0.08 * (high - low) or 0.1 * max(abs(high), 1e-300)
     ends = (low - margin, high + margin)
-    axes.plot(ends, ends, color="#bbbbbb", linewidth=1, zorder=0)
-    for verdict, (colour, *_) in _STYLE.items():
-        at = (tensor.verdicts == verdict) & finite
-        x, y, bar = tensor.numeric[at], tensor.analytic[at], tensor.error[at]
-        bar = np.where(np.isfinite(bar), bar, 0)
-        axes.errorbar(x, y, xerr=bar, linestyle="", ecolor=colour, elinewidth=0.8, zorder=1)
-        _dots(axes, verdict, x, y)
-    axes.set(xlim=ends, ylim=ends, xlabel="numerical")
-    axes.set_title(f"{tensor.name} {tuple(tensor.shape)}", fontsize="medium")
-    axes.ticklabel_format(scilimits=(-3, 4), useMathText=True)
-    axes.locator_params(nbins=5)
-
-
-def _draw_distances(axes: Any, tensor: TensorReport) -> None:
+    above.plot(ends, ends, color="#bbbbbb", linewidth=1, zorder=0)
+    below.axhline(1, color="#bbbbbb", linewidth=1, zorder=0)
     bars = np.nan_to_num(tensor.distances(), nan=0.0, posinf=1e18)
-    order = np.argsort(bars, kind="stable")
-    axes.axhline(1, color="#bbbbbb", linewidth=1, zorder=0)
-    for verdict in _STYLE:
+    order, widths = np.argsort(bars, kind="stable"), np.nan_to_num(tensor.error, posinf=0)
+    dots = {}
+    for verdict, (colour, marker, size) in _STYLE.items():
+        style: Any = {"s": size, "c": colour, "marker": marker, "linewidths": 0, "zorder": 2}
+        at = (tensor.verdicts == verdict) & np.isfinite(x + y)
         rank = np.flatnonzero(tensor.verdicts[order] == verdict)
-        _dots(axes, verdict, rank, np.maximum(bars[order][rank], _FLOOR))
-    axes.set_yscale("log")
-    axes.set(ylim=(_FLOOR / 2, max(10.0, 5 * bars.max())), xlabel="elements, sorted")
-    axes.locator_params(axis="x", nbins=5, integer=True)
+        above.errorbar(x[at], y[at], xerr=widths[at], linestyle="", ecolor=colour, elinewidth=0.8)
+        above.scatter(x[at], y[at], **style)
+        drawn = below.scatter(rank, np.maximum(bars[order][rank], _FLOOR), **style)
+        if rank.size:
+            dots[verdict.name.lower()] = drawn
+    above.set(xlim=ends, ylim=ends, xlabel="numerical")
+    above.set_title(f"{tensor.name} {tuple(tensor.shape)}", fontsize="medium")
+    above.ticklabel_format(scilimits=(-3, 4), useMathText=True)
+    above.locator_params(nbins=5)
+    below.set_yscale("log")
+    below.set(ylim=(_FLOOR / 2, max(10.0, 5 * bars.max())), xlabel="elements, sorted")
+    below.locator_params(axis="x", nbins=5, integer=True)
+    return dots

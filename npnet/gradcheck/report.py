@@ -25,10 +25,8 @@ class Violation(NamedTuple):
 
     Attributes
     ----------
-    rule : str
-        The rule's name: ``"input unchanged"``.
-    message : str
-        What happened, in a sentence.
+    rule, message : str
+        The rule's name, ``"input unchanged"``, and what happened, in a sentence.
     follows : str
         The broken rule whose consequence this is, if any; ``"gradients"`` means the diagnosis.
     """
@@ -38,7 +36,8 @@ class Violation(NamedTuple):
     follows: str = ""
 
     def __str__(self) -> str:
-        return f"{self.rule}: {self.message}"
+        named = self.message.startswith(f"{self.rule} ")  # backward raised ...
+        return self.message if named else f"{self.rule}: {self.message}"
 
 
 class Diagnosis(NamedTuple):
@@ -48,10 +47,8 @@ class Diagnosis(NamedTuple):
     ----------
     kind : str
         One of `KINDS`.
-    tensor : str
-        The input or parameter whose gradient shows it; empty if all do.
-    message : str
-        A sentence that names the tensor.
+    tensor, message : str
+        The input or parameter that shows it, empty if all do, and a sentence that names it.
     """
 
     kind: str
@@ -78,12 +75,8 @@ class Example(NamedTuple):
 
     Attributes
     ----------
-    shapes : str
-        ``"input (1, 2), weight (2, 3)"``.
-    code : str
-        Three lines of Python that reproduce it.
-    says : str
-        What comes and what should come, in one line.
+    shapes, code, says : str
+        ``"input (1, 2), weight (2, 3)"``; lines that reproduce it; what comes and what should.
     """
 
     shapes: str
@@ -102,10 +95,7 @@ class Report:
     ----------
     subject, check : str
         The representation of what was checked, and the name of the check.
-    tensors : list of TensorReport
-        One for each input and parameter.
-    violations : list of Violation
-    diagnosis : list of Diagnosis
+    tensors, violations, diagnosis : list of TensorReport, Violation, Diagnosis
     notes : list of str
         Facts that fail nothing: what was sampled, what could not be tried.
     allow_kinks, max_noise
@@ -174,33 +164,27 @@ class Report:
         The figure is saved at `path` if given. `ArgumentError` if no gradient was compared.
         """
         tensors = sorted(self.tensors, key=lambda t: not t.fails(self.allow_kinks, self.max_noise))
-        return draw(tensors, f"{self._title()}: {self._outcome()}", path)
+        return draw(tensors, f"{self._title}: {'passed' if self.ok else 'FAILED'}", path)
 
-    def __repr__(self) -> str:
-        return (
-            f"Report({self._title()!r}, check={self.check!r}, ok={self.ok}, "
-            f"tensors={len(self.tensors)}, failing={len(self.failing)}, "
-            f"violations={len(self.violations)})"
-        )
-
-    def __str__(self) -> str:
-        return "\n".join(self._lines())
-
+    @property
     def _title(self) -> str:
         title = " ".join(self.subject.split())
         return title if len(title) <= 60 else title[:57] + "..."
 
-    def _outcome(self) -> str:
-        return "passed" if self.ok else "FAILED"
+    def __repr__(self) -> str:
+        kinds = ("tensors", "failing", "violations")
+        counts = ", ".join(f"{kind}={len(getattr(self, kind))}" for kind in kinds)
+        return f"Report({self._title!r}, check={self.check!r}, ok={self.ok}, {counts})"
+
+    def __str__(self) -> str:
+        return "\n".join(self._lines())
 
     def _lines(self) -> Iterator[str]:
-        if "\n" in self.subject:
-            yield f"{self.check}: {self._outcome()}\n{self.subject}"
-        else:
-            yield f"{self.check}: {self.subject} {self._outcome()}"
+        outcome, what = "passed" if self.ok else "FAILED", self.subject
+        yield f"{self.check}: " + (f"{outcome}\n{what}" if "\n" in what else f"{what} {outcome}")
         ruled = {violation.message for violation in self.violations}
         said = dict.fromkeys(d.message for d in self.diagnosis if d.message not in ruled)
-        yield from (_wrapped("=> ", message) for message in said)
+        yield from (f"=> {message}" for message in said)
         yield from self._violations()
         if self.tensors:
             rows = [
@@ -214,7 +198,7 @@ class Report:
         if self.example:
             yield "smallest example found:"
             yield textwrap.indent(str(self.example), "  ")
-        yield from (_wrapped("note: ", note) for note in self.notes)
+        yield from (f"note: {note}" for note in self.notes)
 
     def _violations(self) -> Iterator[str]:
         """Yield causes as they were found, each with all that follows from it below."""
@@ -228,16 +212,8 @@ class Report:
             diagnosed = cause.follows == "gradients" and self.diagnosis
             groups.setdefault("" if diagnosed else cause.rule, []).append(violation)
         for rule, found in groups.items():
-            yield from (_wrapped("- ", str(v)) for v in found if v.rule == rule)
-            yield from (_wrapped("  (follows from it) - ", str(v)) for v in found if v.rule != rule)
-
-
-def _wrapped(start: str, text: str) -> str:
-    """Break lines of more than 160 characters between words."""
-    indent = " " * (len(start) - len(start.lstrip()) + 2)
-    return textwrap.fill(
-        start + text, 160, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
-    )
+            yield from (f"- {v}" for v in found if v.rule == rule)
+            yield from (f"  (follows from it) - {v}" for v in found if v.rule != rule)
 
 
 def _worst(tensor: TensorReport) -> Iterator[list[str]]:

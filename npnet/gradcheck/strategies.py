@@ -1,12 +1,9 @@
-"""Hypothesis strategies for testing layers: shapes named by their axes, arrays away from kinks.
-
-They need Hypothesis (the ``test`` extra); nothing else in npnet imports this module.
-"""
+"""Hypothesis strategies for testing layers: shapes named by their axes, arrays away from kinks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -25,8 +22,7 @@ except ImportError as error:
     ) from error
 
 Shape: TypeAlias = tuple[int, ...]
-Size: TypeAlias = int | tuple[int, int]
-"""A length, or the smallest and the largest one."""
+Size: TypeAlias = int | tuple[int, int]  # a length, or the smallest and the largest one
 
 
 def shapes(
@@ -59,12 +55,12 @@ def together(
     axes: Sequence[str], sizes: Mapping[str, Size] | None = None, *, low: int = 1, high: int = 5
 ) -> SearchStrategy[tuple[Shape, ...]]:
     """Draw several `shapes` whose common axes have equal lengths: ``["NK", "KM"]``."""
-    letters, sizes = "".join(axes), sizes or {}
-    if unknown := ", ".join(sorted(sizes.keys() - set(letters))):
-        known = ", ".join(dict.fromkeys(letters))
+    bounds: dict[str, Size] = dict.fromkeys("".join(axes), (low, high))
+    if unknown := ", ".join(sorted((sizes or {}).keys() - bounds)):
+        known = ", ".join(bounds)
         raise ArgumentError(f"sizes names the axes {unknown}, but the shapes have {known}")
     lengths = {}
-    for letter, size in {**dict.fromkeys(letters, (low, high)), **sizes}.items():
+    for letter, size in {**bounds, **(sizes or {})}.items():
         ends = size if isinstance(size, tuple) else (size, size)
         if len(ends) != 2 or not is_shape(ends) or ends[0] > ends[1]:
             raise ArgumentError(f"axis {letter} expects lengths from 0 up, got {size!r}")
@@ -89,10 +85,8 @@ def arrays(
     ----------
     shape : tuple of int or strategy of such
     low, high : float
-    avoid : sequence of float
-        Where the function has kinks or jumps: 0 for ReLU.
-    distance : float
-        How far elements stay from `avoid`.
+    avoid, distance : sequence of float, float
+        Where the function has kinks or jumps, and how far elements stay from there.
     distinct : bool
         Whether elements differ by `distance`: no ties. Some may be below `low` or above `high`.
     dtype : dtype
@@ -118,8 +112,7 @@ def arrays(
     ends = np.minimum(high, [*kinks - apart, high])
     pieces = [(a, b) for a, b in zip(starts, ends, strict=True) if a <= b]
     if not pieces:
-        far = f"a distance of {distance} from {list(avoid)}"
-        raise ArgumentError(f"no number from {low} to {high} keeps {far}")
+        raise ArgumentError(f"no number from {low} to {high} is {distance} away from {avoid}")
 
     def far_apart(size: Shape) -> SearchStrategy[Array]:
         count = math.prod(size)
@@ -128,8 +121,7 @@ def arrays(
         places = places[(np.abs(places[:, None] - kinks) >= apart).all(axis=1)]
         return st.permutations(places[:count]).map(lambda order: np.reshape(order, size))
 
-    # Hypothesis simplifies towards the first piece: positive numbers. A `fill` would make most
-    # elements equal.
+    # Hypothesis simplifies towards the first piece, positive numbers; `fill` makes elements equal.
     numbers = st.one_of([st.floats(*piece, allow_subnormal=False) for piece in pieces[::-1]])
     sizes = _sizes(shape)
     independent = extra.arrays(float, sizes, elements=numbers, fill=st.nothing())
@@ -173,7 +165,8 @@ def indices(shape: Shape | SearchStrategy[Shape], count: int) -> SearchStrategy[
 
 def layouts(array: Array) -> SearchStrategy[Array]:
     """Draw the same values in other memory: strided, reversed, Fortran-ordered, read-only."""
-    return st.sampled_from([np.array, *LAYOUTS.values()]).map(lambda arrange: arrange(array))
+    arrangements: list[Callable[[Array], Array]] = [np.array, *LAYOUTS.values()]
+    return st.sampled_from(arrangements).map(lambda arrange: arrange(array))
 
 
 def _sizes(shape: Any) -> SearchStrategy[Shape]:

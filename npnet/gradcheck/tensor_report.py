@@ -30,10 +30,8 @@ class Element(NamedTuple):
     Attributes
     ----------
     index : tuple of int
-    analytic, numeric : float
-        What backward returned, and what differences of forward say.
-    error : float
-        The error bar: the two may differ by as much.
+    analytic, numeric, error : float
+        What backward returned, what differences of forward say, by how much the two may differ.
     verdict : Verdict
     """
 
@@ -73,11 +71,8 @@ class TensorReport:
 
     def fails(self, allow_kinks: bool = True, max_noise: float = 0.0) -> bool:
         """Tell whether this gradient is rejected; for the options see `check_gradients`."""
-        return (
-            self.count(Verdict.WRONG) > 0
-            or (not allow_kinks and self.count(Verdict.KINK) > 0)
-            or self.count(Verdict.NOISE) > max_noise * max(1, len(self.verdicts))
-        )
+        wrong = self.count(Verdict.WRONG) + (0 if allow_kinks else self.count(Verdict.KINK))
+        return wrong > 0 or self.count(Verdict.NOISE) > max_noise * max(1, len(self.verdicts))
 
     def distances(self) -> Array:
         """Return how far analytic and numerical values are apart, in error bars, shape (m,)."""

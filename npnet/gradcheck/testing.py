@@ -1,4 +1,4 @@
-"""For pytest: the whole contract of a layer as one test for each rule, in two lines."""
+"""For pytest: the whole contract of a layer, with one test for each rule."""
 
 from __future__ import annotations
 

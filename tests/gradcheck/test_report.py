@@ -4,8 +4,16 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.gradcheck import Diagnosis, Report, TensorReport, Verdict, Violation, check_gradients
-from npnet.gradcheck.report import KINDS, Example
+from npnet.gradcheck import (
+    Diagnosis,
+    Example,
+    Report,
+    TensorReport,
+    Verdict,
+    Violation,
+    check_gradients,
+)
+from npnet.gradcheck.report import KINDS
 
 
 def tensor(verdicts, analytic=None, numeric=None, shape=None):
@@ -59,12 +67,22 @@ def test_no_violation_is_lost_when_causes_are_unclear(follows):
     assert sorted(line.split("- ")[1] for line in lines(report)) == ["a: says this", "b: says this"]
 
 
-def test_a_region_is_named_once():
-    region = "input > 3"
-    assert str(Diagnosis("region", "input", "it is wrong", region)) == (
-        "it is wrong (where: input > 3)"
-    )
-    assert str(Diagnosis("region", "input", "wrong at input > 3", region)) == "wrong at input > 3"
+def test_what_is_said_twice_is_shown_once():
+    report = Report("Layer()")
+    report.violate("backward", "backward raised ValueError: no")
+    report.diagnosis.append(Diagnosis("raised", "", "backward raised ValueError: no"))
+    report.diagnosis += [Diagnosis("zero", "input", "never set")] * 2
+    assert lines(report) == ["=> never set", "- backward raised ValueError: no"]
+
+
+def test_the_cause_comes_first_and_notes_last():
+    report = Report("Layer()", tensors=[tensor([Verdict.WRONG], [2.0], [1.0])], notes=["noted"])
+    report.example = Example("x ()", "print(1)", "2 instead of 1")
+    report.diagnosis.append(Diagnosis("factor", "input", "twice as large"))
+    report.violate("tape", "raised")
+    starts = ["=> ", "- tape", "tensor", "worst elements", "smallest example", "note: "]
+    places = [str(report).index(f"\n{start}") for start in starts]
+    assert places == sorted(places)
 
 
 def test_the_example_stands_between_the_elements_and_the_notes():

@@ -1,5 +1,6 @@
 """``python -m npnet.gradcheck``: reports, exit codes, and one sentence for each mistake."""
 
+import os
 import re
 import subprocess
 import sys
@@ -7,9 +8,10 @@ import sys
 import numpy as np
 import pytest
 
-from npnet.gradcheck import Report, __main__
+import npnet
+from npnet.errors import ArgumentError
+from npnet.gradcheck import Report, __main__, check_gradients, check_layer
 from npnet.gradcheck.__main__ import main
-
 
 MODULE = """
 import npnet
@@ -186,11 +188,16 @@ def test_coupled_samples_are_found(module, capsys):
         (["npnet:MSELoss", "--input", "5,4"], "prediction, a target"),
         (["npnet:ReLU", "--input", "5", "--only", "nope"], "no rule is named 'nope'"),
         (["npnet:ReLU", "--input", "5", "--mode", "fast"], "invalid choice: 'fast'"),
-        (["npnet:ReLU", "--input", "5", "--seed", "x"], "expected a number from 0 up, got 'x'"),
+        (["npnet:ReLU", "--input", "5", "--seed", "x"], "argument --seed: invalid int value: 'x'"),
+        (["npnet:ReLU", "--input", "5", "--seed", "-1"], "rng to be .* non-negative integer"),
         (["npnet:ReLU", "--inp", "5"], "unrecognized arguments"),
-        (["npnet:ReLU", "--domain", "3"], "expected two numbers, the lower one first, got '3'"),
-        (["npnet:ReLU", "--domain", "3,1"], "expected two numbers, the lower one first"),
-        (["npnet:ReLU", "--domain", "0,nan"], "expected two numbers, the lower one first"),
+        (
+            ["npnet:ReLU", "--input", "5", "--domain", "3"],
+            r"two numbers, the lesser one first, got \(3.0,",
+        ),
+        (["npnet:ReLU", "--domain", "a,b"], "argument --domain: invalid numbers value: 'a,b'"),
+        (["npnet:ReLU", "--input", "5", "--domain", "3,1"], "two numbers, the lesser one first"),
+        (["npnet:ReLU", "--input", "5", "--domain", "0,nan"], "two numbers, the lesser one first"),
         (["npnet:ReLU", "--domain", "-1,1"], "expected one argument, as in --domain=-1,1"),
         ([], "required: layer"),
     ],
@@ -252,8 +259,9 @@ def test_shapes_are_read(monkeypatch, capsys, text, shape):
 
 def test_a_domain_is_kept_to(module, capsys):
     assert run(capsys, "shelllayers:Log", "--input", "5,4")[0] == 1
-    code, out, _ = run(capsys, "shelllayers:Log", "--input", "5,4", "--domain", "0.2,3")
-    assert code == 0, out
+    for domain in ("0.2,3", "0.1,inf"):
+        code, out, _ = run(capsys, "shelllayers:Log", "--input", "5,4", "--domain", domain)
+        assert code == 0, out
 
 
 def test_other_places_are_looked_at_unless_not_wanted(module, capsys):
@@ -280,3 +288,26 @@ def test_it_runs_as_a_module():
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("check_layer: Softsign() passed")
+
+
+def test_a_reader_may_stop_reading(tmp_path):
+    (tmp_path / "shellwrong.py").write_text(MODULE)
+    place = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    pipe = subprocess.PIPE
+    for what, code in (("npnet:ReLU --rules", 0), ("shellwrong:Wrong --input 4,2 --no-probe", 1)):
+        command = f"{sys.executable} -m npnet.gradcheck {what}".split()
+        with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=place) as process:
+            process.stdout.close()
+            process.stdout = None
+            assert process.communicate()[1] == ""
+        assert process.returncode == code
+
+
+@pytest.mark.parametrize("check", [check_gradients, check_layer])
+def test_a_domain_may_be_infinite(check):
+    x = np.array([[0.5, 2.0], [3.0, 1.0]])
+    for domain in ((0.1, np.inf), [-np.inf, 4], (-np.inf, np.inf), (np.float32(0.25), 4)):
+        assert check(npnet.Tanh(), x, probe=True, domain=domain).ok
+    for wrong in ((1, 1), (np.nan, 1), (0, 1, 2), ("a", "b"), "ab", 3, (False, True), (2, -np.inf)):
+        with pytest.raises(ArgumentError, match="domain to be two numbers, the lesser one first"):
+            check(npnet.Tanh(), x, domain=wrong)

@@ -129,7 +129,10 @@ def test_they_serve_check_layer(x):
         (lambda: strategies.shapes("NC", {"K": 2}), "sizes names the axes K, but .* N, C"),
         (lambda: strategies.shapes("N", {"N": (3, 2)}), "axis N expects lengths from 0 up"),
         (lambda: strategies.shapes("N", {"N": -1}), "axis N expects lengths from 0 up"),
-        (lambda: strategies.arrays((2,), low=-1, high=1, distance=2), "no number from -1 to 1"),
+        (
+            lambda: strategies.arrays((2,), low=-1, high=1, distance=2),
+            "no number from -1 to 1 is 2 away",
+        ),
         (lambda: strategies.shapes("N", {"N": 2.5}), "axis N expects lengths from 0 up, got 2.5"),
         (lambda: strategies.shapes("N", {"N": (1, 2, 3)}), "axis N expects lengths from 0 up"),
         (lambda: strategies.arrays([2, 3]), r"expected a shape, \(2, 3\), or a strategy .*got \[2"),
