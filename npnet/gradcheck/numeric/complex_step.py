@@ -55,7 +55,8 @@ class ComplexStep:
         exact = self._slopes(variable, indices[clear])
         if exact is None or not (np.abs(exact - slopes.value[clear]) <= slopes.error[clear]).all():
             return judged, 0, 0
-        decided = self._slopes(variable, indices[unclear]) if unclear.size <= clear.size else None
+        few = 0 < unclear.size <= clear.size
+        decided = self._slopes(variable, indices[unclear]) if few else None
         if decided is not None:
             slopes.value[unclear], slopes.size[unclear] = decided, np.abs(decided)
             slopes.error[unclear] = 1e-10 * np.abs(decided)
