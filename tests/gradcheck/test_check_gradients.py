@@ -52,8 +52,8 @@ def test_a_sample_says_how_probably_it_misses_a_fault():
     assert [t.indices.size for t in report.tensors] == [9, 9, 5]
     full = check_gradients(npnet.Linear(40, 5, rng=0), np.ones((3, 40)))
     assert [t.indices.size for t in full.tensors] == [120, 200, 5]
-    text = f"one element is missed with probability {1 - detection_probability(200, 9, 1):.4g}, one in 10 with "
-    text += f"{1 - detection_probability(200, 9, 10):.2g}"
+    one, ten = (1 - detection_probability(200, 9, faulty) for faulty in (1, 10))
+    text = f"one element is missed with probability {one:.4g}, one in 10 with {ten:.2g}"
     assert any(text in note and "9 of 200 elements of weight" in note for note in report.notes)
 
 
