@@ -106,15 +106,14 @@ class Kink:
     # --- elements
 
     def _scaled(self) -> tuple[Array, Array, Array]:
-        """Return the pieces and the gradient here, in units of each variable's largest.
+        """Return the pieces and the gradient here, in units of each element's largest.
 
         Last comes by how much each element may vary on one side of a kink, besides `_CLOSE`.
         """
         here = np.zeros(0) if self.here is None else self.here
         pieces = np.array(self._pieces or [here])
         highest = np.maximum(np.abs(pieces).max(axis=0), np.abs(here))
-        parts = np.split(highest, self._ends[:-1])
-        unit = np.concatenate([np.full(p.size, p.max(initial=0.0) or 1.0) for p in parts])
+        unit = np.where(highest == 0, 1.0, highest)
         sizes = np.concatenate([s.reshape(-1) for s in self._sizes])
         largest = float((highest * sizes).max(initial=0.0))
         return pieces / unit, here / unit, _CURVED * self._away * largest / (sizes * unit)
@@ -126,7 +125,7 @@ class Kink:
         """Mark the elements whose gradient differs between the pieces, or from the one here."""
         pieces, here, curved = self._scaled()
         width = np.ptp(np.concatenate([pieces, here[None]]), axis=0)
-        found = np.asarray(width > 10 * _CLOSE + 4 * curved)
+        found = np.asarray(width > 10 * _CLOSE + curved / 8)
         return found if variable is None else found[self._of(variable)]
 
     def outside(self, variable: int) -> Array:
