@@ -223,28 +223,10 @@ def with_repeats(inputs: list[Array]) -> list[Array] | None:
 # --- the same values in other memory: what a layer must not notice about an array
 
 
-def _strided(array: Array) -> Array:
-    pairs = np.full((*array.shape, 2), 7, array.dtype)  # every second element must not be read
-    view = pairs[..., 0]
-    view[...] = array
-    return view
-
-
-def _reversed(array: Array) -> Array:
-    back: tuple[Any, ...] = (..., *(slice(None, None, -1) for _ in array.shape))
-    return np.asarray(array[back].copy()[back])
-
-
-def _read_only(array: Array) -> Array:
-    copy = np.array(array)
-    copy.flags.writeable = False
-    return copy[...]  # a view, which cannot be made writable again
-
-
 # Each returns a copy.
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
-    "non-contiguous": _strided,
-    "reversed": _reversed,
-    "Fortran-ordered": lambda array: np.array(array, order="F"),
-    "read-only": _read_only,
+    "non-contiguous": lambda a: np.stack([a, np.full_like(a, 7)], -1)[..., 0],
+    "reversed": lambda a: np.flip(np.flip(a).copy()),
+    "Fortran-ordered": lambda a: np.array(a, order="F"),
+    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
 }

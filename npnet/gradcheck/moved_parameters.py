@@ -31,10 +31,10 @@ def move_constants(layer: Layer) -> bool:
 
 
 def _hides_bugs(values: Array) -> bool:
-    if values.size == 0:
-        return False
-    first = values.flat[0]
-    return bool((values == first).all() and (values.size > 1 or first in (-1, 0, 1)))
+    first = values.flat[0] if values.size else None
+    return bool(
+        values.size and (values == first).all() and (values.size > 1 or first in (-1, 0, 1))
+    )
 
 
 def _near(values: Array, rng: np.random.Generator, sign: Array | float) -> Array:

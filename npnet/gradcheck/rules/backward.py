@@ -22,45 +22,45 @@ def inference_repeats(under_test: LayerUnderTest) -> Findings:
     first = under_test.infer(layer).copy()
     under_test.run(layer, under_test.others())
     under_test.restore_buffers(layer)
-    for name, found in under_test.compared(under_test.infer(layer), first, every=True).items():
+    differs = under_test.compared(under_test.infer(layer), first, every=True)
+    for name, found in differs.items():
         yield f"called again with the same input, the {name} {found}"
 
 
 def passes_repeat(under_test: LayerUnderTest) -> Findings:
     """Check that the same input and random numbers give the same pass."""
     layer = under_test.fresh()
-    first, second = under_test.run(layer), under_test.run(layer)
-    changed = under_test.compared(second, first, every=True)
+    one, two, three = (under_test.run(layer) for _ in range(3))
+    changed = under_test.compared(two, one, every=True)
     for name, found in changed.items():
         tensor = tensor_of(name)
+        first, second, third = (p.named()[name] for p in (one, two, three))
         if not tensor:
-            yield Finding(
+            text = (
                 f"in a second recorded pass with the same input and the same generator the {name} "
                 f"{found}: random numbers must come from ctx.rng, and nothing may be kept on the "
                 "layer between calls"
             )
+            yield Finding(text)
             return
-        one, two, three = (p.named()[name] for p in (first, second, under_test.run(layer)))
-        if not mismatch(three - two, two - one):
-            yield Finding(
+        if not mismatch(third - second, second - first):
+            text = (
                 f"the gradient of {tensor} grows with every identical pass: it is summed up in an "
-                f"array that outlives the call; use {_add_grad(tensor)}",
-                tensor,
-                "stale state",
+                f"array that outlives the call; use {_add_grad(tensor)}"
             )
+            yield Finding(text, tensor, "stale state")
         else:
-            yield Finding(
+            text = (
                 f"identical passes gave different gradients: that of {tensor} {found}; backward "
-                "uses random numbers, or state from another call",
-                tensor,
+                "uses random numbers, or state from another call"
             )
-    if changed:
-        return
-    under_test.run(layer, under_test.others())
-    third = under_test.run(layer)
-    for name, found in under_test.compared(third, under_test.reference, every=True).items():
-        text = f"after a pass with another input the {name} {found}: something of an earlier call"
-        yield Finding(f"{text} is used", tensor_of(name), "stale state")
+            yield Finding(text, tensor)
+    if not changed:
+        under_test.run(layer, under_test.others())
+        again = under_test.compared(under_test.run(layer), under_test.reference, every=True)
+        for name, found in again.items():
+            text = f"after a pass with another input the {name} {found}: something of an earlier"
+            yield Finding(f"{text} call is used", tensor_of(name), "stale state")
 
 
 def _add_grad(name: str) -> str:

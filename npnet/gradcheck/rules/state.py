@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.attributes import attributes, unseal
+from npnet.gradcheck.attributes import attributes, by_value, unseal
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.passes import Findings
 from npnet.gradcheck.under_test import LayerUnderTest
@@ -139,21 +139,20 @@ def generators_used(call: Callable[[], object]) -> list[str]:
     np.random.seed(987)  # noqa: NPY002
     random.seed(987)
     default.state = type(default)(987).state
+
+    def states() -> dict[str, Any]:
+        return {
+            "NumPy's global generator": by_value(np.random.get_state()),  # noqa: NPY002
+            "Python's random module": random.getstate(),
+            "npnet's default generator": default.state,
+        }
+
+    before = states()
     try:
-        before = _random_states()
         call()
-        after = _random_states()
+        after = states()
     finally:
         np.random.set_state(kept[0])  # noqa: NPY002
         random.setstate(kept[1])
         default.state = kept[2]
     return [name for name in before if after[name] != before[name]]
-
-
-def _random_states() -> dict[str, Any]:
-    state: Any = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
-    return {
-        "NumPy's global generator": (state["key"].tobytes(), state["pos"]),
-        "Python's random module": random.getstate(),
-        "npnet's default generator": default_generator().bit_generator.state,
-    }
