@@ -30,10 +30,7 @@ class Comparing:
     def differences(
         self, got: Pass, want: Pass, text: str = "{}", part: Any = ...
     ) -> Iterator[Finding]:
-        """Say in a text of every result of `want` that `got` differs by more than rounding.
-
-        `part` selects the rows of `noise` that both hold.
-        """
+        """Say in a text of every result of `want` that `got` differs by more than rounding."""
         for name, found in self.compared(got, want, part).items():
             yield Finding(text.format(f"the {name} {found}"), tensor_of(name))
 
@@ -54,16 +51,7 @@ class Comparing:
 
 
 def mismatch(got: Array, want: Array, tolerance: float = 1e-11, slack: Array | float = 0.0) -> str:
-    """Say how `got` differs from `want`; the empty string if it does not.
-
-    `tolerance` is relative to the largest magnitude of either; `slack` is what each element may
-    differ besides. Two NaN are equal.
-
-    Examples
-    --------
-    >>> mismatch(np.array([1.0, 2.0]), np.array([1.0, 3.0]))
-    'is 2.0 instead of 3.0 at [1] (1 of 2 elements differ)'
-    """
+    """Say how `got` differs from `want` by more than `tolerance` of the largest, and `slack`."""
     if got.shape != want.shape:
         return f"has shape {got.shape} instead of {want.shape}"
     if (got == want).all():

@@ -20,10 +20,7 @@ _ORDINARY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def made(layer_or_factory: Any) -> tuple[Layer | Loss, Callable[[], Any] | None]:
-    """Return a layer or loss, and what makes another one: a class or function without arguments.
-
-    Raises `ArgumentError` if it is neither, needs arguments, raises, or returns something else.
-    """
+    """Return a layer or loss, and what makes another one: a class or function without arguments."""
     if isinstance(layer_or_factory, Layer | Loss):
         return layer_or_factory, None
     if not callable(layer_or_factory):
@@ -59,10 +56,7 @@ def _missing_arguments(function: Any) -> list[str]:
 def as_inputs(
     layer: Layer, inputs: tuple[Any, ...], seed: int, domain: tuple[float, float] | None = None
 ) -> list[Array]:
-    """Return the inputs as float64 or integer arrays; draw those that are shapes, in a domain.
-
-    Raises `ArgumentError`, `DtypeError` or `ShapeError` for what cannot be an input.
-    """
+    """Return the inputs as float64 or integer arrays; draw those that are shapes, in a domain."""
     check_count(layer, len(inputs))
     rng = np.random.default_rng((seed, 3))
     arrays = []
@@ -114,10 +108,7 @@ def _indices(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> 
 def as_loss_arguments(
     loss: Loss, inputs: tuple[Any, ...], seed: int, domain: tuple[float, float] | None = None
 ) -> list[Array]:
-    """Return the arguments of a loss; predictions in float64, which may be given by their shapes.
-
-    Raises `ArgumentError`, `DtypeError` or `ShapeError` for what cannot be an argument.
-    """
+    """Return the arguments of a loss; predictions in float64, which may be given by their shapes."""
     owner, names, rng = type(loss).__name__, loss.arguments, np.random.default_rng((seed, 3))
     if not 0 <= len(inputs) - len(names) <= 1:
         raise ArgumentError(
@@ -194,10 +185,7 @@ def as_real(owner: str, value: ArrayLike, what: str) -> Array:
 
 
 def mixed(x: Array) -> Array:
-    """Replace each sample, or element of a vector, by most of the one before it.
-
-    The shares differ, so that means over the samples change too. Whole numbers are shifted.
-    """
+    """Replace each sample, or element of a vector, by most of the one before it."""
     if x.size == 0:
         return x.copy()
     rolled = np.roll(x, 1, axis=0) if x.ndim > 1 and len(x) > 1 else np.roll(x, 1)
@@ -226,7 +214,7 @@ def with_repeats(inputs: list[Array]) -> list[Array] | None:
 # Each returns a copy.
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "non-contiguous": lambda a: np.stack([a, np.full_like(a, 7)], -1)[..., 0],
-    "reversed": lambda a: np.flip(np.flip(a).copy()),
+    "reversed": lambda a: np.asarray(np.flip(np.asarray(np.flip(a)).copy())),
     "Fortran-ordered": lambda a: np.array(a, order="F"),
     "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
 }

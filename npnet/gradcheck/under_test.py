@@ -131,12 +131,7 @@ class LayerUnderTest(Comparing):
         return Pass(call_forward(layer, Context(layer, False, False), inputs), (), {})
 
     def record(
-        self,
-        layer: Layer,
-        inputs: Sequence[Array] | None = None,
-        *,
-        training: bool | None = None,
-        rng: np.random.Generator | None = None,
+        self, layer: Layer, inputs: Any = None, training: bool | None = None, rng: Any = None
     ) -> Recording:
         """Run a forward pass that remembers, from the layer's first buffers."""
         self.restore_buffers(layer)
@@ -252,10 +247,7 @@ class LayerUnderTest(Comparing):
 
     @cached_property
     def noise(self) -> dict[str, Array]:
-        """How far rounding errors in everything that goes in move each result of a pass.
-
-        It is large where the layer is steep or numbers cancel inside of it.
-        """
+        """How far rounding errors in everything that goes in move each result of a pass."""
         rng = np.random.default_rng((self.seed, 11))
         worst = {name: np.zeros(a.shape) for name, a in self.reference.named().items()}
         again = self.run().named()

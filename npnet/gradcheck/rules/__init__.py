@@ -11,6 +11,7 @@ from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.passes import Fault, Finding, Findings
 from npnet.gradcheck.report import Diagnosis, Report, Violation
 from npnet.gradcheck.rules import arrays, backward, batch, losses, ownership, state
+from npnet.gradcheck.rules.watching import none_of
 from npnet.gradcheck.under_test import LayerUnderTest
 
 
@@ -51,13 +52,13 @@ _SHAPES = ("shapes and dtypes", "precision", "batch of one", "batch independence
 LAYER_RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("input unchanged", ownership.inputs_unchanged, "mutation", True),
-        Rule("upstream gradient unchanged", ownership.upstream_unchanged, "mutation", True),
-        Rule("output unchanged", ownership.outputs_unchanged, "mutation", True),
-        Rule("parameters unchanged", ownership.parameters_unchanged, "mutation", True),
-        Rule("buffers unchanged", ownership.buffers_unchanged, "mutation"),
-        Rule("children through ctx.call", ownership.children_called, "child", True),
-        Rule("children unchanged", ownership.children_unchanged, "mutation"),
+        Rule("input unchanged", none_of("input"), "mutation", True),
+        Rule("upstream gradient unchanged", none_of("upstream gradient"), "mutation", True),
+        Rule("output unchanged", none_of("output"), "mutation", True),
+        Rule("parameters unchanged", none_of("parameter"), "mutation", True),
+        Rule("buffers unchanged", none_of("buffer"), "mutation"),
+        Rule("children through ctx.call", none_of("direct"), "child", True),
+        Rule("children unchanged", none_of("child"), "mutation"),
         Rule("no state on self", state.no_state_on_self, "stale state", True),
         Rule("randomness", state.randomness, "non-deterministic"),
         Rule("repeatable", backward.passes_repeat, "non-deterministic", True, _MOVED),
@@ -69,7 +70,7 @@ LAYER_RULES: dict[str, Rule] = {
              "zero", True),
         Rule("nothing kept alive", ownership.nothing_kept_alive, "", False, _KEPT[1:]),
         Rule("output not reused", ownership.outputs_not_reused, "", False, _KEPT),
-        Rule("output writable", ownership.outputs_writable, "", False, _STATE + _CHILD),
+        Rule("output writable", backward.outputs_writable, "", False, _STATE + _CHILD),
         Rule("shapes and dtypes", arrays.shapes_and_dtypes),
         Rule("tape", backward.tape_agrees, "", False, _SHAPES + _CHILD),
         Rule("recorded equals inference", backward.recording_equals_inference),
@@ -114,11 +115,6 @@ CHEAP_LAYER_RULES = tuple(name for name, rule in LAYER_RULES.items() if rule.che
 CHEAP_LOSS_RULES = tuple(name for name, rule in LOSS_RULES.items() if rule.cheap)
 
 
-def rules_of(under_test: LayerUnderTest | LossUnderTest) -> dict[str, Rule]:
-    """Return all rules for a layer, or for a loss."""
-    return LOSS_RULES if isinstance(under_test, LossUnderTest) else LAYER_RULES
-
-
 def check_calls(under_test: LayerUnderTest | LossUnderTest, report: Report) -> bool:
     """Check what must hold before the rules can be checked; tell whether it does."""
     if isinstance(under_test, LossUnderTest):
@@ -137,7 +133,8 @@ def check_rules(
     under_test: LayerUnderTest | LossUnderTest, report: Report, names: Collection[str]
 ) -> None:
     """Check the rules of these names; append violations and diagnoses to the report."""
-    for name, rule in rules_of(under_test).items():
+    rules = LOSS_RULES if isinstance(under_test, LossUnderTest) else LAYER_RULES
+    for name, rule in rules.items():
         if name in names:
             _apply(rule, under_test, report)
 

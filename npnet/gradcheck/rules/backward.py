@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from npnet.gradcheck.passes import Fault, Finding, Findings, Pass, parameter_gra
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.store import FlatStore
+from npnet.typing import Array
 
 
 def inference_repeats(under_test: LayerUnderTest) -> Findings:
@@ -211,17 +212,36 @@ def unused_outputs(under_test: LayerUnderTest) -> Findings:
 
 def tape_agrees(under_test: LayerUnderTest) -> Findings:
     """Check that `Layer.record` and `Tape.backward` give what forward and backward give."""
-    layer, rng = under_test.fresh(), under_test.generator()
     try:
-        output, tape = layer.record(*under_test.arrays(), training=under_test.training, rng=rng)
-        outputs = output if isinstance(output, tuple) else (output,)
-        dx = tape.backward(*under_test.upstream(outputs), input_grad=True)
+        got = _taped(under_test, lambda y: None)
     except NpnetError as error:
         yield f"record or backward raised {describe(error)}"
         return
-    got = Pass(outputs, dx if isinstance(dx, tuple) else (dx,), parameter_grads(layer))
     yield from under_test.differences(got, under_test.reference)
     recording = under_test.record(under_test.fresh())
     raw = recording.ctx.backward(*under_test.upstream(recording.outputs))
     if len(under_test.inputs) == 1 and isinstance(raw, tuple):
         yield "backward returned a tuple for the one input; return the array itself"
+
+
+def outputs_writable(under_test: LayerUnderTest) -> Findings:
+    """Check that the caller may write into the output before backward runs."""
+    got = _taped(under_test, lambda y: y.fill(5))
+    says = (
+        "after the caller wrote into the output, {}; keep the output with ctx.save(...), or save "
+        "a copy, so that it can be protected"
+    )
+    yield from under_test.differences(got._replace(outputs=()), under_test.reference, says)
+
+
+def _taped(under_test: LayerUnderTest, change: Callable[[Array], object]) -> Pass:
+    """Run a pass as a user does, who changes the outputs that may be written into."""
+    layer, rng = under_test.fresh(), under_test.generator()
+    output, tape = layer.record(*under_test.arrays(), training=under_test.training, rng=rng)
+    outputs = output if isinstance(output, tuple) else (output,)
+    upstream = under_test.upstream(outputs)
+    for y in outputs:
+        if y.flags.writeable:
+            change(y)
+    dx = tape.backward(*upstream, input_grad=True)
+    return Pass(outputs, dx if isinstance(dx, tuple) else (dx,), parameter_grads(layer))

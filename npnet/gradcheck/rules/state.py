@@ -130,10 +130,7 @@ def randomness(under_test: LayerUnderTest) -> Findings:
 
 
 def generators_used(call: Callable[[], object]) -> list[str]:
-    """Name the generators outside of a context that `call` draws from or seeds.
-
-    They start from numbers of their own, so that seeding them shows, and are put back.
-    """
+    """Name the generators outside of a context that `call` draws from or seeds."""
     default: Any = default_generator().bit_generator
     kept = np.random.get_state(), random.getstate(), default.state  # noqa: NPY002
     np.random.seed(987)  # noqa: NPY002
