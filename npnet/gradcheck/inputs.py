@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array, ArrayLike
 
+Domain = tuple[float, float] | None
 _ORDINARY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
@@ -53,9 +54,7 @@ def _missing_arguments(function: Any) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty and p.kind not in _ORDINARY]
 
 
-def as_inputs(
-    layer: Layer, inputs: tuple[Any, ...], seed: int, domain: tuple[float, float] | None = None
-) -> list[Array]:
+def as_inputs(layer: Layer, inputs: Sequence[Any], seed: int, domain: Domain = None) -> list[Array]:
     """Return the inputs as float64 or integer arrays; draw those that are shapes, in a domain."""
     check_count(layer, len(inputs))
     rng = np.random.default_rng((seed, 3))
@@ -84,9 +83,7 @@ def is_shape(value: Any) -> bool:
     )
 
 
-def drawn(
-    shape: tuple[int, ...], rng: np.random.Generator, domain: tuple[float, float] | None = None
-) -> Array:
+def drawn(shape: tuple[int, ...], rng: np.random.Generator, domain: Domain = None) -> Array:
     """Draw numbers of size 0.2 to 1.5 and either sign, away from a kink at 0; or in a domain."""
     low, high = (-np.inf, np.inf) if domain is None else domain
     try:
@@ -106,9 +103,9 @@ def _indices(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> 
 
 
 def as_loss_arguments(
-    loss: Loss, inputs: tuple[Any, ...], seed: int, domain: tuple[float, float] | None = None
+    loss: Loss, inputs: Sequence[Any], seed: int, domain: Domain = None
 ) -> list[Array]:
-    """Return the arguments of a loss; predictions in float64, which may be given by their shapes."""
+    """Return the arguments of a loss; predictions in float64, drawn if they are shapes."""
     owner, names, rng = type(loss).__name__, loss.arguments, np.random.default_rng((seed, 3))
     if not 0 <= len(inputs) - len(names) <= 1:
         raise ArgumentError(
@@ -125,7 +122,7 @@ def as_loss_arguments(
         else:
             arrays.append(as_real(owner, value, name).astype(np.float64))
     for name, value in zip(names, inputs, strict=False):
-        if name not in loss.predictions and isinstance(value, tuple) and value in shapes:
+        if name not in loss.predictions and is_shape(value) and value in shapes:
             raise ArgumentError(
                 f"{owner}: the {name} {value} is taken for its values, not for a shape; pass an "
                 f"array of that shape, np.zeros({value})"

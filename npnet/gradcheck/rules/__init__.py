@@ -14,6 +14,8 @@ from npnet.gradcheck.rules import arrays, backward, batch, losses, ownership, st
 from npnet.gradcheck.rules.watching import none_of
 from npnet.gradcheck.under_test import LayerUnderTest
 
+UnderTest = LayerUnderTest | LossUnderTest
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -115,7 +117,7 @@ CHEAP_LAYER_RULES = tuple(name for name, rule in LAYER_RULES.items() if rule.che
 CHEAP_LOSS_RULES = tuple(name for name, rule in LOSS_RULES.items() if rule.cheap)
 
 
-def check_calls(under_test: LayerUnderTest | LossUnderTest, report: Report) -> bool:
+def check_calls(under_test: UnderTest, report: Report) -> bool:
     """Check what must hold before the rules can be checked; tell whether it does."""
     if isinstance(under_test, LossUnderTest):
         _apply(LOSS_CALLS, under_test, report)
@@ -129,9 +131,7 @@ def check_calls(under_test: LayerUnderTest | LossUnderTest, report: Report) -> b
     return not report.violations
 
 
-def check_rules(
-    under_test: LayerUnderTest | LossUnderTest, report: Report, names: Collection[str]
-) -> None:
+def check_rules(under_test: UnderTest, report: Report, names: Collection[str]) -> None:
     """Check the rules of these names; append violations and diagnoses to the report."""
     rules = LOSS_RULES if isinstance(under_test, LossUnderTest) else LAYER_RULES
     for name, rule in rules.items():
@@ -139,7 +139,7 @@ def check_rules(
             _apply(rule, under_test, report)
 
 
-def _apply(rule: Rule, under_test: LayerUnderTest | LossUnderTest, report: Report) -> None:
+def _apply(rule: Rule, under_test: UnderTest, report: Report) -> None:
     error: BaseException | None = None
     try:
         for found in rule.check(under_test):
@@ -156,9 +156,7 @@ def _apply(rule: Rule, under_test: LayerUnderTest | LossUnderTest, report: Repor
         report.cause = report.cause or error
 
 
-def _add(
-    report: Report, rule: Rule, found: Finding, under_test: LayerUnderTest | LossUnderTest
-) -> bool:
+def _add(report: Report, rule: Rule, found: Finding, under_test: UnderTest) -> bool:
     """Add a finding to the report; tell whether it is more than a note."""
     if found.kind == "note":
         report.notes.append(found.message)
