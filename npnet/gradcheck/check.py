@@ -57,8 +57,8 @@ def check_gradients(
     layer : Layer or Loss
     *inputs : array_like
         Of a layer, its inputs: floating arrays, or integer ones (indices), which are not
-        differentiated. Of a loss, prediction, target and, if wanted, sample weights; only the
-        prediction is differentiated.
+        differentiated. Of a loss, its arguments and, if wanted, sample weights; only predictions
+        are differentiated.
     mode : {"full", "sample", "directional"}
         ``"full"`` looks at every element. ``"sample"`` looks at `samples` random elements of
         every tensor; the report says how probably that misses a fault. ``"directional"`` takes

@@ -59,7 +59,7 @@ def check_layer(
     *inputs : array_like or tuple of int
         One for each input of the layer: an array, or a shape, which is filled with random
         numbers between 0.2 and 1.5 of either sign (indices for a layer with `takes_integers`).
-        For a loss: a prediction (or its shape), a target and, optionally, sample weights.
+        For a loss: its arguments (predictions may be shapes) and, optionally, sample weights.
     batch_axis : int or None
         The axis of inputs and outputs that counts the samples. None if there is none.
     batch_independence : bool

@@ -11,8 +11,7 @@ import numpy as np
 
 from npnet.gradcheck.attributes import protected, unseal
 from npnet.gradcheck.comparison import Comparing, mismatch
-from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.passes import Fault, Pass
+from npnet.gradcheck.passes import Fault, Pass, attempt
 from npnet.losses.loss import Loss
 from npnet.typing import Array, DtypeLike
 
@@ -32,10 +31,7 @@ class LossUnderTest(Comparing):
 
     def fresh(self, reduction: str | None = None) -> Loss:
         """Return a copy, with another reduction if one is given."""
-        try:
-            loss = copy.deepcopy(self.loss)
-        except Exception as error:
-            raise Fault(f"copy.deepcopy raised {describe(error)}") from error
+        loss: Loss = attempt("copy.deepcopy", copy.deepcopy, self.loss)
         unseal(loss)
         if reduction is not None:
             loss.reduction = reduction
@@ -55,11 +51,8 @@ class LossUnderTest(Comparing):
     def call(self, method: Callable[..., Any], arrays: Sequence[Any] | None = None) -> Any:
         """Call the loss or a method of it, or raise a `Fault`."""
         arrays, count = self.arrays() if arrays is None else arrays, len(self.loss.arguments)
-        try:
-            return method(*arrays[:count], sample_weight=(*arrays[count:], None)[0])
-        except Exception as error:
-            name = getattr(method, "__name__", "the call")
-            raise Fault(f"{name} raised {describe(error)}") from error
+        name, weight = getattr(method, "__name__", "the call"), (*arrays[count:], None)[0]
+        return attempt(name, method, *arrays[:count], sample_weight=weight)
 
     def run(self, loss: Loss | None = None, arrays: Sequence[Any] | None = None) -> Pass:
         """Return value and gradients."""

@@ -14,10 +14,9 @@ import numpy as np
 from npnet.context import Context
 from npnet.gradcheck.attributes import protected, unseal
 from npnet.gradcheck.comparison import Comparing, mismatch
-from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.inputs import mixed, with_repeats
 from npnet.gradcheck.moved_parameters import move_constants
-from npnet.gradcheck.passes import Fault, Pass, Recording, call_forward, parameter_grads
+from npnet.gradcheck.passes import Fault, Pass, Recording, attempt, call_forward, parameter_grads
 from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
 from npnet.typing import Array, DtypeLike
@@ -267,12 +266,7 @@ class LayerUnderTest(Comparing):
 
 
 def _independent_copy(layer: Layer) -> Layer:
-    try:
-        twin = copy.deepcopy(layer)
-    except Exception as error:
-        raise Fault(
-            f"copy.deepcopy raised {describe(error)}; the checks run on copies, mend this first"
-        ) from error
+    twin: Layer = attempt("copy.deepcopy", copy.deepcopy, layer)
     own = set(map(id, layer.parameters()))
     if any(id(p) in own for p in twin.parameters()):
         raise Fault(

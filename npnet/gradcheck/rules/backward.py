@@ -7,10 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from npnet.errors import NpnetError
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.passes import Fault, Finding, Findings, Pass, parameter_grads, tensor_of
+from npnet.gradcheck.passes import (
+    Fault,
+    Finding,
+    Findings,
+    Pass,
+    attempt,
+    parameter_grads,
+    tensor_of,
+)
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.store import FlatStore
@@ -212,11 +218,7 @@ def unused_outputs(under_test: LayerUnderTest) -> Findings:
 
 def tape_agrees(under_test: LayerUnderTest) -> Findings:
     """Check that `Layer.record` and `Tape.backward` give what forward and backward give."""
-    try:
-        got = _taped(under_test, lambda y: None)
-    except NpnetError as error:
-        yield f"record or backward raised {describe(error)}"
-        return
+    got = attempt("record or backward", _taped, under_test, lambda y: None)
     yield from under_test.differences(got, under_test.reference)
     recording = under_test.record(under_test.fresh())
     raw = recording.ctx.backward(*under_test.upstream(recording.outputs))
