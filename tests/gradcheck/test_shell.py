@@ -187,7 +187,7 @@ def test_coupled_samples_are_found(module, capsys):
         (["npnet:ReLU", "--input", "5,,4"], "expected a shape"),
         (["npnet:ReLU", "--input", "5,4:0"], "expected a shape"),
         (["npnet:ReLU", "--input", "5,4:3"], "integers"),
-        (["npnet:MSELoss", "--input", "5,4"], "prediction, a target"),
+        (["npnet:MSELoss", "--input", "5,4"], r"takes \(pred, target\)"),
         (["npnet:ReLU", "--input", "5", "--only", "nope"], "no rule is named 'nope'"),
         (["npnet:ReLU", "--input", "5", "--mode", "fast"], "invalid choice: 'fast'"),
         (["npnet:ReLU", "--input", "5", "--seed", "x"], "expected a number from 0 up, got 'x'"),

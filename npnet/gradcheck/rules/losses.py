@@ -36,9 +36,10 @@ def calls_work(under_test: LossUnderTest) -> Findings:
 
 def arguments_unchanged(under_test: LossUnderTest) -> Findings:
     """Check that arguments and sample weights are left as they are."""
+    loss = under_test.fresh()
     for method in ("__call__", "value_and_grad"):
         given = under_test.arrays()
-        under_test.call(getattr(under_test.fresh(), method), given)
+        under_test.call(getattr(loss, method), given)
         for name, after, before in zip(under_test.names, given, under_test.arrays(), strict=True):
             if found := mismatch(after, before, 0.0):
                 text = f"{method} changed its {name} in place: it now {found}; copy it first"
