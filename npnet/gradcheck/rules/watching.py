@@ -129,11 +129,20 @@ _PASSES: tuple[dict[str, Any], ...] = (
 # By the kind of event: what the rule says, and what to do.
 _SAYS = {
     "input": ("Inputs stay as they are.", "an input belongs to the caller, work on a copy"),
-    "upstream gradient": ("Upstream gradients stay as they are.", "others need it, copy it first"),
+    "upstream gradient": (
+        "Backward leaves the gradient that it is given as it is.",
+        "others may still need it, write into a new array",
+    ),
     "output": ("Backward leaves outputs as they are.", "it was handed out, work on a copy"),
     "parameter": ("A pass leaves parameters as they are.", "only an optimizer may do that"),
-    "buffer": ("Buffers move in training alone.", "move them if ctx.recording and ctx.training"),
-    "child": ("What children return stays.", "it may be kept, add into an array of your own"),
+    "buffer": (
+        "Buffers move in a recorded pass in training mode only.",
+        "update buffers only if ctx.recording and ctx.training",
+    ),
+    "child": (
+        "A container leaves what its children returned as it is, and so do the children.",
+        "a child may have kept it, add into an array of your own",
+    ),
     "direct": ("Children are run by ctx.call.", "so the child has a context and a backward pass"),
 }
 
