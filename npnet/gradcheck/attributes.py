@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from types import MethodType
 from typing import Any, TypeVar
 
@@ -55,8 +55,11 @@ def attributes(checked: Layer | Loss) -> dict[str, Any]:
     """Describe by value every attribute of a loss, or of a layer, its children and classes."""
     found = {}
     for prefix, part in _parts(checked):
-        for name, value in _own(part):
-            found[f"{prefix}.{name}" if prefix else name] = by_value(value)
+        buffers = part._buffers if isinstance(part, Layer) else ()
+        own = part.unregistered() if isinstance(part, Layer) else vars(part).items()
+        for name, value in own:
+            if name not in buffers:
+                found[f"{prefix}.{name}" if prefix else name] = by_value(value)
         for name, value in vars(type(part)).items():
             if isinstance(value, np.ndarray | list | dict | set | int | float):
                 found[f"{type(part).__name__}.{name}"] = by_value(value)
@@ -84,9 +87,3 @@ def by_value(value: Any, depth: int = 0) -> Any:
 
 def _parts(checked: Layer | Loss) -> list[tuple[str, Any]]:
     return list(checked.named_layers()) if isinstance(checked, Layer) else [("", checked)]
-
-
-def _own(part: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(part, Layer):
-        return iter(vars(part).items())
-    return ((name, value) for name, value in part.unregistered() if name not in part._buffers)

@@ -55,8 +55,8 @@ def check_gradients(
     ----------
     layer : Layer or Loss
     *inputs : array_like
-        The inputs of a layer; integer ones (indices) are not differentiated. Of a loss,
-        prediction, target and, if wanted, sample weights; only the prediction is differentiated.
+        The inputs of a layer; integer ones (indices) are not differentiated. Of a loss, its
+        arguments and, if wanted, sample weights; only predictions are differentiated.
     mode : {"full", "sample", "directional"}
         ``"full"`` looks at every element, ``"sample"`` at `samples` random ones of every tensor;
         the report says how probably that misses a fault. ``"directional"`` moves all inputs and

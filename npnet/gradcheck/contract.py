@@ -54,8 +54,8 @@ def check_layer(
         A class or function is called without arguments; with one, the rule about state
         dictionaries can compare two layers that start from different values.
     *inputs : array_like or tuple of int
-        An input of a layer and the prediction of a loss may be given by the shape, which is
-        filled with random numbers between 0.2 and 1.5 of either sign (indices for a layer with
+        Inputs of a layer and predictions of a loss may be given by the shape, which is filled
+        with random numbers between 0.2 and 1.5 of either sign (indices for a layer with
         `takes_integers`).
     batch_axis : int or None
         The axis of inputs and outputs that counts the samples. None if there is none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,12 @@ from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array, ArrayLike
 
+Domain = tuple[float, float] | None
 _ORDINARY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def made(layer_or_factory: Any) -> tuple[Layer | Loss, Callable[[], Any] | None]:
-    """Return a layer or loss, and what makes another one: a class or function without arguments.
-
-    Raises `ArgumentError` if it is neither, needs arguments, raises, or returns something else.
-    """
+    """Return a layer or loss, and what makes another one: a class or function without arguments."""
     if isinstance(layer_or_factory, Layer | Loss):
         return layer_or_factory, None
     if not callable(layer_or_factory):
@@ -56,13 +54,8 @@ def _missing_arguments(function: Any) -> list[str]:
     return [p.name for p in parameters if p.default is p.empty and p.kind not in _ORDINARY]
 
 
-def as_inputs(
-    layer: Layer, inputs: tuple[Any, ...], seed: int, domain: tuple[float, float] | None = None
-) -> list[Array]:
-    """Return the inputs as float64 or integer arrays; draw those that are shapes, in a domain.
-
-    Raises `ArgumentError`, `DtypeError` or `ShapeError` for what cannot be an input.
-    """
+def as_inputs(layer: Layer, inputs: Sequence[Any], seed: int, domain: Domain = None) -> list[Array]:
+    """Return the inputs as float64 or integer arrays; draw those that are shapes, in a domain."""
     check_count(layer, len(inputs))
     rng = np.random.default_rng((seed, 3))
     arrays = []
@@ -90,9 +83,7 @@ def is_shape(value: Any) -> bool:
     )
 
 
-def drawn(
-    shape: tuple[int, ...], rng: np.random.Generator, domain: tuple[float, float] | None = None
-) -> Array:
+def drawn(shape: tuple[int, ...], rng: np.random.Generator, domain: Domain = None) -> Array:
     """Draw numbers of size 0.2 to 1.5 and either sign, away from a kink at 0; or in a domain."""
     low, high = (-np.inf, np.inf) if domain is None else domain
     try:
@@ -112,12 +103,9 @@ def _indices(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> 
 
 
 def as_loss_arguments(
-    loss: Loss, inputs: tuple[Any, ...], seed: int, domain: tuple[float, float] | None = None
+    loss: Loss, inputs: Sequence[Any], seed: int, domain: Domain = None
 ) -> list[Array]:
-    """Return the arguments of a loss; predictions in float64, which may be given by their shapes.
-
-    Raises `ArgumentError`, `DtypeError` or `ShapeError` for what cannot be an argument.
-    """
+    """Return the arguments of a loss; predictions in float64, drawn if they are shapes."""
     owner, names, rng = type(loss).__name__, loss.arguments, np.random.default_rng((seed, 3))
     if not 0 <= len(inputs) - len(names) <= 1:
         raise ArgumentError(
@@ -134,7 +122,7 @@ def as_loss_arguments(
         else:
             arrays.append(as_real(owner, value, name).astype(np.float64))
     for name, value in zip(names, inputs, strict=False):
-        if name not in loss.predictions and isinstance(value, tuple) and value in shapes:
+        if name not in loss.predictions and is_shape(value) and value in shapes:
             raise ArgumentError(
                 f"{owner}: the {name} {value} is taken for its values, not for a shape; pass an "
                 f"array of that shape, np.zeros({value})"
@@ -194,10 +182,7 @@ def as_real(owner: str, value: ArrayLike, what: str) -> Array:
 
 
 def mixed(x: Array) -> Array:
-    """Replace each sample, or element of a vector, by most of the one before it.
-
-    The shares differ, so that means over the samples change too. Whole numbers are shifted.
-    """
+    """Replace each sample, or element of a vector, by most of the one before it."""
     if x.size == 0:
         return x.copy()
     rolled = np.roll(x, 1, axis=0) if x.ndim > 1 and len(x) > 1 else np.roll(x, 1)
@@ -223,28 +208,10 @@ def with_repeats(inputs: list[Array]) -> list[Array] | None:
 # --- the same values in other memory: what a layer must not notice about an array
 
 
-def _strided(array: Array) -> Array:
-    pairs = np.full((*array.shape, 2), 7, array.dtype)  # every second element must not be read
-    view = pairs[..., 0]
-    view[...] = array
-    return view
-
-
-def _reversed(array: Array) -> Array:
-    back: tuple[Any, ...] = (..., *(slice(None, None, -1) for _ in array.shape))
-    return np.asarray(array[back].copy()[back])
-
-
-def _read_only(array: Array) -> Array:
-    copy = np.array(array)
-    copy.flags.writeable = False
-    return copy[...]  # a view, which cannot be made writable again
-
-
 # Each returns a copy.
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
-    "non-contiguous": _strided,
-    "reversed": _reversed,
-    "Fortran-ordered": lambda array: np.array(array, order="F"),
-    "read-only": _read_only,
+    "non-contiguous": lambda a: np.stack([a, np.full_like(a, 7)], -1)[..., 0],
+    "reversed": lambda a: np.asarray(np.flip(np.asarray(np.flip(a)).copy())),
+    "Fortran-ordered": lambda a: np.array(a, order="F"),
+    "read-only": lambda a: np.frombuffer(a.tobytes(), a.dtype).reshape(a.shape),
 }

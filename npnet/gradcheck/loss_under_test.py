@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from npnet.gradcheck.attributes import protected, unseal
-from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.passes import Fault, Finding, Pass, tensor_of
+from npnet.gradcheck.comparison import Comparing, mismatch
+from npnet.gradcheck.passes import Fault, Pass, attempt
 from npnet.losses.loss import Loss
 from npnet.typing import Array, DtypeLike
 
 
-class LossUnderTest:
+class LossUnderTest(Comparing):
     """One loss that is checked; only copies of it are called.
 
     `given` are the arrays in the order of `loss.arguments`, predictions in float64, and sample
@@ -32,10 +31,7 @@ class LossUnderTest:
 
     def fresh(self, reduction: str | None = None) -> Loss:
         """Return a copy, with another reduction if one is given."""
-        try:
-            loss = copy.deepcopy(self.loss)
-        except Exception as error:
-            raise Fault(f"copy.deepcopy raised {describe(error)}") from error
+        loss: Loss = attempt("copy.deepcopy", copy.deepcopy, self.loss)
         unseal(loss)
         if reduction is not None:
             loss.reduction = reduction
@@ -55,11 +51,8 @@ class LossUnderTest:
     def call(self, method: Callable[..., Any], arrays: Sequence[Any] | None = None) -> Any:
         """Call the loss or a method of it, or raise a `Fault`."""
         arrays, count = self.arrays() if arrays is None else arrays, len(self.loss.arguments)
-        try:
-            return method(*arrays[:count], sample_weight=(*arrays[count:], None)[0])
-        except Exception as error:
-            name = getattr(method, "__name__", "the call")
-            raise Fault(f"{name} raised {describe(error)}") from error
+        name, weight = getattr(method, "__name__", "the call"), (*arrays[count:], None)[0]
+        return attempt(name, method, *arrays[:count], sample_weight=weight)
 
     def run(self, loss: Loss | None = None, arrays: Sequence[Any] | None = None) -> Pass:
         """Return value and gradients."""
@@ -98,31 +91,17 @@ class LossUnderTest:
         one, two = (self.run(loss).outputs[0] for _ in range(2))
         return "two calls with the same arguments differ" if mismatch(two, one) else ""
 
-    def differences(self, got: Pass, want: Pass, text: str = "{}") -> Iterator[Finding]:
-        """Say in a text of every result that it differs by more than rounding from `want`."""
-        for name, found in self.compared(got, want).items():
-            if name not in self.unsteady:
-                yield Finding(text.format(f"the {name} {found}"), tensor_of(name))
-
-    def compared(self, got: Pass, want: Pass) -> dict[str, str]:
-        """Say of every result of `want` how that of `got` differs from it, by its name."""
-        results, found = got.named(), {}
-        for name, array in want.named().items():
-            slack = self.rounding if name == "value" else 0.0
-            if text := mismatch(results[name], array, slack=slack):
-                found[name] = text
-        return found
-
     @cached_property
     def unsteady(self) -> set[str]:
         """The results that differ between identical calls, about which nothing else is said."""
-        return set(self.compared(self.run(), self.reference))
+        return set(self.compared(self.run(), self.reference, every=True))
 
     @cached_property
-    def rounding(self) -> float:
+    def noise(self) -> dict[str, Array]:
         """The rounding error of a sum of the terms, which may cancel."""
         (terms,) = self.reduced("none").outputs
-        return float(64 * np.finfo(np.float64).eps * np.abs(terms).sum())
+        none = dict.fromkeys(self.reference.named(), np.zeros(()))
+        return none | {"value": np.asarray(np.finfo(np.float64).eps * np.abs(terms).sum())}
 
     @cached_property
     def samples(self) -> int:

@@ -13,11 +13,7 @@ from npnet.typing import Array
 
 
 def move_constants(layer: Layer) -> bool:
-    """Replace what is constant in parameters and buffers by random numbers near it, in place.
-
-    Returns whether there was any. Parameters with different elements, and single numbers other
-    than -1, 0 and 1, stay as they are; so do scalar buffers, which count.
-    """
+    """Replace what is constant in parameters and buffers by random numbers near it; tell if any."""
     rng, moved = np.random.default_rng(5), False
     for p in layer.parameters():
         if _hides_bugs(p.data):
@@ -31,10 +27,10 @@ def move_constants(layer: Layer) -> bool:
 
 
 def _hides_bugs(values: Array) -> bool:
-    if values.size == 0:
-        return False
-    first = values.flat[0]
-    return bool((values == first).all() and (values.size > 1 or first in (-1, 0, 1)))
+    first = values.flat[0] if values.size else None
+    return bool(
+        values.size and (values == first).all() and (values.size > 1 or first in (-1, 0, 1))
+    )
 
 
 def _near(values: Array, rng: np.random.Generator, sign: Array | float) -> Array:

@@ -21,6 +21,14 @@ class Fault(Exception):
     """A call of the layer failed or returned something else than arrays; the text says what."""
 
 
+def attempt(what: str, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+    """Call a function; raise a `Fault` if that raises."""
+    try:
+        return function(*arguments, **options)
+    except Exception as error:
+        raise Fault(f"{what} raised {describe(error)}") from error
+
+
 class Finding(NamedTuple):
     """What a rule found; `kind` is that of the diagnosis if not the rule's, or "note"."""
 
@@ -80,10 +88,7 @@ class Recording(NamedTuple):
 
     def backward(self, grads: Sequence[Array], needs_input_grad: bool = True) -> Any:
         """Run the raw backward pass; return one gradient for each input."""
-        try:
-            result = self.ctx.backward(*grads, needs_input_grad=needs_input_grad)
-        except Exception as error:
-            raise Fault(f"backward raised {describe(error)}") from error
+        result = attempt("backward", self.ctx.backward, *grads, needs_input_grad=needs_input_grad)
         return _checked_grads(result, self.inputs) if needs_input_grad else None
 
 

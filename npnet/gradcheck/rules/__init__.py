@@ -11,7 +11,10 @@ from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.passes import Fault, Finding, Findings
 from npnet.gradcheck.report import Diagnosis, Report, Violation
 from npnet.gradcheck.rules import arrays, backward, batch, losses, ownership, state
+from npnet.gradcheck.rules.watching import none_of
 from npnet.gradcheck.under_test import LayerUnderTest
+
+UnderTest = LayerUnderTest | LossUnderTest
 
 
 @dataclass(frozen=True)
@@ -51,13 +54,13 @@ _SHAPES = ("shapes and dtypes", "precision", "batch of one", "batch independence
 LAYER_RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("input unchanged", ownership.inputs_unchanged, "mutation", True),
-        Rule("upstream gradient unchanged", ownership.upstream_unchanged, "mutation", True),
-        Rule("output unchanged", ownership.outputs_unchanged, "mutation", True),
-        Rule("parameters unchanged", ownership.parameters_unchanged, "mutation", True),
-        Rule("buffers unchanged", ownership.buffers_unchanged, "mutation"),
-        Rule("children through ctx.call", ownership.children_called, "child", True),
-        Rule("children unchanged", ownership.children_unchanged, "mutation"),
+        Rule("input unchanged", none_of("input"), "mutation", True),
+        Rule("upstream gradient unchanged", none_of("upstream gradient"), "mutation", True),
+        Rule("output unchanged", none_of("output"), "mutation", True),
+        Rule("parameters unchanged", none_of("parameter"), "mutation", True),
+        Rule("buffers unchanged", none_of("buffer"), "mutation"),
+        Rule("children through ctx.call", none_of("direct"), "child", True),
+        Rule("children unchanged", none_of("child"), "mutation"),
         Rule("no state on self", state.no_state_on_self, "stale state", True),
         Rule("randomness", state.randomness, "non-deterministic"),
         Rule("repeatable", backward.passes_repeat, "non-deterministic", True, _MOVED),
@@ -69,7 +72,7 @@ LAYER_RULES: dict[str, Rule] = {
              "zero", True),
         Rule("nothing kept alive", ownership.nothing_kept_alive, "", False, _KEPT[1:]),
         Rule("output not reused", ownership.outputs_not_reused, "", False, _KEPT),
-        Rule("output writable", ownership.outputs_writable, "", False, _STATE + _CHILD),
+        Rule("output writable", backward.outputs_writable, "", False, _STATE + _CHILD),
         Rule("shapes and dtypes", arrays.shapes_and_dtypes),
         Rule("tape", backward.tape_agrees, "", False, _SHAPES + _CHILD),
         Rule("recorded equals inference", backward.recording_equals_inference),
@@ -114,12 +117,7 @@ CHEAP_LAYER_RULES = tuple(name for name, rule in LAYER_RULES.items() if rule.che
 CHEAP_LOSS_RULES = tuple(name for name, rule in LOSS_RULES.items() if rule.cheap)
 
 
-def rules_of(under_test: LayerUnderTest | LossUnderTest) -> dict[str, Rule]:
-    """Return all rules for a layer, or for a loss."""
-    return LOSS_RULES if isinstance(under_test, LossUnderTest) else LAYER_RULES
-
-
-def check_calls(under_test: LayerUnderTest | LossUnderTest, report: Report) -> bool:
+def check_calls(under_test: UnderTest, report: Report) -> bool:
     """Check what must hold before the rules can be checked; tell whether it does."""
     if isinstance(under_test, LossUnderTest):
         _apply(LOSS_CALLS, under_test, report)
@@ -133,16 +131,15 @@ def check_calls(under_test: LayerUnderTest | LossUnderTest, report: Report) -> b
     return not report.violations
 
 
-def check_rules(
-    under_test: LayerUnderTest | LossUnderTest, report: Report, names: Collection[str]
-) -> None:
+def check_rules(under_test: UnderTest, report: Report, names: Collection[str]) -> None:
     """Check the rules of these names; append violations and diagnoses to the report."""
-    for name, rule in rules_of(under_test).items():
+    rules = LOSS_RULES if isinstance(under_test, LossUnderTest) else LAYER_RULES
+    for name, rule in rules.items():
         if name in names:
             _apply(rule, under_test, report)
 
 
-def _apply(rule: Rule, under_test: LayerUnderTest | LossUnderTest, report: Report) -> None:
+def _apply(rule: Rule, under_test: UnderTest, report: Report) -> None:
     error: BaseException | None = None
     try:
         for found in rule.check(under_test):
@@ -159,9 +156,7 @@ def _apply(rule: Rule, under_test: LayerUnderTest | LossUnderTest, report: Repor
         report.cause = report.cause or error
 
 
-def _add(
-    report: Report, rule: Rule, found: Finding, under_test: LayerUnderTest | LossUnderTest
-) -> bool:
+def _add(report: Report, rule: Rule, found: Finding, under_test: UnderTest) -> bool:
     """Add a finding to the report; tell whether it is more than a note."""
     if found.kind == "note":
         report.notes.append(found.message)

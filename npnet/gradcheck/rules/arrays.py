@@ -88,11 +88,7 @@ def shapes_and_dtypes(under_test: LayerUnderTest) -> Findings:
 
 
 def precision(under_test: LayerUnderTest | LossUnderTest) -> Findings:
-    """Check that what comes in as float64 is computed in float64 all the way.
-
-    Numbers that were rounded to float32 somewhere survive another rounding unchanged. Generic
-    float64 numbers never do.
-    """
+    """Check that what comes in as float64 is computed in float64 all the way."""
     try:
         results = [under_test.shifted(_stretch(step)).named() for step in (1e-4, 1e-3, 2e-3)]
     except Fault:  # the inputs lie at the border of what the layer takes
@@ -109,11 +105,9 @@ def _stretch(step: float) -> Callable[[Array], Array]:
 
 
 def _rounded(one: Array, two: Array, three: Array) -> bool:
-    """Tell whether a result is always a float32 number, seen at three points on a line.
-
-    The values of a step function may be round numbers; but few of them change twice. Tiny values
-    may be differences of numbers around 1, such as 1 - cos(x), and have few digits for that.
-    """
+    """Tell whether a result is always a float32 number, seen at three points on a line."""
+    # A step function may give round numbers, but few of them change twice. Tiny values may be
+    # differences of numbers around 1, such as 1 - cos(x), and have few digits for that.
     changes = (one != two) * 1 + (two != three)
     twice = (changes == 2) & (np.abs(one) > _TINY)
     values = np.stack([a[twice] for a in (one, two, three)])

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from npnet.errors import NpnetError
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.passes import Fault, Finding, Findings, Pass, parameter_grads, tensor_of
+from npnet.gradcheck.passes import (
+    Fault,
+    Finding,
+    Findings,
+    Pass,
+    attempt,
+    parameter_grads,
+    tensor_of,
+)
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.store import FlatStore
+from npnet.typing import Array
 
 
 def inference_repeats(under_test: LayerUnderTest) -> Findings:
@@ -22,45 +29,45 @@ def inference_repeats(under_test: LayerUnderTest) -> Findings:
     first = under_test.infer(layer).copy()
     under_test.run(layer, under_test.others())
     under_test.restore_buffers(layer)
-    for name, found in under_test.compared(under_test.infer(layer), first, every=True).items():
+    differs = under_test.compared(under_test.infer(layer), first, every=True)
+    for name, found in differs.items():
         yield f"called again with the same input, the {name} {found}"
 
 
 def passes_repeat(under_test: LayerUnderTest) -> Findings:
     """Check that the same input and random numbers give the same pass."""
     layer = under_test.fresh()
-    first, second = under_test.run(layer), under_test.run(layer)
-    changed = under_test.compared(second, first, every=True)
+    one, two, three = (under_test.run(layer) for _ in range(3))
+    changed = under_test.compared(two, one, every=True)
     for name, found in changed.items():
         tensor = tensor_of(name)
+        first, second, third = (p.named()[name] for p in (one, two, three))
         if not tensor:
-            yield Finding(
+            text = (
                 f"in a second recorded pass with the same input and the same generator the {name} "
                 f"{found}: random numbers must come from ctx.rng, and nothing may be kept on the "
                 "layer between calls"
             )
+            yield Finding(text)
             return
-        one, two, three = (p.named()[name] for p in (first, second, under_test.run(layer)))
-        if not mismatch(three - two, two - one):
-            yield Finding(
+        if not mismatch(third - second, second - first):
+            text = (
                 f"the gradient of {tensor} grows with every identical pass: it is summed up in an "
-                f"array that outlives the call; use {_add_grad(tensor)}",
-                tensor,
-                "stale state",
+                f"array that outlives the call; use {_add_grad(tensor)}"
             )
+            yield Finding(text, tensor, "stale state")
         else:
-            yield Finding(
+            text = (
                 f"identical passes gave different gradients: that of {tensor} {found}; backward "
-                "uses random numbers, or state from another call",
-                tensor,
+                "uses random numbers, or state from another call"
             )
-    if changed:
-        return
-    under_test.run(layer, under_test.others())
-    third = under_test.run(layer)
-    for name, found in under_test.compared(third, under_test.reference, every=True).items():
-        text = f"after a pass with another input the {name} {found}: something of an earlier call"
-        yield Finding(f"{text} is used", tensor_of(name), "stale state")
+            yield Finding(text, tensor)
+    if not changed:
+        under_test.run(layer, under_test.others())
+        again = under_test.compared(under_test.run(layer), under_test.reference, every=True)
+        for name, found in again.items():
+            text = f"after a pass with another input the {name} {found}: something of an earlier"
+            yield Finding(f"{text} call is used", tensor_of(name), "stale state")
 
 
 def _add_grad(name: str) -> str:
@@ -211,17 +218,32 @@ def unused_outputs(under_test: LayerUnderTest) -> Findings:
 
 def tape_agrees(under_test: LayerUnderTest) -> Findings:
     """Check that `Layer.record` and `Tape.backward` give what forward and backward give."""
-    layer, rng = under_test.fresh(), under_test.generator()
-    try:
-        output, tape = layer.record(*under_test.arrays(), training=under_test.training, rng=rng)
-        outputs = output if isinstance(output, tuple) else (output,)
-        dx = tape.backward(*under_test.upstream(outputs), input_grad=True)
-    except NpnetError as error:
-        yield f"record or backward raised {describe(error)}"
-        return
-    got = Pass(outputs, dx if isinstance(dx, tuple) else (dx,), parameter_grads(layer))
+    got = attempt("record or backward", _taped, under_test, lambda y: None)
     yield from under_test.differences(got, under_test.reference)
     recording = under_test.record(under_test.fresh())
     raw = recording.ctx.backward(*under_test.upstream(recording.outputs))
     if len(under_test.inputs) == 1 and isinstance(raw, tuple):
         yield "backward returned a tuple for the one input; return the array itself"
+
+
+def outputs_writable(under_test: LayerUnderTest) -> Findings:
+    """Check that the caller may write into the output before backward runs."""
+    got = _taped(under_test, lambda y: y.fill(5))
+    says = (
+        "after the caller wrote into the output, {}; keep the output with ctx.save(...), or save "
+        "a copy, so that it can be protected"
+    )
+    yield from under_test.differences(got._replace(outputs=()), under_test.reference, says)
+
+
+def _taped(under_test: LayerUnderTest, change: Callable[[Array], object]) -> Pass:
+    """Run a pass as a user does, who changes the outputs that may be written into."""
+    layer, rng = under_test.fresh(), under_test.generator()
+    output, tape = layer.record(*under_test.arrays(), training=under_test.training, rng=rng)
+    outputs = output if isinstance(output, tuple) else (output,)
+    upstream = under_test.upstream(outputs)
+    for y in outputs:
+        if y.flags.writeable:
+            change(y)
+    dx = tape.backward(*upstream, input_grad=True)
+    return Pass(outputs, dx if isinstance(dx, tuple) else (dx,), parameter_grads(layer))

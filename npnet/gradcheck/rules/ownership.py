@@ -11,55 +11,12 @@ from typing import Any
 import numpy as np
 
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.passes import Findings, name_of, parameter_grads
-from npnet.gradcheck.rules.watching import events
+from npnet.gradcheck.passes import Findings, name_of
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.typing import Array
 
 _REPEATS = 8  # calls in a row, to see whether each leaves an array behind; NumPy caches seven
-
-
-def _unchanged(kind: str, sentence: str, advice: str) -> Callable[..., Findings]:
-    def check(under_test: LayerUnderTest) -> Findings:
-        for found in events(under_test, kind):
-            yield found._replace(message=f"{found.message}; {advice}")
-
-    check.__doc__ = sentence
-    return check
-
-
-inputs_unchanged = _unchanged(
-    "input",
-    "Forward and backward leave the inputs as they are.",
-    "an input belongs to the caller, work on a copy",
-)
-upstream_unchanged = _unchanged(
-    "upstream gradient",
-    "Backward leaves the gradient that it is given as it is.",
-    "others may still need it, write into a new array",
-)
-outputs_unchanged = _unchanged(
-    "output",
-    "Backward leaves the output that forward returned as it is.",
-    "it was handed out, work on a copy",
-)
-parameters_unchanged = _unchanged(
-    "parameter", "A pass leaves the parameters as they are.", "only an optimizer may do that"
-)
-buffers_unchanged = _unchanged(
-    "buffer",
-    "Buffers move in a recorded pass in training mode only.",
-    "update buffers only if ctx.recording and ctx.training",
-)
-children_unchanged = _unchanged(
-    "child",
-    "A container leaves what its children returned as it is, and so do the children.",
-    "a child may have kept it, add into an array of your own",
-)
-children_called = _unchanged(
-    "direct", "Children are run by ctx.call.", "so the child has a context and a backward pass"
-)
 
 
 def nothing_kept_alive(under_test: LayerUnderTest) -> Findings:
@@ -84,10 +41,7 @@ def still_alive(arrays: dict[str, Any]) -> list[str]:
 def _run_and_forget(
     under_test: LayerUnderTest, layer: Layer | None, recording: bool
 ) -> dict[str, Any]:
-    """Run a pass whose arrays only weak references know when this returns.
-
-    A layer that keeps state, which was said, is forgotten as well.
-    """
+    """Run a pass whose arrays only weak references know when this returns."""
     layer = under_test.fresh() if layer is None else layer
     groups: dict[str, Sequence[Array]] = {"input": under_test.arrays()}
     if recording:
@@ -145,26 +99,6 @@ def outputs_not_reused(under_test: LayerUnderTest) -> Findings:
     for what, array, before in handed:
         if mismatch(array, before, 0.0):
             yield f"a later call overwrote {what}; make a new array each time"
-
-
-def outputs_writable(under_test: LayerUnderTest) -> Findings:
-    """Check that the caller may write into the output before backward runs."""
-    layer, rng = under_test.fresh(), under_test.generator()
-    output, tape = layer.record(*under_test.arrays(), training=under_test.training, rng=rng)
-    outputs = output if isinstance(output, tuple) else (output,)
-    upstream = under_test.upstream(outputs)
-    for y in outputs:
-        if y.flags.writeable:
-            y[...] = 5 if y.dtype.kind != "f" else 5.25
-    dx = tape.backward(*upstream, input_grad=True)
-    grads = tuple(dx) if isinstance(dx, tuple) else (dx,)
-    want = under_test.reference
-    got = want._replace(input_grads=grads, parameter_grads=parameter_grads(layer))
-    says = (
-        "after the caller wrote into the output, {}; keep the output with ctx.save(...), or save "
-        "a copy, so that it can be protected"
-    )
-    yield from under_test.differences(got, want, says)
 
 
 def gradients_not_shared(under_test: LayerUnderTest) -> Findings:

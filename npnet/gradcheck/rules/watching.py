@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.passes import Fault, Finding, Recording, call_forward, name_of
+from npnet.gradcheck.passes import Fault, Finding, Findings, Recording, call_forward, name_of
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.state import buffers
@@ -126,15 +126,43 @@ _PASSES: tuple[dict[str, Any], ...] = (
 )
 
 
-def events(under_test: LayerUnderTest, kind: str) -> Iterator[Finding]:
-    """Yield what was found of one kind, each once, over all modes and both dtypes."""
-    if "events" not in under_test.cache:
-        found: dict[Any, Finding] = {}
-        for options in _PASSES:
-            with contextlib.suppress(Fault):  # other rules say what was raised
-                _watch(under_test, found, **options)
-        under_test.cache["events"] = list(found.values())
-    yield from (f._replace(kind="") for f in under_test.cache["events"] if f.kind == kind)
+# By the kind of event: what the rule says, and what to do.
+_SAYS = {
+    "input": ("Inputs stay as they are.", "an input belongs to the caller, work on a copy"),
+    "upstream gradient": (
+        "Backward leaves the gradient that it is given as it is.",
+        "others may still need it, write into a new array",
+    ),
+    "output": ("Backward leaves outputs as they are.", "it was handed out, work on a copy"),
+    "parameter": ("A pass leaves parameters as they are.", "only an optimizer may do that"),
+    "buffer": (
+        "Buffers move in a recorded pass in training mode only.",
+        "update buffers only if ctx.recording and ctx.training",
+    ),
+    "child": (
+        "A container leaves what its children returned as it is, and so do the children.",
+        "a child may have kept it, add into an array of your own",
+    ),
+    "direct": ("Children are run by ctx.call.", "so the child has a context and a backward pass"),
+}
+
+
+def none_of(kind: str) -> Callable[[LayerUnderTest], Findings]:
+    """Return the check that nothing of this kind happens, in all modes and both dtypes."""
+    sentence, advice = _SAYS[kind]
+
+    def check(under_test: LayerUnderTest) -> Findings:
+        if "events" not in under_test.cache:
+            found = under_test.cache["events"] = dict[Any, Finding]()
+            for options in _PASSES:
+                with contextlib.suppress(Fault):  # other rules say what was raised
+                    _watch(under_test, found, **options)
+        for event in under_test.cache["events"].values():
+            if event.kind == kind:
+                yield Finding(f"{event.message}; {advice}", event.tensor)
+
+    check.__doc__ = sentence
+    return check
 
 
 def _watch(

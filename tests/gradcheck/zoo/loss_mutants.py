@@ -388,3 +388,23 @@ class BCENoGradient(npnet.BCEWithLogitsLoss):
 
     def terms(self, pred, target, with_grad):
         return super().terms(pred, target, False)
+
+
+@planted(*_REAL, says=("gradient not shared",))
+class ProductSharesTarget(npnet.Loss):
+    """The gradient is the target's own array."""
+
+    def __init__(self):
+        super().__init__("sum")
+
+    def terms(self, pred, target, with_grad):
+        target = self._same_shape(pred, target)
+        return Terms(pred * target, None, target)
+
+
+@planted(*_REAL, says=("memory layout",))
+class MSEReadsMemoryOrder(npnet.MSELoss):
+    """The error is computed in the order of the memory."""
+
+    def terms(self, pred, target, with_grad):
+        return super().terms(pred.ravel("K").reshape(pred.shape), target, with_grad)
