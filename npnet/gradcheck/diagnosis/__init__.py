@@ -30,7 +30,7 @@ Found = tuple[str, str]  # a kind, and a text: after "the gradient of x ", or wi
 _Experiment = Callable[[Case], Found | None]
 _Pattern = Callable[[Jacobians], Iterator[Found]]
 
-_PASSES, _OF_EXAMPLE = 7_000, 1_500  # that are run, forward or backward
+_PASSES, _OF_EXAMPLE = 6_000, 1_500  # that are run, forward or backward
 _WHERE: tuple[_Pattern, ...] = (
     places.repeated, places.rows, places.through, places.distances, places.overlap,
 )  # fmt: skip
@@ -54,7 +54,7 @@ def diagnose(
     found = []
     for case in cases:
         if case.wrong.any() and case.name not in known:
-            case.budget.left = min(case.budget.left, _PASSES // (1 + len(found)))
+            case.budget.left = _PASSES // (1 + len(found))
             found.append((*_explained(case, cases), case.name))
     found.sort(key=lambda one: one[0])
     clear = [one for one in found if one[0] < len(_STEPS)]  # of what one fault does, the clearest

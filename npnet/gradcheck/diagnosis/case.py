@@ -1,4 +1,4 @@
-"""One tensor with a wrong gradient, and variants of what is checked: the experiments."""
+"""One tensor with a wrong gradient, and how experiments change what is checked."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from npnet.gradcheck.numeric.function import Function, LayerFunction, LossFuncti
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
+
+_STEP = 2.0**-12
 
 
 class Case:
@@ -44,12 +46,10 @@ class Case:
     @functools.cached_property
     def here(self) -> Jacobians:
         """The two matrices at the point that was checked; of a loss, for a larger batch."""
-        larger = self.variant(inputs=repeated_batch(self.subject)) if self.is_loss else None
-        if larger is not None and larger.wrong.any():
-            return larger
-        if not self.plain.wrong.any():
-            raise LookupError("nothing is wrong in the elements and outputs that were chosen")
-        return self.plain
+        for p in (self._with_batch, self.plain):
+            if p is not None and p.wrong.any():
+                return p
+        raise LookupError("nothing is wrong in the elements and outputs that were chosen")
 
     @functools.cached_property
     def plain(self) -> Jacobians:
@@ -57,44 +57,74 @@ class Case:
         return jacobians(self.subject, self.number, self.indices, self.budget, self.wrong)
 
     @functools.cached_property
+    def _with_batch(self) -> Jacobians | None:
+        try:
+            larger = remade(self.subject, inputs=repeated_batch(self.subject))
+            count = larger.variables[self.number].size
+            return jacobians(larger, self.number, np.arange(count), self.budget)
+        except Exception:  # no loss, or one that takes no other batch
+            return None
+
+    @functools.cached_property
     def elsewhere(self) -> Jacobians | None:
         """The same at another point; None if the layer refuses it or the fault is not there."""
         try:
             subject = self.subject
-            if self.here.x.size != self.size:
+            if self.here is self._with_batch:
                 subject = remade(subject, inputs=repeated_batch(subject))
             found = nearby(subject, self.number, self.here.indices, self.budget)
         except Exception:  # outside the layer's domain
             return None
         return found if found.wrong.any() else None
 
-    def variant(
-        self, change: Callable[[Any], None] = lambda layer: None, inputs: Any = None
-    ) -> Jacobians | None:
-        """Return the matrices for a changed layer or other inputs; None where it refuses them."""
+    def slopes(self, subject: Function | None = None) -> tuple[Array, Array]:
+        """Return slopes in this tensor along random directions: backward's, and the true ones.
+
+        Each is of another sum of outputs, and relative to what the gradient could make it.
+        """
+        subject, rng = subject or self.subject, np.random.default_rng(3)
+        self.budget.take(15)
+        variable = subject.variables[subject.names.index(self.name)]
+        typical, found = np.abs(variable).mean() or 1.0, []
+        for _ in range(3):
+            r = np.ones(1) if self.is_loss else rng.normal(size=subject.here.size)
+            move = rng.normal(size=variable.shape) * typical
+            grad = subject.gradients(subject.split(r))[subject.names.index(self.name)]
+            values = []
+            with subject.restored():
+                start = variable.copy()
+                for step in (1, -1, 0.5, -0.5):
+                    variable[...] = start + step * _STEP * move
+                    values.append(subject.here_now() @ r)
+            wide, half = (values[0] - values[1]) / 2, values[2] - values[3]
+            found.append((0.0 if grad is None else float((grad * move).sum()),
+                          float(4 * half - wide) / 3 / _STEP))  # fmt: skip
+        a, t = np.array(found).T
+        return a, t
+
+    def is_cured(self, change: Callable[[Any], None] = lambda layer: None, inputs: Any = None) -> bool:
+        """Whether backward is right for a changed layer or other inputs."""
         try:
-            subject = remade(self.subject, change, inputs)
-            number = subject.names.index(self.name)
-            same = subject.variables[number].shape == self.variable.shape
-            indices = self.indices if same else np.arange(subject.variables[number].size)
-            wrong = self.wrong if same else None
-            found = jacobians(subject, number, indices, self.budget, wrong)
+            a, t = self.slopes(remade(self.subject, change, inputs))
         except Exception:  # a layer need not take what it was not given
-            return None
-        return found if np.isfinite(found.a).all() else None
-
-    def cured(self, found: Jacobians | None) -> bool:
-        """Whether a variant is right, though there is as much to be wrong about."""
-        if found is None or found.wrong.any():
             return False
-        sizes = [np.abs(x[np.isfinite(x)]).max(initial=0) for x in (found.t, self.here.t)]
-        return bool(found.known.mean() > 0.5 and sizes[0] > 1e-3 * sizes[1] > 0)
+        enough = np.abs(t).max() > 1e-3 * np.abs(self.slopes()[1]).max()
+        return bool(enough and np.allclose(a, t, 1e-6, 1e-7 * np.abs(t).max()))
+
+    def factor(self, change: Callable[[Any], None] = lambda layer: None, inputs: Any = None) -> float:
+        """Return by what backward's values are multiplied in a changed layer; NaN if by nothing."""
+        try:
+            a, t = self.slopes(remade(self.subject, change, inputs))
+        except Exception:  # a layer need not take what it was not given
+            return np.nan
+        c = float(a @ t / (t @ t)) if t.any() else np.nan
+        return c if np.allclose(a, c * t, 1e-6, 1e-7 * np.abs(a).max()) else np.nan
 
 
-def repeated_batch(subject: Function) -> tuple[Any, ...] | None:
+def repeated_batch(subject: Function) -> tuple[Any, ...]:
     """Return a loss's arguments with every sample six times, predicted differently each time."""
     if not isinstance(subject, LossFunction) or subject.variables[0].ndim == 0:
-        return None
+        raise TypeError("expected a loss of several predictions")
     rng = np.random.default_rng(6)
     pred = subject.variables[0]
     preds = [pred, *(np.roll(pred, k, 0) * rng.uniform(0.8, 1.2, pred.shape) for k in range(5))]

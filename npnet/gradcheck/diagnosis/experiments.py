@@ -10,7 +10,7 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.diagnosis.case import Case, cut, remade
-from npnet.gradcheck.diagnosis.matrices import Jacobians, options, true_matrix
+from npnet.gradcheck.diagnosis.matrices import options
 from npnet.typing import Array
 
 Found = tuple[str, str]
@@ -24,150 +24,116 @@ class _Apart(Context):
 
 def chain(case: Case) -> Found | None:
     """A chain of children run back in the wrong order, or without one of them."""
-    if case.is_loss or len(case.subject.inputs) != 1 or not dict(case.subject.checked.named_layers()):
+    subject: Any = remade(case.subject)
+    layer, names = subject.checked, {}
+    if not case.is_loss:
+        names = {id(v): f"child {k!r} ({type(v).__name__})" for k, v in layer.named_layers()}
+    if len(subject.inputs) != 1 or not names:
         return None
-    subject, layer = remade(case.subject), None
-    layer = subject.checked
-    parameter = dict(layer.named_parameters()).get(case.name)
 
-    def back(order: Callable[[int], list[int]]) -> tuple[list[Any], Array]:
+    def fits(order: Callable[[list[Any]], list[Any]], wanted: Array) -> list[Any]:
+        """Return the calls if gradients that go through them in this order are those wanted."""
         case.budget.take(1)
-        ctx = subject.context(_Apart)  # type: ignore[attr-defined]
+        ctx = subject.context(_Apart)
         layer.zero_grad()
-        layer.forward(ctx, subject.inputs[0].copy())
-        calls = list(ctx.calls)
-        grad: Any = subject.split(case.upstream[0])
-        grad = grad[0] if len(grad) == 1 else tuple(grad)
-        for k in order(len(calls)):
-            grad = calls[k].backward(grad)
-        grad = grad if parameter is None else parameter.grad
-        grad = np.zeros(case.size) if grad is None else np.reshape(grad, -1)
-        return calls, grad[case.indices]
-
-    def fits(order: Callable[[int], list[int]], wanted: Array) -> bool:
         try:
-            found = back(order)[1]
+            layer.forward(ctx, subject.inputs[0].copy())
+            calls, grad = list(ctx.calls), subject.split(case.upstream[0])
+            grad = grad[0] if len(grad) == 1 else tuple(grad)
+            for call in order(calls):
+                grad = call.backward(grad)
+            grad = subject.parameters[case.name].grad if case.name in subject.parameters else grad
+            found = np.zeros(case.size) if grad is None else np.reshape(grad, -1)
+            off = np.abs(found[case.indices] - wanted)[case.usable].max()
         except Exception:  # no such chain
-            return False
-        return bool(np.abs(found - wanted)[case.usable].max() <= 1e-6 * np.abs(wanted).max())
+            return []
+        return calls if off <= 1e-6 * np.abs(wanted).max() else []
 
-    def reverse(n: int) -> list[int]:
-        return [*reversed(range(n))]
-
-    if not fits(reverse, case.numeric[:, 0]):
-        return None
-    calls, _ = back(reverse)
     wrong = case.analytic[:, 0]
-    if len(calls) > 1 and fits(lambda n: [*range(n)], wrong):
+    calls = fits(lambda calls: calls[::-1], case.numeric[:, 0])
+    if len(calls) > 1 and fits(lambda calls: calls, wrong):
         text = "runs its children in the order of forward; it must go in reverse: {} is wrong"
         return "missing factor", f"the backward pass {text}"
-    names = {id(v): k for k, v in layer.named_layers()}
     for i, call in enumerate(calls):
-        if fits(lambda n, i=i: [k for k in reverse(n) if k != i], wrong):  # type: ignore[misc]
-            child = f"child {names.get(id(call.layer), '?')!r} ({type(call.layer).__name__})"
+        if fits(lambda calls, i=i: calls[:i:-1] + calls[:i][::-1], wrong):  # type: ignore[misc]
+            child = names.get(id(call.layer), "a child")
             return "missing factor", f"the backward pass leaves out {child}: {{}} is wrong"
     return None
 
 
 def children(case: Case) -> Found | None:
-    """A child through which nothing, or too much, or the wrong thing comes back."""
+    """A child through which nothing or too much comes back, or that is called directly."""
     parts = {} if case.is_loss else dict(case.subject.checked.named_layers())
     for name, child in parts.items():
         if not name or name.count(".") > 1:
             continue
         what = f"child {name!r} ({type(child).__name__})"
-        calls, direct = _calls(case, name)
+        owners: list[Any] = []
+        subject = remade(case.subject, lambda layer: _freeze(layer, name, -1, 1, owners))  # noqa: B023
+        owners.clear()
+        subject.run()
+        own, count = dict(subject.checked.named_layers())[name], len(owners)
+        direct = next((x for x in owners if x is not own), None)
         if direct is not None:
             return "missing term", (
-                f"{what} is not run by ctx.call, so {{}} is wrong: its forward is called directly "
-                f"with the context of {type(direct).__name__}, so their saved arrays mix; use "
-                "ctx.call(child, x)"
+                f"{what} is not run by ctx.call, so {{}} is wrong: its forward is called with the "
+                f"context of {type(direct).__name__}, so their saved arrays mix"
             )
-        p = case.here
-        for number in range(calls):
-            t = _frozen(case, name, number, calls)
-            if t is None or not t.any() or p.agree(t, p.t):
+        for number in range(count if count <= 8 else 0):
+            try:
+                a, t = case.slopes()
+                through = remade(case.subject, lambda x: _freeze(x, name, number, count, []))  # noqa: B023
+                _, rest = case.slopes(through)
+            except Exception:  # it cannot be frozen
                 continue
-            which = what if calls == 1 else f"{what}, call {number} of {calls},"
-            if p.agree(p.a, t):
-                return "missing term", (
-                    f"lacks what comes through {which}: the path through it is missing"
-                )
-            c = _multiple(p.a - p.t, p.t - t, p)
-            if c is not None and np.abs(t).max() > 1e-6 * np.abs(p.t).max():
-                times = f"{c + 1:.6g} times instead of once"
-                return "missing term", f"has what comes through {which} {times}"
+            size = np.abs(t).max()
+            which = what if count == 1 else f"{what}, call {number} of {count},"
+            if np.abs(t - rest).max() <= 1e-6 * size or np.abs(rest).max() <= 1e-6 * size:
+                continue
+            c = float((a - t) @ (t - rest) / ((t - rest) @ (t - rest)))
+            if abs(c) > 1e-6 and np.abs(a - t - c * (t - rest)).max() <= 1e-7 * size:
+                if abs(c + 1) < 1e-6:
+                    text = f"lacks what comes through {which}: the path through it is missing"
+                else:
+                    text = f"has what comes through {which} {c + 1:.6g} times instead of once"
+                return "missing term", text
     return None
 
 
-def _calls(case: Case, name: str) -> tuple[int, Any]:
-    """Count the calls of a child in a pass; and which layer's context it was given instead."""
-    seen: list[Any] = []
-
-    def count(forward: Callable[..., Any]) -> Callable[..., Any]:
-        def counted(ctx: Any, *inputs: Any) -> Any:
-            seen.append(ctx.layer)
-            return forward(ctx, *inputs)
-
-        return counted
-
-    subject = remade(case.subject, lambda layer: _wrap(layer, name, count))
-    seen.clear()
-    subject.run()
-    child = dict(subject.checked.named_layers())[name]
-    return len(seen) * (len(seen) <= 8), next((x for x in seen if x is not child), None)
-
-
-def _frozen(case: Case, name: str, number: int, count: int) -> Array | None:
-    """Differentiate forward with one call of a child frozen."""
-    kept: list[Any] = []
-    calls = [0]
-
-    def freeze(forward: Callable[..., Any]) -> Callable[..., Any]:
-        def frozen(ctx: Any, *inputs: Any) -> Any:
-            mine = calls[0] % count == number
-            calls[0] += 1
-            if mine and kept:
-                return copy.deepcopy(kept[0])
-            result = forward(ctx, *inputs)
-            kept.extend([copy.deepcopy(result)] * mine)
-            return result
-
-        return frozen
-
-    try:
-        subject, p = remade(case.subject, lambda layer: _wrap(layer, name, freeze)), case.here
-        case.budget.take(4 * p.indices.size)
-        size = subject.here.size
-        t = true_matrix(subject, subject.variables[case.number], p.indices, size)
-    except Exception:  # it cannot be frozen
-        return None
-    return t[:, p.columns]
-
-
-def _wrap(layer: Any, name: str, wrap: Any) -> None:
+def _freeze(layer: Any, name: str, number: int, count: int, owners: list[Any]) -> None:
+    """Let one of the calls of a child return what it did at first; note the contexts' layers."""
     child = dict(layer.named_layers())[name]
-    object.__setattr__(child, "forward", wrap(child.forward))
+    forward, kept = child.forward, list[Any]()
 
+    def frozen(ctx: Any, *inputs: Any) -> Any:
+        mine = len(owners) % count == number
+        owners.append(ctx.layer)
+        if mine and kept:
+            return copy.deepcopy(kept[0])
+        result = forward(ctx, *inputs)
+        kept.extend([copy.deepcopy(result)] * mine)
+        return result
 
-def _multiple(d: Array, through: Array, p: Jacobians) -> float | None:
-    at = p.known & np.isfinite(through)
-    x, y = through[at], d[at]
-    c = float(x @ y / (x @ x)) if x.any() else 0.0
-    fits = np.abs(y - c * x) <= 1e-6 * np.abs(c * x) + 30 * p.allowed[at]
-    return c if abs(c) > 1e-6 and fits.all() else None
+    object.__setattr__(child, "forward", frozen)
 
 
 def parameter_turned(case: Case) -> Found | None:
     """Backward is right if a parameter is transposed or flipped between the passes."""
-    subject = case.subject
-    for name in () if case.is_loss else subject.parameters:
-        v = subject.parameters[name].data
+    subject, true = case.subject, case.numeric[:, 0]
+    for name, parameter in subject.parameters.items():
+        v = parameter.data
         for words, turned in _turns(v) if v.ndim > 1 else ():
             if turned.shape != v.shape or np.array_equal(turned, v):
                 continue
-            found = _backward_with(case, v, turned.copy())
-            if found is not None and case.here.agree(found, case.here.t):
+            case.budget.take(1)
+            with subject.restored():
+                other = turned.copy()
+                units = subject.split(case.upstream[0])
+                found = subject.gradients(units, between=lambda: np.copyto(v, other))[case.number]  # noqa: B023
+            if found is None:
+                continue
+            off = np.abs(found.reshape(-1)[case.indices] - true)[case.usable]
+            if off.max(initial=0) <= 1e-6 * np.abs(true).max():
                 return "transposed", (
                     f"would be right with {name} {words}: backward multiplies by {name} as it is "
                     f"where it must be {words}, or the other way round"
@@ -187,23 +153,6 @@ def _turns(v: Array) -> Iterator[tuple[str, Array]]:
             yield words, np.roll(v, v.shape[k] // 2, k)
 
 
-def _backward_with(case: Case, variable: Array, value: Array) -> Array | None:
-    """Run backward with another value of a parameter than forward."""
-    subject, p = case.subject, case.here
-    case.budget.take(p.columns.size)
-    found = np.zeros_like(p.a)
-    with subject.restored():
-        start = variable.copy()
-        for k, j in enumerate(p.columns):
-            variable[...] = start
-            unit = subject.split(np.eye(1, subject.here.size, int(j))[0])
-            grad = subject.gradients(unit, between=lambda: np.copyto(variable, value))[case.number]
-            if grad is None:
-                return None
-            found[:, k] = grad.reshape(-1)[p.indices]
-    return found
-
-
 def made_trivial(case: Case) -> Found | None:
     """Right once an option, a parameter, another input or a length plays no part."""
     text = _options(case) or _tensors(case) or _lengths(case)
@@ -214,18 +163,11 @@ def _options(case: Case) -> str:
     """Numbers and switches that the layer was made with."""
     for name, value in options(case.subject.checked):
         for other in _others(value):
-
-            def change(layer: Any, name: str = name, other: Any = other) -> None:
-                object.__setattr__(layer, name, other)
-
-            if case.cured(case.variant(change)):
+            if case.is_cured(lambda layer: object.__setattr__(layer, name, other)):  # noqa: B023
                 array = isinstance(value, np.ndarray)
                 shown = f"all {np.ravel(other)[0]:g}" if array else other
                 here = "" if array else f" and wrong with {name}={value}"
-                return (
-                    f"is right with {name}={shown}{here}: backward handles {name} otherwise than "
-                    "forward"
-                )
+                return f"is right with {name}={shown}{here}: backward handles {name} otherwise"
     return ""
 
 
@@ -244,32 +186,23 @@ def _others(value: Any) -> list[Any]:
 def _tensors(case: Case) -> str:
     """Parameters and other inputs set to one or zero."""
     subject = case.subject
-    for fill in (1.0, 0.0):
+    for fill, words in (
+        (1.0, "is right when {0} is all ones: the factor {0} is forgotten in backward"),
+        (0.0, "is right when {0} is zero: the path through {0} is missing or wrong in backward"),
+    ):
         cures = []
         for i, (name, v) in enumerate(zip(subject.names, subject.variables, strict=True)):
             if i != case.number and not (v == fill).all():
                 with subject.restored():
+                    v *= 1.7
+                    moved = case.gradient(case.upstream[0])[case.indices] - case.analytic[:, 0]
                     v[...] = fill
-                    found = case.variant()
-                if case.cured(found) and (not fill or _ignores(case, v)):
-                    cures.append(name)
+                    cured = case.is_cured()
+                ignored = np.abs(moved).max() <= 1e-9 * np.abs(case.analytic[:, 0]).max()
+                cures += [name] * (cured and (not fill or bool(ignored)))
         if 0 < len(cures) <= 2:
-            some = " or ".join(cures)
-            if fill:
-                return f"is right when {some} is all ones: the factor {some} is forgotten in backward"
-            return (
-                f"is right when {some} is zero: the path through {some} is missing or wrong in "
-                "backward"
-            )
+            return words.format(" or ".join(cures))
     return ""
-
-
-def _ignores(case: Case, variable: Array) -> bool:
-    """Whether backward does not depend on a variable at all."""
-    with case.subject.restored():
-        variable *= 1.7
-        moved = case.gradient(case.upstream[0])[case.indices]
-    return bool(np.abs(moved - case.analytic[:, 0]).max() <= 1e-9 * np.abs(moved).max())
 
 
 def _lengths(case: Case) -> str:
@@ -278,12 +211,9 @@ def _lengths(case: Case) -> str:
     for axis in range(max((x.ndim for x in inputs), default=0)):
         lengths = [x.shape[axis] for x in inputs if x.ndim > axis and x.shape[axis] > 1]
         ones = range(min([6, *lengths]) if lengths else 0)
-        if ones and all(case.cured(case.variant(inputs=cut(case.subject, axis, k))) for k in ones):
+        if ones and all(case.is_cured(inputs=cut(case.subject, axis, k)) for k in ones):
             if axis == 0 and case.subject.batch_size:
-                return (
-                    "is right for a batch of one: how samples of a batch are summed or coupled is "
-                    "wrong"
-                )
+                return "is right for a batch of one: its samples are summed or coupled wrongly"
             return (
                 f"is right when axis {axis} has length one: what couples or sums its positions "
                 "(through time, if they are steps) is missing or wrong"

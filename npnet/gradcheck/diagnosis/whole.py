@@ -194,22 +194,17 @@ def _power(value: float, c: float) -> float | None:
 
 def _origin(case: Case, c: float) -> str:
     """Name the length or option that the factor follows when it changes."""
-
-    def follows(changed: Any, value: float) -> bool:
-        again = None if changed is None else ratio(changed, changed.known)
-        return again is not None and abs(abs(again) - value) < 1e-6 * value
-
-    given = case.subject.given
-    for axis in range(max(np.ndim(x) for x in case.subject.inputs)):
-        for n in {x.shape[axis] for x in case.subject.inputs if x.ndim > axis}:
+    inputs = case.subject.inputs
+    for axis in range(max(np.ndim(x) for x in inputs)):
+        for n in {x.shape[axis] for x in inputs if x.ndim > axis}:
             power = _power(n, c)
             if power is None or (case.is_loss and axis > 0):
                 continue
             longer = tuple(
                 np.concatenate([x, np.take(x, [0], axis)], axis)
-                if np.ndim(x) > axis and np.shape(x)[axis] == n else x for x in given
+                if np.ndim(x) > axis and np.shape(x)[axis] == n else x for x in case.subject.given
             )  # fmt: skip
-            if follows(case.variant(inputs=longer), (n + 1) ** power):
+            if np.isclose(abs(case.factor(inputs=longer)), (n + 1) ** power, 1e-6, 0):
                 word = "the batch size" if axis == 0 else f"the length of axis {axis}"
                 why = ": a mean stands for a sum, or a division is too many"
                 if case.is_loss or power == 1:
@@ -222,6 +217,6 @@ def _origin(case: Case, c: float) -> str:
         def change(layer: Any, name: str = name, other: float = other) -> None:
             object.__setattr__(layer, name, type(getattr(layer, name))(other))
 
-        if power is not None and follows(case.variant(change), other**power):
+        if power is not None and np.isclose(abs(case.factor(change)), other**power, 1e-6, 0):
             return f" (which is {_POWERS[power]}self.{name})"
     return ""
