@@ -36,6 +36,7 @@ class Case:
         self.name = subject.names[self.number]
         self.variable = subject.variables[self.number]
         self.size, self.is_loss = self.variable.size, subject.is_loss
+        self.others: list[Case] = []  # all tensors, this one too
 
     def gradient(self, upstream: Array) -> Array:
         """Run backward; zero where it sets none."""

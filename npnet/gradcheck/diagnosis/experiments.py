@@ -10,10 +10,8 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.diagnosis.case import Case, cut, remade
-from npnet.gradcheck.diagnosis.matrices import options
+from npnet.gradcheck.diagnosis.matrices import Found, options
 from npnet.typing import Array
-
-Found = tuple[str, str]
 
 
 class _Apart(Context):
@@ -22,7 +20,7 @@ class _Apart(Context):
     fuses = False
 
 
-def chain(case: Case) -> Found | None:
+def chain(case: Case) -> Found:
     """A chain of children run back in the wrong order, or without one of them."""
     subject: Any = remade(case.subject)
     layer, names = subject.checked, {}
@@ -61,7 +59,7 @@ def chain(case: Case) -> Found | None:
     return None
 
 
-def children(case: Case) -> Found | None:
+def children(case: Case) -> Found:
     """A child through which nothing or too much comes back, or that is called directly."""
     parts = {} if case.is_loss else dict(case.subject.checked.named_layers())
     for name, child in parts.items():
@@ -117,7 +115,7 @@ def _freeze(layer: Any, name: str, number: int, count: int, owners: list[Any]) -
     object.__setattr__(child, "forward", frozen)
 
 
-def parameter_turned(case: Case) -> Found | None:
+def parameter_turned(case: Case) -> Found:
     """Backward is right if a parameter is transposed or flipped between the passes."""
     subject, true = case.subject, case.numeric[:, 0]
     for name, parameter in subject.parameters.items():
@@ -153,7 +151,7 @@ def _turns(v: Array) -> Iterator[tuple[str, Array]]:
             yield words, np.roll(v, v.shape[k] // 2, k)
 
 
-def made_trivial(case: Case) -> Found | None:
+def made_trivial(case: Case) -> Found:
     """Right once an option, a parameter, another input or a length plays no part."""
     text = _options(case) or _tensors(case) or _lengths(case)
     return ("missing term", text) if text else None

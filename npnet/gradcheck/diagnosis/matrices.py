@@ -16,6 +16,7 @@ import numpy as np
 from npnet.gradcheck.numeric.function import Function
 from npnet.typing import Array
 
+Found = tuple[str, str] | None  # a kind, and a text: after "the gradient of x ", or with {} for it
 _ROWS, _COLUMNS = 320, 160  # elements and outputs that are looked at; a choice of them beyond
 _NUMBERS = 4_000_000  # of a matrix
 _STEP = 2.0**-12
@@ -98,6 +99,12 @@ class Jacobians:
             return None
         return np.asarray(self.indices[:, None] == self.columns[None])
 
+    @functools.cached_property
+    def lost(self) -> bool:
+        """Whether backward gives nothing where it is wrong."""
+        at = self.wrong & self.relevant
+        return bool(at.any() and (np.abs(self.a[at]) <= self.allowed[at]).all())
+
     @property
     def exact(self) -> bool:
         """Whether all elements are there, and no kinks."""
@@ -106,7 +113,7 @@ class Jacobians:
     def part(self, rows: Array, columns: Array) -> Jacobians:
         """Return some elements and some outputs alone."""
         found = copy.copy(self)
-        for cached in ("places", "output_number", "output_places", "own"):
+        for cached in ("places", "output_number", "output_places", "own", "lost"):
             found.__dict__.pop(cached, None)
         found.indices, found.columns = self.indices[rows], self.columns[columns]
         found.complete = bool(rows.all()) and self.complete
@@ -128,15 +135,13 @@ class Jacobians:
 
 
 def jacobians(
-    subject: Function, number: int, indices: Array, budget: Budget, suspects: Array | None = None
+    subject: Function, number: int, indices: Array, budget: Budget, suspects: Any = False
 ) -> Jacobians:
     """Compute both matrices; of large tensors for a choice that has the `suspects` (m,) in it."""
     count, rng = subject.here.size, np.random.default_rng(0)
     most = min(_ROWS, _NUMBERS // count)
     if indices.size > most:
-        first = np.flatnonzero(suspects) if suspects is not None else np.zeros(0, int)
-        if first.size > most // 2:
-            first = np.sort(rng.choice(first, most // 2, replace=False))
+        first = rng.permutation(np.flatnonzero(suspects))[: most // 2]
         rest = rng.permutation(np.setdiff1d(np.arange(indices.size), first))[: most - first.size]
         chosen = np.union1d(first, rest)
         indices, suspects = indices[chosen], np.isin(chosen, first)
@@ -144,14 +149,12 @@ def jacobians(
     t = true_matrix(subject, subject.variables[number], indices, count)
     columns = np.arange(count)
     if count > _COLUMNS:
-        sizes = np.nan_to_num(np.abs(t))
-        own = [np.unique(sizes[some].argmax(axis=1)) for some in (suspects, ...) if some is not None
-               and sizes[some].size]  # fmt: skip
-        own += [_faulty(subject, number, indices[suspects], t[suspects], budget)
-                for _ in (0,) if suspects is not None]  # fmt: skip
-        spread = [np.unique(rng.permutation(c)[: _COLUMNS // 3]) for c in own]
-        random = rng.choice(count, _COLUMNS // 3, replace=False)
-        columns = np.unique(np.concatenate([*spread, random]))
+        at = np.broadcast_to(suspects, indices.shape)
+        largest = np.nan_to_num(np.abs(t)).argmax(axis=1)
+        several = (_faulty(subject, number, indices[at], t[at], budget), largest[at], largest,
+                   rng.permutation(count))  # fmt: skip
+        chosen = [rng.permutation(np.unique(c))[: _COLUMNS // 4] for c in several]
+        columns = np.unique(np.concatenate(chosen))
     budget.take(columns.size)
     a = np.zeros((indices.size, columns.size))
     for k, j in enumerate(columns):
@@ -165,7 +168,7 @@ def _faulty(subject: Function, number: int, rows: Array, t: Array, budget: Budge
     """Find outputs through which some elements go wrong, by halving the upstream gradient."""
     r = np.random.default_rng(1).uniform(0.5, 1.5, t.shape[1])
     pending, found, true = [np.arange(r.size)], list[int](), np.nan_to_num(t)
-    while pending and len(found) < 16:
+    while pending and rows.size and len(found) < 16:
         part = pending.pop()
         upstream = np.zeros(r.size)
         upstream[part] = r[part]

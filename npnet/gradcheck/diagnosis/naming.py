@@ -36,6 +36,11 @@ def axes_words(axes: list[int]) -> str:
     return f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
 
 
+def there(said: str) -> str:
+    """Put what is said of the wrong part behind a sentence."""
+    return f"; there it {said}" if said else ""
+
+
 def inside(p: Jacobians, where: Array) -> str:
     """Describe the wrong part alone, to be read after "; there it "."""
     at = where & p.relevant

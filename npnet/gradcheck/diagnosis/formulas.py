@@ -1,0 +1,209 @@
+"""Formulas: factors that are missing or too many, and terms of a mean, a norm, a product."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
+from npnet.gradcheck.diagnosis.naming import (
+    axes_words,
+    beside_elements,
+    beside_outputs,
+    factor_words,
+    ratio,
+)
+from npnet.typing import Array
+
+
+def factor(p: Jacobians) -> Found:
+    """One constant factor."""
+    c = ratio(p, p.known)
+    if c is None or not p.wrong.any():
+        return None
+    if abs(c - 1) < 1e-4:
+        return "factor", f"is {c:.10g} times the true one: a constant (an eps) is a little off"
+    return "factor", f"is {factor_words(c)}"
+
+
+def _rates(p: Jacobians) -> Iterator[tuple[int, Array]]:
+    """Yield ratios that are the same for each output (axis 0) or each element (1), if any."""
+    at = p.relevant
+    if at.sum() < 4 or any((np.abs(m[at]) <= p.allowed[at]).any() for m in (p.a, p.t)):
+        return
+    rate = np.where(at, p.a, 1) / np.where(at, p.t, 1)
+    for axis in (1,) if p.is_loss else (0, 1):
+        low = np.where(at, rate, np.inf).min(axis=axis)
+        high = np.where(at, rate, -np.inf).max(axis=axis)
+        some = at.any(axis=axis)
+        r = low[some]
+        same = (high[some] - r <= 1e-6 * np.abs(r)).all()
+        if same and r.size > 2 and np.ptp(r) > 1e-6 * np.abs(r).max():
+            yield axis, np.where(some, low, np.nan)
+
+
+def missing(p: Jacobians) -> Found:
+    """A factor, the same for each output or each element, that is one of the arrays at hand."""
+    for axis, rate in _rates(p):
+        some = np.isfinite(rate)
+        arrays = list((beside_elements if axis else beside_outputs)(p))
+        for name, v in itertools.chain.from_iterable(itertools.starmap(_derived, arrays)):
+            r, w = rate[some], v[some]
+            if not np.isfinite(w).all() or (w == 0).any() or np.ptp(w) < 1e-3 * np.abs(w).max():
+                continue
+            for words, c in (
+                ("lacks the factor", 1 / (r * w)),
+                ("has one factor too many (or lacks a division by it):", r / w),
+            ):
+                if np.ptp(c) <= 1e-6 * np.abs(c).max():
+                    times = "" if abs(c.mean() - 1) < 1e-5 else f"{c.mean():.6g} times "
+                    return "missing factor", f"{words} {times}{name}"
+    return None
+
+
+def _derived(name: str, v: Array) -> Iterator[tuple[str, Array]]:
+    """Name what derivatives make of an array."""
+    with np.errstate(all="ignore"):
+        yield from ((name, v), (f"(1 - {name})", 1 - v), (f"(1 + {name})", 1 + v))
+        yield from ((f"(1 - {name} squared)", 1 - v * v), (f"(1 + {name} squared)", 1 + v * v))
+        yield from ((f"the square of {name}", v * v), (f"the cube of {name}", v**3))
+        yield from ((f"{name} * (1 - {name})", v * (1 - v)), (f"exp({name})", np.exp(v)))
+        yield from ((f"the size of {name}", abs(v)), (f"(1 + the size of {name})", 1 + abs(v)))
+        if name.startswith("pred") or name == "the input":
+            s, t = 1 / (1 + np.exp(-v)), np.tanh(v)
+            yield from ((f"sigmoid({name})", s), (f"(1 - sigmoid({name}))", 1 - s))
+            yield from ((f"tanh({name})", t), (f"(1 - tanh({name}) squared)", 1 - t * t))
+            yield f"sigmoid({name}) * (1 - sigmoid({name}))", s * (1 - s)
+
+
+def unnamed(p: Jacobians) -> Found:
+    """A factor, the same for each output or each element, that is no array at hand."""
+    for axis, rate in _rates(p):
+        if (p.relevant.sum(axis=axis) > 1).mean() < 0.5 and p.own is None and not p.is_loss:
+            continue
+        some = np.isfinite(rate)
+        what = f"differs from {'element to element' if axis else 'output to output'}"
+        for k, at in enumerate((p.places if axis else p.output_places) or ()):
+            groups = [rate[(at == i) & some] for i in np.unique(at)]
+            if len(groups) > 1 and min(map(len, groups)) > 1:
+                if all(np.ptp(g) <= 1e-6 * np.abs(g).max() for g in groups):
+                    what = f"changes with the position along axis {k}{'' if axis else ' of the output'}"
+                    what += " (from sample to sample)" * (k == 0 and p.batch == len(groups)) + " alone"
+        between = f"(between {rate[some].min():.4g} and {rate[some].max():.4g})"
+        return "missing factor", (
+            f"is off by a factor that {what} {between}: a factor (a gate, a weight, a norm, a "
+            "derivative) or a term of the product rule is missing or wrong"
+        )
+    return None
+
+
+def product_rule(p: Jacobians) -> Found:
+    """Only one of the two terms of (x g)' = g + x g', for an output x g(x)."""
+    if p.own is None or not p.known.all() or (p.relevant & ~p.own).any() or p.x.size < 4:
+        return None
+    a, t = (np.where(p.own, m, 0).sum(axis=1) for m in (p.a, p.t))
+    x, y = p.x.reshape(-1)[p.indices], p.outputs[0].reshape(-1)[p.indices]
+    if (np.abs(x) < 1e-3).any() or np.ptp(y / x) <= 1e-6:
+        return None
+    g, slope = y / x, t - y / x
+    for guess, words in (
+        (g, "takes g for a constant in output = input * g(input): a term is missing"),
+        (slope, "has only the term with the derivative of g in output = input * g(input)"),
+        (g + slope / x, "lacks the factor input beside the derivative of g in input * g(input)"),
+        (g - slope, "has the wrong sign of the derivative of g in output = input * g(input)"),
+    ):
+        if np.abs(a - guess).max() <= 1e-7 * np.abs(t).max():
+            return "missing term", words
+    return None
+
+
+def _bases(p: Jacobians) -> Iterator[tuple[str, Array]]:
+    """Arrays, (m,), of which a sum over elements may have added a multiple, and what that means."""
+    x, every = p.x.reshape(-1)[p.indices], "depends on every element"
+    yield f"a term that is constant @: a mean (or sum) {every}", np.ones_like(x)
+    yield "", x - 0  # centred below
+    yield f"a multiple of {p.name} itself @: the norm by which it is divided {every}", x
+    yield f"a multiple of the sign of the input @: the sum of sizes {every}", np.sign(x)
+    if p.own is not None:
+        y = p.outputs[0].reshape(-1)[p.indices]
+        yield f"a multiple of the output @: the sum that normalises {every}", y
+        yield f"a multiple of exp(output) @: the normaliser {every}", np.exp(np.minimum(y, 700))
+    if p.is_loss:
+        s = 1 / (1 + np.exp(-x))
+        arrays = [*beside_elements(p), ("sigmoid(pred) * (1 - sigmoid(pred))", s * (1 - s))]
+        yield from ((f"a multiple of {n} @: a sum is taken as a constant", v) for n, v in arrays)
+
+
+def statistics(p: Jacobians) -> Found:
+    """Off, over what is normalised, by a constant and a multiple of one of the arrays at hand."""
+    d, known, allowed = p.a - p.t, p.known.all(), p.allowed
+    group = (np.abs(p.t) > allowed) | (np.abs(d) > allowed)
+    if p.is_loss and p.x.ndim > 1 and p.complete:  # each sample by itself
+        group = group & (p.places[0][:, None] == np.arange(p.shape[0])[None])
+        d, allowed = np.where(group, d, 0), np.where(group, allowed, 0)
+    columns = np.flatnonzero((np.abs(d) > allowed).any(axis=0)) if known and p.is_input else ()
+    groups = [group[:, j] for j in columns]
+    if not groups or min(g.sum() for g in groups) < 3 or (p.is_loss and len(groups) < 2):
+        return None
+    bounds = [30 * allowed[g, j].max() + 1e-6 * np.abs(d[g, j]).max()
+              for g, j in zip(groups, columns, strict=True)]  # fmt: skip
+    along = "along " + axes_words([k for k, at in enumerate(p.places)
+                                   if np.unique(at[groups[0]]).size > 1])  # fmt: skip
+    x = p.x.reshape(-1)[p.indices]
+    affine = "a constant and a multiple of the input @: mean and variance depend on every element"
+    for words, basis in (*_bases(p), (affine, x)):
+        for g, j, bound in zip(groups, columns, bounds, strict=True):
+            v, off = basis[g], d[g, j]
+            if not words:
+                v = v - v.mean()
+            design = np.stack([v, np.ones_like(v)][: 1 + (words == affine)], axis=1)
+            if not np.isfinite(v).all() or design.shape[1] + 1 >= len(v):
+                break
+            fit = np.linalg.lstsq(design, off, rcond=None)[0]
+            if np.abs(design @ fit - off).max() > bound:
+                break
+        else:
+            words = words or "a multiple of the centred input @: the variance depends on every element"
+            return "missing term", f"is off by {words.replace('@', along)}"
+    return None
+
+
+def invariance(p: Jacobians) -> Found:
+    """Forward does not change when the tensor is shifted or scaled; backward does not know it."""
+    axes = [(k,) for k in range(p.x.ndim) if p.shape[k] > 1]
+    axes += [tuple(range(k, p.x.ndim)) for k in (1, 0) if p.x.ndim - k > 1]
+    for some, scaled in itertools.product(axes if p.exact else (), (False, True)):
+        weight = p.x[..., None] if scaled else 1.0
+        a, t = ((weight * p.grid(m)).sum(axis=some) for m in (p.a, p.t))
+        size = np.abs(weight * p.grid(p.t)).max()
+        if np.abs(t).max() <= 1e-6 * size and np.abs(a).max() >= 1e-4 * size:
+            how = f"{p.name} is scaled" if scaled else f"a constant is added to {p.name}"
+            return "missing term", (
+                f"forward does not change when {how} along {axes_words(list(some))}, but {{}} has "
+                "a part in that direction: the term of a sum, mean or norm is missing or wrong"
+            )
+    return None
+
+
+def added(p: Jacobians) -> Found:
+    """A term made of the arrays at hand is missing or too many."""
+    known = p.known & p.relevant.any(axis=0)
+    d = (p.a - p.t)[known]
+    bound = 30 * p.allowed[known] + 1e-6 * np.abs(d).max(initial=0)
+    if np.count_nonzero(np.abs(d) > bound) < 4 or not (p.is_loss or p.own is not None):
+        return None
+    upstream, own = "" if p.is_loss else "the upstream gradient times ", p.own
+    arrays = [(n, v[:, None]) for n, v in beside_elements(p)] if p.is_loss else beside_outputs(p)
+    for name, v in [("1", np.ones((1, 1))), *itertools.islice(arrays, 14)]:
+        for what, w in ((name, v), (f"the square of {name}", v * v)):
+            term = np.broadcast_to(w if own is None else own * w, p.a.shape)[known]
+            c = float(term @ d) / float(term @ term) if term.any() else 0.0
+            if p.is_loss:  # means divide by the number of elements or samples
+                c *= p.x.size if abs(round(c * p.x.size) - c * p.x.size) < 1e-6 else 1
+            if c and abs(c - round(c, 2)) < 1e-6 and (np.abs(float(term @ d) / float(term @ term) * term - d) <= bound).all():
+                said = f"{upstream}{what}".removesuffix(" times 1")
+                signs = {1: f"has the term {said} too many", -1: f"lacks the term {said}"}
+                return "missing term", signs.get(round(c, 6), f"is off by {c:+.4g} times {said}")
+    return None
