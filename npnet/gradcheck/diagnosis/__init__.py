@@ -25,12 +25,12 @@ _Pattern = Callable[[Jacobians], Any]  # returns one or yields several of what i
 _PASSES, _OF_EXAMPLE = 6_000, 1_500  # that are run, forward or backward
 _WHERE: tuple[_Pattern, ...] = (places.rows, places.through, places.distances, places.overlap)
 _FORMULAS: tuple[_Pattern, ...] = (
-    places.coupling, formulas.missing, formulas.product_rule, regions.inverted, order.permuted,
+    formulas.missing, regions.inverted, order.permuted,
     formulas.statistics, regions.region, places.elements, regions.masked, places.shares,
     formulas.added,
 )  # fmt: skip
 # Said of the wrong part alone.
-_INSIDE = (formulas.factor, formulas.missing, formulas.product_rule, formulas.unnamed)
+_INSIDE = (formulas.factor, formulas.missing, formulas.unnamed)
 _LAST = (formulas.invariance, formulas.unnamed, *_WHERE)
 
 

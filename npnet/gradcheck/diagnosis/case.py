@@ -15,7 +15,12 @@ from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
+Change = Callable[[Any], object]
 _STEP = 2.0**-12
+
+
+def unchanged(layer: Any) -> None:
+    """Change nothing."""
 
 
 class Case:
@@ -78,19 +83,20 @@ class Case:
             return None
         return found if found.wrong.any() else None
 
-    def slopes(self, subject: Function | None = None) -> tuple[Array, Array]:
+    def slopes(self, change: Change = unchanged, inputs: Any = None) -> tuple[Array, Array]:
         """Return slopes in this tensor along random directions: backward's, and the true ones.
 
-        Each is of another sum of outputs, and relative to what the gradient could make it.
+        They are those of a changed layer or other inputs, each of another sum of outputs.
         """
-        subject, rng = subject or self.subject, np.random.default_rng(3)
-        self.budget.take(15)
-        variable = subject.variables[subject.names.index(self.name)]
-        typical, found = np.abs(variable).mean() or 1.0, []
+        subject, rng, found = remade(self.subject, change, inputs), np.random.default_rng(3), []
+        number = subject.names.index(self.name)
+        variable = subject.variables[number]
+        typical = np.abs(variable).mean() or 1.0
         for _ in range(3):
+            self.budget.take(5)
             r = np.ones(1) if self.is_loss else rng.normal(size=subject.here.size)
             move = rng.normal(size=variable.shape) * typical
-            grad = subject.gradients(subject.split(r))[subject.names.index(self.name)]
+            grad = subject.gradients(subject.split(r))[number]
             values = []
             with subject.restored():
                 start = variable.copy()
@@ -98,28 +104,28 @@ class Case:
                     variable[...] = start + step * _STEP * move
                     values.append(subject.here_now() @ r)
             wide, half = (values[0] - values[1]) / 2, values[2] - values[3]
-            found.append((0.0 if grad is None else float((grad * move).sum()),
-                          float(4 * half - wide) / 3 / _STEP))  # fmt: skip
+            a = 0.0 if grad is None else float((grad * move).sum())
+            found.append((a, float(4 * half - wide) / 3 / _STEP))
         a, t = np.array(found).T
         return a, t
 
-    def is_cured(self, change: Callable[[Any], None] = lambda layer: None, inputs: Any = None) -> bool:
-        """Whether backward is right for a changed layer or other inputs."""
-        try:
-            a, t = self.slopes(remade(self.subject, change, inputs))
-        except Exception:  # a layer need not take what it was not given
-            return False
-        enough = np.abs(t).max() > 1e-3 * np.abs(self.slopes()[1]).max()
-        return bool(enough and np.allclose(a, t, 1e-6, 1e-7 * np.abs(t).max()))
-
-    def factor(self, change: Callable[[Any], None] = lambda layer: None, inputs: Any = None) -> float:
+    def factor(self, change: Change = unchanged, inputs: Any = None) -> float:
         """Return by what backward's values are multiplied in a changed layer; NaN if by nothing."""
         try:
-            a, t = self.slopes(remade(self.subject, change, inputs))
+            a, t = self.slopes(change, inputs)
         except Exception:  # a layer need not take what it was not given
             return np.nan
         c = float(a @ t / (t @ t)) if t.any() else np.nan
-        return c if np.allclose(a, c * t, 1e-6, 1e-7 * np.abs(a).max()) else np.nan
+        enough = np.abs(t).max() > 1e-3 * np.abs(self._true_slopes).max()
+        return c if enough and np.allclose(a, c * t, 1e-6, 1e-7 * np.abs(a).max()) else np.nan
+
+    def is_cured(self, change: Change = unchanged, inputs: Any = None) -> bool:
+        """Whether backward is right for a changed layer or other inputs."""
+        return abs(self.factor(change, inputs) - 1) < 1e-6
+
+    @functools.cached_property
+    def _true_slopes(self) -> Array:
+        return self.slopes()[1]
 
 
 def repeated_batch(subject: Function) -> tuple[Any, ...]:
@@ -141,9 +147,7 @@ def cut(subject: Function, axis: int, position: int = 0) -> tuple[Array, ...]:
     )
 
 
-def remade(
-    subject: Function, change: Callable[[Any], None] = lambda layer: None, inputs: Any = None
-) -> Function:
+def remade(subject: Function, change: Change = unchanged, inputs: Any = None) -> Function:
     """Make a function of a copy of the layer, changed, and of other inputs."""
     checked = copy.deepcopy(subject.checked)
     change(checked)

@@ -13,68 +13,57 @@ from npnet.gradcheck.report import Example
 from npnet.typing import Array
 
 _PRINTED = 24  # elements of an array that may stand in the code
+_UPSTREAM = "np.resize([1.0, -2.0, 3.0], {}.shape)"  # ones would hide much
+_Arrays = tuple[tuple[Any, ...], dict[str, Array]]  # inputs and parameters
 
 
 class _Fault(NamedTuple):
     """What was tried, and the element that is wrong there."""
 
-    inputs: tuple[Any, ...]
-    parameters: dict[str, Array]
-    upstream: int | None  # the output whose upstream gradient is one; None for all
+    arrays: _Arrays
     index: list[int]
     analytic: float
     numeric: float
-
-    @property
-    def share(self) -> float:
-        """How wrong the element is, relative to its size."""
-        return abs(self.analytic - self.numeric) / (abs(self.analytic) + abs(self.numeric) + 1e-300)
+    share: float  # how wrong the element is, relative to its size
 
 
 def smallest(case: Case) -> Example | None:
     """Shrink what shows the fault of a tensor, and write it down; None if no small one does."""
-    subject = case.subject
-    held = {n: p.data for n, p in subject.parameters.items()}
-    tries = (_try(case, tuple(subject.given), held, k) for k in (None, 0, 1, 2, 3))
-    best = next(filter(None, tries), None)
-    if best is None:
-        return None
-    needed, going = min(1e-3, best.share / 10), True
-    while going:
-        going = False
-        for inputs, held in (*_shorter(best), *_simpler(best)):
-            if _length(inputs, held) < _length(best.inputs, best.parameters):
-                found = _try(case, inputs, held, best.upstream)
-                if found is not None and found.share >= needed:
-                    best, going = found, True
+    held = {n: p.data for n, p in case.subject.parameters.items()}
+    best = _try(case, (tuple(case.subject.given), held))
+    smaller = best
+    while best and smaller:
+        smaller = None
+        for arrays in _simpler(*best.arrays):
+            if _length(arrays) < _length(best.arrays):
+                found = _try(case, arrays)
+                if found is not None and found.share >= min(1e-3, best.share / 10):
+                    best = smaller = found
                     break
-    return _written(case, best) if _length(best.inputs, {})[0] <= _PRINTED else None
+    return _written(case, best) if best and _length(best.arrays)[0] <= _PRINTED else None
 
 
-def _length(inputs: tuple[Any, ...], held: dict[str, Array]) -> tuple[int, int]:
+def _length(arrays: _Arrays) -> tuple[int, int]:
     """Return how many numbers an example has, and how many letters they take."""
-    arrays = [*inputs, *held.values()]
-    return max(np.size(x) for x in inputs), sum(len(repr(np.asarray(x).tolist())) for x in arrays)
+    inputs, held = arrays
+    letters = sum(len(repr(np.asarray(x).tolist())) for x in (*inputs, *held.values()))
+    return max(np.size(x) for x in inputs), letters
 
 
-def _try(
-    case: Case, inputs: tuple[Any, ...], held: dict[str, Array], upstream: int | None
-) -> _Fault | None:
+def _try(case: Case, arrays: _Arrays) -> _Fault | None:
     """Look for the most wrong element with these arrays."""
     try:
-        subject = remade(case.subject, inputs=inputs)
-        for name, value in held.items():
+        subject = remade(case.subject, inputs=arrays[0])
+        for name, value in arrays[1].items():
             subject.parameters[name].data[...] = value
         number, size = subject.names.index(case.name), subject.here.size
-        variable, r = subject.variables[number], np.ones(size)
-        if upstream is not None:  # of several outputs, all of one
-            r = np.eye(1, size, upstream)[0]
-            if len(subject.shapes) > 1:
-                r = np.repeat(np.arange(len(subject.ends)) == upstream, np.diff(subject.ends, prepend=0))
-        grad = subject.gradients(subject.split(r.astype(float)))[number]
+        variable = subject.variables[number]
+        parts = [np.resize([1.0, -2.0, 3.0], shape) for shape in subject.shapes]
+        grad = subject.gradients(parts)[number]
         a = np.zeros(variable.size) if grad is None else grad.reshape(-1)
         some = np.argsort(-np.abs(a - a.mean()))[:64]
         case.budget.take(4 * some.size + 1)
+        r = np.concatenate([part.reshape(-1) for part in parts])
         t = true_matrix(subject, variable, some, size) @ r
     except Exception:  # the layer takes no such arrays, or the budget is spent
         return None
@@ -83,67 +72,58 @@ def _try(
     if not off.size or not off[k] > 1e-8 * (abs(t[k]) + np.nanmax(np.abs(t))):
         return None
     index = [int(i) for i in np.unravel_index(some[k], variable.shape)]
-    return _Fault(inputs, held, upstream, index, float(a[some[k]]), float(t[k]))
+    wrong = float(a[some[k]])
+    return _Fault(arrays, index, wrong, float(t[k]), off[k] / (abs(wrong) + abs(t[k])))
 
 
-def _shorter(best: _Fault) -> Iterator[tuple[tuple[Any, ...], dict[str, Array]]]:
-    """Cut axes: the batch first, to one row, then two; then the other axes."""
-    for axis in range(max(np.ndim(x) for x in best.inputs)):
-        for n in {np.shape(x)[axis] for x in best.inputs if np.ndim(x) > axis}:
-            for rows in ([0], [n - 1], [n // 2], [0, 1], [0, n - 1], [0, 1, 2]):
-                if len(set(rows)) == len(rows) < n:
-                    cut = tuple(
-                        np.take(x, rows, axis) if np.ndim(x) > axis and np.shape(x)[axis] == n
-                        else x for x in best.inputs
-                    )  # fmt: skip
-                    yield cut, best.parameters
-
-
-def _simpler(best: _Fault) -> Iterator[tuple[tuple[Any, ...], dict[str, Array]]]:
-    """Round all numbers."""
+def _simpler(inputs: tuple[Any, ...], held: dict[str, Array]) -> Iterator[_Arrays]:
+    """Cut axes: the batch first, to one row, then two; then the other axes. Round all numbers."""
+    lengths = dict.fromkeys(an for x in inputs for an in enumerate(np.shape(x)))
+    for axis, n in sorted(lengths, key=lambda an: an[0]):
+        for rows in ([0], [n - 1], [n // 2], [0, 1], [0, n - 1], [0, 1, 2]):
+            if len(set(rows)) == len(rows) < n:
+                cut = (np.ndim(x) > axis and np.shape(x)[axis] == n for x in inputs)
+                pairs = zip(inputs, cut, strict=True)
+                yield tuple(np.take(x, rows, axis) if c else x for x, c in pairs), held
     for digits in (0, 1, 2, 4):
-
-        def rounded(x: Any, digits: int = digits) -> Any:
-            return np.round(x, digits) + 0.0 if np.asarray(x).dtype.kind == "f" else x
-
-        inputs = tuple(map(rounded, best.inputs))
-        if sum(v.size for v in best.parameters.values()) <= _PRINTED:
-            yield inputs, {n: rounded(v) for n, v in best.parameters.items()}
-        yield inputs, best.parameters
+        floats = (np.asarray(x).dtype.kind == "f" for x in inputs)
+        pairs = zip(inputs, floats, strict=True)
+        rounded = tuple(np.round(x, digits) + 0.0 if f else x for x, f in pairs)
+        if sum(v.size for v in held.values()) <= _PRINTED:
+            yield rounded, {n: np.round(v, digits) + 0.0 for n, v in held.items()}
+        yield rounded, held
 
 
 def _written(case: Case, best: _Fault) -> Example:
-    names = [f"x{i}" if len(best.inputs) > 1 else "x" for i in range(len(best.inputs))]
-    pairs = [*zip(names, best.inputs, strict=True), *best.parameters.items()]
-    all_names = ", ".join(names)
-    lines = [f"{all_names} = {', '.join(map(_array, best.inputs))}"]
-    if 0 < sum(v.size for v in best.parameters.values()) <= _PRINTED:
-        state = ", ".join(f"{n!r}: {_array(v)}" for n, v in best.parameters.items())
+    (inputs, held), subject = best.arrays, case.subject
+    names = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
+    given = ", ".join(names)
+    lines = [f"{given} = {', '.join(map(_array, inputs))}"]
+    if 0 < sum(v.size for v in held.values()) <= _PRINTED:
+        state = ", ".join(f"{n!r}: {_array(v)}" for n, v in held.items())
         lines.append(f"layer.load_state_dict({{{state}}}, strict=False)")
-    own = case.name in best.parameters
+    own = case.name in held
     which = str(best.index) if best.index and not (case.missing and own) else ""
     if case.is_loss:
-        lines.append(f"print(layer.value_and_grad({all_names})[1]{which})")
+        lines.append(f"print(layer.value_and_grad({given})[1]{which})")
     else:
-        how = "" if case.subject.training else ", training=False"
-        how += ", rng=np.random.default_rng(0)" if case.subject.draws_numbers else ""
-        lines.append(f"y, tape = layer.record({all_names}{how})")
-        one, k = len(case.subject.shapes) == 1, best.upstream
-        ones = "np.ones_like(y)" if one else "*map(np.ones_like, y)"
-        if k is not None:
-            ones = f"np.eye(1, y.size, {k}).reshape(y.shape)"
-            ones = ones if one else f"*[np.full_like(v, i == {k}) for i, v in enumerate(y)]"
+        how = "" if subject.training else ", training=False"
+        how += ", rng=np.random.default_rng(0)" if subject.draws_numbers else ""
+        lines.append(f"y, tape = layer.record({given}{how})")
+        one = len(subject.shapes) == 1
+        upstream = _UPSTREAM.format("y") if one else f"*[{_UPSTREAM.format('v')} for v in y]"
         if own:
             path = (f"[{s}]" if s.isdigit() else f".{s}" for s in case.name.split("."))
-            lines.append(f"tape.backward({ones}); print(layer{''.join(path)}.grad{which})")
+            lines.append(f"tape.backward({upstream}); print(layer{''.join(path)}.grad{which})")
         else:
             number = case.name.removeprefix("input").strip()
             which = f"[{number}]{which}" if number else which
-            lines.append(f"print(tape.backward({ones}, input_grad=True){which})")
+            lines.append(f"print(tape.backward({upstream}, input_grad=True){which})")
     says = (
         f"at {best.index} the gradient of {case.name} is {best.analytic:.6g}; by differences of "
         f"forward it is {best.numeric:.6g}"
     )
+    pairs = [*zip(names, inputs, strict=True), *held.items()]
     shapes = ", ".join(f"{n} {np.shape(x)}" for n, x in pairs)
     return Example(shapes, "\n".join(lines), says)
 

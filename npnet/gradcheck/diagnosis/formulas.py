@@ -90,32 +90,14 @@ def unnamed(p: Jacobians) -> Found:
             if len(groups) > 1 and min(map(len, groups)) > 1:
                 if all(np.ptp(g) <= 1e-6 * np.abs(g).max() for g in groups):
                     what = f"changes with the position along axis {k}{'' if axis else ' of the output'}"
-                    what += " (from sample to sample)" * (k == 0 and p.batch == len(groups)) + " alone"
+                    what += (
+                        " (from sample to sample)" * (k == 0 and p.batch == len(groups)) + " alone"
+                    )
         between = f"(between {rate[some].min():.4g} and {rate[some].max():.4g})"
         return "missing factor", (
             f"is off by a factor that {what} {between}: a factor (a gate, a weight, a norm, a "
             "derivative) or a term of the product rule is missing or wrong"
         )
-    return None
-
-
-def product_rule(p: Jacobians) -> Found:
-    """Only one of the two terms of (x g)' = g + x g', for an output x g(x)."""
-    if p.own is None or not p.known.all() or (p.relevant & ~p.own).any() or p.x.size < 4:
-        return None
-    a, t = (np.where(p.own, m, 0).sum(axis=1) for m in (p.a, p.t))
-    x, y = p.x.reshape(-1)[p.indices], p.outputs[0].reshape(-1)[p.indices]
-    if (np.abs(x) < 1e-3).any() or np.ptp(y / x) <= 1e-6:
-        return None
-    g, slope = y / x, t - y / x
-    for guess, words in (
-        (g, "takes g for a constant in output = input * g(input): a term is missing"),
-        (slope, "has only the term with the derivative of g in output = input * g(input)"),
-        (g + slope / x, "lacks the factor input beside the derivative of g in input * g(input)"),
-        (g - slope, "has the wrong sign of the derivative of g in output = input * g(input)"),
-    ):
-        if np.abs(a - guess).max() <= 1e-7 * np.abs(t).max():
-            return "missing term", words
     return None
 
 
@@ -133,7 +115,10 @@ def _bases(p: Jacobians) -> Iterator[tuple[str, Array]]:
     if p.is_loss:
         s = 1 / (1 + np.exp(-x))
         arrays = [*beside_elements(p), ("sigmoid(pred) * (1 - sigmoid(pred))", s * (1 - s))]
-        yield from ((f"a multiple of {n} @: a sum is taken as a constant", v) for n, v in arrays)
+        yield from (
+            (f"a multiple of {n} @: a sum, mean or root is taken as a constant", v)
+            for n, v in arrays
+        )
 
 
 def statistics(p: Jacobians) -> Found:
@@ -152,7 +137,9 @@ def statistics(p: Jacobians) -> Found:
     along = "along " + axes_words([k for k, at in enumerate(p.places)
                                    if np.unique(at[groups[0]]).size > 1])  # fmt: skip
     x = p.x.reshape(-1)[p.indices]
-    affine = "a constant and a multiple of the input @: mean and variance depend on every element"
+    affine = (
+        "a constant and a multiple of the input @: each mean and variance depends on every element"
+    )
     for words, basis in (*_bases(p), (affine, x)):
         for g, j, bound in zip(groups, columns, bounds, strict=True):
             v, off = basis[g], d[g, j]
@@ -165,7 +152,9 @@ def statistics(p: Jacobians) -> Found:
             if np.abs(design @ fit - off).max() > bound:
                 break
         else:
-            words = words or "a multiple of the centred input @: the variance depends on every element"
+            words = (
+                words or "a multiple of the centred input @: the variance depends on every element"
+            )
             return "missing term", f"is off by {words.replace('@', along)}"
     return None
 
@@ -202,7 +191,11 @@ def added(p: Jacobians) -> Found:
             c = float(term @ d) / float(term @ term) if term.any() else 0.0
             if p.is_loss:  # means divide by the number of elements or samples
                 c *= p.x.size if abs(round(c * p.x.size) - c * p.x.size) < 1e-6 else 1
-            if c and abs(c - round(c, 2)) < 1e-6 and (np.abs(float(term @ d) / float(term @ term) * term - d) <= bound).all():
+            if (
+                c
+                and abs(c - round(c, 2)) < 1e-6
+                and (np.abs(float(term @ d) / float(term @ term) * term - d) <= bound).all()
+            ):
                 said = f"{upstream}{what}".removesuffix(" times 1")
                 signs = {1: f"has the term {said} too many", -1: f"lacks the term {said}"}
                 return "missing term", signs.get(round(c, 6), f"is off by {c:+.4g} times {said}")

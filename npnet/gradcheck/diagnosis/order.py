@@ -48,7 +48,10 @@ def upstream(p: Jacobians) -> Iterator[tuple[str, str]]:
     elif len(sizes) == 1:
         a, t = (m.T.reshape(count, -1) for m in (p.a, p.t))
         for words in _found(a, t, np.arange(count), (count,)):
-            yield "swapped", f"is right for upstream gradients of the outputs that are {words}: swapped"
+            yield (
+                "swapped",
+                f"is right for upstream gradients of the outputs that are {words}: swapped",
+            )
 
 
 def _found(a: Array, t: Array, indices: Array, shape: tuple[int, ...]) -> Iterator[str]:

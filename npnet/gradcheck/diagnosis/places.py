@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
-from npnet.gradcheck.diagnosis.naming import axes_words, inside, listed, there
+from npnet.gradcheck.diagnosis.naming import inside, listed, there
 from npnet.typing import Array
 
 
@@ -72,7 +72,10 @@ def through(p: Jacobians) -> Found:
         return None
     which = f"output{'s' * (len(found[1]) > 1)} {listed(found[1])} (of {len(p.outputs)})"
     if p.lost:
-        return "missing term", f"lacks what comes through {which}: its upstream gradient is not used"
+        return (
+            "missing term",
+            f"lacks what comes through {which}: its upstream gradient is not used",
+        )
     text = f"is wrong in what comes through {which}, and right through the others"
     return "missing term", text + there(inside(p, p.wrong))
 
@@ -119,9 +122,13 @@ def _distance_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, ba
         way = "later" if gaps[0] == 0 else "earlier"
         return f" through the outputs at {way} steps along axis {a}: nothing is carried (in time)"
     if set(good) == {0}:
-        return f" through the outputs at other positions of axis {a}: of a sum, mean or norm over it"
+        return (
+            f" through the outputs at other positions of axis {a}: of a sum, mean or norm over it"
+        )
     if steps and np.abs(bad).min() > np.abs(good).max() and bad.size > 1:
-        return f" through outputs {np.abs(bad).min()} or more steps away along axis {a} (truncated?)"
+        return (
+            f" through outputs {np.abs(bad).min()} or more steps away along axis {a} (truncated?)"
+        )
     apart = listed([-int(k) for k in bad[::-1]])
     return f" between elements and outputs {apart} position(s) apart along axis {a} (of a window?)"
 
@@ -139,10 +146,11 @@ def overlap(p: Jacobians) -> Found:
         kept = set()
         for a, t in zip(big_a, big_t, strict=True):
             used, left = np.unique(spot[t]), np.unique(spot[a])
-            ends = {"last": used[-1:], "first": used[:1]}
-            kept.add(next((k for k, v in ends.items() if np.array_equal(v, left)), "no"))
-            if used.size == left.size == 1 or not used.size:
-                kept.discard("last")
+            if used.size > 1 and left.size:
+                ends = {"last": used[-1:], "first": used[:1]}
+                kept.add(next((k for k, v in ends.items() if np.array_equal(v, left)), "no"))
+            elif not np.isin(left, used).all():
+                kept.add("no")
         if len(kept) == 1 and "no" not in kept and not (p.wrong & big_a).any():
             return "not summed", (
                 f"takes only the {kept.pop()} of several outputs that use the same element "
@@ -164,25 +172,10 @@ def shares(p: Jacobians) -> Found:
     shown = [Fraction(v).limit_denominator(12) for v in values.tolist()]
     if np.abs(np.array(shown, float) - values).max() > 1e-6 or values.tolist() == [0, 1]:
         return None
-    text = " or ".join(map(str, shown))
-    why = ": what belongs to several elements goes to one of them" if shown[0] == 0 else ""
-    return "elements", f"is off by a factor of {text}, by element{why}"
-
-
-def coupling(p: Jacobians) -> Found:
-    """Backward couples elements along other axes than forward."""
-    if p.own is None or p.output_places is None or not p.known.all():
-        return None
-    apart = [at[:, None] != of[None] for at, of in zip(p.places, p.output_places, strict=True)]
-    one = np.sum(apart, axis=0) == 1
-    axes = []
-    for matrix in (p.a, p.t):
-        big = (np.abs(matrix) > 10 * p.allowed) & one
-        axes.append([k for k, other in enumerate(apart) if (big & other).any()])
-    if not axes[0] or not axes[1] or axes[0] == axes[1]:
-        return None
-    words = f"along {axes_words(axes[0])}, but forward does along {axes_words(axes[1])}"
-    return "missing term", f"couples elements {words}: a sum in backward runs over the wrong axes"
+    if shown[0] == 0:
+        text = f"is zero in some elements and {' or '.join(map(str, shown[1:]))} times the true one"
+        return "elements", f"{text} in others: what belongs to several goes to one of them"
+    return "elements", f"is off by a factor of {' or '.join(map(str, shown))}, by element"
 
 
 def elements(p: Jacobians) -> Found:

@@ -59,7 +59,10 @@ def forward_is_flat(case: Case) -> Found:
     steps = (rows[0] == rows[1]).all() and (rows[2] == rows[3]).all()
     if case.double and not case.is_loss and steps and (rows[1] != rows[2]).mean() > 0.5:
         text = "so its output moves in steps; keep the dtype of the input"
-        return "float32", f"the output is that of float32: forward rounds {case.name} to float32, {text}"
+        return (
+            "float32",
+            f"the output is that of float32: forward rounds {case.name} to float32, {text}",
+        )
     return None
 
 
