@@ -23,7 +23,7 @@ _Experiment = Callable[[Case], Found]
 _Pattern = Callable[[Jacobians], Any]  # returns one or yields several of what is found
 
 _PASSES, _OF_EXAMPLE = 6_000, 1_500  # that are run, forward or backward
-_WHERE: tuple[_Pattern, ...] = (places.rows, places.through, places.distances, places.overlap)
+_WHERE: tuple[_Pattern, ...] = (places.overlap, places.rows, places.through, places.distances)
 _FORMULAS: tuple[_Pattern, ...] = (
     formulas.missing, regions.inverted, order.permuted,
     formulas.statistics, regions.region, places.elements, regions.masked, places.shares,

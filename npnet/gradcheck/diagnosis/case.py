@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from npnet.context import Context
 from npnet.gradcheck.diagnosis.matrices import Budget, Jacobians, jacobians, nearby
 from npnet.gradcheck.numeric.function import Function, LayerFunction, LossFunction
 from npnet.gradcheck.numeric.point import Evidence, Point
@@ -43,10 +44,11 @@ class Case:
         self.size, self.is_loss = self.variable.size, subject.is_loss
         self.others: list[Case] = []  # all tensors, this one too
 
-    def gradient(self, upstream: Array) -> Array:
-        """Run backward; zero where it sets none."""
+    def gradient(self, upstream: Array, between: Callable[[], None] | None = None) -> Array:
+        """Run backward, and something between the passes; zero where it sets none."""
         self.budget.take(1)
-        found = self.subject.gradients(self.subject.split(upstream))[self.number]
+        more = () if between is None else (Context, between)
+        found = self.subject.gradients(self.subject.split(upstream), *more)[self.number]
         return np.zeros(self.size) if found is None else found.reshape(-1).astype(float)
 
     @functools.cached_property
@@ -137,14 +139,6 @@ def repeated_batch(subject: Function) -> tuple[Any, ...]:
     preds = [pred, *(np.roll(pred, k, 0) * rng.uniform(0.8, 1.2, pred.shape) for k in range(5))]
     others = [np.concatenate([o] * 6) if np.ndim(o) else o for o in subject.given[1:]]
     return (np.concatenate(preds), *others)
-
-
-def cut(subject: Function, axis: int, position: int = 0) -> tuple[Array, ...]:
-    """Return the inputs at one position along an axis."""
-    return tuple(
-        np.take(x, [position], axis) if x.ndim > axis and x.shape[axis] > 1 else x
-        for x in subject.inputs
-    )
 
 
 def remade(subject: Function, change: Change = unchanged, inputs: Any = None) -> Function:

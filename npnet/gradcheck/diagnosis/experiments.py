@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.diagnosis.case import Case, cut, remade
+from npnet.gradcheck.diagnosis.case import Case, Change, remade, unchanged
 from npnet.gradcheck.diagnosis.matrices import Found, options
 from npnet.typing import Array
 
@@ -106,20 +107,22 @@ def _freeze(layer: Any, name: str, number: int, count: int, calls: list[None]) -
 def parameter_turned(case: Case) -> Found:
     """Backward is right if a parameter is transposed or flipped between the passes."""
     subject, true = case.subject, case.numeric[:, 0]
-    for name, parameter in subject.parameters.items():
-        v = parameter.data
-        for words, turned in _turns(v) if v.ndim > 1 else ():
+    for name, v in ((n, p.data) for n, p in subject.parameters.items() if p.data.ndim > 1):
+        halves = ((f"rolled by half of axis {k} (its halves exchanged)", np.roll(v, n // 2, k))
+                  for k, n in enumerate(v.shape) if n % 2 == 0)  # fmt: skip
+        for words, turned in (
+            ("transposed", v.swapaxes(-1, -2)),
+            ("transposed in its first two axes", v.swapaxes(0, 1)),
+            ("flipped along its last axes", np.flip(v, tuple(range(2, v.ndim)))),
+            *halves,
+        ):
             if turned.shape != v.shape or np.array_equal(turned, v):
                 continue
-            case.budget.take(1)
             with subject.restored():
-                other = turned.copy()
-                units = subject.split(case.upstream[0])
-                found = subject.gradients(units, between=lambda: np.copyto(v, other))[case.number]  # noqa: B023
-            if found is None:
-                continue
-            off = np.abs(found.reshape(-1)[case.indices] - true)[case.usable]
-            if off.max(initial=0) <= 1e-6 * np.abs(true).max():
+                between = functools.partial(np.copyto, v, turned.copy())
+                found = case.gradient(case.upstream[0], between)[case.indices]
+            off = np.abs(found - true)[case.usable].max()
+            if found.any() and off <= 1e-6 * np.abs(true).max():
                 return "transposed", (
                     f"would be right with {name} {words}: backward multiplies by {name} as it is "
                     f"where it must be {words}, or the other way round"
@@ -127,81 +130,72 @@ def parameter_turned(case: Case) -> Found:
     return None
 
 
-def _turns(v: Array) -> Iterator[tuple[str, Array]]:
-    """Yield what may be done to a parameter."""
-    yield "transposed", v.swapaxes(-1, -2)
-    if v.ndim > 2:
-        yield "flipped along its last axes", np.flip(v, tuple(range(2, v.ndim)))
-        yield "transposed in its first two axes", v.swapaxes(0, 1)
-    for k in range(v.ndim):
-        if v.shape[k] % 2 == 0:
-            words = f"rolled by half of axis {k} (its halves exchanged)"
-            yield words, np.roll(v, v.shape[k] // 2, k)
-
-
 def made_trivial(case: Case) -> Found:
     """Right once an option, a parameter, another input or a length plays no part."""
-    text = _options(case) or _tensors(case) or _lengths(case)
-    return ("missing term", text) if text else None
+    for words, change, inputs in (*_options(case), *_tensors(case), *_lengths(case)):
+        many = inputs if isinstance(inputs, list) else [inputs]
+        if all(case.is_cured(change, given) for given in many):
+            return "missing term", words
+    return None
 
 
-def _options(case: Case) -> str:
-    """Numbers and switches that the layer was made with."""
+_Trial = tuple[str, Change, Any]  # words, a change of the layer, and one or several inputs
+
+
+def _options(case: Case) -> Iterator[_Trial]:
+    """Change numbers and switches that the layer was made with."""
     for name, value in options(case.subject.checked):
-        for other in _others(value):
-            if case.is_cured(lambda layer: object.__setattr__(layer, name, other)):  # noqa: B023
-                array = isinstance(value, np.ndarray)
-                shown = f"all {np.ravel(other)[0]:g}" if array else other
-                here = "" if array else f" and wrong with {name}={value}"
-                return f"is right with {name}={shown}{here}: backward handles {name} otherwise"
-    return ""
+        others: list[Any] = []
+        if isinstance(value, bool):
+            others = [not value]
+        elif isinstance(value, int | float):
+            others = [type(value)(k) for k in (0, 1)]
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            others = [np.full_like(value, k) for k in (1, 0)]
+        elif isinstance(value, tuple) and all(isinstance(v, int) for v in value):
+            others = [(k,) * len(value) for k in (0, 1)]
+        for other in others:
+            if not np.array_equal(other, value):
+                shown = f"{np.ravel(other)[0]:g}" if np.size(value) > 1 else other
+                words = f"is right with {name}={shown}: backward handles {name} otherwise"
+                yield words, lambda layer, n=name, o=other: object.__setattr__(layer, n, o), None
 
 
-def _others(value: Any) -> list[Any]:
-    if isinstance(value, bool):
-        return [not value]
-    if isinstance(value, int | float):
-        return [type(value)(k) for k in (0, 1) if k != value]
-    if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-        return [np.full_like(value, k) for k in (1, 0)]
-    if isinstance(value, tuple) and value and all(isinstance(v, int) for v in value):
-        return [t for k in (0, 1) if (t := (k,) * len(value)) != value]
-    return []
+def _tensors(case: Case) -> Iterator[_Trial]:
+    """Set parameters and other inputs to one, or to zero."""
+    subject, mine = case.subject, case.analytic[:, 0]
+    for i, (name, v) in enumerate(zip(subject.names, subject.variables, strict=True)):
+        if i == case.number:
+            continue
+        with subject.restored():
+            v *= 1.7
+            moved = case.gradient(case.upstream[0])[case.indices] - mine
+        for fill in (1.0, 0.0):
+            words = f"is right when {name} is zero: the path through {name} is missing or wrong"
+            if fill:
+                words = f"is right when {name} is all ones: the factor {name} is forgotten"
+            if (v == fill).all() or (fill and np.abs(moved).max() > 1e-9 * np.abs(mine).max()):
+                continue
+
+            def change(layer: Any, name: str = name, fill: float = fill) -> None:
+                if name in subject.parameters:
+                    dict(layer.named_parameters())[name].data[...] = fill
+
+            given = [np.full_like(x, fill) if x is v else x for x in subject.given]
+            yield words, change, tuple(given)
 
 
-def _tensors(case: Case) -> str:
-    """Parameters and other inputs set to one or zero."""
-    subject = case.subject
-    for fill, words in (
-        (1.0, "is right when {0} is all ones: the factor {0} is forgotten in backward"),
-        (0.0, "is right when {0} is zero: the path through {0} is missing or wrong in backward"),
-    ):
-        cures = []
-        for i, (name, v) in enumerate(zip(subject.names, subject.variables, strict=True)):
-            if i != case.number and not (v == fill).all():
-                with subject.restored():
-                    v *= 1.7
-                    moved = case.gradient(case.upstream[0])[case.indices] - case.analytic[:, 0]
-                    v[...] = fill
-                    cured = case.is_cured()
-                ignored = np.abs(moved).max() <= 1e-9 * np.abs(case.analytic[:, 0]).max()
-                cures += [name] * (cured and (not fill or bool(ignored)))
-        if 0 < len(cures) <= 2:
-            return words.format(" or ".join(cures))
-    return ""
-
-
-def _lengths(case: Case) -> str:
-    """Axes cut to a length of one."""
+def _lengths(case: Case) -> Iterator[_Trial]:
+    """Cut axes to a length of one."""
     inputs = () if case.is_loss else case.subject.inputs
     for axis in range(max((x.ndim for x in inputs), default=0)):
         lengths = [x.shape[axis] for x in inputs if x.ndim > axis and x.shape[axis] > 1]
-        ones = range(min([6, *lengths]) if lengths else 0)
-        if ones and all(case.is_cured(inputs=cut(case.subject, axis, k)) for k in ones):
-            if axis == 0 and case.subject.batch_size:
-                return "is right for a batch of one: its samples are summed or coupled wrongly"
-            return (
-                f"is right when axis {axis} has length one: what couples or sums its positions "
-                "(through time, if they are steps) is missing or wrong"
-            )
-    return ""
+        words = f"is right when axis {axis} has length one: what couples or sums its positions "
+        words += "(through time, if they are steps) is missing or wrong"
+        if axis == 0 and case.subject.batch_size:
+            words = "is right for a batch of one: its samples are summed or coupled wrongly"
+        if lengths:
+            yield words, unchanged, [
+                tuple(np.take(x, [k], axis) if x.ndim > axis and x.shape[axis] > 1 else x
+                      for x in inputs) for k in range(min([6, *lengths]))
+            ]  # fmt: skip

@@ -100,27 +100,23 @@ def _arrays(p: Jacobians) -> Iterator[tuple[str, Array]]:
 
 
 def _targets(p: Jacobians) -> Iterator[tuple[str, Array]]:
-    target = p.others[0]
+    """Name what losses compute of predictions and targets."""
+    x, target = p.x, p.others[0]
     with np.errstate(all="ignore"):
-        e = np.exp(p.x - p.x.max(axis=1, keepdims=True)) if p.x.ndim > 1 else np.ones(1)
-        soft, logistic = e / e.sum(axis=min(1, e.ndim - 1), keepdims=True), 1 / (1 + np.exp(-p.x))
-    if target.dtype.kind in "iu" and p.x.ndim == target.ndim + 1:
-        classes = np.arange(p.x.shape[1]).reshape(-1, *[1] * (p.x.ndim - 2))
+        e = np.exp(x - x.max(axis=1, keepdims=True)) if x.ndim > 1 else np.ones((1, 1))
+        soft, logistic = e / e.sum(axis=1, keepdims=True), 1 / (1 + np.exp(-x))
+    if target.dtype.kind in "iu" and x.ndim == target.ndim + 1:
+        classes = np.arange(x.shape[1]).reshape(-1, *[1] * (x.ndim - 2))
         hot = (np.expand_dims(target, 1) == classes).astype(float)
-        yield "the one-hot target", hot
-        yield "softmax(pred)", soft
+        yield from (("the one-hot target", hot), ("softmax(pred)", soft))
         yield "(softmax(pred) - one-hot target)", soft - hot
         yield "the probability of the true class", (soft * hot).sum(axis=1, keepdims=True)
-    elif target.dtype.kind in "fiub" and target.shape == p.x.shape:
-        target = target.astype(float)
-        yield "the target", target
-        if p.x.ndim == 2:
-            yield "softmax(pred)", soft
-        yield "(pred - target)", p.x - target
-        yield "pred times target", p.x * target
-        yield "sigmoid(pred)", logistic
+    elif target.dtype.kind in "fiub" and target.shape == x.shape:
+        y = target.astype(float)
+        yield from (("the target", y), ("(pred - target)", x - y), ("pred times target", x * y))
+        yield from (("sigmoid(pred)", logistic), ("softmax(pred)", soft))
     for w in p.others[1:]:
-        yield "the sample weight", w.astype(float).reshape(w.shape + (1,) * (p.x.ndim - w.ndim))
+        yield "the sample weight", w.astype(float).reshape(w.shape + (1,) * (x.ndim - w.ndim))
 
 
 def _statistics(name: str, x: Array, p: Jacobians) -> Iterator[tuple[str, Array]]:
@@ -128,17 +124,11 @@ def _statistics(name: str, x: Array, p: Jacobians) -> Iterator[tuple[str, Array]
     eps = next((v for k, v in p.constants.items() if k.startswith("eps")), 0.0)
     sets = [s for k in range(1, x.ndim + 1) for s in itertools.combinations(range(x.ndim), k)]
     for axes in sets:
-        along = axes_words(list(axes))
-        if np.prod([x.shape[a] for a in axes]) < 2:
-            continue
-        mean, var = x.mean(axis=axes, keepdims=True), x.var(axis=axes, keepdims=True)
-        square = (x * x).mean(axis=axes, keepdims=True)
-        total = (x * x).sum(axis=axes, keepdims=True)
-        yield f"the standard deviation of {name} along {along}", np.sqrt(var + eps)
-        yield f"the root of the mean square of {name} along {along}", np.sqrt(square + eps)
-        yield f"the norm of {name} along {along}", np.sqrt(total)
-        with np.errstate(all="ignore"):
-            yield f"{name} normalised along {along}", (x - mean) / np.sqrt(var + eps)
+        of = f"of {name} along {axes_words(list(axes))}"
+        var, square = (f(axis=axes, keepdims=True) for f in (x.var, (x * x).mean))
+        yield f"the standard deviation {of}", np.sqrt(var + eps)
+        yield f"the root of the mean square {of}", np.sqrt(square + eps)
+        yield f"the norm {of}", np.sqrt((x * x).sum(axis=axes, keepdims=True))
 
 
 def _fit(v: Array, shape: tuple[int, ...]) -> Array | None:

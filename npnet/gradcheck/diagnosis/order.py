@@ -93,10 +93,6 @@ def _orders(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
             moved = np.roll(number, by, axis).swapaxes(0, axis)
             moved[0 if by > 0 else -1] = -1
             yield f"shifted by one {along}, {way}", moved.swapaxes(0, axis).reshape(-1)
-        for i, k in itertools.combinations(range(length), 2) if length <= 12 else ():
-            order = [{i: k, k: i}.get(j, j) for j in range(length)]
-            words = f"permuted: positions {i} and {k} {along} are exchanged"
-            yield words, np.take(number, order, axis).reshape(-1)
 
 
 def forward_again(p: Jacobians) -> Found:
@@ -133,13 +129,14 @@ def swapped(case: Case) -> Found:
         if not np.array_equal(case.indices, other.indices):
             continue
         its, its_true = other.analytic[case.usable], other.numeric[case.usable]
-        if not close(true, its_true) and close(mine, its_true):
-            both = ", and the other way round: they are exchanged" if close(its, true) else ""
-            return "swapped", f"the gradient of {other.name} is stored as that of {case.name}{both}"
-        if not its.any() and close(mine, true + its_true):
-            return "swapped", f"the gradient of {other.name} is added to that of {case.name}"
-        if not mine.any() and close(its, true + its_true):
-            return "swapped", f"{{}} is added to that of {other.name}"
-        if not mine.any() and close(its, true):
-            return "swapped", f"{{}} is stored as that of {other.name}"
+        this, that = case.name, other.name
+        both = ", and the other way round: they are exchanged" if close(its, true) else ""
+        for fits, words in (
+            (close(mine, its_true), f"{that} is stored as that of {this}{both}"),
+            (not its.any() and close(mine, true + its_true), f"{that} is added to that of {this}"),
+            (not mine.any() and close(its, true + its_true), f"{this} is added to that of {that}"),
+            (not mine.any() and close(its, true), f"{this} is stored as that of {that}"),
+        ):
+            if fits and not close(true, its_true):
+                return "swapped", f"the gradient of {words}"
     return None
