@@ -7,12 +7,12 @@ true, and is believed if it says the same at a second point. An experiment chang
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis import experiments, formulas, order, places, regions, whole
+from npnet.gradcheck.diagnosis import experiments, formulas, order, places, whole
 from npnet.gradcheck.diagnosis.case import Case, remade
 from npnet.gradcheck.diagnosis.example import smallest
 from npnet.gradcheck.diagnosis.matrices import Budget, Found, Jacobians
@@ -23,11 +23,10 @@ _Experiment = Callable[[Case], Found]
 _Pattern = Callable[[Jacobians], Any]  # returns one or yields several of what is found
 
 _PASSES, _OF_EXAMPLE = 6_000, 1_500  # that are run, forward or backward
-_WHERE: tuple[_Pattern, ...] = (places.overlap, places.rows, places.through, places.distances)
+_WHERE: tuple[_Pattern, ...] = (places.rows, places.distances, places.overlap, places.through)
 _FORMULAS: tuple[_Pattern, ...] = (
-    formulas.missing, regions.inverted, order.permuted,
-    formulas.statistics, regions.region, places.elements, regions.masked, places.shares,
-    formulas.added,
+    formulas.missing, formulas.product_rule, places.inverted, order.permuted,
+    formulas.statistics, places.region, places.elements, places.masked, places.shares,
 )  # fmt: skip
 # Said of the wrong part alone.
 _INSIDE = (formulas.factor, formulas.missing, formulas.unnamed)
@@ -97,44 +96,37 @@ def _explained(case: Case) -> tuple[int, Found]:
 
 def _confirmed(pattern: _Pattern, exact: bool = False) -> _Experiment:
     """Keep what a pattern says twice; if `exact`, only if it says how it is wrong there."""
-    where = pattern in _WHERE
 
     def found(case: Case) -> Found:
-        numbered = case.is_loss and where  # its sentence numbers the samples
-        here, away = (case.plain, None) if numbered else (case.here, case.elsewhere)
-        said = _twice(pattern, here, away)
+        where = pattern in _WHERE
+        here, away = case.here, case.elsewhere
+        if case.is_loss and where:  # its sentence numbers the samples
+            here = away = case.plain
+        said = _twice(pattern, here, here if away is None else away)
         if said is None or not where:
             return said
-        text = said[1] + _within(said[1], here, away)
-        vague = exact and not re.search("; there|lacks|summed|holds only|alone", text)
+        text = said[1] + _within(said[1], here, here if away is None else away)
+        vague = exact and not re.search("; there|lacks|summed|holds only|alone|takes only", text)
         return None if vague else (said[0], text)
 
     return found
 
 
-def _twice(pattern: _Pattern, here: Jacobians, away: Jacobians | None) -> Found:
+def _twice(pattern: _Pattern, here: Jacobians, away: Jacobians) -> Found:
     """Keep what a pattern says if it says the same, but for numbers, at a second point."""
-    again = None if away is None else {_words(text) for _, text in _listed(pattern(away))}
-    said = _listed(pattern(here))
-    return next((f for f in said if again is None or _words(f[1]) in again), None)
+    both: list[dict[str, tuple[str, str]]] = []
+    for p in (here, away):
+        found = pattern(p)
+        several = [] if found is None else [found] if isinstance(found, tuple) else found
+        both.append({re.sub(r"[-+]?\d[\d.e+-]*", "0", text): (k, text) for k, text in several})
+    return next((found for words, found in both[0].items() if words in both[1]), None)
 
 
-def _listed(found: Found | Iterator[tuple[str, str]]) -> list[tuple[str, str]]:
-    return [] if found is None else [found] if isinstance(found, tuple) else list(found)
-
-
-def _words(text: str) -> str:
-    return re.sub(r"[-+]?\d[\d.e+-]*", "0", text)
-
-
-def _within(text: str, here: Jacobians, away: Jacobians | None) -> str:
+def _within(text: str, *both: Jacobians) -> str:
     """Say what is true of the wrong part alone, if it is wrong in some rows or columns only."""
-    parts = []
-    for p in (here, here if away is None else away):
-        rows, columns = p.wrong.any(axis=1), p.wrong.any(axis=0)
-        if "; there" in text or (rows.all() and columns.all()):
-            return ""
-        parts.append(p.part(rows, columns))
+    if "; there" in text or any(p.wrong.any(0).all() and p.wrong.any(1).all() for p in both):
+        return ""
+    parts = [p.part(p.wrong.any(axis=1), p.wrong.any(axis=0)) for p in both]
     more = filter(None, (_twice(pattern, parts[0], parts[1]) for pattern in _INSIDE))
     return next((f"; there it {found[1]}" for found in more), "")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.diagnosis.matrices import Budget, Jacobians, jacobians, nearby
+from npnet.gradcheck.diagnosis.matrices import Budget, Jacobians, jacobians
 from npnet.gradcheck.numeric.function import Function, LayerFunction, LossFunction
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
@@ -18,6 +18,7 @@ from npnet.typing import Array
 
 Change = Callable[[Any], object]
 _STEP = 2.0**-12
+_NEARBY = 0.3  # how far the second point is, relative to the values
 
 
 def unchanged(layer: Any) -> None:
@@ -76,11 +77,16 @@ class Case:
     @functools.cached_property
     def elsewhere(self) -> Jacobians | None:
         """The same at another point; None if the layer refuses it or the fault is not there."""
+        rng, here = np.random.default_rng(5), self.here
         try:
             subject = self.subject
-            if self.here is self._with_batch:
+            if here is self._with_batch:
                 subject = remade(subject, inputs=repeated_batch(subject))
-            found = nearby(subject, self.number, self.here.indices, self.budget)
+            with subject.restored():
+                for v in subject.variables:
+                    v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
+                    v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
+                found = jacobians(subject, self.number, here.indices, self.budget)
         except Exception:  # outside the layer's domain
             return None
         return found if found.wrong.any() else None

@@ -83,21 +83,39 @@ def unnamed(p: Jacobians) -> Found:
     for axis, rate in _rates(p):
         if (p.relevant.sum(axis=axis) > 1).mean() < 0.5 and p.own is None and not p.is_loss:
             continue
-        some = np.isfinite(rate)
+        some, of = np.isfinite(rate), "" if axis else " of the output"
         what = f"differs from {'element to element' if axis else 'output to output'}"
         for k, at in enumerate((p.places if axis else p.output_places) or ()):
             groups = [rate[(at == i) & some] for i in np.unique(at)]
-            if len(groups) > 1 and min(map(len, groups)) > 1:
-                if all(np.ptp(g) <= 1e-6 * np.abs(g).max() for g in groups):
-                    what = f"changes with the position along axis {k}{'' if axis else ' of the output'}"
-                    what += (
-                        " (from sample to sample)" * (k == 0 and p.batch == len(groups)) + " alone"
-                    )
-        between = f"(between {rate[some].min():.4g} and {rate[some].max():.4g})"
+            if len(groups) > 1 and all(
+                len(g) > 1 and np.ptp(g) <= 1e-6 * abs(g[0]) for g in groups
+            ):
+                what = f"changes with the position along axis {k}{of} alone"
         return "missing factor", (
-            f"is off by a factor that {what} {between}: a factor (a gate, a weight, a norm, a "
-            "derivative) or a term of the product rule is missing or wrong"
+            f"is off by a factor that {what} (between {rate[some].min():.4g} and "
+            f"{rate[some].max():.4g}): a factor (a gate, a weight, a norm, a derivative) or a term "
+            "of the product rule is missing or wrong"
         )
+    return None
+
+
+def product_rule(p: Jacobians) -> Found:
+    """Only one of the two terms of (x g)' = g + x g', for an output x g(x)."""
+    if p.own is None or not p.known.all() or (p.relevant & ~p.own).any():
+        return None
+    a, t = (np.where(p.own, m, 0).sum(axis=1) for m in (p.a, p.t))
+    x, y = p.x.reshape(-1)[p.indices], p.outputs[0].reshape(-1)[p.indices]
+    if (np.abs(x) < 1e-3).any() or np.ptp(y / x) <= 1e-6:
+        return None
+    g, slope, of = y / x, t - y / x, "in output = input * g(input)"
+    for guess, words in (
+        (g, f"takes g for a constant {of}: the term with its derivative is missing"),
+        (slope, f"has only the term with the derivative of g {of}"),
+        (g + slope / x, f"lacks the factor input beside the derivative of g {of}"),
+        (g - slope, f"has the wrong sign of the derivative of g {of}"),
+    ):
+        if np.abs(a - guess).max() <= 1e-7 * np.abs(t).max():
+            return "missing term", words
     return None
 
 
@@ -164,39 +182,13 @@ def invariance(p: Jacobians) -> Found:
     axes = [(k,) for k in range(p.x.ndim) if p.shape[k] > 1]
     axes += [tuple(range(k, p.x.ndim)) for k in (1, 0) if p.x.ndim - k > 1]
     for some, scaled in itertools.product(axes if p.exact else (), (False, True)):
-        weight = p.x[..., None] if scaled else 1.0
-        a, t = ((weight * p.grid(m)).sum(axis=some) for m in (p.a, p.t))
-        size = np.abs(weight * p.grid(p.t)).max()
-        if np.abs(t).max() <= 1e-6 * size and np.abs(a).max() >= 1e-4 * size:
+        weighted = [m.reshape(*p.shape, -1) * (p.x[..., None] if scaled else 1) for m in (p.a, p.t)]
+        a, t = (np.abs(m.sum(axis=some)).max() for m in weighted)
+        size = np.abs(weighted[1]).max()
+        if t <= 1e-6 * size and a >= 1e-4 * size:
             how = f"{p.name} is scaled" if scaled else f"a constant is added to {p.name}"
             return "missing term", (
                 f"forward does not change when {how} along {axes_words(list(some))}, but {{}} has "
                 "a part in that direction: the term of a sum, mean or norm is missing or wrong"
             )
-    return None
-
-
-def added(p: Jacobians) -> Found:
-    """A term made of the arrays at hand is missing or too many."""
-    known = p.known & p.relevant.any(axis=0)
-    d = (p.a - p.t)[known]
-    bound = 30 * p.allowed[known] + 1e-6 * np.abs(d).max(initial=0)
-    if np.count_nonzero(np.abs(d) > bound) < 4 or not (p.is_loss or p.own is not None):
-        return None
-    upstream, own = "" if p.is_loss else "the upstream gradient times ", p.own
-    arrays = [(n, v[:, None]) for n, v in beside_elements(p)] if p.is_loss else beside_outputs(p)
-    for name, v in [("1", np.ones((1, 1))), *itertools.islice(arrays, 14)]:
-        for what, w in ((name, v), (f"the square of {name}", v * v)):
-            term = np.broadcast_to(w if own is None else own * w, p.a.shape)[known]
-            c = float(term @ d) / float(term @ term) if term.any() else 0.0
-            if p.is_loss:  # means divide by the number of elements or samples
-                c *= p.x.size if abs(round(c * p.x.size) - c * p.x.size) < 1e-6 else 1
-            if (
-                c
-                and abs(c - round(c, 2)) < 1e-6
-                and (np.abs(float(term @ d) / float(term @ term) * term - d) <= bound).all()
-            ):
-                said = f"{upstream}{what}".removesuffix(" times 1")
-                signs = {1: f"has the term {said} too many", -1: f"lacks the term {said}"}
-                return "missing term", signs.get(round(c, 6), f"is off by {c:+.4g} times {said}")
     return None

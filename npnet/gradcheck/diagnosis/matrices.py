@@ -20,7 +20,6 @@ Found = tuple[str, str] | None  # a kind, and a text: after "the gradient of x "
 _ROWS, _COLUMNS = 320, 160  # elements and outputs that are looked at; a choice of them beyond
 _NUMBERS = 4_000_000  # of a matrix
 _STEP = 2.0**-12
-_NEARBY = 0.3  # how far the second point is, relative to the values
 
 
 class Budget:
@@ -62,7 +61,8 @@ class Jacobians:
                  and not any(o is v for v in subject.variables)]  # fmt: skip
         self.others = [o for _, o in fixed]
         self.masks = {f"input {i}": o for i, o in fixed if o.dtype == bool}
-        self.constants = constants(subject.checked)
+        self.constants = {n: float(v) for n, v in options(subject.checked)
+                          if isinstance(v, int | float) and not isinstance(v, bool)}  # fmt: skip
         sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
         column = sizes.max(axis=0, initial=0.0)
         self.allowed = 1e-8 * sizes + 1e-9 * column + 1e-11 * column.max(initial=0.0)
@@ -129,10 +129,6 @@ class Jacobians:
         allowed = 10 * self.allowed[self.known] + 1e-7 * np.maximum(np.abs(p), np.abs(q))
         return bool((np.abs(p - q) <= allowed).all())
 
-    def grid(self, matrix: Array) -> Array:
-        """Give complete values the tensor's shape, outputs last."""
-        return matrix.reshape(*self.shape, -1)
-
 
 def jacobians(
     subject: Function, number: int, indices: Array, budget: Budget, suspects: Any = False
@@ -185,16 +181,6 @@ def _faulty(subject: Function, number: int, rows: Array, t: Array, budget: Budge
     return np.array(found, dtype=np.intp)
 
 
-def nearby(subject: Function, number: int, indices: Array, budget: Budget) -> Jacobians:
-    """Compute both matrices at another point."""
-    rng = np.random.default_rng(5)
-    with subject.restored():
-        for v in subject.variables:
-            v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
-            v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
-        return jacobians(subject, number, indices, budget)
-
-
 def true_matrix(subject: Function, variable: Array, indices: Array, count: int) -> Array:
     """Differentiate all outputs by elements of a variable; NaN at kinks."""
     flat = variable.reshape(-1)
@@ -231,11 +217,3 @@ def options(checked: Any) -> Iterator[tuple[str, Any]]:
         plain = isinstance(value, int | float | tuple | np.ndarray)
         if plain and not name.startswith("_") and name not in ("takes_integers", "arguments"):
             yield name, value
-
-
-def constants(checked: Any) -> dict[str, float]:
-    """Return those that are single numbers."""
-    return {
-        n: float(v) for n, v in options(checked)
-        if isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v)
-    }  # fmt: skip

@@ -1,13 +1,15 @@
-"""Where a gradient is wrong: at positions, through outputs, samples, steps, windows."""
+"""Where a gradient is wrong: at positions, through outputs, where an array is negative or masked."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 
 from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
-from npnet.gradcheck.diagnosis.naming import inside, listed, there
+from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs, inside, listed, there
 from npnet.typing import Array
 
 
@@ -40,8 +42,7 @@ def rows(p: Jacobians) -> Found:
     if sample and p.is_loss and p.others and p.others[0].shape == (p.batch,):
         at = [k for k, v in p.constants.items() if (p.others[0][wrong] == v).all()]
         what += f" (where the target is self.{at[0]})" if at else ""
-    ends = {0, length - 1} <= set(wrong) <= {0, 1, length - 2, length - 1} and length > 4
-    what += " (at the border)" * ends + " (the last)" * (wrong == [length - 1])
+    what += " (the last)" * (wrong == [length - 1])
     verb = "are" if plural else "is"
     return "rows", f"only {what} of {{}} {verb} wrong{there(inside(p, p.wrong))}"
 
@@ -113,22 +114,16 @@ def _regular(p: Jacobians, gap: Array, a: int, at: Array) -> bool:
 
 def _distance_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, batch: bool) -> str:
     gaps = np.unique(gap[p.relevant])
-    steps = 0 in gaps and bool((np.diff(gaps) == 1).all()) and gaps.min() * gaps.max() == 0
+    steps = p.x.ndim > 1 and (np.diff(gaps) == 1).all() and 0 in (gaps[0], gaps[-1])
     if set(bad) == {0}:
         return f" of each position's own output along axis {a} (the diagonal)"
     if set(good) == {0} and batch:
         return " through the other samples of the batch, on which a mean or variance depends"
-    if set(good) == {0} and steps and p.x.ndim > 1:
-        way = "later" if gaps[0] == 0 else "earlier"
-        return f" through the outputs at {way} steps along axis {a}: nothing is carried (in time)"
     if set(good) == {0}:
-        return (
-            f" through the outputs at other positions of axis {a}: of a sum, mean or norm over it"
-        )
+        why = "nothing is carried through time" if steps else "of a sum, mean or norm over it"
+        return f" through the outputs at other positions of axis {a}: {why}"
     if steps and np.abs(bad).min() > np.abs(good).max() and bad.size > 1:
-        return (
-            f" through outputs {np.abs(bad).min()} or more steps away along axis {a} (truncated?)"
-        )
+        return f" through outputs {np.abs(bad).min()} or more steps away along axis {a}: truncated?"
     apart = listed([-int(k) for k in bad[::-1]])
     return f" between elements and outputs {apart} position(s) apart along axis {a} (of a window?)"
 
@@ -193,3 +188,77 @@ def elements(p: Jacobians) -> Found:
     of = "elements" if p.complete else f"elements tried (of {p.x.size})"
     verb = f"{'is' if count == 1 else 'are'} wrong, at {where}{there(inside(p, p.wrong))}"
     return "elements", f"only {count} of {bad.size} {of} of {{}} {verb}"
+
+
+# --- regions of numbers
+
+
+def inverted(p: Jacobians) -> Found:
+    """Zero exactly where it should not be, and not where it should be."""
+    own = p.own if p.own is not None else np.full(p.a.shape, p.is_loss)
+    if p.relevant[~own].any() or p.x.size < 10:
+        return None
+    at = own & p.known
+    a, t = (np.abs(m[at]) > p.allowed[at] for m in (p.a, p.t))
+    if a.sum() < 2 or t.sum() < 2 or not np.array_equal(a, ~t):
+        return None
+    text = "is zero exactly where it should not be, and not zero where it should be: a mask or "
+    return "region", f"{text}condition is inverted"
+
+
+def masked(p: Jacobians) -> Found:
+    """Something comes back where forward lets nothing through."""
+    a, t = np.abs(p.a) > 10 * p.allowed, np.abs(p.t) > p.allowed
+    closed, opened = p.relevant & a & ~t, p.relevant & t
+    if closed.sum() < max(2, 0.03 * opened.sum()) or opened.sum() < 2 or (opened & ~a).any():
+        return None
+    return "region", (
+        "takes in outputs that do not depend on it (where the true one is zero): a mask, condition "
+        "or choice of one element (largest, last) in forward is not applied in backward"
+    )
+
+
+def region(p: Jacobians) -> Iterator[tuple[str, str]]:
+    """Wrong exactly where something is negative, positive or large."""
+    for axis, beside in ((1, beside_elements(p)), (0, beside_outputs(p))):
+        bad = p.wrong.any(axis=axis)
+        good = p.right.any(axis=axis) & ~bad
+        if p.own is not None or p.is_loss:
+            good |= p.known.all(axis=axis) & ~bad
+        if bad.sum() < 2 or good.sum() < 2:
+            continue
+        for name, v in beside:
+            values, of = (v, v[bad]) if v.dtype == bool else (np.unique(v), np.unique(v[bad]))
+            if " along " in name or math.comb(len(values), len(of)) < 60:  # chance
+                continue
+            sure = good & p.right.any(axis=axis) if v.dtype == bool else good
+            found = _threshold(v[bad], v[sure], p) if sure.any() else ""
+            if found:
+                said = there(inside(p, p.wrong))
+                yield "region", f"is wrong exactly where {name} {found}{said}"
+
+
+def _threshold(bad: Array, good: Array, p: Jacobians) -> str:
+    """Say on which side of a number the wrong values lie."""
+    if bad.dtype == bool:
+        same = np.unique(bad).size == 1 and bad[0] not in good
+        return f"is {bool(bad[0])} (a mask)" if same else ""
+    below, above = good[good < bad.min()], good[good > bad.max()]
+    if below.size == good.size:
+        return _named("is above {}", below.max(), bad.min(), p).replace("above 0", "positive")
+    if above.size == good.size:
+        return _named("is below {}", bad.max(), above.min(), p).replace("below 0", "negative")
+    if below.size + above.size == good.size:
+        low = _named("is between {} and ", below.max(), bad.min(), p)
+        return low + _named("{}", bad.max(), above.min(), p)
+    least, most = np.abs(bad).min(), np.abs(good).max()
+    return _named("is above {} in size", most, least, p) if most < least else ""
+
+
+def _named(text: str, low: float, high: float, p: Jacobians) -> str:
+    """Name a bound that lies between two values."""
+    bounds = [(0.0, "0"), (1.0, "1"), (-1.0, "-1")]
+    for name, value in p.constants.items():
+        bounds[1:1] = [(value, f"self.{name}"), (-value, f"-self.{name}")] if value else []
+    named = next((word for c, word in bounds if low <= c <= high), "")
+    return text.format(named or f"about {(low + high) / 2:.2g}")

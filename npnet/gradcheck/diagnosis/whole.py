@@ -38,31 +38,32 @@ def zero(case: Case) -> Found:
 
 def forward_is_flat(case: Case) -> Found:
     """Forward does not change at all, or in steps."""
-    v, at = case.variable, case.usable
-    still = at.any() and not case.numeric[at].any() and case.analytic[at].any()
+    v, still = case.variable, not case.numeric[case.usable].any() and case.usable.any()
     single = v.astype(np.float32).astype(float)
-    cell, rows = np.spacing(np.abs(single).astype(np.float32)).astype(float), []
+    cell = np.spacing(np.abs(single).astype(np.float32)).astype(float)
     with case.subject.restored():
-        for shift in (0.0, 0.49, 0.51, 1.0):
-            v[...] = single + shift * cell
+        rows = []
+        for moved in (*(single + k * cell for k in (0.0, 0.49, 0.51, 1.0)), -2.5 * v + 1.3):
+            v[...] = moved
             rows.append(case.subject.here_now())
-        v[...] = -2.5 * v + 1.3
-        rows.append(case.subject.here_now())
-    if still and (rows[3] == rows[4]).all():
+    same = [np.array_equal(rows[i], rows[i + 1]) for i in range(4)]
+    if still and same[3]:
         return "unknown", (
-            f"the output does not depend on the value that {case.name} has now, but {{}} is not "
-            "zero: does forward keep something made of it in an earlier call (stale)?"
+            f"the output does not depend on the value that {case.name} has now: does forward keep "
+            "something made of it in an earlier call (stale)?"
         )
     if still:
         text = f"does not change with {case.name} around this point: is forward a step function?"
         return "unknown", f"the output {text}"
-    steps = (rows[0] == rows[1]).all() and (rows[2] == rows[3]).all()
-    if case.double and not case.is_loss and steps and (rows[1] != rows[2]).mean() > 0.5:
-        text = "so its output moves in steps; keep the dtype of the input"
-        return (
-            "float32",
-            f"the output is that of float32: forward rounds {case.name} to float32, {text}",
-        )
+    if (
+        case.double
+        and not case.is_loss
+        and same[0]
+        and same[2]
+        and (rows[1] != rows[2]).mean() > 0.5
+    ):
+        text = f"forward rounds {case.name} to float32; keep the dtype of the input"
+        return "float32", f"the output moves in steps: {text}"
     return None
 
 
@@ -74,61 +75,54 @@ def rounded(case: Case) -> Found:
     """
     at, size = case.usable & case.wrong, np.abs(case.numeric[case.usable]).max(initial=0)
     off = np.abs(case.analytic - case.numeric)[at].max(initial=0)
-    rng = np.random.default_rng(0)
-    moves = [rng.uniform(0.5, 1, v.shape) for v in case.subject.variables]
-    for dtype, share, most in (("float32", 3e-7, 1e-4), ("float16", 1e-4, 3e-3)):
+    for dtype, digits, share, most in (
+        ("float32", "seven", 3e-7, 1e-4),
+        ("float16", "three", 1e-4, 3e-3),
+    ):
         if not case.double or not 0 < off < most * size:
             continue
-        found = []
-        with case.subject.restored() as kept:
-            for step in (-share, 0, share):
-                for v, k, move in zip(case.subject.variables, kept, moves, strict=True):
-                    v[...] = k * (1 + step * move)
-                found.append(case.gradient(case.upstream[0] * (1 + step)))
+        found, rng = [], np.random.default_rng(0)
+        moves = [share * rng.uniform(0.5, 1, v.shape) for v in case.subject.variables]
+        for step in (-1, 0, 1):
+            with case.subject.restored():
+                for v, move in zip(case.subject.variables, moves, strict=True):
+                    v *= 1 + step * move
+                found.append(case.gradient(case.upstream[0] * (1 + step * share)))
         if np.abs(found[0] - 2 * found[1] + found[2]).max() > 0.02 * off:
-            digits = "seven" if dtype == "float32" else "three"
-            return "float32", (
-                f"is right to about {digits} digits only (relative error {off / size:.1g}): "
-                f"something is computed in {dtype} on the way"
-            )
+            text = f"is right to about {digits} digits only (relative error {off / size:.1g})"
+            return "float32", f"{text}: something is computed in {dtype} on the way"
     return None
 
 
 def not_linear(case: Case) -> Found:
     """Backward is no linear map of the upstream gradient."""
-    if case.is_loss:
+    if case.is_loss or not np.isfinite(case.full).all():
         return None
     r, s = case.upstream[0], case.upstream[-1]
-    upstreams = (r, s, 0 * r, 2 * r, -r, r + s, 1e-3 * r, 100 * r)
-    at_r, at_s, nothing, twice, minus, both, tiny, large = map(case.gradient, upstreams)
-    size = max(np.abs(at_r).max(initial=0), np.abs(at_s).max(initial=0))
+    at = {k: case.gradient(k * r) for k in (1, 2, -1, 1e-3, 100, 0)}
+    other, both, one = case.gradient(s), case.gradient(r + s), at[1]
+    size = max(np.abs(one).max(), np.abs(other).max())
 
-    def same(a: Array, b: Array, share: float = 1e-6) -> bool:
-        return bool(np.abs(a - b).max(initial=0) <= share * size)
+    def same(a: Array, b: Array) -> bool:
+        return bool(np.abs(a - b).max(initial=0) <= 1e-6 * size)
 
-    if not np.isfinite(size):
-        return None
-    if np.array_equal(at_r, at_s) and size:
+    if np.array_equal(one, other) and size:
         text = "does not depend on the upstream gradient: multiply by what backward is given"
         return "upstream ignored", text
-    if not same(nothing, 0 * nothing):
-        text = "has a term that does not contain the upstream gradient"
+    if not same(at[0], 0 * one):
         own = case.variable.reshape(-1)
-        c = float(nothing @ own / (own @ own or 1))
+        c = float(at[0] @ own / (own @ own or 1))
         decay = f", {c:.6g} times {case.name} itself: is it a penalty (weight decay)?"
-        return "nonlinear", text + decay * same(nothing, c * own)
-    small = same(1e3 * tiny, at_r)
-    if same(twice, 2 * at_r) and same(both, at_r + at_s) and small and same(minus, -at_r):
-        if same(large, 100 * at_r, 1e-4):
-            return None
-    why = ", as it must be; is it clipped, normalised or masked by its own sign?"
-    if same(twice, 4 * at_r):
+        text = "has a term that does not contain the upstream gradient"
+        return "nonlinear", text + decay * same(at[0], c * own)
+    if same(both, one + other) and all(same(v / k, one) for k, v in at.items() if k):
+        return None
+    why = ", as it must be: is it clipped, normalised or masked by its own sign?"
+    if same(at[2], 4 * one):
         why = ": it contains its square"
-    elif same(minus, at_r):
-        why = ": its sign is lost"
-    elif same(twice, at_r):
-        why = ": its size is lost; is it normalised, or only its sign taken?"
-    elif not small or same(minus, -at_r):
+    elif same(at[-1], one) or same(at[2], one):
+        why = f": its {'sign' if same(at[-1], one) else 'size'} is lost"
+    elif same(at[-1], -one):
         why = ", as it must be: is it clipped or normalised?"
     return "nonlinear", f"is not proportional to the upstream gradient{why}"
 
