@@ -10,8 +10,6 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
-import numpy as np
-
 from npnet.gradcheck.diagnosis import experiments, formulas, order, places, whole
 from npnet.gradcheck.diagnosis.case import Case, remade
 from npnet.gradcheck.diagnosis.example import smallest
@@ -86,11 +84,7 @@ def _explained(case: Case) -> tuple[int, Found]:
             continue
         if found is not None:
             return rank, found
-    count, size = int(case.wrong.sum()), case.wrong.size
-    text = f"{count} of {size} elements of {{}} are wrong"
-    if count <= 3 < size:
-        at = np.array(np.unravel_index(case.indices[case.wrong], case.variable.shape)).T.tolist()
-        return len(_STEPS), ("elements", f"{text}, at {' and '.join(map(str, at))}")
+    text = f"{case.wrong.sum()} of {case.wrong.size} elements of {{}} are wrong"
     return len(_STEPS), ("formula", f"{text}, in no pattern known here")
 
 

@@ -36,22 +36,15 @@ def axes_words(axes: list[int]) -> str:
     return f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
 
 
-def there(said: str) -> str:
-    """Put what is said of the wrong part behind a sentence."""
-    return f"; there it {said}" if said else ""
-
-
-def inside(p: Jacobians, where: Array) -> str:
-    """Describe the wrong part alone, to be read after "; there it "."""
-    at = where & p.relevant
-    if not at.any():
-        return ""
-    if (np.abs(p.a[at]) <= p.allowed[at]).all():
-        return "is zero: its term is missing"
-    if (np.abs(p.t[at]) <= p.allowed[at]).all():
-        return "should be zero"
+def inside(p: Jacobians) -> str:
+    """Describe the wrong part alone, to be read after a sentence."""
+    at = p.wrong & p.relevant
     c = ratio(p, at)
-    return "" if c is None or abs(c - 1) < 1e-6 else f"is {factor_words(c)}"
+    if p.lost:
+        return "; there it is zero: its term is missing"
+    if (np.abs(p.t[at]) <= p.allowed[at]).all():
+        return "; there it should be zero" * bool(at.any())
+    return "" if c is None or abs(c - 1) < 1e-6 else f"; there it is {factor_words(c)}"
 
 
 def ratio(p: Jacobians, at: Array) -> float | None:

@@ -1,4 +1,4 @@
-"""Where a gradient is wrong: at positions, through outputs, where an array is negative or masked."""
+"""Where a gradient is wrong: at positions, through outputs, where a number is negative."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fractions import Fraction
 import numpy as np
 
 from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
-from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs, inside, listed, there
+from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs, inside, listed
 from npnet.typing import Array
 
 
@@ -42,9 +42,10 @@ def rows(p: Jacobians) -> Found:
     if sample and p.is_loss and p.others and p.others[0].shape == (p.batch,):
         at = [k for k, v in p.constants.items() if (p.others[0][wrong] == v).all()]
         what += f" (where the target is self.{at[0]})" if at else ""
-    what += " (the last)" * (wrong == [length - 1])
+    ends = {0, length - 1} <= set(wrong) <= {0, 1, length - 2, length - 1} and length > 4
+    what += " (at the border)" * ends + " (the last)" * (wrong == [length - 1])
     verb = "are" if plural else "is"
-    return "rows", f"only {what} of {{}} {verb} wrong{there(inside(p, p.wrong))}"
+    return "rows", f"only {what} of {{}} {verb} wrong{inside(p)}"
 
 
 def through(p: Jacobians) -> Found:
@@ -57,8 +58,8 @@ def through(p: Jacobians) -> Found:
         axis, wrong = found
         right = np.unique(places[axis][good]).tolist()
         sample = axis == 0 and p.outputs[0].shape[0] == p.batch
-        what = f"sample{'s' * (len(wrong) > 1)} {listed(wrong)}" if sample else (
-            f"what comes through the output at position {listed(wrong)} of axis {axis}")  # fmt: skip
+        what = f"what comes through the output at position {listed(wrong)} of axis {axis}"
+        what = f"sample{'s' * (len(wrong) > 1)} {listed(wrong)}" if sample else what
         text = f"lacks {what} (of {len(wrong) + len(right)}) in its sum"
         if len(right) == 1 and len(wrong) > 1:
             text = f"is that of sample {right[0]} alone: it is not summed over the batch"
@@ -78,7 +79,7 @@ def through(p: Jacobians) -> Found:
             f"lacks what comes through {which}: its upstream gradient is not used",
         )
     text = f"is wrong in what comes through {which}, and right through the others"
-    return "missing term", text + there(inside(p, p.wrong))
+    return "missing term", text + inside(p)
 
 
 def distances(p: Jacobians) -> Found:
@@ -96,8 +97,8 @@ def distances(p: Jacobians) -> Found:
             if bad.size and not np.intersect1d(bad, good).size and _regular(p, gap, a, places[b]):
                 batch = a == b == 0 and p.shape[0] == p.batch
                 verb = "lacks the terms" if p.lost else "has wrong terms"
-                rest = "" if p.lost else there(inside(p, p.wrong)).replace("it is", "they are")
-                return "missing term", verb + _distance_text(p, gap, bad, good, a, batch) + rest
+                text = verb + _distance_text(p, gap, bad, good, a, batch)
+                return "missing term", text + inside(p) * (not p.lost)
     return None
 
 
@@ -186,7 +187,7 @@ def elements(p: Jacobians) -> Found:
     if p.own is not None or p.is_loss:
         where += f" (where {p.name} is {', '.join(f'{v:.4g}' for v in p.x.reshape(-1)[some])})"
     of = "elements" if p.complete else f"elements tried (of {p.x.size})"
-    verb = f"{'is' if count == 1 else 'are'} wrong, at {where}{there(inside(p, p.wrong))}"
+    verb = f"{'is' if count == 1 else 'are'} wrong, at {where}{inside(p)}"
     return "elements", f"only {count} of {bad.size} {of} of {{}} {verb}"
 
 
@@ -234,8 +235,7 @@ def region(p: Jacobians) -> Iterator[tuple[str, str]]:
             sure = good & p.right.any(axis=axis) if v.dtype == bool else good
             found = _threshold(v[bad], v[sure], p) if sure.any() else ""
             if found:
-                said = there(inside(p, p.wrong))
-                yield "region", f"is wrong exactly where {name} {found}{said}"
+                yield "region", f"is wrong exactly where {name} {found}{inside(p)}"
 
 
 def _threshold(bad: Array, good: Array, p: Jacobians) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.case import Case
+from npnet.gradcheck.diagnosis.case import Case, Change, unchanged
 from npnet.gradcheck.diagnosis.formulas import factor
 from npnet.gradcheck.diagnosis.matrices import Found
 from npnet.gradcheck.diagnosis.naming import ratio
@@ -132,54 +132,47 @@ def constant_factor(case: Case) -> Found:
     found, c = factor(case.here), ratio(case.here, case.here.known)
     if found is None or c is None:
         return None
-    kind, text = found
-    if case.elsewhere is not None:
-        away = ratio(case.elsewhere, case.elsewhere.known)
-        if away is None:
-            return None
-        if abs(away - c) > 1e-6 * abs(c):
-            for name, v in case.here.parameters.items():
-                w = case.elsewhere.parameters[name]
-                for power in (1, -1) if v.size == 1 and v.any() and w.any() else ():
-                    values = [float(abs(x.flat[0])) ** power for x in (v, w)]
-                    if np.allclose(values, np.abs([c, away]), rtol=1e-6, atol=0):
-                        return kind, f"{text}: the factor {name} is forgotten, or too many"
-            return None
-    return kind, text + (_origin(case, abs(c)) if abs(abs(c) - 1) > 1e-4 else "")
+    away = c if case.elsewhere is None else ratio(case.elsewhere, case.elsewhere.known)
+    if away is None:
+        return None
+    if abs(away - c) <= 1e-6 * abs(c):
+        origin = "" if abs(abs(c) - 1) <= 1e-4 else _origin(case, abs(c))
+        return found[0], found[1] + origin
+    there = case.here.parameters if case.elsewhere is None else case.elsewhere.parameters
+    for name, v in case.here.parameters.items():
+        pairs = [(v, c), (there[name], away)] if v.size == 1 else []
+        for power in (1, -1) if pairs and all(x.any() for x, _ in pairs) else ():
+            if all(np.isclose(abs(x.flat[0]) ** power, abs(k), 1e-6, 0) for x, k in pairs):
+                return found[0], f"{found[1]}: the factor {name} is forgotten, or too many"
+    return None
 
 
 _POWERS = {1: "", -1: "1 / ", 0.5: "the root of ", -0.5: "1 / the root of ", 2: "the square of ",
            -2: "1 / the square of "}  # fmt: skip
 
 
-def _power(value: float, c: float) -> float | None:
-    """Return the power of a number that is the factor."""
-    fits = (k for k in _POWERS if value > 0 and abs(value**k - c) < 1e-6 * c)
-    return next(fits, None) if abs(value - 1) > 1e-3 else None
-
-
 def _origin(case: Case, c: float) -> str:
     """Name the length or option that the factor follows when it changes."""
-    inputs = case.subject.inputs
-    for axis, n in dict.fromkeys(an for x in inputs for an in enumerate(x.shape)):
-        power = _power(n, c)
-        if power is None or (case.is_loss and axis > 0):
-            continue
+    trials: list[tuple[str, float, float, Change, Any]] = []
+    for axis, n in dict.fromkeys(an for x in case.subject.inputs for an in enumerate(x.shape)):
         longer = tuple(
             np.concatenate([x, np.take(x, [0], axis)], axis)
             if np.ndim(x) > axis and np.shape(x)[axis] == n else x for x in case.subject.given
         )  # fmt: skip
-        if np.isclose(abs(case.factor(inputs=longer)), (n + 1) ** power, 1e-6, 0):
-            word = "the batch size" if axis == 0 else f"the length of axis {axis}"
-            divided = case.is_loss or power == 1
-            why = "a division is missing" if divided else "a mean stands for a sum"
-            return f" ({n**power:.6g} is {_POWERS[power]}{word}: {why}?)"
+        words = "the batch size" if axis == 0 else f"the length of axis {axis}"
+        if axis == 0 or not case.is_loss:
+            trials.append((f"{words}: a sum stands for a mean, or the other way round", n, n + 1,
+                           unchanged, longer))  # fmt: skip
     for name, value in case.here.constants.items():
-        power, other = _power(value, c), value + 1 if value == int(value) else value * 0.9
+        other = value + 1 if value == int(value) else value * 0.9
 
         def change(layer: Any, name: str = name, other: float = other) -> None:
             object.__setattr__(layer, name, type(getattr(layer, name))(other))
 
-        if power is not None and np.isclose(abs(case.factor(change)), other**power, 1e-6, 0):
-            return f" (which is {_POWERS[power]}self.{name})"
+        trials.append((f"self.{name}", value, other, change, None))
+    for words, value, other, change, inputs in trials:
+        for power, of in _POWERS.items() if value > 0 and abs(value - 1) > 1e-3 else ():
+            if np.isclose(value**power, c, 1e-6, 0):
+                if np.isclose(abs(case.factor(change, inputs)), other**power, 1e-6, 0):
+                    return f" ({value**power:.6g} is {of}{words})"
     return ""
