@@ -36,14 +36,14 @@ def diagnose(
 ) -> list[Diagnosis]:
     """Explain every wrong gradient, apart from tensors whose fault is `known` otherwise."""
     cases = _cases(point, evidence, _PASSES)
-    found = []
+    found: list[tuple[int, tuple[str, str], str]] = []
     for case in cases:
         if case.wrong.any() and case.name not in known:
             case.budget.left = _PASSES // (1 + len(found))
             found.append((*_explained(case), case.name))
     found.sort(key=lambda one: one[0])
     clear = [one for one in found if one[0] < len(_STEPS)]  # of what one fault does, the clearest
-    groups: dict[Any, list[str]] = {}
+    groups: dict[tuple[str, str], list[str]] = {}
     for _, what, name in clear or found:
         groups.setdefault(what, []).append(name)
     return [_diagnosis(*what, names, len(cases)) for what, names in groups.items()]
@@ -75,7 +75,7 @@ def _diagnosis(kind: str, text: str, names: list[str], count: int) -> Diagnosis:
     return Diagnosis(kind, "" if len(names) == count > 1 else names[0], message)
 
 
-def _explained(case: Case) -> tuple[int, Found]:
+def _explained(case: Case) -> tuple[int, tuple[str, str]]:
     """Return the first that fits, and its rank; or that there is none."""
     for rank, step in enumerate(_STEPS):
         try:

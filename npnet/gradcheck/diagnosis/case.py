@@ -25,6 +25,11 @@ def unchanged(layer: Any) -> None:
     """Change nothing."""
 
 
+def set_option(layer: Any, name: str, value: Any) -> None:
+    """Change an attribute."""
+    object.__setattr__(layer, name, value)
+
+
 class Case:
     """One tensor with a wrong gradient; `subject` is a copy that experiments may change."""
 

@@ -21,7 +21,7 @@ class _Fault(NamedTuple):
     """What was tried, and the element that is wrong there."""
 
     arrays: _Arrays
-    index: list[int]
+    at: list[int]
     analytic: float
     numeric: float
     share: float  # how wrong the element is, relative to its size
@@ -103,7 +103,7 @@ def _written(case: Case, best: _Fault) -> Example:
         state = ", ".join(f"{n!r}: {_array(v)}" for n, v in held.items())
         lines.append(f"layer.load_state_dict({{{state}}}, strict=False)")
     own = case.name in held
-    which = str(best.index) if best.index and not (case.missing and own) else ""
+    which = str(best.at) if best.at and not (case.missing and own) else ""
     if case.is_loss:
         lines.append(f"print(layer.value_and_grad({given})[1]{which})")
     else:
@@ -120,7 +120,7 @@ def _written(case: Case, best: _Fault) -> Example:
             which = f"[{number}]{which}" if number else which
             lines.append(f"print(tape.backward({upstream}, input_grad=True){which})")
     says = (
-        f"at {best.index} the gradient of {case.name} is {best.analytic:.6g}; by differences of "
+        f"at {best.at} the gradient of {case.name} is {best.analytic:.6g}; by differences of "
         f"forward it is {best.numeric:.6g}"
     )
     pairs = [*zip(names, inputs, strict=True), *held.items()]

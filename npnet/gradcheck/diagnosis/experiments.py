@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.diagnosis.case import Case, Change, remade, unchanged
+from npnet.gradcheck.diagnosis.case import Case, Change, remade, set_option, unchanged
 from npnet.gradcheck.diagnosis.matrices import Found, options
 from npnet.typing import Array
 
@@ -63,43 +63,32 @@ def chain(case: Case) -> Found:
 def children(case: Case) -> Found:
     """A child through which nothing or too much comes back."""
     parts = {} if case.is_loss else dict(case.subject.checked.named_layers())
-    for name, child in parts.items() if len(parts) > 1 else ():
-        calls: list[None] = []
-        remade(case.subject, lambda layer: _freeze(layer, name, -1, 1, calls))  # noqa: B023
-        count = len(calls) if name and name.count(".") < 2 and len(calls) <= 8 else 0
-        for number in range(count):
-            try:
-                a, t = case.slopes()
-                _, rest = case.slopes(lambda x: _freeze(x, name, number, count, []))  # noqa: B023
-            except Exception:  # it cannot be frozen
-                continue
-            size, through = np.abs(t).max(), t - rest
-            if np.abs(through).max() <= 1e-6 * size or np.abs(rest).max() <= 1e-6 * size:
-                continue
-            c = float((a - t) @ through / (through @ through))
-            if abs(c) > 1e-6 and np.abs(a - t - c * through).max() <= 1e-7 * size:
-                which = f"child {name!r} ({type(child).__name__})"
-                which += f", call {number} of {count}," if count > 1 else ""
-                if abs(c + 1) < 1e-6:
-                    return "missing term", f"lacks what comes through {which}: a path is missing"
-                times = f"{c + 1:.6g} times instead of once"
-                return "missing term", f"has what comes through {which} {times}"
+    for name in (n for n in parts if n and n.count(".") < 2):
+        try:
+            a, t = case.slopes()
+            _, rest = case.slopes(functools.partial(_freeze, name=name))
+        except Exception:  # it cannot be frozen
+            continue
+        size, through = np.abs(t).max(), t - rest
+        if min(np.abs(through).max(), np.abs(rest).max()) <= 1e-6 * size:
+            continue
+        c = float((a - t) @ through / (through @ through))
+        if abs(c) > 1e-6 and np.abs(a - t - c * through).max() <= 1e-7 * size:
+            what = f"what comes through child {name!r} ({type(parts[name]).__name__})"
+            lost = abs(c + 1) < 1e-6
+            text = f"lacks {what}: a path is missing"
+            return "missing term", text if lost else f"has {what} {c + 1:.6g} times, not once"
     return None
 
 
-def _freeze(layer: Any, name: str, number: int, count: int, calls: list[None]) -> None:
-    """Let one of the calls of a child return what it did at first; count them."""
+def _freeze(layer: Any, name: str) -> None:
+    """Let a child return what it did at first."""
     child, kept = dict(layer.named_layers())[name], list[Any]()
     forward = child.forward
 
     def frozen(ctx: Any, *inputs: Any) -> Any:
-        mine = len(calls) % count == number
-        calls.append(None)
-        if mine and kept:
-            return copy.deepcopy(kept[0])
-        result = forward(ctx, *inputs)
-        kept.extend([copy.deepcopy(result)] * mine)
-        return result
+        kept.append(kept[0] if kept else copy.deepcopy(forward(ctx, *inputs)))
+        return copy.deepcopy(kept[0])
 
     object.__setattr__(child, "forward", frozen)
 
@@ -158,7 +147,7 @@ def _options(case: Case) -> Iterator[_Trial]:
             if not np.array_equal(other, value):
                 shown = f"{np.ravel(other)[0]:g}" if np.size(value) > 1 else other
                 words = f"is right with {name}={shown}: backward handles {name} otherwise"
-                yield words, lambda layer, n=name, o=other: object.__setattr__(layer, n, o), None
+                yield words, functools.partial(set_option, name=name, value=other), None
 
 
 def _tensors(case: Case) -> Iterator[_Trial]:

@@ -179,7 +179,7 @@ def statistics(p: Jacobians) -> Found:
 
 def invariance(p: Jacobians) -> Found:
     """Forward does not change when the tensor is shifted or scaled; backward does not know it."""
-    axes = [(k,) for k in range(p.x.ndim) if p.shape[k] > 1]
+    axes: list[tuple[int, ...]] = [(k,) for k in range(p.x.ndim) if p.shape[k] > 1]
     axes += [tuple(range(k, p.x.ndim)) for k in (1, 0) if p.x.ndim - k > 1]
     for some, scaled in itertools.product(axes if p.exact else (), (False, True)):
         weighted = [m.reshape(*p.shape, -1) * (p.x[..., None] if scaled else 1) for m in (p.a, p.t)]

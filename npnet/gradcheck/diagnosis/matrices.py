@@ -149,8 +149,8 @@ def jacobians(
         largest = np.nan_to_num(np.abs(t)).argmax(axis=1)
         several = (_faulty(subject, number, indices[at], t[at], budget), largest[at], largest,
                    rng.permutation(count))  # fmt: skip
-        chosen = [rng.permutation(np.unique(c))[: _COLUMNS // 4] for c in several]
-        columns = np.unique(np.concatenate(chosen))
+        parts = [rng.permutation(np.unique(c))[: _COLUMNS // 4] for c in several]
+        columns = np.unique(np.concatenate(parts))
     budget.take(columns.size)
     a = np.zeros((indices.size, columns.size))
     for k, j in enumerate(columns):
@@ -163,7 +163,8 @@ def jacobians(
 def _faulty(subject: Function, number: int, rows: Array, t: Array, budget: Budget) -> Array:
     """Find outputs through which some elements go wrong, by halving the upstream gradient."""
     r = np.random.default_rng(1).uniform(0.5, 1.5, t.shape[1])
-    pending, found, true = [np.arange(r.size)], list[int](), np.nan_to_num(t)
+    pending: list[Array] = [np.arange(r.size)]
+    found, true = list[int](), np.nan_to_num(t)
     while pending and rows.size and len(found) < 16:
         part = pending.pop()
         upstream = np.zeros(r.size)

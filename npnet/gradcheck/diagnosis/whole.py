@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.case import Case, Change, unchanged
+from npnet.gradcheck.diagnosis.case import Case, Change, set_option, unchanged
 from npnet.gradcheck.diagnosis.formulas import factor
 from npnet.gradcheck.diagnosis.matrices import Found
 from npnet.gradcheck.diagnosis.naming import ratio
@@ -165,14 +166,13 @@ def _origin(case: Case, c: float) -> str:
                            unchanged, longer))  # fmt: skip
     for name, value in case.here.constants.items():
         other = value + 1 if value == int(value) else value * 0.9
-
-        def change(layer: Any, name: str = name, other: float = other) -> None:
-            object.__setattr__(layer, name, type(getattr(layer, name))(other))
-
-        trials.append((f"self.{name}", value, other, change, None))
+        kind = type(getattr(case.subject.checked, name))
+        set_other = functools.partial(set_option, name=name, value=kind(other))
+        trials.append((f"self.{name}", value, other, set_other, None))
     for words, value, other, change, inputs in trials:
         for power, of in _POWERS.items() if value > 0 and abs(value - 1) > 1e-3 else ():
-            if np.isclose(value**power, c, 1e-6, 0):
-                if np.isclose(abs(case.factor(change, inputs)), other**power, 1e-6, 0):
-                    return f" ({value**power:.6g} is {of}{words})"
+            if not np.isclose(value**power, c, 1e-6, 0):
+                continue
+            if np.isclose(abs(case.factor(change, inputs)), other**power, 1e-6, 0):
+                return f" ({value**power:.6g} is {of}{words})"
     return ""
