@@ -68,7 +68,7 @@ def said(layer, x=X):
     ("layer", "x", "word", "not_a_word"),
     [
         (OffByLittle, X, "1.00001 times", "float32"),
-        (Shifted, X, "shifted by one along axis 1", "inverted"),
+        (Shifted, X, "shifted by 1 (rolled) along axis 1", "inverted"),
         (TwiceByChance, X[:2], "2 times the true one", "batch"),
         (ForgetsGain, X, "the factor gain", "stale|earlier call"),
     ],

@@ -162,7 +162,7 @@ def jacobians(
 
 def _faulty(subject: Function, number: int, rows: Array, t: Array, budget: Budget) -> Array:
     """Find outputs through which some elements go wrong, by halving the upstream gradient."""
-    r = np.random.default_rng(1).uniform(0.5, 1.5, t.shape[1])
+    r = np.asarray(np.random.default_rng(1).uniform(0.5, 1.5, t.shape[1]))
     pending: list[Array] = [np.arange(r.size)]
     found, true = list[int](), np.nan_to_num(t)
     while pending and rows.size and len(found) < 16:
