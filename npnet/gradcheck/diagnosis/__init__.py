@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable, Collection
 from typing import Any
 
+import numpy as np
+
 from npnet.gradcheck.diagnosis import experiments, formulas, order, places, whole
 from npnet.gradcheck.diagnosis.case import Case, remade
 from npnet.gradcheck.diagnosis.example import smallest
@@ -31,6 +33,7 @@ _INSIDE = (formulas.factor, formulas.missing, formulas.unnamed)
 _LAST = (formulas.invariance, formulas.unnamed, *_WHERE)
 
 
+@np.errstate(all="ignore")
 def diagnose(
     point: Point, evidence: list[Evidence], known: Collection[str] = ()
 ) -> list[Diagnosis]:
@@ -49,6 +52,7 @@ def diagnose(
     return [_diagnosis(*what, names, len(cases)) for what, names in groups.items()]
 
 
+@np.errstate(all="ignore")
 def example(point: Point, evidence: list[Evidence]) -> Example | None:
     """Return the smallest example that shows one of the wrong gradients."""
     wrong = (case for case in _cases(point, evidence, _OF_EXAMPLE) if case.wrong.any())
@@ -56,7 +60,11 @@ def example(point: Point, evidence: list[Evidence]) -> Example | None:
 
 
 def _cases(point: Point, evidence: list[Evidence], passes: int) -> list[Case]:
-    subject, budget = remade(point.function), Budget(passes)
+    budget = Budget(passes)
+    try:
+        subject = remade(point.function)
+    except Exception:  # what cannot be copied and run again cannot be explained
+        return []
     subject.upstream = point.function.upstream
     cases = [Case(point, e, subject, budget) for e in evidence]
     for case in cases:

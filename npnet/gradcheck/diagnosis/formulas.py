@@ -65,17 +65,16 @@ def missing(p: Jacobians) -> Found:
 
 def _derived(name: str, v: Array) -> Iterator[tuple[str, Array]]:
     """Name what derivatives make of an array."""
-    with np.errstate(all="ignore"):
-        yield from ((name, v), (f"(1 - {name})", 1 - v), (f"(1 + {name})", 1 + v))
-        yield from ((f"(1 - {name} squared)", 1 - v * v), (f"(1 + {name} squared)", 1 + v * v))
-        yield from ((f"the square of {name}", v * v), (f"the cube of {name}", v**3))
-        yield from ((f"{name} * (1 - {name})", v * (1 - v)), (f"exp({name})", np.exp(v)))
-        yield from ((f"the size of {name}", abs(v)), (f"(1 + the size of {name})", 1 + abs(v)))
-        if name.startswith("pred") or name == "the input":
-            s, t = 1 / (1 + np.exp(-v)), np.tanh(v)
-            yield from ((f"sigmoid({name})", s), (f"(1 - sigmoid({name}))", 1 - s))
-            yield from ((f"tanh({name})", t), (f"(1 - tanh({name}) squared)", 1 - t * t))
-            yield f"sigmoid({name}) * (1 - sigmoid({name}))", s * (1 - s)
+    yield from ((name, v), (f"(1 - {name})", 1 - v), (f"(1 + {name})", 1 + v))
+    yield from ((f"(1 - {name} squared)", 1 - v * v), (f"(1 + {name} squared)", 1 + v * v))
+    yield from ((f"the square of {name}", v * v), (f"the cube of {name}", v**3))
+    yield from ((f"{name} * (1 - {name})", v * (1 - v)), (f"exp({name})", np.exp(v)))
+    yield from ((f"the size of {name}", abs(v)), (f"(1 + the size of {name})", 1 + abs(v)))
+    if name.startswith("pred") or name == "the input":
+        s, t = 1 / (1 + np.exp(-v)), np.tanh(v)
+        yield from ((f"sigmoid({name})", s), (f"(1 - sigmoid({name}))", 1 - s))
+        yield from ((f"tanh({name})", t), (f"(1 - tanh({name}) squared)", 1 - t * t))
+        yield f"sigmoid({name}) * (1 - sigmoid({name}))", s * (1 - s)
 
 
 def unnamed(p: Jacobians) -> Found:

@@ -95,9 +95,8 @@ def _arrays(p: Jacobians) -> Iterator[tuple[str, Array]]:
 def _targets(p: Jacobians) -> Iterator[tuple[str, Array]]:
     """Name what losses compute of predictions and targets."""
     x, target = p.x, p.others[0]
-    with np.errstate(all="ignore"):
-        e = np.exp(x - x.max(axis=1, keepdims=True)) if x.ndim > 1 else np.ones((1, 1))
-        soft, logistic = e / e.sum(axis=1, keepdims=True), 1 / (1 + np.exp(-x))
+    e = np.exp(x - x.max(axis=1, keepdims=True)) if x.ndim > 1 else np.ones((1, 1))
+    soft, logistic = e / e.sum(axis=1, keepdims=True), 1 / (1 + np.exp(-x))
     if target.dtype.kind in "iu" and x.ndim == target.ndim + 1:
         classes = np.arange(x.shape[1]).reshape(-1, *[1] * (x.ndim - 2))
         hot = (np.expand_dims(target, 1) == classes).astype(float)

@@ -39,16 +39,14 @@ def zero(case: Case) -> Found:
 
 def forward_is_flat(case: Case) -> Found:
     """Forward does not change at all, or in steps."""
-    v, still = case.variable, not case.numeric[case.usable].any() and case.usable.any()
+    v, still = case.variable, bool(case.usable.any()) and not case.numeric[case.usable].any()
     single = v.astype(np.float32).astype(float)
-    cell = np.spacing(np.abs(single).astype(np.float32)).astype(float)
+    cell, rows = np.spacing(np.abs(single).astype(np.float32)).astype(float), []
     with case.subject.restored():
-        rows = []
-        for moved in (*(single + k * cell for k in (0.0, 0.49, 0.51, 1.0)), -2.5 * v + 1.3):
+        for moved in [-2.5 * v + 1.3] * still + [single + k * cell for k in (0, 0.49, 0.51, 1)]:
             v[...] = moved
             rows.append(case.subject.here_now())
-    same = [np.array_equal(rows[i], rows[i + 1]) for i in range(4)]
-    if still and same[3]:
+    if still and np.array_equal(rows[0], rows[1]):
         return "unknown", (
             f"the output does not depend on the value that {case.name} has now: does forward keep "
             "something made of it in an earlier call (stale)?"
@@ -56,13 +54,8 @@ def forward_is_flat(case: Case) -> Found:
     if still:
         text = f"does not change with {case.name} around this point: is forward a step function?"
         return "unknown", f"the output {text}"
-    if (
-        case.double
-        and not case.is_loss
-        and same[0]
-        and same[2]
-        and (rows[1] != rows[2]).mean() > 0.5
-    ):
+    flat = np.array_equal(rows[0], rows[1]) and np.array_equal(rows[2], rows[3])
+    if flat and case.double and not case.is_loss and (rows[1] != rows[2]).mean() > 0.5:
         text = f"forward rounds {case.name} to float32; keep the dtype of the input"
         return "float32", f"the output moves in steps: {text}"
     return None
