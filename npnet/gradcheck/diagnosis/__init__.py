@@ -27,6 +27,7 @@ _WHERE: tuple[_Pattern, ...] = (places.rows, places.distances, places.overlap, p
 _FORMULAS: tuple[_Pattern, ...] = (
     formulas.missing, formulas.product_rule, places.inverted, order.permuted,
     formulas.statistics, places.region, places.elements, places.masked, places.shares,
+    formulas.added,
 )  # fmt: skip
 # Said of the wrong part alone.
 _INSIDE = (formulas.factor, formulas.missing, formulas.unnamed)

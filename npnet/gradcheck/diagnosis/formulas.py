@@ -49,6 +49,7 @@ def missing(p: Jacobians) -> Found:
     for axis, rate in _rates(p):
         some = np.isfinite(rate)
         arrays = list((beside_elements if axis else beside_outputs)(p))
+        arrays.sort(key=lambda pair: pair[0] == "the input")  # the output says it in fewer words
         for name, v in itertools.chain.from_iterable(itertools.starmap(_derived, arrays)):
             r, w = rate[some], v[some]
             if not np.isfinite(w).all() or (w == 0).any() or np.ptp(w) < 1e-3 * np.abs(w).max():
@@ -190,4 +191,27 @@ def invariance(p: Jacobians) -> Found:
                 f"forward does not change when {how} along {axes_words(list(some))}, but {{}} has "
                 "a part in that direction: the term of a sum, mean or norm is missing or wrong"
             )
+    return None
+
+
+def added(p: Jacobians) -> Found:
+    """A multiple of the upstream gradient, or of that times an array, is missing or too many."""
+    off = np.where(p.known, p.a - p.t, 0.0)
+    if p.own is None or (p.wrong & ~p.own).any() or not p.known.all():
+        return None
+    d, bound = np.where(p.own, off, 0).sum(axis=0), 1e-6 * np.abs(off).max()
+    for name, v in [("", np.ones_like(d)), *beside_outputs(p)]:
+        for times, w in (
+            (f" times {name}" * (name != ""), v),
+            (f" times the square of {name}", v * v),
+        ):
+            c = float(w @ d) / float(w @ w or 1)
+            if (
+                abs(c) > 1e-3
+                and abs(2 * c - round(2 * c)) < 1e-6
+                and np.abs(c * w - d).max() <= bound
+            ):
+                text = "has {} too many" if abs(c - 1) < 1e-6 else f"is off by {c:+g} times {{}}"
+                text = "lacks {}" if abs(c + 1) < 1e-6 else text
+                return "missing term", text.format(f"the upstream gradient{times}")
     return None

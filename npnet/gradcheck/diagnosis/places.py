@@ -131,7 +131,8 @@ def _distance_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, ba
 
 def overlap(p: Jacobians) -> Found:
     """Where several outputs use an element, one alone counts."""
-    if p.output_places is None or len(p.outputs) > 1 or not (p.wrong.any() and p.right.any()):
+    by_index = p.is_input or any(o.dtype.kind in "iu" for o in p.others)
+    if p.output_places is None or len(p.outputs) > 1 or not by_index or not p.right.any():
         return None
     spots = [np.arange(p.a.shape[1])]
     if len(p.output_places) > 2:
@@ -150,8 +151,8 @@ def overlap(p: Jacobians) -> Found:
         if len(kept) == 1 and "no" not in kept and not (p.wrong & big_a).any():
             return "not summed", (
                 f"takes only the {kept.pop()} of several outputs that use the same element "
-                "(overlapping windows, repeated indices): they overwrite each other, and must be "
-                "summed (+=, np.add.at)"
+                "(windows that overlap, repeated indices, a batch): all must be summed (+=, "
+                "np.add.at), and not overwrite each other"
             )
     return None
 
