@@ -246,9 +246,13 @@ class LayerUnderTest(Comparing):
 
     @cached_property
     def noise(self) -> dict[str, Array]:
-        """How far rounding errors in everything that goes in move each result of a pass."""
+        """How far rounding errors in everything that goes in move each result of a pass.
+
+        At least by a unit of numbers around one, the upstream gradients, which may cancel.
+        """
         rng = np.random.default_rng((self.seed, 11))
-        worst = {name: np.zeros(a.shape) for name, a in self.reference.named().items()}
+        results = self.reference.named().items()
+        worst = {name: np.full(a.shape, np.spacing(1.0)) for name, a in results}
         again = self.run().named()
         if any(mismatch(again[name], a) for name, a in self.reference.named().items()):
             return worst  # what moves is chance

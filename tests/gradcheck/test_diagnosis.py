@@ -9,6 +9,8 @@ import pytest
 
 import npnet
 from npnet.gradcheck import check_gradients
+from npnet.gradcheck.diagnosis.matrices import true_matrix
+from npnet.gradcheck.numeric.function import LayerFunction
 
 X = np.random.default_rng(3).normal(size=(4, 6))
 
@@ -66,7 +68,7 @@ def said(layer, x=X):
     ("layer", "x", "word", "not_a_word"),
     [
         (OffByLittle, X, "1.00001 times", "float32"),
-        (Shifted, X, "shifted by one along axis 1", "inverted"),
+        (Shifted, X, "shifted by 1 (rolled) along axis 1", "inverted"),
         (TwiceByChance, X[:2], "2 times the true one", "batch"),
         (ForgetsGain, X, "the factor gain", "stale|earlier call"),
     ],
@@ -90,15 +92,115 @@ def test_a_batch_size_is_named_if_the_factor_follows_it():
     assert "5 is the batch size" in said(Mean(), np.ones((5, 3)) * np.arange(3.0))
 
 
+class OneElement(Bent):
+    def dx(self, grad, x):
+        found = super().dx(grad, x)
+        found[3, 5] *= 1.1
+        return found
+
+
+def test_one_element_of_many_is_named_and_no_small_term():
+    x = np.random.default_rng(0).normal(size=(50, 6 * 20))
+    layer = OneElement()
+    layer.gain = npnet.Parameter(np.ones(120))
+    report = check_gradients(layer, x, mode="directional", raises=False)
+    text = " ".join(d.message for d in report.diagnosis)
+    assert (
+        "only 1 of 65 elements tried (of 6000) of the gradient of input is wrong, at [3, 5]" in text
+    )
+    assert "11/10 times the true one" in text
+    assert "eps" not in text
+
+
+class Rectified(npnet.Layer):
+    """A ReLU with half of its derivative."""
+
+    def forward(self, ctx, x):
+        ctx.save(x)
+        return np.maximum(x, 0)
+
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        return grad * (x > 0) / 2
+
+
+def test_kinks_are_left_out():
+    x = X.copy()
+    x[0, :3] = 0
+    function = LayerFunction(Rectified(), [x])
+    found = true_matrix(function, function.variables[0], np.arange(24), 24)
+    expected = np.diag((x > 0).reshape(-1).astype(float))
+    expected[[0, 1, 2], [0, 1, 2]] = np.nan
+    np.testing.assert_allclose(found, expected, atol=1e-10)
+    report = check_gradients(Rectified(), x, raises=False)
+    assert [d.message for d in report.diagnosis] == ["the gradient of input is 1/2 of the true one"]
+    assert report.example.says.endswith("forward it is 1")
+
+
+class Fussy(Bent):
+    """It raises at other shapes and other parameters."""
+
+    def forward(self, ctx, x):
+        if x.shape != (4, 6) or (self.gain.data == 0).any():
+            raise ValueError("not these numbers")
+        return super().forward(ctx, x)
+
+    def dx(self, grad, x):
+        return 2 * grad * x
+
+
+def test_what_experiments_raise_is_not_noted():
+    report = check_gradients(Fussy(), X, raises=False)
+    assert not report.ok
+    assert "not these numbers" not in str(report)
+
+
+def test_passes_are_limited_by_their_number(monkeypatch):
+    monkeypatch.setattr("npnet.gradcheck.diagnosis._PASSES", 20)
+    assert "in no pattern known here" in said(ForgetsGain())
+
+
+class Plain(npnet.Sequential):
+    """Three children, run back in an order that the cases below choose."""
+
+    def __init__(self):
+        super().__init__(npnet.Linear(4, 4, rng=1), npnet.Tanh(), npnet.Linear(4, 4, rng=2))
+
+    def backward(self, ctx, grad):
+        for call in self.order(ctx.calls):
+            grad = call.backward(grad)
+        return grad
+
+
+class ForwardOrder(Plain):
+    def order(self, calls):
+        return list(calls)
+
+
+class WithoutTanh(Plain):
+    def order(self, calls):
+        return [calls[2], calls[0]]
+
+
+@pytest.mark.parametrize(
+    ("layer", "words"),
+    [(ForwardOrder, "children in the order of forward"), (WithoutTanh, "out child '1' (Tanh)")],
+)
+def test_the_order_of_children(layer, words):
+    assert f"the backward pass {'runs its' if layer is ForwardOrder else 'leaves'} {words}" in said(
+        layer(), X[:, :4]
+    )
+
+
 @pytest.mark.parametrize("layer", [TwiceByChance, ForgetsGain])
 def test_the_example_runs_and_shows_the_fault(layer):
     made = layer()
     made.gain.data[...] = 3
-    found = [check_gradients(made, X, raises=False).example]
+    found = check_gradients(made, X, raises=False).example
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
-        exec(found[0].code, {"np": np, "layer": made})
-    wrong, right = re.findall(r" is (-?[0-9.e+-]+)", found[0].says)
+        exec(found.code, {"np": np, "layer": made})
+    wrong, right = re.findall(r" is (-?[0-9.e+-]+)", found.says)
     assert float(out.getvalue()) == pytest.approx(float(wrong), rel=1e-5)
     assert abs(float(wrong) - float(right)) > 1e-3 * abs(float(right))
-    assert "x (1, 6)" in found[0].shapes
+    assert "x (1, 6)" in found.shapes

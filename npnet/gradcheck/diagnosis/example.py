@@ -2,173 +2,133 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.evidence import Case, remade
+from npnet.gradcheck.diagnosis.case import Case, remade
 from npnet.gradcheck.diagnosis.matrices import true_matrix
 from npnet.gradcheck.report import Example
-from npnet.gradcheck.numeric.function import Function
 from npnet.typing import Array
 
-_SECONDS = 0.3
 _PRINTED = 24  # elements of an array that may stand in the code
+_UPSTREAM = "np.resize([1.0, -2.0, 3.0], {}.shape)"  # ones would hide much
+_Arrays = tuple[tuple[Any, ...], dict[str, Array]]  # inputs and parameters
 
 
 class _Fault(NamedTuple):
     """What was tried, and the element that is wrong there."""
 
-    inputs: tuple[Any, ...]
-    parameters: dict[str, Array]
-    upstream: int | None  # the output whose upstream gradient is one; None for all
-    shape: tuple[int, ...]
-    at: int
+    arrays: _Arrays
+    at: list[int]
     analytic: float
     numeric: float
-
-    @property
-    def share(self) -> float:
-        """How wrong the element is, relative to its size."""
-        return abs(self.analytic - self.numeric) / (abs(self.analytic) + abs(self.numeric) + 1e-300)
+    share: float  # how wrong the element is, relative to its size
 
 
 def smallest(case: Case) -> Example | None:
     """Shrink what shows the fault of a tensor, and write it down; None if no small one does."""
-    subject, started = case.subject, time.perf_counter()
-    inputs = tuple(subject.given)
-    held = {n: v for n, v in zip(subject.names, subject.variables, strict=True)
-            if not any(v is x for x in subject.inputs)}  # fmt: skip
-    best = None
-    for upstream in (None, *range(min(4, case.upstream.shape[1]))):
-        best = best or _try(case, inputs, held, upstream)
-    if best is None:
-        return None
-    needed, going = min(1e-3, best.share / 10), True
-    while going:
-        going = False
-        for inputs, held in (*_shorter(best), *_simpler(best)):
-            if time.perf_counter() - started > _SECONDS:
-                break
-            if _length(inputs, held) >= _length(best.inputs, best.parameters):
-                continue
-            found = _try(case, inputs, held, best.upstream)
-            if found is not None and found.share >= needed:
-                best, going = found, True
-                break
-    return _written(case, subject, best) if _length(best.inputs, {})[0] <= _PRINTED else None
+    held = {n: p.data for n, p in case.subject.parameters.items()}
+    best = _try(case, (tuple(case.subject.given), held))
+    smaller = best
+    while best and smaller:
+        smaller = None
+        for arrays in _simpler(*best.arrays):
+            if _length(arrays) < _length(best.arrays):
+                found = _try(case, arrays)
+                if found is not None and found.share >= min(1e-3, best.share / 10):
+                    best = smaller = found
+                    break
+    return _written(case, best) if best and _length(best.arrays)[0] <= _PRINTED else None
 
 
-def _length(inputs: tuple[Any, ...], held: dict[str, Array]) -> tuple[int, int]:
+def _length(arrays: _Arrays) -> tuple[int, int]:
     """Return how many numbers an example has, and how many letters they take."""
-    arrays = [*inputs, *held.values()]
-    return max(np.size(x) for x in inputs), sum(len(repr(np.asarray(x).tolist())) for x in arrays)
+    inputs, held = arrays
+    letters = sum(len(repr(np.asarray(x).tolist())) for x in (*inputs, *held.values()))
+    return max(np.size(x) for x in inputs), letters
 
 
-def _try(
-    case: Case, inputs: tuple[Any, ...], held: dict[str, Array], upstream: int | None
-) -> _Fault | None:
+def _try(case: Case, arrays: _Arrays) -> _Fault | None:
     """Look for the most wrong element with these arrays."""
     try:
-        subject = remade(case.subject, lambda layer: None, inputs)
-        for name, value in held.items():
-            subject.variables[subject.names.index(name)][...] = value
-        outputs = subject.outputs()
-        number = subject.names.index(case.name)
-        size = sum(y.size for y in outputs)
-        r = np.ones(size) if upstream is None else np.eye(1, size, upstream)[0]
-        if upstream is not None and len(outputs) > 1:
-            r = np.concatenate(
-                [np.full(y.size, float(i == upstream)) for i, y in enumerate(outputs)]
-            )
-        grad = subject.gradients(subject.split(r))[number]
+        subject = remade(case.subject, inputs=arrays[0])
+        for name, value in arrays[1].items():
+            subject.parameters[name].data[...] = value
+        number, size = subject.names.index(case.name), subject.here.size
         variable = subject.variables[number]
+        parts = [np.resize([1.0, -2.0, 3.0], shape) for shape in subject.shapes]
+        grad = subject.gradients(parts)[number]
         a = np.zeros(variable.size) if grad is None else grad.reshape(-1)
-        some = np.argsort(np.abs(a - a.mean()))[::-1][:64] if a.size > 64 else np.arange(a.size)
+        some = np.argsort(-np.abs(a - a.mean()))[:64]
+        case.budget.take(4 * some.size + 1)
+        r = np.concatenate([part.reshape(-1) for part in parts])
         t = true_matrix(subject, variable, some, size) @ r
-    except Exception:  # the layer takes no such arrays
+    except Exception:  # the layer takes no such arrays, or the budget is spent
         return None
     off = np.where(np.isfinite(t), np.abs(a[some] - t), 0.0)
     k = int(off.argmax()) if off.size else 0
     if not off.size or not off[k] > 1e-8 * (abs(t[k]) + np.nanmax(np.abs(t))):
         return None
-    return _Fault(
-        inputs, held, upstream, variable.shape, int(some[k]), float(a[some[k]]), float(t[k])
-    )
+    index = [int(i) for i in np.unravel_index(some[k], variable.shape)]
+    wrong = float(a[some[k]])
+    return _Fault(arrays, index, wrong, float(t[k]), off[k] / (abs(wrong) + abs(t[k])))
 
 
-def _shorter(best: _Fault) -> Iterator[tuple[tuple[Any, ...], dict[str, Array]]]:
-    """Cut axes: the batch first, to one row, then two; then the other axes."""
-    for axis in range(max(np.ndim(x) for x in best.inputs)):
-        for n in {np.shape(x)[axis] for x in best.inputs if np.ndim(x) > axis}:
-            for rows in ([0], [n - 1], [n // 2], [0, 1], [0, n - 1], [0, 1, 2]):
-                if len(set(rows)) == len(rows) < n and max(rows) < n:
-                    cut = tuple(
-                        np.take(x, rows, axis) if np.ndim(x) > axis and np.shape(x)[axis] == n
-                        else x for x in best.inputs
-                    )  # fmt: skip
-                    yield cut, best.parameters
-
-
-def _simpler(best: _Fault) -> Iterator[tuple[tuple[Any, ...], dict[str, Array]]]:
-    """Round all numbers."""
+def _simpler(inputs: tuple[Any, ...], held: dict[str, Array]) -> Iterator[_Arrays]:
+    """Cut axes: the batch first, to one row, then two; then the other axes. Round all numbers."""
+    lengths = dict.fromkeys(an for x in inputs for an in enumerate(np.shape(x)))
+    for axis, n in sorted(lengths, key=lambda an: an[0]):
+        for rows in ([0], [n - 1], [n // 2], [0, 1], [0, n - 1], [0, 1, 2]):
+            if len(set(rows)) == len(rows) < n:
+                cut = (np.ndim(x) > axis and np.shape(x)[axis] == n for x in inputs)
+                pairs = zip(inputs, cut, strict=True)
+                yield tuple(np.take(x, rows, axis) if c else x for x, c in pairs), held
     for digits in (0, 1, 2, 4):
-
-        def rounded(x: Any, digits: int = digits) -> Any:
-            return np.round(x, digits) + 0.0 if np.asarray(x).dtype.kind == "f" else x
-
-        if sum(v.size for v in best.parameters.values()) <= _PRINTED:
-            held = {n: rounded(v) for n, v in best.parameters.items()}
-            yield tuple(map(rounded, best.inputs)), held
-        yield tuple(map(rounded, best.inputs)), best.parameters
+        floats = (np.asarray(x).dtype.kind == "f" for x in inputs)
+        pairs = zip(inputs, floats, strict=True)
+        rounded = tuple(np.round(x, digits) + 0.0 if f else x for x, f in pairs)
+        if sum(v.size for v in held.values()) <= _PRINTED:
+            yield rounded, {n: np.round(v, digits) + 0.0 for n, v in held.items()}
+        yield rounded, held
 
 
-def _written(case: Case, subject: Function, best: _Fault) -> Example:
-    names = [f"x{i}" if len(best.inputs) > 1 else "x" for i in range(len(best.inputs))]
-    values = [_array(x) for x in best.inputs]
-    shapes = [f"{n} {np.shape(x)}" for n, x in zip(names, best.inputs, strict=True)]
-    shapes += [f"{n} {v.shape}" for n, v in best.parameters.items()]
-    at = [int(k) for k in np.unravel_index(best.at, best.shape)] if best.shape else []
-    lines = [f"{', '.join(names)} = {', '.join(values)}"]
-    total = sum(v.size for v in best.parameters.values())
-    if 0 < total <= _PRINTED:
-        state = ", ".join(f"{n!r}: {_array(v)}" for n, v in best.parameters.items())
+def _written(case: Case, best: _Fault) -> Example:
+    (inputs, held), subject = best.arrays, case.subject
+    names = [f"x{i}" for i in range(len(inputs))] if len(inputs) > 1 else ["x"]
+    given = ", ".join(names)
+    lines = [f"{given} = {', '.join(map(_array, inputs))}"]
+    if 0 < sum(v.size for v in held.values()) <= _PRINTED:
+        state = ", ".join(f"{n!r}: {_array(v)}" for n, v in held.items())
         lines.append(f"layer.load_state_dict({{{state}}}, strict=False)")
-    which = str(at) if at and not (case.missing and case.name in best.parameters) else ""
+    own = case.name in held
+    which = str(best.at) if best.at and not (case.missing and own) else ""
     if case.is_loss:
-        lines.append(f"print(layer.value_and_grad({', '.join(names)})[1]{which})")
+        lines.append(f"print(layer.value_and_grad({given})[1]{which})")
     else:
-        how = "" if subject.training else ", training=False"  # type: ignore[attr-defined]
-        how += ", rng=np.random.default_rng(0)" if getattr(subject, "draws_numbers", False) else ""
-        lines.append(f"y, tape = layer.record({', '.join(names)}{how})")
-        count = len(subject.shapes)
-        ones = "np.ones_like(y)" if count == 1 else "*map(np.ones_like, y)"
-        if best.upstream is not None:
-            ones = f"np.eye(1, y.size, {best.upstream}).reshape(y.shape)"
-            if count > 1:
-                ones = f"*[np.full_like(v, i == {best.upstream}) for i, v in enumerate(y)]"
-        if case.name in best.parameters:
-            lines.append(f"tape.backward({ones}); print({_path(case.name)}.grad{which})")
+        how = "" if subject.training else ", training=False"
+        how += ", rng=np.random.default_rng(0)" if subject.draws_numbers else ""
+        lines.append(f"y, tape = layer.record({given}{how})")
+        one = len(subject.shapes) == 1
+        upstream = _UPSTREAM.format("y") if one else f"*[{_UPSTREAM.format('v')} for v in y]"
+        if own:
+            path = (f"[{s}]" if s.isdigit() else f".{s}" for s in case.name.split("."))
+            lines.append(f"tape.backward({upstream}); print(layer{''.join(path)}.grad{which})")
         else:
             number = case.name.removeprefix("input").strip()
             which = f"[{number}]{which}" if number else which
-            lines.append(f"print(tape.backward({ones}, input_grad=True){which})")
+            lines.append(f"print(tape.backward({upstream}, input_grad=True){which})")
     says = (
-        f"at {at} the gradient of {case.name} is {best.analytic:.6g}; by differences of forward "
-        f"it is {best.numeric:.6g}"
+        f"at {best.at} the gradient of {case.name} is {best.analytic:.6g}; by differences of "
+        f"forward it is {best.numeric:.6g}"
     )
-    return Example(", ".join(shapes), "\n".join(lines), says)
+    pairs = [*zip(names, inputs, strict=True), *held.items()]
+    shapes = ", ".join(f"{n} {np.shape(x)}" for n, x in pairs)
+    return Example(shapes, "\n".join(lines), says)
 
 
 def _array(x: Any) -> str:
     """Write an array as code."""
     plain = isinstance(x, np.ndarray | np.generic)
     return f"np.array({np.asarray(x).tolist()})" if plain else repr(x)
-
-
-def _path(name: str) -> str:
-    """Write a dotted name as attributes and indices: '0.weight' of a chain is [0].weight."""
-    text = "".join(f"[{part}]" if part.isdigit() else f".{part}" for part in name.split("."))
-    return f"layer{text}"

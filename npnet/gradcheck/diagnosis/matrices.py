@@ -1,75 +1,75 @@
-"""The two matrices that a diagnosis compares: what backward says, and what is true."""
+"""The two matrices that a diagnosis compares: what backward says, and what is true.
+
+Backward is linear in the upstream gradient, so unit upstream gradients show its whole matrix
+(elements of a tensor x outputs). Differences of forward give the true one.
+"""
 
 from __future__ import annotations
 
 import copy
 import functools
-import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.numeric.function import Function, LossFunction
+from npnet.gradcheck.numeric.function import Function
 from npnet.typing import Array
 
-if TYPE_CHECKING:
-    from npnet.gradcheck.diagnosis.evidence import Case
-
-_MOST_OUTPUTS = 160  # whose unit upstream gradients are tried; a random choice beyond
-_SECONDS = 1.0  # for one matrix of differences
-_PATIENCE = 2.0  # seconds for one tensor
-_MOST_NUMBERS = 4_000_000
+Found = tuple[str, str] | None  # a kind, and a text: after "the gradient of x ", or with {} for it
+_ROWS, _COLUMNS = 320, 160  # elements and outputs that are looked at; a choice of them beyond
+_NUMBERS = 4_000_000  # of a matrix
 _STEP = 2.0**-12
-_NEARBY = 0.3  # how far the second point is, relative to the values
+
+
+class Budget:
+    """Passes, forward or backward, that a diagnosis may take: a count, so that it is repeatable."""
+
+    def __init__(self, passes: int) -> None:
+        self.left = passes
+
+    def take(self, count: int) -> None:
+        """Count passes that are about to be run."""
+        self.left -= count
+        if self.left < 0:
+            raise RuntimeError("the passes of a diagnosis are used up")
 
 
 class Jacobians:
     """Matrices over the elements of a tensor (m) and outputs (n), and the arrays at hand.
 
-    `a` is backward's, `t` the true one, NaN at kinks. `columns` numbers the outputs; None says
-    that the columns are sums over all outputs, weighted by upstream gradients or, for a loss, 1.
+    `a` is backward's, `t` the true one, NaN at kinks; `indices` numbers the elements and `columns`
+    the outputs. A loss has one output, its value.
     """
 
     def __init__(
-        self, subject: Function, number: int, indices: Array, columns: Array | None,
-        a: Array, t: Array, outputs: list[Array],
-    ) -> None:  # fmt: skip
+        self, subject: Function, number: int, indices: Array, columns: Array, a: Array, t: Array
+    ) -> None:
         self.a, self.t, self.indices, self.columns = a, t, indices, columns
         self.name = subject.names[number]
         self.x = subject.variables[number].copy()
-        self.outputs = outputs
+        self.shape = self.x.shape
+        self.outputs = subject.outputs()
         self.complete = indices.size == self.x.size
-        self.is_loss = isinstance(subject, LossFunction)
+        self.is_loss = subject.is_loss
         self.is_input = any(subject.variables[number] is v for v in subject.inputs)
         self.batch = subject.batch_size
         pairs = list(zip(subject.names, subject.variables, strict=True))
         self.inputs = {n: v.copy() for n, v in pairs if any(v is x for x in subject.inputs)}
         self.parameters = {n: v.copy() for n, v in pairs if n not in self.inputs}
-        given = subject.given
-        fixed = [(i, o) for i, o in enumerate(given) if isinstance(o, np.ndarray)
+        fixed = [(i, o) for i, o in enumerate(subject.given) if isinstance(o, np.ndarray)
                  and not any(o is v for v in subject.variables)]  # fmt: skip
         self.others = [o for _, o in fixed]
         self.masks = {f"input {i}": o for i, o in fixed if o.dtype == bool}
-        self.constants = constants(subject.checked)
+        self.constants = {n: float(v) for n, v in options(subject.checked)
+                          if isinstance(v, int | float) and not isinstance(v, bool)}  # fmt: skip
         sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
         column = sizes.max(axis=0, initial=0.0)
         self.allowed = 1e-8 * sizes + 1e-9 * column + 1e-11 * column.max(initial=0.0)
-        self.sizes = sizes
         self.known = np.isfinite(t)
-        self.allow(np.zeros_like(a))
-
-    def allow(self, bar: Array) -> None:
-        """Take error bars into account."""
-        self.allowed = self.allowed + np.where(np.isfinite(bar), bar, 0.0)
-        self.relevant = self.known & (self.sizes > self.allowed)
-        self.wrong = self.known & ~(np.abs(self.a - self.t) <= self.allowed)
+        self.relevant = self.known & (sizes > self.allowed)
+        self.wrong = self.known & ~(np.abs(a - t) <= self.allowed)
         self.right = self.relevant & ~self.wrong
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the tensor."""
-        return self.x.shape
 
     @functools.cached_property
     def places(self) -> list[Array]:
@@ -80,106 +80,106 @@ class Jacobians:
     def output_number(self) -> Array:
         """The output of each column, (n,)."""
         ends = np.cumsum([y.size for y in self.outputs])
-        assert self.columns is not None
         return np.asarray(np.searchsorted(ends, self.columns, side="right"))
 
     @functools.cached_property
     def output_places(self) -> list[Array] | None:
         """Indices of the columns along each axis, if all outputs have the same shape."""
-        shapes = {y.shape for y in self.outputs}
-        if self.columns is None or shapes == {()}:
+        shapes = {self.outputs[k].shape for k in np.unique(self.output_number)}
+        if self.is_loss or len(shapes) != 1 or shapes == {()}:
             return None
-        if len(shapes) != 1:
-            if np.unique(self.output_number).size != 1:
-                return None
-            shapes = {self.outputs[self.output_number[0]].shape}
         shape = shapes.pop()
-        return list(np.unravel_index(self.columns % int(np.prod(shape)), shape))
-
-    @functools.cached_property
-    def output(self) -> Array | None:
-        """The output at each column, (n,)."""
-        if self.columns is None:
-            return None
-        return np.concatenate([y.reshape(-1) for y in self.outputs])[self.columns]
+        starts = np.cumsum([0, *(y.size for y in self.outputs)])
+        return list(np.unravel_index(self.columns - starts[self.output_number], shape))
 
     @functools.cached_property
     def own(self) -> Array | None:
         """For an output of the tensor's shape: which column is each element's own, (m, n)."""
-        if self.columns is None or len(self.outputs) != 1 or self.outputs[0].shape != self.shape:
+        if self.is_loss or len(self.outputs) != 1 or self.outputs[0].shape != self.shape:
             return None
         return np.asarray(self.indices[:, None] == self.columns[None])
+
+    @functools.cached_property
+    def lost(self) -> bool:
+        """Whether backward gives nothing where it is wrong."""
+        at = self.wrong & self.relevant
+        return bool(at.any() and (np.abs(self.a[at]) <= self.allowed[at]).all())
+
+    @property
+    def exact(self) -> bool:
+        """Whether all elements are there, and no kinks."""
+        return self.complete and bool(self.known.all())
 
     def part(self, rows: Array, columns: Array) -> Jacobians:
         """Return some elements and some outputs alone."""
         found = copy.copy(self)
-        for cached in ("places", "output_number", "output_places", "output", "own"):
+        for cached in ("places", "output_number", "output_places", "own", "lost"):
             found.__dict__.pop(cached, None)
-        found.indices = self.indices[rows]
+        found.indices, found.columns = self.indices[rows], self.columns[columns]
         found.complete = bool(rows.all()) and self.complete
-        if self.columns is not None:
-            found.columns = self.columns[columns]
         for name in ("a", "t", "allowed", "known", "relevant", "wrong", "right"):
             setattr(found, name, getattr(self, name)[np.ix_(rows, columns)])
         return found
 
-    def agree(self, a: Array, b: Array, where: Array | None = None) -> bool:
+    def agree(self, a: Array, b: Array) -> bool:
         """Tell whether two matrices agree where the true one is known, and are not all zero."""
-        chosen = self.known if where is None else self.known & where
-        p, q = a[chosen], b[chosen]
+        p, q = a[self.known], b[self.known]
         if not p.size or not np.isfinite(p).all() or not np.isfinite(q).all() or not q.any():
             return False
-        allowed = 10 * self.allowed[chosen] + 1e-7 * np.maximum(np.abs(p), np.abs(q))
+        allowed = 10 * self.allowed[self.known] + 1e-7 * np.maximum(np.abs(p), np.abs(q))
         return bool((np.abs(p - q) <= allowed).all())
 
-    def grid(self, matrix: Array) -> Array:
-        """Give complete values the tensor's shape, outputs last."""
-        return matrix.reshape(*self.shape, -1)
 
-
-def jacobians(subject: Function, number: int, indices: Array, case: Case | None) -> Jacobians:
-    """Compute both matrices; from `case` come the vectors if they would be too large."""
-    outputs = subject.outputs()
-    count = sum(y.size for y in outputs)
-    start = time.perf_counter()
-    subject.outputs()
-    forward = time.perf_counter() - start
-    large = 4 * indices.size * forward > _SECONDS or indices.size * count > _MOST_NUMBERS
-    if large and case is not None:
-        where = case.usable[:, None]
-        true = np.where(where, case.numeric, np.nan)
-        found = Jacobians(subject, number, indices, None, case.analytic, true, outputs)
-        found.allow(case.bar)
-        return found
-    if large:
-        raise ValueError("too large to be differentiated element by element")
-    true = true_matrix(subject, subject.variables[number], indices, count)
-    if isinstance(subject, LossFunction):
-        gradient = subject.gradients([])[number]
-        assert gradient is not None
-        a = gradient.reshape(-1, 1)[indices].astype(float)
-        return Jacobians(
-            subject, number, indices, None, a, true.sum(axis=1, keepdims=True), outputs
-        )
+def jacobians(
+    subject: Function, number: int, indices: Array, budget: Budget, suspects: Any = False
+) -> Jacobians:
+    """Compute both matrices; of large tensors for a choice that has the `suspects` (m,) in it."""
+    count, rng = subject.here.size, np.random.default_rng(0)
+    most = min(_ROWS, _NUMBERS // count)
+    if indices.size > most:
+        first = rng.permutation(np.flatnonzero(suspects))[: most // 2]
+        rest = rng.permutation(np.setdiff1d(np.arange(indices.size), first))[: most - first.size]
+        chosen = np.union1d(first, rest)
+        indices, suspects = indices[chosen], np.isin(chosen, first)
+    budget.take(4 * indices.size)
+    t = true_matrix(subject, subject.variables[number], indices, count)
     columns = np.arange(count)
-    if count > _MOST_OUTPUTS:
-        columns = np.sort(np.random.default_rng(0).choice(count, _MOST_OUTPUTS, replace=False))
+    if count > _COLUMNS:
+        at = np.broadcast_to(suspects, indices.shape)
+        largest = np.nan_to_num(np.abs(t)).argmax(axis=1)
+        several = (_faulty(subject, number, indices[at], t[at], budget), largest[at], largest,
+                   rng.permutation(count))  # fmt: skip
+        parts = [rng.permutation(np.unique(c))[: _COLUMNS // 4] for c in several]
+        columns = np.unique(np.concatenate(parts))
+    budget.take(columns.size)
     a = np.zeros((indices.size, columns.size))
     for k, j in enumerate(columns):
         grad = subject.gradients(subject.split(np.eye(1, count, int(j))[0]))[number]
         if grad is not None:
             a[:, k] = grad.reshape(-1)[indices]
-    return Jacobians(subject, number, indices, columns, a, true[:, columns], outputs)
+    return Jacobians(subject, number, indices, columns, a, t[:, columns])
 
 
-def nearby(subject: Function, number: int, indices: Array) -> Jacobians:
-    """Compute both matrices at another point."""
-    rng = np.random.default_rng(5)
-    with subject.restored():
-        for v in subject.variables:
-            v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
-            v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
-        return jacobians(subject, number, indices, None)
+def _faulty(subject: Function, number: int, rows: Array, t: Array, budget: Budget) -> Array:
+    """Find outputs through which some elements go wrong, by halving the upstream gradient."""
+    r = np.asarray(np.random.default_rng(1).uniform(0.5, 1.5, t.shape[1]))
+    pending: list[Array] = [np.arange(r.size)]
+    found, true = list[int](), np.nan_to_num(t)
+    while pending and rows.size and len(found) < 16:
+        part = pending.pop()
+        upstream = np.zeros(r.size)
+        upstream[part] = r[part]
+        budget.take(1)
+        grad = subject.gradients(subject.split(upstream))[number]
+        if grad is None:
+            break
+        off = np.abs(grad.reshape(-1)[rows] - true @ upstream)
+        if (off <= 1e-7 * (np.abs(true) @ upstream) + 1e-9 * np.abs(true).max()).all():
+            continue
+        half = part.size // 2
+        found += part.tolist() if half == 0 else []
+        pending += [part[half:], part[:half]] if half else []
+    return np.array(found, dtype=np.intp)
 
 
 def true_matrix(subject: Function, variable: Array, indices: Array, count: int) -> Array:
@@ -187,12 +187,11 @@ def true_matrix(subject: Function, variable: Array, indices: Array, count: int) 
     flat = variable.reshape(-1)
     sizes = np.abs(flat[flat != 0])
     typical = float(np.median(sizes)) if sizes.size else 1.0
-    found = np.empty((indices.size, count))
-    rows = np.empty((4, count))
+    found, rows, taken = np.empty((indices.size, count)), np.empty((4, count)), np.empty(4)
+    here = subject.here_now()
     for i, k in enumerate(indices.tolist()):
         start = flat[k]
         h = _STEP * max(abs(start), typical)
-        taken = np.empty(4)
         for j, step in enumerate((h, -h, h / 2, -h / 2)):
             flat[k] = start + step
             taken[j] = flat[k] - start
@@ -202,6 +201,10 @@ def true_matrix(subject: Function, variable: Array, indices: Array, count: int) 
         half = (rows[2] - rows[3]) / (taken[2] - taken[3])
         size = np.abs(half).max(initial=0.0)
         smooth = np.abs(wide - half) <= 1e-4 * np.abs(half) + 1e-6 * size
+        # At a kink slopes differ from side to side, by as much for a shorter step.
+        slopes = (rows - here) / taken[:, None]
+        jumps, of_half = np.abs(slopes[0] - slopes[1]), np.abs(slopes[2] - slopes[3])
+        smooth &= (of_half <= 0.75 * jumps) | (of_half <= 1e-6 * size)
         found[i] = np.where(smooth, (4 * half - wide) / 3, np.nan)
     return found
 
@@ -212,14 +215,6 @@ def options(checked: Any) -> Iterator[tuple[str, Any]]:
     found = {n: v for k in reversed(own) if k is not object for n, v in vars(k).items()}
     found |= vars(checked)
     for name, value in found.items():
-        plain = isinstance(value, int | float | tuple | np.ndarray) and not isinstance(value, str)
+        plain = isinstance(value, int | float | tuple | np.ndarray)
         if plain and not name.startswith("_") and name not in ("takes_integers", "arguments"):
             yield name, value
-
-
-def constants(checked: Any) -> dict[str, float]:
-    """Return those that are single numbers."""
-    return {
-        n: float(v) for n, v in options(checked)
-        if isinstance(v, int | float) and not isinstance(v, bool) and np.isfinite(v)
-    }  # fmt: skip

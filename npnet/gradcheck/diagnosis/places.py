@@ -1,74 +1,88 @@
-"""Patterns of where: outputs, samples, steps, positions and regions that are wrong."""
+"""Where a gradient is wrong: at positions, through outputs, where a number is negative."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from fractions import Fraction
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.matrices import Jacobians
-from npnet.gradcheck.diagnosis.naming import (
-    inside,
-    listed,
-    positions,
-)
-from npnet.gradcheck.report import Diagnosis
+from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
+from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs, inside, listed
 from npnet.typing import Array
 
 
-def outputs(p: Jacobians) -> Diagnosis | None:
-    """What comes through one of several outputs."""
-    if p.columns is None or len(p.outputs) < 2:
-        return None
-    bad, good = p.wrong.any(axis=0), p.right.any(axis=0) & ~p.wrong.any(axis=0)
-    wrong, right = np.unique(p.output_number[bad]), np.unique(p.output_number[good])
-    if not right.size or np.intersect1d(wrong, right).size:
-        return None
-    which = f"output{'s' if wrong.size > 1 else ''} {listed(wrong.tolist())}"
-    text = (
-        f"what comes to the gradient of {p.name} through {which} (of {len(p.outputs)}) is "
-        f"wrong{inside(p, p.wrong)}; what comes through the others is right"
-    )
-    if inside(p, p.wrong).startswith("; there it is zero"):
-        text = (
-            f"the gradient of {p.name} lacks what comes through {which} (of {len(p.outputs)}): "
-            "backward does not use the upstream gradient of it"
-        )
-    return Diagnosis("missing term", p.name, text)
+def _separated(bad: Array, good: Array, places: list[Array]) -> tuple[int, list[int]] | None:
+    """Find the axis along which wrong places and right ones differ: the wrong positions there."""
+    found = []
+    for axis, at in enumerate(places):
+        wrong, right = np.unique(at[bad]), np.unique(at[good])
+        if wrong.size and right.size and not np.intersect1d(wrong, right).size:
+            share = min(wrong.size, right.size) / (wrong.size + right.size)
+            found.append((share, axis, wrong.tolist()))
+    return min(found)[1:] if found else None
 
 
-def one_sample(p: Jacobians) -> Diagnosis | None:
-    """A parameter's gradient that holds, lacks or repeats some positions of the output."""
-    places = p.output_places
-    if places is None or p.is_input or not p.right.any():
+def rows(p: Jacobians) -> Found:
+    """Some positions of the tensor wrong, the others right."""
+    bad = p.wrong.any(axis=1)
+    found = _separated(bad, p.right.any(axis=1) & ~bad, p.places)
+    if found is None or (p.lost and p.right[bad].any()):
         return None
+    (axis, wrong), length = found, p.shape[found[0]]
+    within = np.isin(p.places[axis], wrong) & p.relevant.any(axis=1)
+    chance = bad.sum() < 2 if p.x.ndim == 1 else not p.complete and bad.sum() < 2 * len(wrong)
+    if chance or bad[within].mean() < 0.6:
+        return None
+    sample = axis == 0 and p.is_input and p.batch == length
+    plural = len(wrong) > 1
+    what = ("sample" if sample else "position") + "s" * plural + f" {listed(wrong)} (of {length})"
+    what += "" if sample else f" along axis {axis}"
+    if sample and p.is_loss and p.others and p.others[0].shape == (p.batch,):
+        at = [k for k, v in p.constants.items() if (p.others[0][wrong] == v).all()]
+        what += f" (where the target is self.{at[0]})" if at else ""
+    ends = {0, length - 1} <= set(wrong) <= {0, 1, length - 2, length - 1} and length > 4
+    what += " (at the border)" * ends + " (the last)" * (wrong == [length - 1])
+    verb = "are" if plural else "is"
+    return "rows", f"only {what} of {{}} {verb} wrong{inside(p)}"
+
+
+def through(p: Jacobians) -> Found:
+    """What comes through one of several outputs; of a parameter, through some positions of it."""
     bad = p.wrong.any(axis=0)
     good = p.right.any(axis=0) & ~bad
-    found = positions(bad, good, places)
+    places = p.output_places
+    found = None if places is None or p.is_input else _separated(bad, good, places)
+    if found and places and p.lost:
+        axis, wrong = found
+        right = np.unique(places[axis][good]).tolist()
+        sample = axis == 0 and p.outputs[0].shape[0] == p.batch
+        what = f"what comes through the output at position {listed(wrong)} of axis {axis}"
+        what = f"sample{'s' * (len(wrong) > 1)} {listed(wrong)}" if sample else what
+        text = f"lacks {what} (of {len(wrong) + len(right)}) in its sum"
+        if len(right) == 1 and len(wrong) > 1:
+            text = f"is that of sample {right[0]} alone: it is not summed over the batch"
+            if not sample:
+                text = (
+                    f"holds only what comes through the output at position {right[0]} of axis "
+                    f"{axis}: the upstream gradient at the others is not used"
+                )
+        return "not summed", text
+    found = _separated(bad, good, [p.output_number])
     if found is None:
         return None
-    axis, wrong, total = found
-    what = "sample" if axis == 0 and p.outputs[0].shape[0] == p.batch else "position"
-    of = "" if what == "sample" else f" along axis {axis} of the output"
-    said = inside(p, p.wrong)
-    if said.startswith("; there it is zero") and total - len(wrong) == 1 and len(wrong) > 1:
-        kept = next(k for k in range(total + 1) if k not in wrong)
-        if what == "sample":
-            text = f"is that of sample {kept} alone: it is not summed over the batch"
-        else:
-            text = (
-                f"holds only what comes through the output at position {kept} along axis {axis}: "
-                "the upstream gradient at the other positions is not used"
-            )
-        return Diagnosis("not summed", p.name, f"the gradient of {p.name} {text}")
-    some = f"{what}{'s' if len(wrong) > 1 else ''} {listed(wrong)} (of {total}){of}"
-    if said.startswith("; there it is zero"):
-        text = f"lacks {some} in its sum"
-        return Diagnosis("not summed", p.name, f"the gradient of {p.name} {text}")
-    return None
+    which = f"output{'s' * (len(found[1]) > 1)} {listed(found[1])} (of {len(p.outputs)})"
+    if p.lost:
+        return (
+            "missing term",
+            f"lacks what comes through {which}: its upstream gradient is not used",
+        )
+    text = f"is wrong in what comes through {which}, and right through the others"
+    return "missing term", text + inside(p)
 
 
-def pairs(p: Jacobians) -> Diagnosis | None:
+def distances(p: Jacobians) -> Found:
     """Wrong or missing by how an element's position relates to the output's: own, later, others."""
     places = p.output_places
     if places is None or not p.is_input or not p.right.any() or p.x.ndim > len(places) + 1:
@@ -80,89 +94,70 @@ def pairs(p: Jacobians) -> Diagnosis | None:
         for stride in (1, 2, 3) if p.shape[a] != shape[b] else (1,):
             gap = stride * places[b][None] - p.places[a][:, None]  # output after the element
             bad, good = np.unique(gap[p.wrong]), np.unique(gap[p.right])
-            if not np.intersect1d(bad, good).size:
-                text = _gap_text(p, gap, bad, good, a, a == b == 0 and p.shape[0] == p.batch)
-                if not _regular(p, gap, a, b):
-                    continue
-                return Diagnosis("missing term", p.name, f"the gradient of {p.name} {text}")
+            if bad.size and not np.intersect1d(bad, good).size and _regular(p, gap, a, places[b]):
+                batch = a == b == 0 and p.shape[0] == p.batch
+                verb = "lacks the terms" if p.lost else "has wrong terms"
+                text = verb + _distance_text(p, gap, bad, good, a, batch)
+                return "missing term", text + inside(p) * (not p.lost)
     return None
 
 
-def _regular(p: Jacobians, gap: Array, a: int, b: int) -> bool:
+def _regular(p: Jacobians, gap: Array, a: int, at: Array) -> bool:
     """Whether positions that far apart are always connected, as in a window or a recurrence."""
-    assert p.output_places is not None
-    pair = p.places[a][:, None] * (int(p.output_places[b].max()) + 1) + p.output_places[b][None]
-    share = 0.6 if p.shape[a] == int(p.output_places[b].max()) + 1 else 0.95
+    length = int(at.max()) + 1
+    pair = p.places[a][:, None] * length + at[None]
+    share = 0.6 if p.shape[a] == length else 0.95
     return all(
         np.unique(pair[p.relevant & (gap == k)]).size >= share * np.unique(pair[gap == k]).size
         for k in np.unique(gap[p.relevant])
     )
 
 
-def _gap_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, batch: bool) -> str:
-    said = inside(p, p.wrong)
-    lost = said.startswith("; there it is zero")
-    verb, rest = ("lacks", "") if lost else ("has wrong", said.replace("there it is", "they are"))
+def _distance_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, batch: bool) -> str:
     gaps = np.unique(gap[p.relevant])
-    dense = 0 in gaps and bool((np.diff(gaps) == 1).all()) and p.x.ndim > 1
-    causal, mirrored = dense and gaps[0] == 0, dense and gaps[-1] == 0
+    steps = p.x.ndim > 1 and (np.diff(gaps) == 1).all() and 0 in (gaps[0], gaps[-1])
     if set(bad) == {0}:
-        return f"{verb} the terms of each position's own output along axis {a} (the diagonal){rest}"
+        return f" of each position's own output along axis {a} (the diagonal)"
     if set(good) == {0} and batch:
-        return (
-            f"{verb} the terms through the other samples of the batch{rest}; what is computed "
-            "from all rows (mean, variance) depends on each of them"
-        )
-    if set(good) == {0} and (causal or mirrored):
-        return (
-            f"{verb} the terms through the outputs at {'later' if causal else 'earlier'} steps "
-            f"along axis {a}{rest}: nothing is carried from step to step (through time, the state)"
-        )
+        return " through the other samples of the batch, on which a mean or variance depends"
     if set(good) == {0}:
-        return (
-            f"{verb} the terms through the outputs at other positions of axis {a}{rest}; a "
-            "sum, mean or normalisation over that axis is not differentiated"
-        )
-    if (causal or mirrored) and np.abs(bad).min() > np.abs(good).max() and bad.size > 1:
-        return (
-            f"{verb} the terms through outputs {int(np.abs(bad).min())} or more steps away "
-            f"along axis {a}{rest}: is it truncated?"
-        )
-    return (
-        f"{verb} the terms between elements and outputs {listed([-int(k) for k in bad[::-1]])} "
-        f"position(s) apart along axis {a} (a tap of a window, a shifted part){rest}"
-    )
+        why = "nothing is carried through time" if steps else "of a sum, mean or norm over it"
+        return f" through the outputs at other positions of axis {a}: {why}"
+    if steps and np.abs(bad).min() > np.abs(good).max() and bad.size > 1:
+        return f" through outputs {np.abs(bad).min()} or more steps away along axis {a}: truncated?"
+    apart = listed([-int(k) for k in bad[::-1]])
+    return f" between elements and outputs {apart} position(s) apart along axis {a} (of a window?)"
 
 
-def overlap(p: Jacobians) -> Diagnosis | None:
+def overlap(p: Jacobians) -> Found:
     """Where several outputs use an element, one alone counts."""
-    if p.output_places is None or len(p.outputs) > 1 or not (p.wrong.any() and p.right.any()):
+    by_index = p.is_input or any(o.dtype.kind in "iu" for o in p.others)
+    if p.output_places is None or len(p.outputs) > 1 or not by_index or not p.right.any():
         return None
     spots = [np.arange(p.a.shape[1])]
     if len(p.output_places) > 2:
         inner = p.output_places[2:]
         spots.append(np.ravel_multi_index(inner, [int(k.max()) + 1 for k in inner]))
+    big_a, big_t = (np.abs(m) > p.allowed for m in (p.a, np.nan_to_num(p.t)))
     for spot in spots:
-        kept: set[str] = set()
-        for a, t, wrong in zip(np.abs(p.a) > p.allowed, np.abs(p.t) > p.allowed, p.wrong,
-                               strict=True):  # fmt: skip
-            used, there = np.unique(spot[t]), np.unique(spot[a])
-            if (wrong & a).any() or (there.size > 1) or not np.isin(there, used).all():
-                kept.clear()
-                break
-            if used.size > 1 and there.size:
-                kept.add("last" if there[0] == used[-1] else "first" if there[0] == used[0] else "")
-        if len(kept) == 1 and "" not in kept:
-            text = (
-                f"the gradient of {p.name} takes only the {kept.pop()} of several outputs that "
-                "use the same element (overlapping windows, copies, repeated indices): they must "
-                "be summed (+=, np.add.at), not assigned, or they overwrite each other"
+        kept = set()
+        for a, t in zip(big_a, big_t, strict=True):
+            used, left = np.unique(spot[t]), np.unique(spot[a])
+            if used.size > 1 and left.size:
+                ends = {"last": used[-1:], "first": used[:1]}
+                kept.add(next((k for k, v in ends.items() if np.array_equal(v, left)), "no"))
+            elif not np.isin(left, used).all():
+                kept.add("no")
+        if len(kept) == 1 and "no" not in kept and not (p.wrong & big_a).any():
+            return "not summed", (
+                f"takes only the {kept.pop()} of several outputs that use the same element "
+                "(windows that overlap, repeated indices, a batch): all must be summed (+=, "
+                "np.add.at), and not overwrite each other"
             )
-            return Diagnosis("not summed", p.name, text)
     return None
 
 
-def shares(p: Jacobians) -> Diagnosis | None:
+def shares(p: Jacobians) -> Found:
     """Every entry is one of two or three simple multiples of the true one."""
     at = p.relevant
     if at.sum() < 6 or (np.abs(p.t[at]) <= p.allowed[at]).any():
@@ -171,96 +166,100 @@ def shares(p: Jacobians) -> Diagnosis | None:
     values = np.unique(np.round(r, 7))
     if not 2 <= values.size <= 3 or min(np.isclose(r, v).mean() for v in values) < 0.1:
         return None
-    if any(abs(float(Fraction(v).limit_denominator(12)) - v) > 1e-6 for v in values.tolist()):
+    shown = [Fraction(v).limit_denominator(12) for v in values.tolist()]
+    if np.abs(np.array(shown, float) - values).max() > 1e-6 or values.tolist() == [0, 1]:
         return None
-    shown = [f"{Fraction(float(v)).limit_denominator(24)}" for v in values]
-    if shown[0] == "0":
-        text = (
-            f"the gradient of {p.name} is zero in some elements and {' or '.join(shown[1:])} times "
-            "the true one in others: what belongs to several elements goes to one of them"
-        )
-    else:
-        text = f"the gradient of {p.name} is off by a factor of {' or '.join(shown)}, by element"
-    return Diagnosis("elements", p.name, text)
+    if shown[0] == 0:
+        text = f"is zero in some elements and {' or '.join(map(str, shown[1:]))} times the true one"
+        return "elements", f"{text} in others: what belongs to several goes to one of them"
+    return "elements", f"is off by a factor of {' or '.join(map(str, shown))}, by element"
 
 
-def coupling(p: Jacobians) -> Diagnosis | None:
-    """Backward couples elements along other axes than forward."""
-    if p.own is None or p.output_places is None or not p.known.all():
-        return None
-    apart = [at[:, None] != of[None] for at, of in zip(p.places, p.output_places, strict=True)]
-    count = np.sum(apart, axis=0)
-    axes = []
-    for matrix in (p.a, p.t):
-        there = (np.abs(matrix) > 10 * p.allowed) & (count == 1)
-        axes.append([k for k, other in enumerate(apart) if (there & other).any()])
-    if not axes[0] or not axes[1] or axes[0] == axes[1]:
-        return None
-    words = [f"axis {a[0]}" if len(a) == 1 else f"axes {a}" for a in axes]
-    text = (
-        f"the gradient of {p.name} couples elements along {words[0]}, but forward does along "
-        f"{words[1]}: a sum or mean in backward runs over the wrong axes"
-    )
-    return Diagnosis("missing term", p.name, text)
-
-
-def rows(p: Jacobians) -> Diagnosis | None:
-    """Some positions of the tensor wrong, the others right."""
+def elements(p: Jacobians) -> Found:
+    """A few elements of the tensor."""
     bad = p.wrong.any(axis=1)
-    good = p.right.any(axis=1) & ~bad
-    if bad.sum() < 1 or not good.any() or p.x.ndim == 0:
+    count = int(bad.sum())
+    if bad.size < 6 or not 0 < count <= (max(3, 0.1 * bad.size) if p.complete else 3):
         return None
-    found = positions(bad, good, p.places)
-    if found is None:
+    if count > 0.34 * bad.size:
         return None
-    axis, wrong, _ = found
-    lost = inside(p, p.wrong).startswith("; there it is zero")
-    if not p.complete and bad.sum() < 2 * len(wrong):  # may be chance
+    some = p.indices[bad][:4]
+    where = ", ".join(str([int(k) for k in np.unravel_index(i, p.shape)]) for i in some)
+    if p.own is not None or p.is_loss:
+        where += f" (where {p.name} is {', '.join(f'{v:.4g}' for v in p.x.reshape(-1)[some])})"
+    of = "elements" if p.complete else f"elements tried (of {p.x.size})"
+    verb = f"{'is' if count == 1 else 'are'} wrong, at {where}{inside(p)}"
+    return "elements", f"only {count} of {bad.size} {of} of {{}} {verb}"
+
+
+# --- regions of numbers
+
+
+def inverted(p: Jacobians) -> Found:
+    """Zero exactly where it should not be, and not where it should be."""
+    own = p.own if p.own is not None else np.full(p.a.shape, p.is_loss)
+    if p.relevant[~own].any() or p.x.size < 10:
         return None
-    if lost and p.right[bad].any():
+    at = own & p.known
+    a, t = (np.abs(m[at]) > p.allowed[at] for m in (p.a, p.t))
+    if a.sum() < 2 or t.sum() < 2 or not np.array_equal(a, ~t):
         return None
-    inner = np.isin(p.places[axis], wrong)
-    if (p.x.ndim == 1 and bad.sum() < 2) or bad[inner & p.relevant.any(axis=1)].mean() < 0.6:
+    text = "is zero exactly where it should not be, and not zero where it should be: a mask or "
+    return "region", f"{text}condition is inverted"
+
+
+def masked(p: Jacobians) -> Found:
+    """Something comes back where forward lets nothing through."""
+    a, t = np.abs(p.a) > 10 * p.allowed, np.abs(p.t) > p.allowed
+    closed, opened = p.relevant & a & ~t, p.relevant & t
+    if closed.sum() < max(2, 0.03 * opened.sum()) or opened.sum() < 2 or (opened & ~a).any():
         return None
-    what = "sample" if axis == 0 and p.is_input and p.batch == p.shape[0] else "position"
-    place = "" if what == "sample" else f" along axis {axis}"
-    plural = "s" if len(wrong) > 1 else ""
-    target = p.others[0] if p.is_loss and p.others else None
-    if what == "sample" and target is not None and target.shape == (p.batch,):
-        ignored = [k for k, v in p.constants.items() if (target[wrong] == v).all()]
-        place += f" (where the target is self.{ignored[0]})" if ignored else ""
-    options = [f"self.{k}" for k, v in p.constants.items() if wrong == [v]]
-    ends = set(wrong) <= {0, 1, p.shape[axis] - 1, p.shape[axis] - 2} and p.shape[axis] > 4
-    if ends and {0, p.shape[axis] - 1} <= set(wrong):
-        place += " (the first and last ones, at the border)"
-    elif wrong in ([0], [p.shape[axis] - 1]):
-        place += " (the first)" if wrong == [0] else " (the last)"
-    place += f", which is {options[0]}," if len(options) == 1 and wrong[0] else ""
-    text = (
-        f"only {what}{plural} {listed(wrong)} (of {p.shape[axis]}){place} of the gradient of "
-        f"{p.name} {'are' if plural else 'is'} wrong{inside(p, p.wrong)}"
+    return "region", (
+        "takes in outputs that do not depend on it (where the true one is zero): a mask, condition "
+        "or choice of one element (largest, last) in forward is not applied in backward"
     )
-    return Diagnosis("rows", p.name, text)
 
 
-def repeated(p: Jacobians) -> Diagnosis | None:
-    """Rows of a table whose index occurs more than once."""
-    places = p.output_places
-    if places is None or p.is_input:
-        return None
-    bad = p.wrong.any(axis=0)
-    good = p.right.any(axis=0) & ~bad
-    for index in p.others:
-        if index.dtype.kind not in "iu" or index.shape != p.outputs[0].shape[: index.ndim]:
+def region(p: Jacobians) -> Iterator[tuple[str, str]]:
+    """Wrong exactly where something is negative, positive or large."""
+    for axis, beside in ((1, beside_elements(p)), (0, beside_outputs(p))):
+        bad = p.wrong.any(axis=axis)
+        good = p.right.any(axis=axis) & ~bad
+        if p.own is not None or p.is_loss:
+            good |= p.known.all(axis=axis) & ~bad
+        if bad.sum() < 2 or good.sum() < 2:
             continue
-        values = index[tuple(places[: index.ndim])]
-        count = np.array([(index == v).sum() for v in values])
-        if index.ndim and good.any() and (count[bad] > 1).all():
-            lost = inside(p, p.wrong).startswith("; there it is zero")
-            if lost and np.isin(values[bad], values[good]).all():
-                text = (
-                    f"the gradient of {p.name} lacks contributions of indices that occur more "
-                    "than once: they overwrite each other; accumulate with np.add.at"
-                )
-                return Diagnosis("not summed", p.name, text)
-    return None
+        for name, v in beside:
+            values, of = (v, v[bad]) if v.dtype == bool else (np.unique(v), np.unique(v[bad]))
+            if " along " in name or math.comb(len(values), len(of)) < 60:  # chance
+                continue
+            sure = good & p.right.any(axis=axis) if v.dtype == bool else good
+            found = _threshold(v[bad], v[sure], p) if sure.any() else ""
+            if found:
+                yield "region", f"is wrong exactly where {name} {found}{inside(p)}"
+
+
+def _threshold(bad: Array, good: Array, p: Jacobians) -> str:
+    """Say on which side of a number the wrong values lie."""
+    if bad.dtype == bool:
+        same = np.unique(bad).size == 1 and bad[0] not in good
+        return f"is {bool(bad[0])} (a mask)" if same else ""
+    below, above = good[good < bad.min()], good[good > bad.max()]
+    if below.size == good.size:
+        return _named("is above {}", below.max(), bad.min(), p).replace("above 0", "positive")
+    if above.size == good.size:
+        return _named("is below {}", bad.max(), above.min(), p).replace("below 0", "negative")
+    if below.size + above.size == good.size:
+        low = _named("is between {} and ", below.max(), bad.min(), p)
+        return low + _named("{}", bad.max(), above.min(), p)
+    least, most = np.abs(bad).min(), np.abs(good).max()
+    return _named("is above {} in size", most, least, p) if most < least else ""
+
+
+def _named(text: str, low: float, high: float, p: Jacobians) -> str:
+    """Name a bound that lies between two values."""
+    bounds = [(0.0, "0"), (1.0, "1"), (-1.0, "-1")]
+    for name, value in p.constants.items():
+        bounds[1:1] = [(value, f"self.{name}"), (-value, f"-self.{name}")] if value else []
+    named = next((word for c, word in bounds if low <= c <= high), "")
+    return text.format(named or f"about {(low + high) / 2:.2g}")

@@ -1,0 +1,190 @@
+"""Experiments: what must be left out, frozen, turned or made trivial for backward to be right."""
+
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from npnet.context import Context
+from npnet.gradcheck.diagnosis.case import Case, Change, remade, set_option, unchanged
+from npnet.gradcheck.diagnosis.matrices import Found, options
+from npnet.typing import Array
+
+
+class _Apart(Context):
+    """A context whose chains run each child by itself."""
+
+    fuses = False
+
+
+def chain(case: Case) -> Found:
+    """A chain of children run back in the wrong order, or without one of them."""
+    subject: Any = remade(case.subject)
+    layer, names = subject.checked, {}
+    if not case.is_loss:
+        names = {id(v): f"child {k!r} ({type(v).__name__})" for k, v in layer.named_layers()}
+    if len(subject.inputs) != 1 or not names:
+        return None
+
+    def fits(order: Callable[[list[Any]], list[Any]], wanted: Array) -> list[Any]:
+        """Return the calls if gradients that go through them in this order are those wanted."""
+        case.budget.take(1)
+        ctx = subject.context(_Apart)
+        layer.zero_grad()
+        try:
+            layer.forward(ctx, subject.inputs[0].copy())
+            calls, grad = list(ctx.calls), subject.split(case.upstream[0])
+            grad = grad[0] if len(grad) == 1 else tuple(grad)
+            for call in order(calls):
+                grad = call.backward(grad)
+            grad = subject.parameters[case.name].grad if case.name in subject.parameters else grad
+            found = np.zeros(case.size) if grad is None else np.reshape(grad, -1)
+            off = np.abs(found[case.indices] - wanted)[case.usable].max()
+        except Exception:  # no such chain
+            return []
+        return calls if off <= 1e-6 * np.abs(wanted).max() else []
+
+    wrong = case.analytic[:, 0]
+    calls = fits(lambda calls: calls[::-1], case.numeric[:, 0])
+    if len(calls) > 1 and fits(lambda calls: calls, wrong):
+        text = "runs its children in the order of forward; it must go in reverse: {} is wrong"
+        return "missing factor", f"the backward pass {text}"
+    for i, call in enumerate(calls):
+        if fits(lambda calls, i=i: calls[:i:-1] + calls[:i][::-1], wrong):  # type: ignore[misc]
+            child = names.get(id(call.layer), "a child")
+            return "missing factor", f"the backward pass leaves out {child}: {{}} is wrong"
+    return None
+
+
+def children(case: Case) -> Found:
+    """A child through which nothing or too much comes back."""
+    parts = {} if case.is_loss else dict(case.subject.checked.named_layers())
+    for name in (n for n in parts if n and n.count(".") < 2):
+        try:
+            a, t = case.slopes()
+            _, rest = case.slopes(functools.partial(_freeze, name=name))
+        except Exception:  # it cannot be frozen
+            continue
+        size, through = np.abs(t).max(), t - rest
+        if min(np.abs(through).max(), np.abs(rest).max()) <= 1e-6 * size:
+            continue
+        c = float((a - t) @ through / (through @ through))
+        if abs(c) > 1e-6 and np.abs(a - t - c * through).max() <= 1e-7 * size:
+            what = f"what comes through child {name!r} ({type(parts[name]).__name__})"
+            lost = abs(c + 1) < 1e-6
+            text = f"lacks {what}: a path is missing"
+            return "missing term", text if lost else f"has {what} {c + 1:.6g} times, not once"
+    return None
+
+
+def _freeze(layer: Any, name: str) -> None:
+    """Let a child return what it did at first."""
+    child, kept = dict(layer.named_layers())[name], list[Any]()
+    forward = child.forward
+
+    def frozen(ctx: Any, *inputs: Any) -> Any:
+        kept.append(kept[0] if kept else copy.deepcopy(forward(ctx, *inputs)))
+        return copy.deepcopy(kept[0])
+
+    object.__setattr__(child, "forward", frozen)
+
+
+def parameter_turned(case: Case) -> Found:
+    """Backward is right if a parameter is transposed or flipped between the passes."""
+    subject, true = case.subject, case.numeric[:, 0]
+    for name, v in ((n, p.data) for n, p in subject.parameters.items() if p.data.ndim > 1):
+        halves = ((f"rolled by half of axis {k} (its halves exchanged)", np.roll(v, n // 2, k))
+                  for k, n in enumerate(v.shape) if n % 2 == 0)  # fmt: skip
+        for words, turned in (
+            ("transposed", v.swapaxes(-1, -2)),
+            ("transposed in its first two axes", v.swapaxes(0, 1)),
+            ("flipped along its last axes", np.flip(v, tuple(range(2, v.ndim)))),
+            *halves,
+        ):
+            if turned.shape != v.shape or np.array_equal(turned, v):
+                continue
+            with subject.restored():
+                between = functools.partial(np.copyto, v, turned.copy())
+                found = case.gradient(case.upstream[0], between)[case.indices]
+            off = np.abs(found - true)[case.usable].max()
+            if found.any() and off <= 1e-6 * np.abs(true).max():
+                return "transposed", (
+                    f"would be right with {name} {words}: backward multiplies by {name} as it is "
+                    f"where it must be {words}, or the other way round"
+                )
+    return None
+
+
+def made_trivial(case: Case) -> Found:
+    """Right once an option, a parameter, another input or a length plays no part."""
+    for words, change, inputs in (*_options(case), *_tensors(case), *_lengths(case)):
+        many = inputs if isinstance(inputs, list) else [inputs]
+        if all(case.is_cured(change, given) for given in many):
+            return "missing term", words
+    return None
+
+
+_Trial = tuple[str, Change, Any]  # words, a change of the layer, and one or several inputs
+
+
+def _options(case: Case) -> Iterator[_Trial]:
+    """Change numbers and switches that the layer was made with."""
+    for name, value in options(case.subject.checked):
+        others: list[Any] = []
+        if isinstance(value, bool):
+            others = [not value]
+        elif isinstance(value, int | float):
+            others = [type(value)(k) for k in (0, 1)]
+        elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
+            others = [np.full_like(value, k) for k in (1, 0)]
+        elif isinstance(value, tuple) and all(isinstance(v, int) for v in value):
+            others = [(k,) * len(value) for k in (0, 1)]
+        for other in others:
+            if not np.array_equal(other, value):
+                shown = f"{np.ravel(other)[0]:g}" if np.size(value) > 1 else other
+                words = f"is right with {name}={shown}: backward handles {name} otherwise"
+                yield words, functools.partial(set_option, name=name, value=other), None
+
+
+def _tensors(case: Case) -> Iterator[_Trial]:
+    """Set parameters and other inputs to one, or to zero."""
+    subject, mine = case.subject, case.analytic[:, 0]
+    for i, (name, v) in enumerate(zip(subject.names, subject.variables, strict=True)):
+        if i == case.number:
+            continue
+        with subject.restored():
+            v *= 1.7
+            moved = case.gradient(case.upstream[0])[case.indices] - mine
+        for fill in (1.0, 0.0):
+            words = f"is right when {name} is zero: the path through {name} is missing or wrong"
+            if fill:
+                words = f"is right when {name} is all ones: the factor {name} is forgotten"
+            if (v == fill).all() or (fill and np.abs(moved).max() > 1e-9 * np.abs(mine).max()):
+                continue
+
+            def change(layer: Any, name: str = name, fill: float = fill) -> None:
+                if name in subject.parameters:
+                    dict(layer.named_parameters())[name].data[...] = fill
+
+            given = [np.full_like(x, fill) if x is v else x for x in subject.given]
+            yield words, change, tuple(given)
+
+
+def _lengths(case: Case) -> Iterator[_Trial]:
+    """Cut axes to a length of one."""
+    inputs = () if case.is_loss else case.subject.inputs
+    for axis in range(max((x.ndim for x in inputs), default=0)):
+        lengths = [x.shape[axis] for x in inputs if x.ndim > axis and x.shape[axis] > 1]
+        words = f"is right when axis {axis} has length one: what couples or sums its positions "
+        words += "(through time, if they are steps) is missing or wrong"
+        if axis == 0 and case.subject.batch_size:
+            words = "is right for a batch of one: its samples are summed or coupled wrongly"
+        if lengths:
+            yield words, unchanged, [
+                tuple(np.take(x, [k], axis) if x.ndim > axis and x.shape[axis] > 1 else x
+                      for x in inputs) for k in range(min([6, *lengths]))
+            ]  # fmt: skip
