@@ -179,6 +179,20 @@ class TableOfRows(npnet.Layer):
         return (grad * self.tables[ctx.n]).astype(grad.dtype)
 
 
+class PlainSoftmax(npnet.Layer):
+    """Far apart, its gradient is a small difference of upstream gradients around one."""
+
+    def forward(self, ctx, x):
+        e = np.exp(x - x.max(-1, keepdims=True))
+        y = e / e.sum(-1, keepdims=True)
+        ctx.save(y)
+        return y
+
+    def backward(self, ctx, grad):
+        (y,) = ctx.saved
+        return y * (grad - (grad * y).sum(-1, keepdims=True))
+
+
 class SmallDifference(npnet.Layer):
     """1 - cos(x) has few digits for tiny x, as float32 numbers have."""
 
@@ -372,6 +386,12 @@ SAFEGUARDS: dict[str, Honest] = {
     # state.no_state_on_self: what is made once for a shape may be kept
     "table for each length": Honest(TableOfRows, (_X,), {"batch_independence": False}),
     # arrays.precision: round numbers that have other reasons than float32
+    # LayerUnderTest.noise, at least a unit of one
+    "saturated softmax": Honest(
+        PlainSoftmax,
+        (200 * np.random.default_rng(7).normal(size=(4, 5)),),
+        {"only": ["linear backward"]},
+    ),
     "small differences": Honest(SmallDifference, (1e-6 * _X,)),
     "staircase": Honest(Staircase, (_around(0, 1, 20, 20),), _ONLY_RULES),
     "zeros": Honest(Zeros, (_X,)),
