@@ -27,13 +27,9 @@ def _place(error: BaseException) -> str:
     trace = None if isinstance(error, SyntaxError) else error.__traceback__  # it says where
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
-        if not _is_between(path):
+        between = path.parent == _NPNET and path.stem in _BETWEEN
+        inside = "numpy" in path.parts or _GRADCHECK in path.parents
+        if not (between or inside or path.name.startswith("<frozen")):
             place = f"{path.name}, line {trace.tb_lineno}"
         trace = trace.tb_next
     return place
-
-
-def _is_between(path: Path) -> bool:
-    if "numpy" in path.parts or _GRADCHECK in path.parents or path.name.startswith("<frozen"):
-        return True
-    return path.parent == _NPNET and path.stem in _BETWEEN

@@ -14,7 +14,6 @@ from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.passes import Fault, Finding, Findings, Pass
 from npnet.gradcheck.rules.ownership import still_alive
 from npnet.gradcheck.rules.state import generators_used, new_attributes
-from npnet.losses.loss import Loss
 
 _ROWS = 8  # samples that are called alone
 
@@ -218,15 +217,15 @@ def target_not_broadcast(under_test: LossUnderTest) -> Findings:
 def nothing_kept_alive(under_test: LossUnderTest) -> Findings:
     """Check that after a call, no array of it is alive."""
     loss = under_test.fresh()
-    for name in still_alive(_call_and_forget(under_test, loss)):
+
+    def call() -> dict[str, Any]:
+        given = under_test.arrays()
+        arrays = dict(zip(under_test.names, given, strict=True))
+        arrays |= under_test.run(loss, given).named()
+        return {name: weakref.ref(a) for name, a in arrays.items()}
+
+    for name in still_alive(call()):
         yield f"after a call the {name} is still alive; something holds on to it"
-
-
-def _call_and_forget(under_test: LossUnderTest, loss: Loss) -> dict[str, Any]:
-    given = under_test.arrays()
-    got = under_test.run(loss, given).named()
-    arrays = dict(zip(under_test.names, given, strict=True)) | got
-    return {name: weakref.ref(a) for name, a in arrays.items()}
 
 
 def deep_copy(under_test: LossUnderTest) -> Findings:
