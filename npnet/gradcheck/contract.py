@@ -60,8 +60,8 @@ def check_layer(
     batch_axis : int or None
         The axis of inputs and outputs that counts the samples. None if there is none.
     batch_independence : bool
-        False for a layer that couples samples, as batch normalisation does. A layer declares it
-        for itself, and for containers around it, by ``batch_independent = False`` in its class.
+        False for a layer that couples samples, as batch normalisation does, or such a loss. A
+        class declares it, for containers around it too, by ``batch_independent = False``.
     skip, only : collection of str
         Names of rules to leave out, and of those to try; ``"gradients"`` is one.
     mode : {"auto", "full", "sample", "directional"}
@@ -96,18 +96,19 @@ def check_layer(
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
         under_test: LayerUnderTest | LossUnderTest
+        parts = [checked] if isinstance(checked, Loss) else [p for _, p in checked.named_layers()]
+        batch_independence &= all(getattr(part, "batch_independent", True) for part in parts)
         if isinstance(checked, Loss):
             given = as_loss_arguments(checked, inputs, seed, options.domain)
-            under_test = LossUnderTest(checked, given)
+            under_test = LossUnderTest(checked, given, batch_independence)
         else:
-            parts = [part for _, part in checked.named_layers()]
-            coupled = not all(getattr(part, "batch_independent", True) for part in parts)
+            arrays = as_inputs(checked, inputs, seed, options.domain)
             under_test = LayerUnderTest(
                 checked,
-                as_inputs(checked, inputs, seed, options.domain),
+                arrays,
                 make,
                 batch_axis=batch_axis,
-                batch_independence=batch_independence and not coupled,
+                batch_independence=batch_independence,
                 seed=seed,
             )
         if check_calls(under_test, report):

@@ -23,8 +23,9 @@ class LossUnderTest(Comparing):
     weights, if there are any; `names` are what sentences call them.
     """
 
-    def __init__(self, loss: Loss, given: Sequence[Any]) -> None:
+    def __init__(self, loss: Loss, given: Sequence[Any], batch_independence: bool = True) -> None:
         self.loss, self.given = loss, list(given)
+        self.batch_independence = batch_independence
         self.names = (*loss.arguments, "sample_weight")[: len(given)]
         self.weighted = len(given) > len(loss.arguments)
         self.broken: dict[str, set[str]] = {}  # by rule, the tensors
@@ -105,10 +106,10 @@ class LossUnderTest(Comparing):
 
     @cached_property
     def samples(self) -> int:
-        """Number of samples along axis 0, 0 if the loss takes no other number of them."""
+        """Number of samples along axis 0; 0 if they are coupled, or their number is fixed."""
         arrays = (*self.reduced("none").outputs, *self.arrays())
         n = arrays[1].shape[0] if arrays[1].ndim else 0
-        if any(a.shape[:1] != (n,) for a in arrays):
+        if not self.batch_independence or any(a.shape[:1] != (n,) for a in arrays):
             return 0
         try:
             self.reduced("none", self.rows([*range(n), *range(n)]))

@@ -14,6 +14,7 @@ import npnet
 from cases import LAYERS, LOSSES
 from npnet.errors import ArgumentError, DtypeError, GradientMismatch
 from npnet.gradcheck import Verdict, check_gradients, check_layer
+from npnet.losses import Terms
 
 LAYER_CASES = [
     pytest.param(case, shape, id=f"{case.id}-{'x'.join(map(str, shape))}")
@@ -930,3 +931,23 @@ def test_a_layer_that_takes_no_none_is_told():
     report = check_layer(lambda: Split(refuse), (4, 3))
     (note,) = (n for n in report.notes if "None" in n)
     assert "output 0, which nobody may have used, backward raised TypeError" in note
+
+
+class Contrast(npnet.Loss):
+    """Each sample's prediction beside the mean of the batch."""
+
+    def terms(self, pred, target, with_grad):
+        error = pred - pred.mean(axis=0) - target
+        return Terms(error**2, None, 2 * (error - error.mean(axis=0)) if with_grad else None)
+
+
+def test_a_loss_may_couple_samples_if_it_says_so():
+    arrays = np.random.default_rng(0).normal(size=(2, 4, 3))
+    broken = {v.rule for v in check_layer(Contrast, *arrays, raises=False).violations}
+    assert "sample independence" in broken
+    assert check_layer(Contrast, *arrays, batch_independence=False).ok
+
+    class Declares(Contrast):
+        batch_independent = False
+
+    assert check_layer(Declares, *arrays).ok
