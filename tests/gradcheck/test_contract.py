@@ -937,7 +937,7 @@ class Contrast(npnet.Loss):
     """Each sample's prediction beside the mean of the batch."""
 
     def terms(self, pred, target, with_grad):
-        error = pred - pred.mean(axis=0) - target
+        error = pred - pred.mean(axis=0) - target.astype(pred.dtype)
         return Terms(error**2, None, 2 * (error - error.mean(axis=0)) if with_grad else None)
 
 
