@@ -138,10 +138,10 @@ def test_kinks_are_left_out():
 
 
 class Fussy(Bent):
-    """It raises at other shapes and other parameters."""
+    """It raises far from the point that is checked."""
 
     def forward(self, ctx, x):
-        if x.shape != (4, 6) or (self.gain.data == 0).any():
+        if x.shape != X.shape or np.abs(x - X).max() > 0.1:
             raise ValueError("not these numbers")
         return super().forward(ctx, x)
 
