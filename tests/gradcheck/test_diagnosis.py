@@ -141,7 +141,7 @@ class Fussy(Bent):
     """It raises far from the point that is checked."""
 
     def forward(self, ctx, x):
-        if x.shape != X.shape or np.abs(x - X).max() > 0.1:
+        if x.shape != X.shape or np.abs(x - X).max() > 0.5:
             raise ValueError("not these numbers")
         return super().forward(ctx, x)
 
