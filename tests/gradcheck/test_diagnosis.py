@@ -9,6 +9,7 @@ import pytest
 
 import npnet
 from npnet.gradcheck import check_gradients
+from npnet.gradcheck.diagnosis import diagnose
 from npnet.gradcheck.diagnosis.matrices import true_matrix
 from npnet.gradcheck.numeric.function import LayerFunction
 
@@ -141,7 +142,7 @@ class Fussy(Bent):
     """It raises far from the point that is checked."""
 
     def forward(self, ctx, x):
-        if x.shape != X.shape or np.abs(x - X).max() > 0.5:
+        if x.shape != X.shape or np.abs(x - X).max() > 0.1:
             raise ValueError("not these numbers")
         return super().forward(ctx, x)
 
@@ -149,10 +150,18 @@ class Fussy(Bent):
         return 2 * grad * x
 
 
-def test_what_experiments_raise_is_not_noted():
-    report = check_gradients(Fussy(), X, raises=False)
-    assert not report.ok
-    assert "not these numbers" not in str(report)
+def test_what_experiments_raise_is_not_noted(monkeypatch):
+    refusals = []
+
+    def spy(point, evidence, known):
+        point.function.refusals.clear()
+        found = diagnose(point, evidence, known)
+        refusals.append(point.function.refusals[:])
+        return found
+
+    monkeypatch.setattr("npnet.gradcheck.reporting.diagnose", spy)
+    assert said(Fussy())
+    assert refusals == [[]]
 
 
 def test_passes_are_limited_by_their_number(monkeypatch):
