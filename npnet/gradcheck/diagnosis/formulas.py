@@ -159,6 +159,7 @@ def statistics(p: Jacobians) -> Found:
         "a constant and a multiple of the input @: each mean and variance depends on every element"
     )
     for words, basis in (*_bases(p), (affine, x)):
+        fits = []
         for g, j, bound in zip(groups, columns, bounds, strict=True):
             v, off = basis[g], d[g, j]
             if not words:
@@ -166,13 +167,15 @@ def statistics(p: Jacobians) -> Found:
             design = np.stack([v, np.ones_like(v)][: 1 + (words == affine)], axis=1)
             if not np.isfinite(v).all() or design.shape[1] + 1 >= len(v):
                 break
-            fit = np.linalg.lstsq(design, off, rcond=None)[0]
-            if np.abs(design @ fit - off).max() > bound:
+            fits.append(np.linalg.lstsq(design, off, rcond=None)[0])
+            if np.abs(design @ fits[-1] - off).max() > bound:
                 break
         else:
             words = (
                 words or "a multiple of the centred input @: the variance depends on every element"
             )
+            if p.is_loss and np.ptp(fits) <= 1e-3 * np.abs(fits).max():  # nothing of the sample
+                words = f"{words.split(' @')[0]}: that term is missing or wrong"
             return "missing term", f"is off by {words.replace('@', along)}"
     return None
 

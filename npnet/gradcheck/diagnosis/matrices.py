@@ -62,7 +62,8 @@ class Jacobians:
         self.others = [o for _, o in fixed]
         self.masks = {f"input {i}": o for i, o in fixed if o.dtype == bool}
         self.constants = {n: float(v) for n, v in options(subject.checked)
-                          if isinstance(v, int | float) and not isinstance(v, bool)}  # fmt: skip
+                          if isinstance(v, int | float) and np.isfinite(v)
+                          and not isinstance(v, bool)}  # fmt: skip
         sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
         column = sizes.max(axis=0, initial=0.0)
         self.allowed = 1e-8 * sizes + 1e-9 * column + 1e-11 * column.max(initial=0.0)

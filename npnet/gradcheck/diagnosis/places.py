@@ -231,7 +231,8 @@ def region(p: Jacobians) -> Iterator[tuple[str, str]]:
             continue
         for name, v in beside:
             values, of = (v, v[bad]) if v.dtype == bool else (np.unique(v), np.unique(v[bad]))
-            if " along " in name or math.comb(len(values), len(of)) < 60:  # chance
+            chance = math.comb(len(values), len(of)) < 60 or (len(of) < 2 and v.dtype != bool)
+            if " along " in name or chance:
                 continue
             sure = good & p.right.any(axis=axis) if v.dtype == bool else good
             found = _threshold(v[bad], v[sure], p) if sure.any() else ""
