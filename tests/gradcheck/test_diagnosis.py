@@ -226,3 +226,20 @@ def test_a_missing_term_of_a_loss_is_no_missing_derivative_of_a_sum():
     text = said(WithoutLabel(), X, np.array([0, 5, 2, 2]))
     assert "off by a multiple of the one-hot target: that term is missing or wrong" in text
     assert "taken as a constant" not in text
+
+
+class LosesBody(npnet.Layer):
+    def __init__(self):
+        super().__init__()
+        self.body = Bent()
+
+    def forward(self, ctx, x):
+        return x + ctx.call(self.body, x)
+
+    def backward(self, ctx, grad):
+        ctx.calls.pop().backward(grad)
+        return grad
+
+
+def test_a_missing_path_through_a_child_that_saves():
+    assert "lacks what comes through child 'body' (Bent)" in said(LosesBody())

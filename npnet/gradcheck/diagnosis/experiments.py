@@ -69,7 +69,7 @@ def children(case: Case) -> Found:
         if abs(c) > 1e-6 and np.abs(a - t - c * through).max() <= 1e-7 * size:
             what = f"what comes through child {name!r} ({type(parts[name]).__name__})"
             lost = abs(c + 1) < 1e-6
-            text = f"lacks {what}: a path is missing"
+            text = f"lacks {what}: the path through it is missing"
             return "missing term", text if lost else f"has {what} {c + 1:.6g} times, not once"
     return None
 
@@ -80,7 +80,7 @@ def _freeze(layer: Any, name: str) -> None:
     forward = child.forward
 
     def frozen(ctx: Any, *inputs: Any) -> Any:
-        kept.append(kept[0] if kept else copy.deepcopy(forward(ctx, *inputs)))
+        kept.append(forward(ctx, *inputs))  # which saves what its backward needs
         return copy.deepcopy(kept[0])
 
     object.__setattr__(child, "forward", frozen)
