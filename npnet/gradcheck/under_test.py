@@ -248,11 +248,12 @@ class LayerUnderTest(Comparing):
     def noise(self) -> dict[str, Array]:
         """How far rounding errors in everything that goes in move each result of a pass.
 
-        At least by a unit of numbers around one, the upstream gradients, which may cancel.
+        At least by a unit of the inputs and the upstream gradients, which may cancel.
         """
         rng = np.random.default_rng((self.seed, 11))
         results = self.reference.named().items()
-        worst = {name: np.full(a.shape, np.spacing(1.0)) for name, a in results}
+        least = np.spacing(max(1.0, *(np.abs(x).max(initial=0.0) for x in self.inputs)))
+        worst = {name: np.full(a.shape, least) for name, a in results}
         again = self.run().named()
         if any(mismatch(again[name], a) for name, a in self.reference.named().items()):
             return worst  # what moves is chance

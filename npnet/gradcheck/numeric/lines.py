@@ -17,9 +17,10 @@ class Lines(Protocol):
     """Straight lines on which a function is evaluated; arrays have one entry for each line.
 
     A step of `scale` changes the function markedly, one of `finest` is the smallest useful one;
-    `size` is how large the point itself is.
+    `own` is how large the point itself is, `size` the same unless much less changes the function.
     """
 
+    own: Array
     scale: Array
     finest: Array
     size: Array
@@ -50,10 +51,11 @@ class ElementLines:
         self._flat = variable.reshape(-1)
         self._positions: list[int] = indices.tolist()
         self._start: list[float] = self._flat[indices].tolist()
-        own, typical = np.abs(self._flat[indices]), typical_size(variable)
-        self.scale = np.maximum(own, typical) * reach
-        self.size = np.maximum(own, typical) * min(reach, 1.0)
-        self.finest = np.where(own > 0, own, typical * min(reach, 1.0)) * 2.0**-50
+        size, typical = np.abs(self._flat[indices]), typical_size(variable)
+        self.own = np.maximum(size, typical)
+        self.scale = self.own * reach
+        self.size = self.own * min(reach, 1.0)
+        self.finest = np.where(size > 0, size, typical * min(reach, 1.0)) * 2.0**-50
 
     def __len__(self) -> int:
         return len(self._positions)
@@ -88,7 +90,7 @@ class DirectionLine:
         self._start = [x.copy() for x in variables]
         pairs = zip(variables, directions, strict=True)
         reach = max((typical_size(v) / typical_size(x) for x, v in pairs), default=1.0)
-        self.scale, self.size = np.full(1, factor), np.ones(1)
+        self.scale, self.size, self.own = np.full(1, factor), np.ones(1), np.ones(1)
         self.finest = np.full(1, 2.0**-42 / max(1.0, reach))
 
     def __len__(self) -> int:

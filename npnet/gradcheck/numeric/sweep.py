@@ -51,8 +51,8 @@ def _sweep(function: Function, lines: Lines, first: int, last: int, levels: int)
     # Steps that are no multiples of each other: rounding errors that repeat would look like none.
     uneven = np.random.default_rng(0).uniform(0.8, 1.2, levels)
     h = 2 * scale[:, None] * _RATIO ** -np.arange(levels) * uneven
-    far = _BEYOND_ROUNDING * scale[:, None] * np.array([1.0, -1.0])
-    y, t = function.rows(lines, first, last, np.concatenate([h, -0.97 * h, far], axis=1))
+    far = np.stack([_BEYOND_ROUNDING * scale, 2 * lines.own[first:last]], axis=1)
+    y, t = function.rows(lines, first, last, np.concatenate([h, -0.97 * h, far, -far], axis=1))
     above, below, beyond = np.split(y, [levels, 2 * levels], axis=1)
     right, left = t[:, :levels, None], -t[:, levels : 2 * levels, None]
     usable = np.isfinite(above).all(2) & np.isfinite(below).all(2)
@@ -68,7 +68,11 @@ def _sweep(function: Function, lines: Lines, first: int, last: int, levels: int)
 
     # Rounding noise of the outputs: assumed from their size, and seen at the smallest steps.
     largest = np.where(usable[..., None], np.maximum(np.abs(above), np.abs(below)), 0.0)
-    assumed = ROUNDING * EPS * np.maximum(largest, np.abs(here)) * depends[:, None]
+    # Numbers around one may cancel inside, 1 + tanh(x) in GELU, if outputs ever become so large.
+    across = np.nan_to_num(np.abs(beyond[:, 1::2]), posinf=1.0).max(axis=1, keepdims=True)
+    inside = np.where(here == 0, 0.0, np.minimum(across, 1.0))
+    assumed = np.maximum(np.maximum(largest, np.abs(here)), inside)
+    assumed *= ROUNDING * EPS * depends[:, None]
     bends = np.abs(forward - backward) * np.minimum(right, left)
     bends[~usable] = 0.0
     bends = bends @ weights

@@ -70,12 +70,6 @@ def assess(
     slopes = glance(function, lines, analytic)
     _retry(slopes, function, lines, np.flatnonzero(~slopes.settled))
     suspects = _suspects(judge(analytic, slopes, allowed))
-    # Kinks and steep places near the point lie beyond a much smaller step.
-    if suspects.size:
-        retried = quick(function, lines.only(suspects).closer(2.0**-12))
-        sure = np.flatnonzero(retried.settled)
-        _replace(slopes, suspects[sure], retried, sure)
-        suspects = _suspects(judge(analytic, slopes, allowed))
     while suspects.size:
         now, suspects = suspects[:_ENOUGH], suspects[_ENOUGH:]
         found = sweep(function, lines.only(now))
@@ -86,8 +80,10 @@ def assess(
         lost = np.flatnonzero(still | (~found.settled & (verdicts == Verdict.NOISE)))
         if lost.size:
             far = sweep(function, lines.only(now[lost]).closer(_FAR))
-            _replace(found, lost, far, np.arange(lost.size))
-            _replace(slopes, now[lost], far, np.arange(lost.size))
+            # Where far steps see nothing either, they say nothing about a slope that saturates.
+            seen = np.flatnonzero(far.size.any(axis=1))
+            _replace(found, lost[seen], far, seen)
+            _replace(slopes, now[lost[seen]], far, seen)
             verdicts = judge(analytic[now], found, allowed[now]).verdicts
         if now.size == _ENOUGH and (verdicts == Verdict.WRONG).all():
             break

@@ -320,6 +320,9 @@ CASES: dict[str, Honest] = {
     "recurrence both ways": Honest(lambda: BothWays(2, 3), ((2, 4, 2),)),
     "self-attention of two heads": Honest(lambda: MultiHead(4, 2), ((2, 3, 4),)),
     "attention, saturated": Honest(lambda: MultiHead(2, 1), (normal(2, 3, 2, scale=10.0),)),
+    "causal attention, saturated": Honest(
+        lambda: MultiHead(2, 2, causal=True), (np.array([[[10.0, 2.5], [10.0, 10.0]]]),)
+    ),
     "causal attention": Honest(lambda: MultiHead(4, 2, causal=True), (normal(2, 3, 4),)),
     "cross-attention": Honest(lambda: MultiHead(4, 1), (normal(2, 2, 4), normal(2, 3, 4))),
     "attention with a mask": Honest(
