@@ -17,7 +17,7 @@ from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Report, subject_of
-from npnet.gradcheck.rules import CHEAP_LAYER_RULES, CHEAP_LOSS_RULES, check_rules
+from npnet.gradcheck.rules import check_rules
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
@@ -119,8 +119,7 @@ def check_gradients(
         functions = Functions(under_test, options)
         check = GradientCheck(report, functions)
         if check.start():
-            is_loss = isinstance(under_test, LossUnderTest)
-            check_rules(under_test, report, CHEAP_LOSS_RULES if is_loss else CHEAP_LAYER_RULES)
+            check_rules(under_test, report)
             if not under_test.no_function and check.judge():
                 OtherPoints(report, functions).check()
     if raises:
@@ -148,16 +147,14 @@ def checked_options(owner: str, modes: Collection[str], given: Options, **flags:
     return given._replace(dtype=dtype, domain=domain)
 
 
-def _under_test(
-    layer: Any, inputs: tuple[Any, ...], options: Options
-) -> LayerUnderTest | LossUnderTest:
+def _under_test(layer: Any, inputs: tuple[Any, ...], options: Options) -> LayerUnderTest:
     """Return what is checked, a layer or a loss with its arguments."""
     if not isinstance(layer, Layer | Loss):
         hint = "; call it first, or use check_layer, which does" if callable(layer) else ""
         if isinstance(layer, type) and issubclass(layer, Layer | Loss):
             hint = f"; create one: {layer.__name__}(...)"
         raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {shown(layer)}{hint}")
-    under_test: LayerUnderTest | LossUnderTest
+    under_test: LayerUnderTest
     if isinstance(layer, Loss):
         arrays = as_loss_arguments(layer, inputs, options.seed)
         under_test = LossUnderTest(layer, arrays)

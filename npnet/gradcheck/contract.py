@@ -95,7 +95,7 @@ def check_layer(
     report = Report(subject_of(checked), check="check_layer")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
-        under_test: LayerUnderTest | LossUnderTest
+        under_test: LayerUnderTest
         parts = [checked] if isinstance(checked, Loss) else [p for _, p in checked.named_layers()]
         batch_independence &= all(getattr(part, "batch_independent", True) for part in parts)
         if isinstance(checked, Loss):
@@ -124,7 +124,7 @@ def check_layer(
 
 def _check_gradients(
     report: Report,
-    under_test: LayerUnderTest | LossUnderTest,
+    under_test: LayerUnderTest,
     options: Options,
     chosen: Collection[str],
 ) -> None:
@@ -133,10 +133,7 @@ def _check_gradients(
         cause = next((v.rule for v in report.violations if not v.follows), "")
         return report.violate("gradients", f"not checked, because {under_test.no_function}", cause)
     if options.mode == "auto":
-        if isinstance(under_test, LossUnderTest):
-            arrays = list(under_test.predictions().values())
-        else:
-            arrays = [*under_test.inputs, *(p.data for p in under_test.layer.parameters())]
+        arrays = [*under_test.inputs, *(p.data for p in under_test.layer.parameters())]
         many = sum(x.size for x in arrays) > _MANY
         options = options._replace(mode="directional" if many else "full")
     functions = Functions(under_test, options)

@@ -228,7 +228,7 @@ class Kink:
     def _follows_chain_rule(self) -> bool:
         """Tell whether each layer of a model is right at its own point."""
         function = self.function
-        if not isinstance(function, LayerFunction) or not function.checked._layers:
+        if not isinstance(function, LayerFunction) or not function.layer._layers:
             return False
         calls: list[Any] = []
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.passes import Fault, Finding, Findings, Pass
+from npnet.gradcheck.passes import Fault, Finding, Findings, LossLayer, Pass
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
@@ -26,8 +26,9 @@ def has_batches(under_test: LayerUnderTest) -> bool:
 
 def _has_batches(under_test: LayerUnderTest) -> bool:
     axis, inputs = under_test.batch_axis, under_test.inputs
-    # One axis of real numbers may as well be the features.
-    if axis is None or any(x.ndim <= max(axis, x.dtype.kind == "f") for x in inputs):
+    # One axis of real numbers may as well be the features, but not those of a loss.
+    layer = not isinstance(under_test.layer, LossLayer)
+    if axis is None or any(x.ndim <= max(axis, layer and x.dtype.kind == "f") for x in inputs):
         return False
     lengths = {x.shape[axis] for x in inputs}
     if len(lengths) != 1:
