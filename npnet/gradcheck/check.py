@@ -12,8 +12,8 @@ from npnet.arguments import choice, flag, float_dtype, real_number, refusal, sho
 from npnet.errors import ArgumentError
 from npnet.gradcheck.functions import MODES, Functions, Options
 from npnet.gradcheck.gradients import GradientCheck
-from npnet.gradcheck.inputs import as_input, as_loss_arguments, check_count
-from npnet.gradcheck.loss_under_test import LossUnderTest
+from npnet.gradcheck.inputs import as_inputs
+from npnet.gradcheck.loss_under_test import under_test_of
 from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Report, subject_of
@@ -154,18 +154,11 @@ def _under_test(layer: Any, inputs: tuple[Any, ...], options: Options) -> LayerU
         if isinstance(layer, type) and issubclass(layer, Layer | Loss):
             hint = f"; create one: {layer.__name__}(...)"
         raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {shown(layer)}{hint}")
-    under_test: LayerUnderTest
-    if isinstance(layer, Loss):
-        arrays = as_loss_arguments(layer, inputs, options.seed)
-        under_test = LossUnderTest(layer, arrays)
-    elif inputs:
-        check_count(layer, len(inputs))
-        arrays = [as_input(layer, x, i, len(inputs)) for i, x in enumerate(inputs)]
-        arrays = [x.astype(np.float64) if x.dtype.kind == "f" else x.copy() for x in arrays]
-        under_test = LayerUnderTest(layer, arrays, seed=options.seed, training=options.training)
-    else:
+    if not inputs and isinstance(layer, Layer):
         raise ArgumentError(f"check_gradients needs an input for {type(layer).__name__}")
+    arrays = as_inputs(layer, inputs, options.seed, shapes=isinstance(layer, Loss))
     try:
+        under_test = under_test_of(layer, arrays, seed=options.seed, training=options.training)
         under_test.fresh()
     except Fault as fault:
         raise ArgumentError(f"{type(layer).__name__} cannot be checked: {fault}") from fault

@@ -11,6 +11,7 @@ import numpy as np
 
 from npnet.gradcheck.passes import LossLayer, attempt
 from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array, DtypeLike
 
@@ -33,8 +34,8 @@ class LossUnderTest(LayerUnderTest):
     weights, if there are any; `names` are what sentences call them.
     """
 
-    def __init__(self, loss: Loss, given: Sequence[Any], batch_independence: bool = True) -> None:
-        super().__init__(LossLayer(loss), list(given), batch_independence=batch_independence)
+    def __init__(self, loss: Loss, given: Sequence[Any], **options: Any) -> None:
+        super().__init__(LossLayer(loss), list(given), **options | {"batch_axis": 0})
         self.loss, self.weighted = loss, len(given) > len(loss.arguments)
         self.names = (*loss.arguments, "sample_weight")[: len(given)]
 
@@ -43,9 +44,8 @@ class LossUnderTest(LayerUnderTest):
         if reduction not in self.cache:
             loss = attempt("copy.deepcopy", copy.deepcopy, self.loss)
             loss.reduction = reduction
-            other = LossUnderTest(loss, self.inputs, self.batch_independence)
-            other.broken = self.broken
-            self.cache[reduction] = other
+            options = {"batch_independence": self.batch_independence, "broken": self.broken}
+            self.cache[reduction] = LossUnderTest(loss, self.inputs, **options)
         found: LossUnderTest = self.cache[reduction]
         return found
 
@@ -65,3 +65,10 @@ class LossUnderTest(LayerUnderTest):
             said = re.sub(pattern, word, said)
         said = re.sub(r"\binput (\d+)", lambda m: self.names[int(m[1])], said)
         return said + raised + error
+
+
+def under_test_of(checked: Layer | Loss, inputs: list[Array], **options: Any) -> LayerUnderTest:
+    """Return what a check runs, of a layer or a loss."""
+    if isinstance(checked, Loss):
+        return LossUnderTest(checked, inputs, **options)
+    return LayerUnderTest(checked, inputs, **options)

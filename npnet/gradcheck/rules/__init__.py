@@ -122,7 +122,7 @@ LOSS_RULES: dict[str, Rule] = {
         Rule("empty batch", _as_layer("empty batch", reduction="none")),
         Rule("shapes and dtypes", losses.shapes_and_dtypes),
         Rule("precision", _as_layer("precision", reduction="none"), "float32", True),
-        Rule("gradient not shared", losses.gradients_not_shared),
+        Rule("gradient not shared", _as_layer("gradients not shared")),
         Rule("memory layout", arrays.memory_layout),
         Rule("target shape", losses.target_not_broadcast),
         Rule("nothing kept alive", _as_layer("nothing kept alive"), "", False, ("repeatable",)),
