@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.gradcheck.numeric.draws import Draws
-from npnet.gradcheck.numeric.function import Function, LayerFunction
+from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.rounding import Float32
 from npnet.gradcheck.passes import differentiated
 from npnet.gradcheck.under_test import LayerUnderTest
@@ -59,7 +59,7 @@ class Functions:
             p.data[...] = value
         given.setdefault("upstream", np.random.default_rng((self.options.seed, 5)))
         training = self.options.training if training is None else training
-        return LayerFunction(layer, inputs, dtype, training=training, **given)
+        return Function(layer, inputs, dtype, training=training, **given)
 
     def quietly(self, *arguments: Any, **options: Any) -> Function | None:
         """Do what `make` does; None if that raises, which other rules say."""
@@ -71,7 +71,7 @@ class Functions:
     def pair(self, inputs: Sequence[Any] | None = None, single: Function | None = None) -> Float32:
         """Make functions of the same numbers in float32 and float64."""
         single = self.make(inputs, np.float32) if single is None else single
-        draws = single.draws_asked if isinstance(single, LayerFunction) else ()
+        draws = single.draws_asked
         double = self.make(single.given, draws=Draws(draws), upstream=single.upstream)
         return Float32(single, double)
 

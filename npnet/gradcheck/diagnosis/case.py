@@ -11,7 +11,7 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.diagnosis.matrices import Budget, Jacobians, jacobians
-from npnet.gradcheck.numeric.function import Function, LayerFunction
+from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
@@ -158,5 +158,4 @@ def remade(subject: Function, change: Change = unchanged, inputs: Any = None) ->
     layer = copy.deepcopy(subject.layer)
     change(layer.loss if subject.is_loss else layer)
     given = subject.given if inputs is None else inputs
-    assert isinstance(subject, LayerFunction)
-    return LayerFunction(layer, given, subject.dtype, training=subject.training)
+    return Function(layer, given, subject.dtype, training=subject.training)

@@ -32,26 +32,34 @@ LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backw
 
 
 class Function:
-    """The sums <r, y> over all n outputs y, for k upstream gradients r.
+    """The sums <r, y> over all n outputs y of a layer, model or loss, for k upstream gradients r.
 
-    `names` and `variables` are what is differentiated: floating inputs, then parameters. `here`
-    (n,) holds the outputs at the point, `upstream` (k, n) the upstream gradients, `refusals` the
-    last exception of the layer at a shifted point.
+    `layer` is a copy that nobody else uses, in the function's dtype; `checked` is the same, or the
+    loss. It is called with `given`; `names` and `variables` are what is differentiated: floating
+    inputs, or predictions, then parameters. `here` (n,) holds the outputs at the point, `upstream`
+    (k, n) the upstream gradients, `refusals` the last exception of the layer at a shifted point.
     """
 
-    checked: Any  # a copy of the layer or loss
-    layer: Any  # the same, as a layer
-    inputs: tuple[Any, ...]  # live; of a loss its predictions
-    given: list[Any]  # all that forward, or the loss, is called with
-    is_loss = False
-
-    def __init__(self, dtype: Any, upstream: np.random.Generator | Array | None) -> None:
-        self.dtype = np.dtype(dtype)
-        self.names: list[str] = []
-        self.variables: list[Array] = []
-        self.parameters: dict[str, Any] = {}
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: Sequence[Array],
+        dtype: Any = np.float64,
+        *,
+        training: bool = True,
+        draws: Draws | None = None,
+        upstream: np.random.Generator | Array | None = None,
+    ) -> None:
+        self.layer: Any = layer
+        self.training, self.dtype = training, np.dtype(dtype)
+        self.is_loss = isinstance(layer, LossLayer)
+        self.checked: Any = layer.loss if isinstance(layer, LossLayer) else layer
+        self.given = [np.array(x, dtype if x.dtype.kind == "f" else None) for x in inputs]
+        self._draws, self.draws_numbers = Draws() if draws is None else draws, True
+        self._buffers = buffers(layer)
+        layer.zero_grad()
+        self._name_variables()
         self.refusals: list[Exception] = []
-        self._collect()
         found = self.run()
         self._floating = [y.dtype.kind == "f" for y in found]
         if not any(self._floating):
@@ -64,18 +72,7 @@ class Function:
         if not isinstance(upstream, np.ndarray):
             upstream = self._draw_upstream(np.random.default_rng(upstream))
         self.upstream, self.weights = upstream, np.abs(upstream)
-
-    def _collect(self) -> None:
-        """Fill `names` and `variables`."""
-        raise NotImplementedError
-
-    def run(self) -> tuple[Array, ...]:
-        """Compute the outputs at the variables' present values, or raise a `Fault`."""
-        raise NotImplementedError
-
-    def gradients(self, upstream: Sequence[Array]) -> list[Array | None]:
-        """Run forward and backward: a gradient for each variable, None where none was set."""
-        raise NotImplementedError
+        self.draws_numbers = self._draws.used  # rewinding costs more than a small pass
 
     def _draw_upstream(self, rng: np.random.Generator) -> Array:
         """Draw signs and sizes away from zero: ones hide transposed sums and much else."""
@@ -176,37 +173,15 @@ class Function:
             found.append(np.stack(flat, axis=1).astype(np.float64))
         return found
 
-
-class LayerFunction(Function):
-    """A layer, model or loss: a copy that nobody else uses, in the function's dtype."""
-
-    def __init__(
-        self,
-        layer: Layer,
-        inputs: Sequence[Array],
-        dtype: Any = np.float64,
-        *,
-        training: bool = True,
-        draws: Draws | None = None,
-        upstream: np.random.Generator | Array | None = None,
-    ) -> None:
-        self.layer, self.training, self.is_loss = layer, training, isinstance(layer, LossLayer)
-        self.checked = layer.loss if isinstance(layer, LossLayer) else layer
-        self.given = [np.array(x, dtype if x.dtype.kind == "f" else None) for x in inputs]
-        self._draws, self.draws_numbers = Draws() if draws is None else draws, True
-        self._buffers = buffers(layer)
-        layer.zero_grad()
-        super().__init__(dtype, upstream)
-        self.draws_numbers = self._draws.used  # rewinding costs more than a small pass
-
-    def _collect(self) -> None:
+    def _name_variables(self) -> None:
         names = [name_of("input", i, self.given) for i in range(len(self.given))]
-        names = [*self.checked.arguments, "sample_weight"] if self.is_loss else names
+        if self.is_loss:
+            names = [*self.checked.arguments, "sample_weight"]
         moving = differentiated(self.layer, self.given)
         self.names = list(itertools.compress(names, moving))
         self.variables = list(itertools.compress(self.given, moving))
-        self.inputs = tuple(self.variables if self.is_loss else self.given)
-        self.parameters = dict(self.layer.named_parameters())
+        self.inputs: tuple[Any, ...] = tuple(self.variables if self.is_loss else self.given)
+        self.parameters: dict[str, Any] = dict(self.layer.named_parameters())
         self.names += self.parameters
         self.variables += [p.data for p in self.parameters.values()]
 

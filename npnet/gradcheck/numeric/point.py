@@ -70,7 +70,7 @@ class Point:
         self._moves: list[Array] | None = None
         self._reach: dict[int, float] = {}
         use = complex_step and not function.is_loss
-        self._oracle = ComplexStep(function) if use else None  # type: ignore[arg-type]
+        self._oracle = ComplexStep(function) if use else None
 
     def elements(
         self, chosen: dict[int, Array], moved: Callable[[int], object] = lambda count: None
