@@ -14,9 +14,9 @@ from npnet.parameter import Parameter
 
 # By the rule that is broken, the method that copies what it is given, or what it returns.
 _PROTECTIONS = {
-    "input unchanged": (("forward", True),),
-    "upstream gradient unchanged": (("backward", True),),
-    "output unchanged": (("forward", False),),
+    "input unchanged": ("forward", True),
+    "upstream gradient unchanged": ("backward", True),
+    "output unchanged": ("forward", False),
 }
 
 
@@ -28,11 +28,9 @@ def unseal(checked: Layer) -> None:
 
 def protected(checked: Layer, broken: Collection[str]) -> Layer:
     """Give a layer copies of what by a broken rule it changes; return it."""
-    for rule in broken:
-        for name, given in _PROTECTIONS.get(rule, ()):
-            method: Any = getattr(checked, name)  # bound, so that a deep copy has its own
-            wrapped = MethodType(_copying(method.__func__, given), checked)
-            object.__setattr__(checked, name, wrapped)
+    for name, given in (_PROTECTIONS[rule] for rule in broken if rule in _PROTECTIONS):
+        method: Any = getattr(checked, name)  # bound, so that a deep copy has its own
+        object.__setattr__(checked, name, MethodType(_copying(method.__func__, given), checked))
     return checked
 
 

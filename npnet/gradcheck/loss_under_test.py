@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,12 @@ class LossUnderTest(LayerUnderTest):
             self.cache[reduction] = LossUnderTest(loss, self.inputs, **options)
         found: LossUnderTest = self.cache[reduction]
         return found
+
+    @cached_property
+    def samples(self) -> int:
+        """The number of samples; 0 if they are coupled, or their number is fixed."""
+        apart = self.batch_independence and self.reduced("none").has_batches
+        return len(self.inputs[0]) if apart else 0
 
     def rows(self, rows: list[int]) -> list[Array]:
         """Return the arguments for some samples."""

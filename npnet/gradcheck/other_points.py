@@ -14,7 +14,6 @@ from npnet.gradcheck.numeric.lines import random_direction
 from npnet.gradcheck.numeric.places import batches, places
 from npnet.gradcheck.report import Diagnosis, Report
 from npnet.gradcheck.reporting import add_finding, add_mismatch
-from npnet.gradcheck.rules.batch import has_batches
 
 
 class OtherPoints:
@@ -90,7 +89,7 @@ class OtherPoints:
         functions, options, moving = self.functions, self.options, self.functions.moving
         under_test, inputs = functions.under_test, functions.inputs
         search = Elsewhere(functions.make, functions.pair, self.rng)
-        if not isinstance(under_test, LossUnderTest) and has_batches(under_test):
+        if not isinstance(under_test, LossUnderTest) and under_test.has_batches:
             for place in batches(inputs, under_test.batch_axis or 0):
                 search.visit([place])
         if options.probe:

@@ -242,6 +242,24 @@ class LayerUnderTest:
         """Return how a report says what a rule found."""
         return text
 
+    @cached_property
+    def has_batches(self) -> bool:
+        """Whether all inputs have a batch axis, and twice as many samples give as many outputs."""
+        axis, inputs = self.batch_axis, self.inputs
+        # One axis of real numbers may as well be the features, but not those of a loss.
+        layer = not isinstance(self.layer, LossLayer)
+        if axis is None or any(x.ndim <= max(axis, layer and x.dtype.kind == "f") for x in inputs):
+            return False
+        if len({x.shape[axis] for x in inputs}) != 1:
+            return False
+        n, pairs = inputs[0].shape[axis], zip(self.arrays(), self.others(), strict=True)
+        double = self.outputs_of([np.concatenate(pair, axis) for pair in pairs])
+        return double is not None and all(
+            y.shape[axis : axis + 1] == (n,)
+            and twice.shape == (*y.shape[:axis], 2 * n, *y.shape[axis + 1 :])
+            for y, twice in zip(self.steady.outputs, double, strict=True)
+        )
+
     @property
     def steady_mode(self) -> bool:
         """The value of `training` with which the layer is one fixed function."""

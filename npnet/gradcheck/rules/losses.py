@@ -8,7 +8,7 @@ import numpy as np
 
 from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.passes import Fault, Findings, Pass
-from npnet.gradcheck.rules import arrays, batch, state
+from npnet.gradcheck.rules import arrays, state
 from npnet.typing import Array
 
 
@@ -29,12 +29,6 @@ def _with_value(value: Any, one: Pass, factor: float = 1.0) -> Pass:
     return one.times(factor)._replace(outputs=(np.asarray(value),))
 
 
-def _samples(under_test: LossUnderTest) -> int:
-    """Return the number of samples; 0 if they are coupled, or their number is fixed."""
-    apart = under_test.batch_independence and batch.has_batches(under_test.reduced("none"))
-    return len(under_test.inputs[0]) if apart else 0
-
-
 def reductions_agree(under_test: LossUnderTest) -> Findings:
     """Check that the sum is the sum of the terms, and the gradients belong to the values."""
     none, sums, means = (under_test.reduced(name) for name in ("none", "sum", "mean"))
@@ -45,14 +39,14 @@ def reductions_agree(under_test: LossUnderTest) -> Findings:
     says = "with reduction='mean' {}, that of the sum over the weight"
     want = _with_value(total.outputs[0] / weight, total, 1 / weight)
     yield from means.differences(mean, want, says)
-    if (n := _samples(under_test)) and not under_test.weighted:
+    if (n := under_test.samples) and not under_test.weighted:
         twice = means.infer(inputs=under_test.rows([*range(n), *range(n)]))
         yield from means.differences(twice, mean, "with every sample given twice, {}, the mean")
 
 
 def sample_weights(under_test: LossUnderTest) -> Findings:
     """Check that a weight of 2 equals the sample given twice, and 0 leaving it out."""
-    n = _samples(under_test)
+    n = under_test.samples
     if not n or under_test.weighted:
         return
     for reduction in ("sum", "mean"):
