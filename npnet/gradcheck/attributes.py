@@ -4,38 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from types import MethodType
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from npnet.gradcheck.passes import LossLayer
 from npnet.layer import Layer
-from npnet.losses.loss import Loss
 from npnet.parameter import Parameter
-
-_Checked = TypeVar("_Checked", Layer, Loss)
 
 # By the rule that is broken, the method that copies what it is given, or what it returns.
 _PROTECTIONS = {
-    "input unchanged": (("forward", True), ("terms", True)),
-    "upstream gradient unchanged": (("backward", True),),
-    "output unchanged": (("forward", False),),
+    "input unchanged": ("forward", True),
+    "upstream gradient unchanged": ("backward", True),
+    "output unchanged": ("forward", False),
 }
 
 
-def unseal(checked: Layer | Loss) -> None:
+def unseal(checked: Layer) -> None:
     """Let passes make new attributes, so that a layer which does can be checked to the end."""
     for _, part in _parts(checked):
         object.__setattr__(part, "_open", True)
 
 
-def protected(checked: _Checked, broken: Collection[str]) -> _Checked:
-    """Give a layer or loss copies of what by a broken rule it changes; return it."""
-    for rule in broken:
-        for name, given in _PROTECTIONS.get(rule, ()):
-            method = getattr(checked, name, None)
-            if method is not None:  # bound, so that a deep copy has its own
-                wrapped = MethodType(_copying(method.__func__, given), checked)
-                object.__setattr__(checked, name, wrapped)
+def protected(checked: Layer, broken: Collection[str]) -> Layer:
+    """Give a layer copies of what by a broken rule it changes; return it."""
+    for name, given in (_PROTECTIONS[rule] for rule in broken if rule in _PROTECTIONS):
+        method: Any = getattr(checked, name)  # bound, so that a deep copy has its own
+        object.__setattr__(checked, name, MethodType(_copying(method.__func__, given), checked))
     return checked
 
 
@@ -51,7 +46,7 @@ def _copying(method: Callable[..., Any], given: bool) -> Callable[..., Any]:
     return copying
 
 
-def attributes(checked: Layer | Loss) -> dict[str, Any]:
+def attributes(checked: Layer) -> dict[str, Any]:
     """Describe by value every attribute of a loss, or of a layer, its children and classes."""
     found = {}
     for prefix, part in _parts(checked):
@@ -85,5 +80,7 @@ def by_value(value: Any, depth: int = 0) -> Any:
     return repr(value)
 
 
-def _parts(checked: Layer | Loss) -> list[tuple[str, Any]]:
-    return list(checked.named_layers()) if isinstance(checked, Layer) else [("", checked)]
+def _parts(checked: Layer) -> list[tuple[str, Any]]:
+    if isinstance(checked, LossLayer):
+        return [("", checked.loss)]
+    return list(checked.named_layers())

@@ -12,12 +12,12 @@ from npnet.arguments import choice, flag, float_dtype, real_number, refusal, sho
 from npnet.errors import ArgumentError
 from npnet.gradcheck.functions import MODES, Functions, Options
 from npnet.gradcheck.gradients import GradientCheck
-from npnet.gradcheck.inputs import as_input, as_loss_arguments, check_count
-from npnet.gradcheck.loss_under_test import LossUnderTest
+from npnet.gradcheck.inputs import as_inputs
+from npnet.gradcheck.loss_under_test import under_test_of
 from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Report, subject_of
-from npnet.gradcheck.rules import CHEAP_LAYER_RULES, CHEAP_LOSS_RULES, check_rules
+from npnet.gradcheck.rules import check_rules
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
@@ -119,8 +119,7 @@ def check_gradients(
         functions = Functions(under_test, options)
         check = GradientCheck(report, functions)
         if check.start():
-            is_loss = isinstance(under_test, LossUnderTest)
-            check_rules(under_test, report, CHEAP_LOSS_RULES if is_loss else CHEAP_LAYER_RULES)
+            check_rules(under_test, report)
             if not under_test.no_function and check.judge():
                 OtherPoints(report, functions).check()
     if raises:
@@ -148,27 +147,18 @@ def checked_options(owner: str, modes: Collection[str], given: Options, **flags:
     return given._replace(dtype=dtype, domain=domain)
 
 
-def _under_test(
-    layer: Any, inputs: tuple[Any, ...], options: Options
-) -> LayerUnderTest | LossUnderTest:
+def _under_test(layer: Any, inputs: tuple[Any, ...], options: Options) -> LayerUnderTest:
     """Return what is checked, a layer or a loss with its arguments."""
     if not isinstance(layer, Layer | Loss):
         hint = "; call it first, or use check_layer, which does" if callable(layer) else ""
         if isinstance(layer, type) and issubclass(layer, Layer | Loss):
             hint = f"; create one: {layer.__name__}(...)"
         raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {shown(layer)}{hint}")
-    under_test: LayerUnderTest | LossUnderTest
-    if isinstance(layer, Loss):
-        arrays = as_loss_arguments(layer, inputs, options.seed)
-        under_test = LossUnderTest(layer, arrays)
-    elif inputs:
-        check_count(layer, len(inputs))
-        arrays = [as_input(layer, x, i, len(inputs)) for i, x in enumerate(inputs)]
-        arrays = [x.astype(np.float64) if x.dtype.kind == "f" else x.copy() for x in arrays]
-        under_test = LayerUnderTest(layer, arrays, seed=options.seed, training=options.training)
-    else:
+    if not inputs and isinstance(layer, Layer):
         raise ArgumentError(f"check_gradients needs an input for {type(layer).__name__}")
+    arrays = as_inputs(layer, inputs, options.seed, shapes=isinstance(layer, Loss))
     try:
+        under_test = under_test_of(layer, arrays, seed=options.seed, training=options.training)
         under_test.fresh()
     except Fault as fault:
         raise ArgumentError(f"{type(layer).__name__} cannot be checked: {fault}") from fault

@@ -1,53 +1,10 @@
-"""Comparing arrays, and passes, and saying in words where they differ."""
+"""Comparing arrays, and saying in words where they differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cached_property
-from typing import Any
-
 import numpy as np
 
-from npnet.gradcheck.passes import Finding, Pass, tensor_of
 from npnet.typing import Array
-
-_MARGIN = 100  # results may differ by so many times what a rounding error in the inputs moves
-
-
-class Comparing:
-    """What compares passes; `unsteady` and `noise` tell what identical passes may differ by."""
-
-    @cached_property
-    def noise(self) -> dict[str, Array]:
-        """How far rounding errors in everything that goes in move each result of a pass."""
-        raise NotImplementedError
-
-    @cached_property
-    def unsteady(self) -> set[str]:
-        """The results that differ between identical passes, about which nothing else is said."""
-        raise NotImplementedError
-
-    def differences(
-        self, got: Pass, want: Pass, text: str = "{}", part: Any = ...
-    ) -> Iterator[Finding]:
-        """Say in a text of every result of `want` that `got` differs by more than rounding."""
-        for name, found in self.compared(got, want, part).items():
-            yield Finding(text.format(f"the {name} {found}"), tensor_of(name))
-
-    def compared(
-        self, got: Pass, want: Pass, part: Any = ..., every: bool = False
-    ) -> dict[str, str]:
-        """Say how results that both have differ, by name; of `every` one, unsteady or not."""
-        wanted, found = want.named(), {}
-        for name, array in got.named().items():
-            text = mismatch(array, wanted[name]) if name in wanted else ""
-            if text:
-                noise = self.noise[name][part]
-                slack = _MARGIN * noise if noise.shape in ((), array.shape) else 0.0
-                text = mismatch(array, wanted[name], slack=slack)
-            if text and (every or name not in self.unsteady):
-                found[name] = text
-        return found
 
 
 def mismatch(got: Array, want: Array, tolerance: float = 1e-11, slack: Array | float = 0.0) -> str:

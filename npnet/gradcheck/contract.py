@@ -13,8 +13,8 @@ from npnet.errors import ArgumentError
 from npnet.gradcheck.check import checked_options
 from npnet.gradcheck.functions import MODES, Functions, Options
 from npnet.gradcheck.gradients import GradientCheck
-from npnet.gradcheck.inputs import as_inputs, as_loss_arguments, is_shape, made
-from npnet.gradcheck.loss_under_test import LossUnderTest
+from npnet.gradcheck.inputs import as_inputs, is_shape, made
+from npnet.gradcheck.loss_under_test import under_test_of
 from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.report import Report, subject_of
 from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES, check_calls, check_rules
@@ -95,22 +95,16 @@ def check_layer(
     report = Report(subject_of(checked), check="check_layer")
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
-        under_test: LayerUnderTest | LossUnderTest
         parts = [checked] if isinstance(checked, Loss) else [p for _, p in checked.named_layers()]
         batch_independence &= all(getattr(part, "batch_independent", True) for part in parts)
-        if isinstance(checked, Loss):
-            given = as_loss_arguments(checked, inputs, seed, options.domain)
-            under_test = LossUnderTest(checked, given, batch_independence)
-        else:
-            arrays = as_inputs(checked, inputs, seed, options.domain)
-            under_test = LayerUnderTest(
-                checked,
-                arrays,
-                make,
-                batch_axis=batch_axis,
-                batch_independence=batch_independence,
-                seed=seed,
-            )
+        under_test = under_test_of(
+            checked,
+            as_inputs(checked, inputs, seed, options.domain, shapes=True),
+            make=make,
+            batch_axis=batch_axis,
+            batch_independence=batch_independence,
+            seed=seed,
+        )
         if check_calls(under_test, report):
             check_rules(under_test, report, chosen)
             if "gradients" in chosen:
@@ -124,7 +118,7 @@ def check_layer(
 
 def _check_gradients(
     report: Report,
-    under_test: LayerUnderTest | LossUnderTest,
+    under_test: LayerUnderTest,
     options: Options,
     chosen: Collection[str],
 ) -> None:
@@ -133,10 +127,7 @@ def _check_gradients(
         cause = next((v.rule for v in report.violations if not v.follows), "")
         return report.violate("gradients", f"not checked, because {under_test.no_function}", cause)
     if options.mode == "auto":
-        if isinstance(under_test, LossUnderTest):
-            arrays = list(under_test.predictions().values())
-        else:
-            arrays = [*under_test.inputs, *(p.data for p in under_test.layer.parameters())]
+        arrays = [*under_test.inputs, *(p.data for p in under_test.layer.parameters())]
         many = sum(x.size for x in arrays) > _MANY
         options = options._replace(mode="directional" if many else "full")
     functions = Functions(under_test, options)

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.numeric.draws import Draws
-from npnet.gradcheck.numeric.function import Function, LayerFunction, LossFunction
+from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.rounding import Float32
+from npnet.gradcheck.passes import differentiated
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
@@ -34,7 +34,7 @@ class Options(NamedTuple):
 class Functions:
     """Makes functions of new copies of a layer or loss."""
 
-    def __init__(self, under_test: LayerUnderTest | LossUnderTest, options: Options) -> None:
+    def __init__(self, under_test: LayerUnderTest, options: Options) -> None:
         self.under_test, self.options = under_test, options
         self.inputs: Sequence[Any] = under_test.arrays()
 
@@ -54,14 +54,12 @@ class Functions:
         """
         under_test = self.under_test
         inputs = self.inputs if inputs is None else inputs
-        if isinstance(under_test, LossUnderTest):
-            return LossFunction(under_test.fresh(), inputs, dtype)
         layer = under_test.fresh(dtype) if moved else under_test.plain(dtype)
         for p, value in zip(layer.parameters(), values or (), strict=False):
             p.data[...] = value
         given.setdefault("upstream", np.random.default_rng((self.options.seed, 5)))
         training = self.options.training if training is None else training
-        return LayerFunction(layer, inputs, dtype, training=training, **given)
+        return Function(layer, inputs, dtype, training=training, **given)
 
     def quietly(self, *arguments: Any, **options: Any) -> Function | None:
         """Do what `make` does; None if that raises, which other rules say."""
@@ -73,15 +71,13 @@ class Functions:
     def pair(self, inputs: Sequence[Any] | None = None, single: Function | None = None) -> Float32:
         """Make functions of the same numbers in float32 and float64."""
         single = self.make(inputs, np.float32) if single is None else single
-        draws = single.draws_asked if isinstance(single, LayerFunction) else ()
+        draws = single.draws_asked
         double = self.make(single.given, draws=Draws(draws), upstream=single.upstream)
         return Float32(single, double)
 
     @property
     def moving(self) -> list[int]:
         """Which of the inputs are differentiated."""
-        under_test = self.under_test
-        if isinstance(under_test, LossUnderTest):
-            loss = under_test.loss
-            return [i for i, name in enumerate(loss.arguments) if name in loss.predictions]
-        return [i for i, x in enumerate(self.inputs) if x is not None and x.dtype.kind == "f"]
+        return [
+            i for i, yes in enumerate(differentiated(self.under_test.layer, self.inputs)) if yes
+        ]

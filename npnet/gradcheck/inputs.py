@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,33 +48,82 @@ def made(layer_or_factory: Any) -> tuple[Layer | Loss, Callable[[], Any] | None]
 
 def _missing_arguments(function: Any) -> list[str]:
     """List the arguments without which a class or function cannot be called."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # some callables have no signature; calling them will tell
-        return []
+    parameters = _signature(function).parameters.values()
     return [p.name for p in parameters if p.default is p.empty and p.kind not in _ORDINARY]
 
 
-def as_inputs(layer: Layer, inputs: Sequence[Any], seed: int, domain: Domain = None) -> list[Array]:
-    """Return the inputs as float64 or integer arrays; draw those that are shapes, in a domain."""
-    check_count(layer, len(inputs))
-    rng = np.random.default_rng((seed, 3))
+def _signature(function: Any) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except (TypeError, ValueError):  # some callables have none; calling them will tell
+        return inspect.signature(lambda *_: None)
+
+
+def as_inputs(
+    checked: Layer | Loss, inputs: Sequence[Any], seed: int, domain: Domain = None, *, shapes: bool
+) -> list[Array]:
+    """Return the inputs, real ones in float64; draw those that are shapes, in a domain.
+
+    The targets of a loss are as they are given.
+    """
+    owner, rng = type(checked).__name__, np.random.default_rng((seed, 3))
+    names, real = _names(checked, len(inputs))
     arrays = []
-    for i, value in enumerate(inputs):
-        if is_shape(value):
-            is_index = layer._integers(len(inputs))[i]
-            arrays.append(_indices(layer, value, rng) if is_index else drawn(value, rng, domain))
-            continue
-        if isinstance(value, tuple) and any(isinstance(n, int) and n < 0 for n in value):
-            raise ArgumentError(f"input {i} expects a shape of lengths from 0 up, got {value}")
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            raise ArgumentError(
-                f"input {i} is the number {value!r}; pass a tuple for a shape, ({value},), or an "
-                f"array for a value, np.array({float(value)})"
-            )
-        array = as_input(layer, value, i, len(inputs))
-        arrays.append(array.astype(np.float64) if array.dtype.kind == "f" else array.copy())
+    for name, value, is_real in zip(names, inputs, real, strict=True):
+        if isinstance(checked, Loss) and not is_real:
+            arrays.append(_target(owner, name, value, itertools.compress(inputs, real)))
+        elif shapes and is_shape(value):
+            arrays.append(drawn(value, rng, domain) if is_real else _indices(checked, value, rng))
+        else:
+            if shapes and isinstance(checked, Layer):
+                _refuse_numbers(name, value)
+            array = real_array(value, f"{owner}: {name}")
+            if is_real or array.dtype.kind not in "iub":
+                array = as_real(owner, value, name).astype(np.float64)
+            arrays.append(array.copy())
     return arrays
+
+
+def _names(checked: Layer | Loss, count: int) -> tuple[Sequence[str], Sequence[bool]]:
+    """Name the inputs, and tell which hold real numbers; refuse another number of them."""
+    if isinstance(checked, Loss):
+        names = (*checked.arguments, "sample_weight")
+        if not 0 <= count - len(checked.arguments) <= 1:
+            raise ArgumentError(
+                f"{type(checked).__name__} takes ({', '.join(checked.arguments)}) and, if wanted, "
+                f"sample weights; got {count} argument(s)"
+            )
+        return names[:count], [name in checked.predictions for name in names[:count]]
+    signature = _signature(checked.forward)
+    try:
+        signature.bind(None, *[None] * count)
+    except TypeError:
+        raise ArgumentError(
+            f"forward of {type(checked).__name__} takes ({', '.join(signature.parameters)}); it is "
+            f"called with ctx and {count} input(s)"
+        ) from None
+    return [f"input {i}" for i in range(count)], [not n for n in checked._integers(count)]
+
+
+def _target(owner: str, name: str, value: Any, predictions: Iterable[Any]) -> Array:
+    """Return an argument of a loss that has no gradient, as it is given."""
+    if is_shape(value) and any(is_shape(p) and p == value for p in predictions):
+        raise ArgumentError(
+            f"{owner}: the {name} {value} is taken for its values, not for a shape; pass an "
+            f"array of that shape, np.zeros({value})"
+        )
+    return np.array(value)
+
+
+def _refuse_numbers(name: str, value: Any) -> None:
+    """Refuse what is meant for a shape and is none."""
+    if isinstance(value, tuple) and any(isinstance(n, int) and n < 0 for n in value):
+        raise ArgumentError(f"{name} expects a shape of lengths from 0 up, got {value}")
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ArgumentError(
+            f"{name} is the number {value!r}; pass a tuple for a shape, ({value},), or an "
+            f"array for a value, np.array({float(value)})"
+        )
 
 
 def is_shape(value: Any) -> bool:
@@ -97,63 +147,9 @@ def drawn(shape: tuple[int, ...], rng: np.random.Generator, domain: Domain = Non
     return np.asarray(high - size if np.isfinite(high) else size * sign)
 
 
-def _indices(layer: Layer, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+def _indices(layer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     rows = [len(p.data) for p in layer.parameters() if p.data.ndim]
     return np.asarray(rng.integers(0, rows[0] if rows else 2, shape))
-
-
-def as_loss_arguments(
-    loss: Loss, inputs: Sequence[Any], seed: int, domain: Domain = None
-) -> list[Array]:
-    """Return the arguments of a loss; predictions in float64, drawn if they are shapes."""
-    owner, names, rng = type(loss).__name__, loss.arguments, np.random.default_rng((seed, 3))
-    if not 0 <= len(inputs) - len(names) <= 1:
-        raise ArgumentError(
-            f"{owner} takes ({', '.join(names)}) and, if wanted, sample weights; "
-            f"got {len(inputs)} argument(s)"
-        )
-    arrays, shapes = [], []
-    for name, value in zip((*names, "sample_weight"), inputs, strict=False):
-        if name not in loss.predictions:
-            arrays.append(np.array(value))
-        elif is_shape(value):
-            arrays.append(drawn(value, rng, domain))
-            shapes.append(value)
-        else:
-            arrays.append(as_real(owner, value, name).astype(np.float64))
-    for name, value in zip(names, inputs, strict=False):
-        if name not in loss.predictions and is_shape(value) and value in shapes:
-            raise ArgumentError(
-                f"{owner}: the {name} {value} is taken for its values, not for a shape; pass an "
-                f"array of that shape, np.zeros({value})"
-            )
-    return arrays
-
-
-def check_count(layer: Layer, count: int) -> None:
-    """Refuse another number of inputs than `forward` takes."""
-    try:
-        signature = inspect.signature(layer.forward)
-    except (TypeError, ValueError):  # some callables have none
-        return
-    try:
-        signature.bind(None, *[None] * count)
-    except TypeError:
-        names = ", ".join(signature.parameters)
-        raise ArgumentError(
-            f"forward of {type(layer).__name__} takes ({names}); it is called with ctx and "
-            f"{count} input(s)"
-        ) from None
-
-
-def as_input(layer: Layer, value: ArrayLike, i: int, count: int = 1) -> Array:
-    """Return an input of a layer as a finite floating array, or an integer one if it takes such."""
-    name, what = type(layer).__name__, f"input {i}"
-    if layer._integers(count)[i]:
-        x = real_array(value, f"{name}: {what}")
-        if x.dtype.kind in "iub":
-            return x
-    return as_real(name, value, what)
 
 
 def as_real(owner: str, value: ArrayLike, what: str) -> Array:

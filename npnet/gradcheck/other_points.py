@@ -8,14 +8,12 @@ import numpy as np
 
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.functions import Functions
+from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.numeric.elsewhere import Elsewhere, judge_point
-from npnet.gradcheck.numeric.function import LayerFunction
 from npnet.gradcheck.numeric.lines import random_direction
 from npnet.gradcheck.numeric.places import batches, places
 from npnet.gradcheck.report import Diagnosis, Report
 from npnet.gradcheck.reporting import add_finding, add_mismatch
-from npnet.gradcheck.rules.batch import has_batches
-from npnet.gradcheck.under_test import LayerUnderTest
 
 
 class OtherPoints:
@@ -29,7 +27,7 @@ class OtherPoints:
         """Do them all; at the given point all must be right."""
         self._in_float32()
         under_test, options = self.functions.under_test, self.options
-        if isinstance(under_test, LayerUnderTest):
+        if not isinstance(under_test, LossUnderTest):
             if options.training:
                 self._at("in evaluation mode", training=False, moved=options.moves)
             if options.moves and under_test.has_moved:
@@ -63,7 +61,7 @@ class OtherPoints:
         """Check that gradients follow when the parameters move, as an optimizer moves them."""
         place, rng = "with other parameters", self.rng
         function = self.functions.quietly()
-        if not isinstance(function, LayerFunction) or not function.parameters:
+        if function is None or not function.parameters:
             return
         try:
             function.gradients(function.split(function.upstream[0]))
@@ -91,7 +89,7 @@ class OtherPoints:
         functions, options, moving = self.functions, self.options, self.functions.moving
         under_test, inputs = functions.under_test, functions.inputs
         search = Elsewhere(functions.make, functions.pair, self.rng)
-        if isinstance(under_test, LayerUnderTest) and has_batches(under_test):
+        if not isinstance(under_test, LossUnderTest) and under_test.has_batches:
             for place in batches(inputs, under_test.batch_axis or 0):
                 search.visit([place])
         if options.probe:

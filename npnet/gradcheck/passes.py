@@ -14,6 +14,7 @@ import numpy as np
 from npnet.context import Context
 from npnet.gradcheck.error_text import describe
 from npnet.layer import Layer
+from npnet.losses.loss import Loss
 from npnet.typing import Array
 
 
@@ -41,19 +42,15 @@ Findings = Iterator[str | Finding]
 
 
 class Pass(NamedTuple):
-    """What one pass gave: None stands for the gradient of an integer input.
-
-    The pass of a loss has its value as the output, called so, and no gradients of inputs.
-    """
+    """What one pass gave: None stands for the gradient of an integer input."""
 
     outputs: tuple[Array, ...]
     input_grads: tuple[Array | None, ...]
     parameter_grads: dict[str, Array]
-    kind: str = "output"
 
     def named(self) -> dict[str, Array]:
         """Return every array under a name that a sentence can use."""
-        found = {name_of(self.kind, i, self.outputs): y for i, y in enumerate(self.outputs)}
+        found = {name_of("output", i, self.outputs): y for i, y in enumerate(self.outputs)}
         for i, grad in enumerate(self.input_grads):
             if grad is not None:
                 found["gradient of " + name_of("input", i, self.input_grads)] = grad
@@ -89,13 +86,46 @@ class Recording(NamedTuple):
     def backward(self, grads: Sequence[Array], needs_input_grad: bool = True) -> Any:
         """Run the raw backward pass; return one gradient for each input."""
         result = attempt("backward", self.ctx.backward, *grads, needs_input_grad=needs_input_grad)
-        return _checked_grads(result, self.inputs) if needs_input_grad else None
+        return _checked_grads(result, self.layer, self.inputs) if needs_input_grad else None
+
+
+class LossLayer(Layer):
+    """A loss as a layer of its arguments and sample weights, for which the same rules hold."""
+
+    def __init__(self, loss: Loss) -> None:
+        self.loss = loss
+        self.differentiated = [loss.arguments.index(name) for name in loss.predictions]
+
+    def forward(self, ctx: Context, *inputs: Any) -> Array:
+        """Call the loss; if recording, `value_and_grad`."""
+        if not ctx.recording:
+            return np.asarray(self.ask("__call__", inputs))
+        value, grad = self.ask("value_and_grad", inputs)
+        grads = grad if isinstance(grad, tuple) else (grad,)
+        if len(grads) != len(self.differentiated):
+            names = ", ".join(self.loss.predictions)
+            raise Fault(f"value_and_grad returned {len(grads)} gradient(s) for {names}")
+        given = dict(zip(self.differentiated, grads, strict=True))
+        ctx.grads = tuple(given.get(i) for i in range(len(inputs)))
+        return np.asarray(value)
+
+    def backward(self, ctx: Context, grad: Array) -> Any:
+        """Return the gradients, whatever flows back into the value."""
+        return ctx.grads
+
+    def ask(self, name: str, inputs: Sequence[Any]) -> Any:
+        """Call the loss or a method of it, or raise a `Fault`."""
+        count, what = len(self.loss.arguments), "the call" if name == "__call__" else name
+        weight = (*inputs[count:], None)[0]
+        return attempt(what, getattr(self.loss, name), *inputs[:count], sample_weight=weight)
 
 
 def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[Array, ...]:
     """Run `forward` and return its outputs as a tuple of arrays, or raise a `Fault`."""
     try:
         output = layer.forward(ctx, *inputs)
+    except Fault:
+        raise
     except Exception as error:
         shapes = ", ".join(str(x.shape) for x in inputs)
         raise Fault(f"forward raised {describe(error)}, with inputs of shape {shapes}") from error
@@ -113,7 +143,13 @@ def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[A
     return tuple(found)
 
 
-def _checked_grads(result: Any, inputs: Sequence[Array]) -> tuple[Array | None, ...]:
+def differentiated(layer: Layer, inputs: Sequence[Array]) -> list[bool]:
+    """Tell of each input whether it has a gradient; of a loss, only predictions have."""
+    among = layer.differentiated if isinstance(layer, LossLayer) else range(len(inputs))
+    return [x.dtype.kind == "f" and i in among for i, x in enumerate(inputs)]
+
+
+def _checked_grads(result: Any, layer: Layer, inputs: Sequence[Array]) -> tuple[Array | None, ...]:
     advice = "; it must return an array or, for several inputs, a tuple of arrays"
     if isinstance(result, list | dict):
         raise Fault(f"backward returned a {type(result).__name__}{advice}")
@@ -124,9 +160,9 @@ def _checked_grads(result: Any, inputs: Sequence[Array]) -> tuple[Array | None, 
             "it must return one for each, None for an integer one"
         )
     found: list[Array | None] = []
-    for i, (grad, x) in enumerate(zip(grads, inputs, strict=True)):
+    for i, (grad, wanted) in enumerate(zip(grads, differentiated(layer, inputs), strict=True)):
         what = f" as the gradient of {name_of('input', i, inputs)}"
-        if x.dtype.kind != "f":
+        if not wanted:
             found.append(None)
         elif grad is None:
             raise Fault(f"backward returned None{what}, which is floating")

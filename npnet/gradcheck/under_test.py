@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -13,19 +13,31 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.attributes import protected, unseal
-from npnet.gradcheck.comparison import Comparing, mismatch
+from npnet.gradcheck.comparison import mismatch
 from npnet.gradcheck.inputs import mixed, with_repeats
 from npnet.gradcheck.moved_parameters import move_constants
-from npnet.gradcheck.passes import Fault, Pass, Recording, attempt, call_forward, parameter_grads
+from npnet.gradcheck.passes import (
+    Fault,
+    Finding,
+    LossLayer,
+    Pass,
+    Recording,
+    attempt,
+    call_forward,
+    differentiated,
+    parameter_grads,
+    tensor_of,
+)
 from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
 from npnet.typing import Array, DtypeLike
 
+_MARGIN = 100  # results may differ by so many times what a rounding error in the inputs moves
 _PROBES = 16  # where numbers cancel, one of three leaves a result as it is
 
 
 @dataclass(eq=False)
-class LayerUnderTest(Comparing):
+class LayerUnderTest:
     """One layer that is checked; only copies of it are run.
 
     `inputs` are in float64, or integers; `make` makes another layer of the same kind; `seed` is
@@ -87,7 +99,8 @@ class LayerUnderTest(Comparing):
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
         """Return contiguous copies of the inputs; integers stay integers."""
-        return [np.array(x, dtype if x.dtype.kind == "f" else None, order="C") for x in self.inputs]
+        pairs = zip(self.inputs, differentiated(self.layer, self.inputs), strict=True)
+        return [np.array(x, dtype if moves else None, order="C") for x, moves in pairs]
 
     def others(self) -> list[Array]:
         """Return other inputs of the same shapes, mixed; the same ones if those are refused."""
@@ -95,7 +108,8 @@ class LayerUnderTest(Comparing):
 
     @cached_property
     def _others(self) -> list[Array]:
-        found = [mixed(x) for x in self.inputs]
+        pairs = zip(self.inputs, differentiated(self.layer, self.inputs), strict=True)
+        found = [mixed(x) if moves or x.dtype.kind != "f" else x for x, moves in pairs]
         return found if self.outputs_of(found) is not None else self.inputs
 
     def repeated(self) -> list[Array] | None:
@@ -112,7 +126,9 @@ class LayerUnderTest(Comparing):
         return outputs if all(np.isfinite(y).all() for y in outputs) else None
 
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
-        """Draw a gradient for each output, of either sign and away from zero."""
+        """Draw a gradient for each output, of either sign and away from zero; ones for a loss."""
+        if isinstance(self.layer, LossLayer):
+            return [np.ones_like(y) for y in outputs]
         rng = np.random.default_rng((self.seed, variant))
         sizes = [rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape) for y in outputs]
         return [np.asarray(size, y.dtype) for size, y in zip(sizes, outputs, strict=True)]
@@ -171,9 +187,12 @@ class LayerUnderTest(Comparing):
         """Run a pass where a shift of its own is added to everything floating that goes in."""
         layer, inputs = self.fresh(), self.arrays()
         grads = self.upstream((still or self.reference).outputs)
-        for array in (*inputs, *grads, *(p.data for p in layer.parameters())):
-            if array.dtype.kind == "f":
-                array += shift(array)
+        moving = [
+            x for x, moves in zip(inputs, differentiated(layer, inputs), strict=True) if moves
+        ]
+        moving += [g for g in grads if g.dtype.kind == "f"]
+        for array in (*moving, *(p.data for p in layer.parameters())):
+            array += shift(array)
         return self.run(layer, inputs, grads, training=training)
 
     def restore_buffers(self, layer: Layer) -> None:
@@ -219,6 +238,28 @@ class LayerUnderTest(Comparing):
         changed = self.compared(two, one, every=True)
         return "two passes with the same input and the same generator differ" if changed else ""
 
+    def worded(self, text: str) -> str:
+        """Return how a report says what a rule found."""
+        return text
+
+    @cached_property
+    def has_batches(self) -> bool:
+        """Whether all inputs have a batch axis, and twice as many samples give as many outputs."""
+        axis, inputs = self.batch_axis, self.inputs
+        # One axis of real numbers may as well be the features, but not those of a loss.
+        layer = not isinstance(self.layer, LossLayer)
+        if axis is None or any(x.ndim <= max(axis, layer and x.dtype.kind == "f") for x in inputs):
+            return False
+        if len({x.shape[axis] for x in inputs}) != 1:
+            return False
+        n, pairs = inputs[0].shape[axis], zip(self.arrays(), self.others(), strict=True)
+        double = self.outputs_of([np.concatenate(pair, axis) for pair in pairs])
+        return double is not None and all(
+            y.shape[axis : axis + 1] == (n,)
+            and twice.shape == (*y.shape[:axis], 2 * n, *y.shape[axis + 1 :])
+            for y, twice in zip(self.steady.outputs, double, strict=True)
+        )
+
     @property
     def steady_mode(self) -> bool:
         """The value of `training` with which the layer is one fixed function."""
@@ -229,7 +270,29 @@ class LayerUnderTest(Comparing):
         """A pass in the mode in which the layer is one fixed function."""
         return self.run(training=False) if self.is_random else self.reference
 
-    # --- what identical passes may differ by
+    # --- comparison, and what identical passes may differ by
+
+    def differences(
+        self, got: Pass, want: Pass, text: str = "{}", part: Any = ...
+    ) -> Iterator[Finding]:
+        """Say in a text of every result of `want` that `got` differs by more than rounding."""
+        for name, found in self.compared(got, want, part).items():
+            yield Finding(text.format(f"the {name} {found}"), tensor_of(name))
+
+    def compared(
+        self, got: Pass, want: Pass, part: Any = ..., every: bool = False
+    ) -> dict[str, str]:
+        """Say how results that both have differ, by name; of `every` one, unsteady or not."""
+        wanted, found = want.named(), {}
+        for name, array in got.named().items():
+            text = mismatch(array, wanted[name]) if name in wanted else ""
+            if text:
+                noise = self.noise[name][part]
+                slack = _MARGIN * noise if noise.shape in ((), array.shape) else 0.0
+                text = mismatch(array, wanted[name], slack=slack)
+            if text and (every or name not in self.unsteady):
+                found[name] = text
+        return found
 
     @cached_property
     def unsteady(self) -> set[str]:

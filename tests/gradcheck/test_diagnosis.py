@@ -11,7 +11,7 @@ import npnet
 from npnet.gradcheck import check_gradients
 from npnet.gradcheck.diagnosis import diagnose
 from npnet.gradcheck.diagnosis.matrices import true_matrix
-from npnet.gradcheck.numeric.function import LayerFunction
+from npnet.gradcheck.numeric.function import Function
 
 X = np.random.default_rng(3).normal(size=(4, 6))
 
@@ -128,7 +128,7 @@ class Rectified(npnet.Layer):
 def test_kinks_are_left_out():
     x = X.copy()
     x[0, :3] = 0
-    function = LayerFunction(Rectified(), [x])
+    function = Function(Rectified(), [x])
     found = true_matrix(function, function.variables[0], np.arange(24), 24)
     expected = np.diag((x > 0).reshape(-1).astype(float))
     expected[[0, 1, 2], [0, 1, 2]] = np.nan

@@ -11,7 +11,7 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.diagnosis.matrices import Budget, Jacobians, jacobians
-from npnet.gradcheck.numeric.function import Function, LayerFunction, LossFunction
+from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
@@ -144,7 +144,7 @@ class Case:
 
 def repeated_batch(subject: Function) -> tuple[Any, ...]:
     """Return a loss's arguments with every sample six times, predicted differently each time."""
-    if not isinstance(subject, LossFunction) or subject.variables[0].ndim == 0:
+    if not subject.is_loss or subject.variables[0].ndim == 0:
         raise TypeError("expected a loss of several predictions")
     rng = np.random.default_rng(6)
     pred = subject.variables[0]
@@ -155,10 +155,7 @@ def repeated_batch(subject: Function) -> tuple[Any, ...]:
 
 def remade(subject: Function, change: Change = unchanged, inputs: Any = None) -> Function:
     """Make a function of a copy of the layer, changed, and of other inputs."""
-    checked = copy.deepcopy(subject.checked)
-    change(checked)
+    layer = copy.deepcopy(subject.layer)
+    change(layer.loss if subject.is_loss else layer)
     given = subject.given if inputs is None else inputs
-    if isinstance(subject, LossFunction):
-        return LossFunction(checked, given, subject.dtype)
-    assert isinstance(subject, LayerFunction)
-    return LayerFunction(checked, given, subject.dtype, training=subject.training)
+    return Function(layer, given, subject.dtype, training=subject.training)

@@ -18,7 +18,7 @@ import warnings
 
 import numpy as np
 
-from npnet.gradcheck.numeric.function import EPS, LayerFunction
+from npnet.gradcheck.numeric.function import EPS, Function
 from npnet.gradcheck.numeric.lines import typical_size
 from npnet.gradcheck.numeric.sampling import sample
 from npnet.gradcheck.numeric.verdict import Judged, judge
@@ -32,7 +32,7 @@ _CONFIRMED = 16  # elements of each tensor on which it is tried
 class ComplexStep:
     """A complex copy of a layer."""
 
-    def __init__(self, function: LayerFunction) -> None:
+    def __init__(self, function: Function) -> None:
         self._function, self._copy = function, copy.deepcopy(function.checked)
         for p in self._copy.parameters():
             p._data = p._data.astype(complex)  # Parameter itself refuses complex numbers

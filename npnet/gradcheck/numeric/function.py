@@ -6,18 +6,24 @@ Whoever writes into `Function.variables` moves the point; `rows` and `gradients`
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.numeric.draws import Draws
 from npnet.gradcheck.numeric.lines import Lines
-from npnet.gradcheck.passes import Fault, Recording, call_forward
+from npnet.gradcheck.passes import (
+    Fault,
+    LossLayer,
+    Recording,
+    call_forward,
+    differentiated,
+    name_of,
+)
 from npnet.layer import Layer
-from npnet.losses.loss import Loss
 from npnet.state import buffers, restore_buffers
 from npnet.typing import Array
 
@@ -26,25 +32,34 @@ LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backw
 
 
 class Function:
-    """The sums <r, y> over all n outputs y, for k upstream gradients r.
+    """The sums <r, y> over all n outputs y of a layer, model or loss, for k upstream gradients r.
 
-    `names` and `variables` are what is differentiated: floating inputs, then parameters. `here`
-    (n,) holds the outputs at the point, `upstream` (k, n) the upstream gradients, `refusals` the
-    last exception of the layer at a shifted point.
+    `layer` is a copy that nobody else uses, in the function's dtype; `checked` is the same, or the
+    loss. It is called with `given`; `names` and `variables` are what is differentiated: floating
+    inputs, or predictions, then parameters. `here` (n,) holds the outputs at the point, `upstream`
+    (k, n) the upstream gradients, `refusals` the last exception of the layer at a shifted point.
     """
 
-    checked: Any  # a copy of the layer or loss
-    inputs: tuple[Any, ...]  # live; of a loss its predictions
-    given: list[Any]  # all that forward, or the loss, is called with
-    is_loss = False
-
-    def __init__(self, dtype: Any, upstream: np.random.Generator | Array | None) -> None:
-        self.dtype = np.dtype(dtype)
-        self.names: list[str] = []
-        self.variables: list[Array] = []
-        self.parameters: dict[str, Any] = {}
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: Sequence[Array],
+        dtype: Any = np.float64,
+        *,
+        training: bool = True,
+        draws: Draws | None = None,
+        upstream: np.random.Generator | Array | None = None,
+    ) -> None:
+        self.layer: Any = layer
+        self.training, self.dtype = training, np.dtype(dtype)
+        self.is_loss = isinstance(layer, LossLayer)
+        self.checked: Any = layer.loss if isinstance(layer, LossLayer) else layer
+        self.given = [np.array(x, dtype if x.dtype.kind == "f" else None) for x in inputs]
+        self._draws, self.draws_numbers = Draws() if draws is None else draws, True
+        self._buffers = buffers(layer)
+        layer.zero_grad()
+        self._name_variables()
         self.refusals: list[Exception] = []
-        self._collect()
         found = self.run()
         self._floating = [y.dtype.kind == "f" for y in found]
         if not any(self._floating):
@@ -57,21 +72,12 @@ class Function:
         if not isinstance(upstream, np.ndarray):
             upstream = self._draw_upstream(np.random.default_rng(upstream))
         self.upstream, self.weights = upstream, np.abs(upstream)
-
-    def _collect(self) -> None:
-        """Fill `names` and `variables`."""
-        raise NotImplementedError
-
-    def run(self) -> tuple[Array, ...]:
-        """Compute the outputs at the variables' present values, or raise a `Fault`."""
-        raise NotImplementedError
-
-    def gradients(self, upstream: Sequence[Array]) -> list[Array | None]:
-        """Run forward and backward: a gradient for each variable, None where none was set."""
-        raise NotImplementedError
+        self.draws_numbers = self._draws.used  # rewinding costs more than a small pass
 
     def _draw_upstream(self, rng: np.random.Generator) -> Array:
         """Draw signs and sizes away from zero: ones hide transposed sums and much else."""
+        if self.is_loss:
+            return np.ones((1, self.here.size))
         size = (2, self.here.size)
         drawn = rng.uniform(0.5, 1.5, size) * rng.choice([-1.0, 1.0], size)
         drawn[1] *= LOUD
@@ -167,35 +173,15 @@ class Function:
             found.append(np.stack(flat, axis=1).astype(np.float64))
         return found
 
-
-class LayerFunction(Function):
-    """A layer, container or model: a copy that nobody else uses, in the function's dtype."""
-
-    def __init__(
-        self,
-        layer: Layer,
-        inputs: Sequence[Array],
-        dtype: Any = np.float64,
-        *,
-        training: bool = True,
-        draws: Draws | None = None,
-        upstream: np.random.Generator | Array | None = None,
-    ) -> None:
-        self.checked, self.training = layer, training
-        self.given = [np.array(x, dtype if x.dtype.kind == "f" else None) for x in inputs]
-        self.inputs = tuple(self.given)
-        self._draws, self.draws_numbers = Draws() if draws is None else draws, True
-        self._buffers = buffers(layer)
-        layer.zero_grad()
-        super().__init__(dtype, upstream)
-        self.draws_numbers = self._draws.used  # rewinding costs more than a small pass
-
-    def _collect(self) -> None:
-        for i, x in enumerate(self.inputs):
-            if x.dtype.kind == "f":
-                self.names.append("input" if len(self.inputs) == 1 else f"input {i}")
-                self.variables.append(x)
-        self.parameters = dict(self.checked.named_parameters())
+    def _name_variables(self) -> None:
+        names = [name_of("input", i, self.given) for i in range(len(self.given))]
+        if self.is_loss:
+            names = [*self.checked.arguments, "sample_weight"]
+        moving = differentiated(self.layer, self.given)
+        self.names = list(itertools.compress(names, moving))
+        self.variables = list(itertools.compress(self.given, moving))
+        self.inputs: tuple[Any, ...] = tuple(self.variables if self.is_loss else self.given)
+        self.parameters: dict[str, Any] = dict(self.layer.named_parameters())
         self.names += self.parameters
         self.variables += [p.data for p in self.parameters.values()]
 
@@ -210,16 +196,18 @@ class LayerFunction(Function):
         if self.draws_numbers:
             self._draws.rewind()
         if self._buffers:
-            restore_buffers(self.checked, self._buffers)
-        return kind(self.checked, True, self.training, self._draws)
+            restore_buffers(self.layer, self._buffers)
+        return kind(self.layer, True, self.training, self._draws)
 
     def run(self) -> tuple[Array, ...]:
         """Compute the outputs in a recorded pass, so that dropout's masks are the same."""
-        return self._record(self.context()).outputs
+        ctx = self.context()
+        ctx.recording = not self.is_loss
+        return self._record(ctx).outputs
 
     def _record(self, ctx: Context) -> Recording:
-        inputs = [x.copy() for x in self.inputs]  # a layer may write into them
-        return Recording(self.checked, ctx, inputs, call_forward(self.checked, ctx, inputs))
+        inputs = [x.copy() for x in self.given]  # a layer may write into them
+        return Recording(self.layer, ctx, inputs, call_forward(self.layer, ctx, inputs))
 
     def gradients(
         self,
@@ -228,62 +216,16 @@ class LayerFunction(Function):
         between: Callable[[], None] = lambda: None,
     ) -> list[Array | None]:
         """Run forward and backward with fresh gradients; call `between` between both."""
-        self.checked.zero_grad()
+        self.layer.zero_grad()
         recording = self._record(self.context(kind))
         between()
         grads = recording.backward([r.copy() for r in upstream])
-        pairs = [(x, g) for x, g in zip(self.inputs, grads, strict=True) if g is not None]
+        pairs = [(x, g) for x, g in zip(self.given, grads, strict=True) if g is not None]
         named = zip(self.names, pairs, strict=False)
         found: list[Any] = [_of_shape(g, x, f"the {name}") for name, (x, g) in named]
         found += [None if p.grad is None else p.grad.copy() for p in self.parameters.values()]
-        self.checked.zero_grad()
+        self.layer.zero_grad()
         return found
-
-
-class LossFunction(Function):
-    """A loss: its value as a function of the predictions; the upstream gradient is one.
-
-    `given` are the loss's arguments and, if there are any, the sample weights.
-    """
-
-    is_loss, training = True, True
-
-    def __init__(self, loss: Loss, given: Sequence[Any], dtype: Any = np.float64) -> None:
-        self.checked, count = loss, len(loss.arguments)
-        floating = [isinstance(a, np.ndarray) and a.dtype.kind == "f" for a in given]
-        pairs = zip(floating[:count], given[:count], strict=True)
-        self.given = [np.array(a, dtype) if f else a for f, a in pairs] + list(given[count:])
-        super().__init__(dtype, None)
-
-    def _collect(self) -> None:
-        named = dict(zip(self.checked.arguments, self.given, strict=False))
-        self.names = list(self.checked.predictions)
-        self.variables = [named[n] for n in self.names]
-        self.inputs = tuple(self.variables)
-
-    def _draw_upstream(self, rng: np.random.Generator) -> Array:
-        return np.ones((1, self.here.size))
-
-    def _call(self, function: Callable[..., Any]) -> Any:
-        arrays = [a.copy() if isinstance(a, np.ndarray) else a for a in self.given]
-        count = len(self.checked.arguments)
-        try:
-            return function(*arrays[:count], sample_weight=(*arrays[count:], None)[0])
-        except Exception as error:
-            raise Fault(f"the loss raised {describe(error)}") from error
-
-    def run(self) -> tuple[Array, ...]:
-        """Compute the reduced loss."""
-        return (np.asarray(self._call(self.checked)),)
-
-    def gradients(self, upstream: Sequence[Array]) -> list[Array | None]:
-        """Ask the loss for its gradients; `upstream` is not used."""
-        _, grad = self._call(self.checked.value_and_grad)
-        grads = grad if isinstance(grad, tuple) else (grad,)
-        if len(grads) != len(self.names):
-            raise Fault(f"value_and_grad returned {len(grads)} gradient(s) for {self.names}")
-        named = zip(self.names, self.variables, grads, strict=True)
-        return [_of_shape(np.array(g), v, f"the {name}") for name, v, g in named]
 
 
 def _of_shape(grad: Array, x: Array, name: str) -> Array:

@@ -24,7 +24,7 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.numeric.differences import ROUNDING
-from npnet.gradcheck.numeric.function import EPS, Function, LayerFunction
+from npnet.gradcheck.numeric.function import EPS, Function
 from npnet.gradcheck.numeric.lines import DirectionLine, typical_size
 from npnet.gradcheck.numeric.sampling import sample
 from npnet.typing import Array
@@ -228,7 +228,7 @@ class Kink:
     def _follows_chain_rule(self) -> bool:
         """Tell whether each layer of a model is right at its own point."""
         function = self.function
-        if not isinstance(function, LayerFunction) or not function.checked._layers:
+        if not function.layer._layers:
             return False
         calls: list[Any] = []
 
@@ -264,7 +264,7 @@ class _NotingContext(Context):
 
 def _layer_is_right(layer: Any, inputs: list[Any], upstream: Array, training: bool) -> bool:
     try:
-        function = LayerFunction(copy.deepcopy(layer), inputs, training=training, upstream=upstream)
+        function = Function(copy.deepcopy(layer), inputs, training=training, upstream=upstream)
     except Exception:  # it needs what only its model gives it
         return True
     return not function.variables or not upstream.any() or Kink(function).is_right()

@@ -9,7 +9,7 @@ import numpy as np
 
 from npnet.gradcheck.numeric.complex_step import ComplexStep
 from npnet.gradcheck.numeric.differences import Slopes, reach_of
-from npnet.gradcheck.numeric.function import EPS, Function, LayerFunction
+from npnet.gradcheck.numeric.function import EPS, Function
 from npnet.gradcheck.numeric.kinks import Kink
 from npnet.gradcheck.numeric.lines import DirectionLine, ElementLines, random_direction
 from npnet.gradcheck.numeric.rounding import rounding_moves
@@ -69,8 +69,8 @@ class Point:
         self.at_kinks: dict[int, str] = {}  # how variables are wrong at kinks alone
         self._moves: list[Array] | None = None
         self._reach: dict[int, float] = {}
-        use = complex_step and isinstance(function, LayerFunction)
-        self._oracle = ComplexStep(function) if use else None  # type: ignore[arg-type]
+        use = complex_step and not function.is_loss
+        self._oracle = ComplexStep(function) if use else None
 
     def elements(
         self, chosen: dict[int, Array], moved: Callable[[int], object] = lambda count: None

@@ -14,8 +14,6 @@ from npnet.gradcheck.rules import arrays, backward, batch, losses, ownership, st
 from npnet.gradcheck.rules.watching import none_of
 from npnet.gradcheck.under_test import LayerUnderTest
 
-UnderTest = LayerUnderTest | LossUnderTest
-
 
 @dataclass(frozen=True)
 class Rule:
@@ -40,8 +38,7 @@ class Rule:
 
 
 # Whoever cannot work at all, or whose calls cannot be told apart, is asked nothing more.
-LAYER_CALLS = Rule("calls", arrays.calls_work, "raised")
-LOSS_CALLS = Rule("calls", losses.calls_work, "raised")
+_CALLS = Rule("calls", arrays.calls_work, "raised")
 
 _STATE = ("no state on self",)
 _CHILD = ("children through ctx.call", "children unchanged")
@@ -92,59 +89,74 @@ LAYER_RULES: dict[str, Rule] = {
     )
 }  # fmt: skip
 
+
+def _as_layer(*names: str, reduction: str = "") -> Callable[[LossUnderTest], Findings]:
+    """Return the check that a loss keeps rules of layers; the first that is broken says enough."""
+
+    def check(under_test: LossUnderTest) -> Findings:
+        chosen = under_test.reduced(reduction) if reduction else under_test
+        for rule in map(LAYER_RULES.__getitem__, names):
+            broken = False
+            for found in map(_finding, rule.check(chosen)):
+                broken = True
+                yield found._replace(kind=found.kind or rule.kind)
+            if broken:
+                return
+
+    check.__doc__ = LAYER_RULES[names[0]].check.__doc__
+    return check
+
+
 LOSS_RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("input unchanged", losses.arguments_unchanged, "mutation", True),
+        Rule("input unchanged", _as_layer("input unchanged"), "mutation", True),
         Rule("randomness", losses.randomness, "non-deterministic", True),
-        Rule("repeatable", losses.calls_repeat, "stale state", True, ("randomness",)),
+        Rule("repeatable", _as_layer("no state on self", "repeatable", "output not reused",
+             "inference repeatable"), "stale state", True, ("randomness",)),
         Rule("one value", losses.value_agrees, "stale state", True),
         Rule("reductions", losses.reductions_agree),
-        Rule("sample independence", losses.samples_independent, "", False, ("reductions",)),
+        Rule("sample independence", _as_layer("batch independence", reduction="none"),
+             "", False, ("reductions",)),
         Rule("sample weights", losses.sample_weights, "", False, ("sample independence",)),
-        Rule("empty batch", losses.empty_batch),
+        Rule("empty batch", _as_layer("empty batch", reduction="none")),
         Rule("shapes and dtypes", losses.shapes_and_dtypes),
-        Rule("precision", arrays.precision, "float32", True),
-        Rule("gradient not shared", losses.gradients_not_shared),
+        Rule("precision", _as_layer("precision", reduction="none"), "float32", True),
+        Rule("gradient not shared", _as_layer("gradients not shared")),
         Rule("memory layout", arrays.memory_layout),
         Rule("target shape", losses.target_not_broadcast),
-        Rule("nothing kept alive", losses.nothing_kept_alive, "", False, ("repeatable",)),
+        Rule("nothing kept alive", _as_layer("nothing kept alive"), "", False, ("repeatable",)),
         Rule("deep copy", losses.deep_copy),
     )
-}
-
-CHEAP_LAYER_RULES = tuple(name for name, rule in LAYER_RULES.items() if rule.cheap)
-CHEAP_LOSS_RULES = tuple(name for name, rule in LOSS_RULES.items() if rule.cheap)
+}  # fmt: skip
 
 
-def check_calls(under_test: UnderTest, report: Report) -> bool:
+def check_calls(under_test: LayerUnderTest, report: Report) -> bool:
     """Check what must hold before the rules can be checked; tell whether it does."""
-    if isinstance(under_test, LossUnderTest):
-        _apply(LOSS_CALLS, under_test, report)
-        return not report.violations
     try:
         under_test.plain()
     except Fault as fault:
         _add(report, LAYER_RULES["deep copy"], Finding(str(fault)), under_test)
         return False
-    _apply(LAYER_CALLS, under_test, report)
+    _apply(_CALLS, under_test, report)
     return not report.violations
 
 
-def check_rules(under_test: UnderTest, report: Report, names: Collection[str]) -> None:
-    """Check the rules of these names; append violations and diagnoses to the report."""
+def check_rules(
+    under_test: LayerUnderTest, report: Report, names: Collection[str] | None = None
+) -> None:
+    """Check the rules of these names, or the cheap ones; append what violates them."""
     rules = LOSS_RULES if isinstance(under_test, LossUnderTest) else LAYER_RULES
     for name, rule in rules.items():
-        if name in names:
+        if rule.cheap if names is None else name in names:
             _apply(rule, under_test, report)
 
 
-def _apply(rule: Rule, under_test: UnderTest, report: Report) -> None:
+def _apply(rule: Rule, under_test: LayerUnderTest, report: Report) -> None:
     error: BaseException | None = None
     try:
-        for found in rule.check(under_test):
-            finding = found if isinstance(found, Finding) else Finding(found)
-            if _add(report, rule, finding, under_test) and not rule.kind:
+        for found in map(_finding, rule.check(under_test)):
+            if _add(report, rule, found, under_test) and not rule.kind:
                 break  # one says enough
     except Fault as fault:
         error = fault.__cause__
@@ -156,8 +168,15 @@ def _apply(rule: Rule, under_test: UnderTest, report: Report) -> None:
         report.cause = report.cause or error
 
 
-def _add(report: Report, rule: Rule, found: Finding, under_test: UnderTest) -> bool:
+def _finding(found: str | Finding) -> Finding:
+    return found if isinstance(found, Finding) else Finding(found)
+
+
+def _add(report: Report, rule: Rule, found: Finding, under_test: LayerUnderTest) -> bool:
     """Add a finding to the report; tell whether it is more than a note."""
+    found = found._replace(
+        message=under_test.worded(found.message), tensor=under_test.worded(found.tensor)
+    )
     if found.kind == "note":
         report.notes.append(found.message)
         return False

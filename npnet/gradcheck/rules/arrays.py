@@ -8,7 +8,6 @@ import numpy as np
 
 from npnet.errors import ShapeError
 from npnet.gradcheck.inputs import LAYOUTS
-from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.passes import Fault, Finding, Findings, name_of
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
@@ -87,7 +86,7 @@ def shapes_and_dtypes(under_test: LayerUnderTest) -> Findings:
                 yield f"backward in {dtype} returned {grad.dtype} as the gradient of the {what}"
 
 
-def precision(under_test: LayerUnderTest | LossUnderTest) -> Findings:
+def precision(under_test: LayerUnderTest) -> Findings:
     """Check that what comes in as float64 is computed in float64 all the way."""
     try:
         results = [under_test.shifted(_stretch(step)).named() for step in (1e-4, 1e-3, 2e-3)]
@@ -116,7 +115,7 @@ def _rounded(one: Array, two: Array, three: Array) -> bool:
     return bool(always and (changes == 2).sum() > (changes == 1).sum() and twice.any())
 
 
-def memory_layout(under_test: LayerUnderTest | LossUnderTest) -> Findings:
+def memory_layout(under_test: LayerUnderTest) -> Findings:
     """Check that strides, Fortran order and read-only flags make no difference."""
     for name, arrange in LAYOUTS.items():
         for what, run in under_test.arranged(arrange).items():

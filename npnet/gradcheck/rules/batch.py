@@ -1,8 +1,4 @@
-"""The batch axis: rules about batches of none, one and more samples.
-
-They apply where every input has the batch axis, and a batch twice as long gives outputs twice as
-long; a layer of any other kind has no batch.
-"""
+"""The batch axis: rules about batches of none, one and more samples."""
 
 from __future__ import annotations
 
@@ -17,33 +13,9 @@ from npnet.typing import Array
 _PARTS = 8  # into how many a batch is cut at most
 
 
-def has_batches(under_test: LayerUnderTest) -> bool:
-    """Tell whether the layer takes any number of samples along the batch axis."""
-    if "batches" not in under_test.cache:
-        under_test.cache["batches"] = _has_batches(under_test)
-    return bool(under_test.cache["batches"])
-
-
-def _has_batches(under_test: LayerUnderTest) -> bool:
-    axis, inputs = under_test.batch_axis, under_test.inputs
-    # One axis of real numbers may as well be the features.
-    if axis is None or any(x.ndim <= max(axis, x.dtype.kind == "f") for x in inputs):
-        return False
-    lengths = {x.shape[axis] for x in inputs}
-    if len(lengths) != 1:
-        return False
-    pairs = zip(under_test.arrays(), under_test.others(), strict=True)
-    double = under_test.outputs_of([np.concatenate(pair, axis) for pair in pairs])
-    (n,) = lengths
-    return double is not None and all(
-        y.ndim > axis and y.shape[axis] == n and twice.shape == _with_length(y, axis, 2 * n)
-        for y, twice in zip(under_test.steady.outputs, double, strict=True)
-    )
-
-
 def batch_of_one(under_test: LayerUnderTest) -> Findings:
     """Check that a batch of one sample gives outputs and gradients for one sample."""
-    if not has_batches(under_test):
+    if not under_test.has_batches:
         text = "rules about batches do not apply: inputs and outputs have no common batch axis"
         yield Finding(text, kind="note")
     yield from _batch_of(under_test, 1, "a batch of one")
@@ -55,7 +27,7 @@ def empty_batch(under_test: LayerUnderTest) -> Findings:
 
 
 def _batch_of(under_test: LayerUnderTest, n: int, size: str) -> Findings:
-    if not has_batches(under_test) or not under_test.batch_independence:
+    if not under_test.has_batches or not under_test.batch_independence:
         return
     axis = under_test.batch_axis or 0
     inputs = [_part(x, axis, 0, n) for x in under_test.arrays()]
@@ -79,7 +51,7 @@ def _batch_of(under_test: LayerUnderTest, n: int, size: str) -> Findings:
 
 def batch_independence(under_test: LayerUnderTest) -> Findings:
     """Check that a sample's output and gradients do not depend on the other samples."""
-    if not has_batches(under_test) or not under_test.batch_independence:
+    if not under_test.has_batches or not under_test.batch_independence:
         return
     axis = under_test.batch_axis or 0
     training = under_test.training and not under_test.draws(True)
@@ -109,7 +81,7 @@ def batch_independence(under_test: LayerUnderTest) -> Findings:
 
 def batches_of_other_sizes(under_test: LayerUnderTest) -> Findings:
     """Check that after a batch of one size, or during it, a batch of another works the same."""
-    if not has_batches(under_test):
+    if not under_test.has_batches:
         return
     layer, axis = under_test.fresh(), under_test.batch_axis or 0
     double = [np.concatenate([x, x], axis) for x in under_test.arrays()]

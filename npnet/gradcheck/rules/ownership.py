@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.passes import Findings, name_of
+from npnet.gradcheck.passes import Findings, LossLayer, name_of
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.typing import Array
@@ -24,18 +24,14 @@ def nothing_kept_alive(under_test: LayerUnderTest) -> Findings:
     for recording, mode in ((False, "inference"), (True, "a finished backward pass")):
         layer = None if "no state on self" in under_test.broken else under_test.fresh()
         run = partial(_run_and_forget, under_test, layer, recording)
-        kept = still_alive(run())
+        arrays = run()
+        if any(ref() is not None for ref in arrays.values()):
+            gc.collect()
+        kept = [name for name, ref in arrays.items() if ref() is not None]
         for name in kept:
             yield f"after {mode} the {name} is still alive; something holds on to it"
         if not kept and _grows(run):
             yield f"after {mode} an array that it made is still alive, one more with every call"
-
-
-def still_alive(arrays: dict[str, Any]) -> list[str]:
-    """Name the weak references whose arrays the garbage collector does not free."""
-    if any(ref() is not None for ref in arrays.values()):
-        gc.collect()
-    return [name for name, ref in arrays.items() if ref() is not None]
 
 
 def _run_and_forget(
@@ -107,16 +103,22 @@ def gradients_not_shared(under_test: LayerUnderTest) -> Findings:
     recording = under_test.record(layer)
     grads = under_test.upstream(recording.outputs)
     dx = recording.backward(grads)
+    named = [(name_of("input", i, dx), g) for i, g in enumerate(dx) if g is not None]
     others: list[tuple[str, Array]] = [("the upstream gradient", g) for g in grads]
-    others += [("an input", x) for x in recording.inputs]
-    others += [("an input's gradient", g) for g in dx if g is not None]
-    others += [(f"the value of {name}", p.data) for name, p in layer.named_parameters()]
-    for name, p in layer.named_parameters():
-        if p.grad is not None:
-            for what, other in others:
-                if np.shares_memory(p.grad, other):
-                    yield (
-                        f"the gradient of {name} shares memory with {what}; "
-                        "use ctx.add_grad(parameter, value), which copies"
-                    )
-            others.append((f"the gradient of {name}", p.grad))
+    others += [(name_of("the input", i, dx), x) for i, x in enumerate(recording.inputs)]
+    if isinstance(layer, LossLayer):
+        owned, advice = named, "return a new array"
+    else:
+        others += [(f"the gradient of {name}", g) for name, g in named]
+        others += [(f"the value of {name}", p.data) for name, p in layer.named_parameters()]
+        owned = [(name, p.grad) for name, p in layer.named_parameters() if p.grad is not None]
+        advice = "use ctx.add_grad(parameter, value), which copies"
+    for name, grad in owned:
+        for what, other in others:
+            if np.shares_memory(grad, other):
+                yield f"the gradient of {name} shares memory with {what}; {advice}"
+        others.append((f"the gradient of {name}", grad))
+        if grad.flags.writeable:
+            grad[...] = 5.25
+    says = "after the caller wrote into the gradients, in the next call {}"
+    yield from under_test.differences(under_test.run(layer), under_test.reference, says)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,12 @@ def no_state_on_self(under_test: LayerUnderTest) -> Findings:
     under_test.infer(layer)
     under_test.run(layer)
     new = attributes(layer).keys() - known
-    yield from new_attributes(new)
+    for name in sorted(new):
+        yield (
+            f"a call makes the attribute {name} (outside of this check that raises "
+            "NameTypoError); keep nothing on self, so that two calls do not mix; what backward "
+            "needs goes into ctx"
+        )
     grads = under_test.upstream(under_test.reference.outputs, 2)
     for mode in ("inference", "a recorded pass"):
         before = attributes(layer)
@@ -40,16 +45,6 @@ def no_state_on_self(under_test: LayerUnderTest) -> Findings:
                 )
         if before != after:
             return
-
-
-def new_attributes(names: Collection[str]) -> Findings:
-    """Say of each attribute that a call made it."""
-    for name in sorted(names):
-        yield (
-            f"a call makes the attribute {name} (outside of this check that raises "
-            "NameTypoError); keep nothing on self, so that two calls do not mix; what backward "
-            "needs goes into ctx"
-        )
 
 
 def state_dict(under_test: LayerUnderTest) -> Findings:

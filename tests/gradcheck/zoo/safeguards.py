@@ -395,7 +395,7 @@ SAFEGUARDS: dict[str, Honest] = {
     "small differences": Honest(SmallDifference, (1e-6 * _X,)),
     "staircase": Honest(Staircase, (_around(0, 1, 20, 20),), _ONLY_RULES),
     "zeros": Honest(Zeros, (_X,)),
-    # batch.has_batches: a first axis that is no batch
+    # LayerUnderTest.has_batches: a first axis that is no batch
     "mean of rows": Honest(MeanOfRows, (_X,)),
     "as many rows": Honest(AsManyRows, (_X,)),
     "transposed": Honest(Transposed, (_X,)),
@@ -408,7 +408,7 @@ SAFEGUARDS: dict[str, Honest] = {
     "weights of four samples": Honest(FixedWeights, (_X, _X.T.copy())),
     # losses.target_not_broadcast: a target of one more axis that has the prediction's shape
     "one class": Honest(npnet.CrossEntropyLoss, (_X[:, :1], np.zeros(4, int))),
-    # LossUnderTest.predictions: several, in the order of the arguments
+    # passes.differentiated: several predictions, in the order of the arguments
     "gaussian": Honest(GaussianNLL, GAUSSIAN),
     "gaussian with weights": Honest(GaussianNLL, (*GAUSSIAN, np.array([1.0, 0.0, 2.0, 0.5]))),
     "gaussian by shapes": Honest(
@@ -416,6 +416,6 @@ SAFEGUARDS: dict[str, Honest] = {
     ),
     "triplet": Honest(Triplet, TRIPLET),
     "triplet by shapes": Honest(lambda: Triplet("sum"), ((4, 3), (4, 3), (4, 3))),
-    # LossUnderTest.rounding
+    # LayerUnderTest.noise
     "terms that cancel": Honest(CancellingPair, (_around(3, 1, 5, 4), _around(3, 1, 4, 5).T)),
 }
