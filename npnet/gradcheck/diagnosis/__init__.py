@@ -26,8 +26,7 @@ _PASSES, _OF_EXAMPLE = 6_000, 1_500  # that are run, forward or backward
 _WHERE: tuple[_Pattern, ...] = (places.rows, places.distances, places.overlap, places.through)
 _FORMULAS: tuple[_Pattern, ...] = (
     formulas.missing, formulas.product_rule, places.inverted, order.permuted,
-    formulas.statistics, places.region, places.elements, places.masked, places.shares,
-    formulas.added,
+    order.exchanged, formulas.statistics, places.region, places.elements
 )  # fmt: skip
 # Said of the wrong part alone.
 _INSIDE = (formulas.factor, formulas.missing, formulas.unnamed)
@@ -106,6 +105,8 @@ def _confirmed(pattern: _Pattern, exact: bool = False) -> _Experiment:
         if case.is_loss and where:  # its sentence numbers the samples
             here = away = case.plain
         said = _twice(pattern, here, here if away is None else away)
+        if said is None and away is not None and here.is_special and case.further is not None:
+            said = _twice(pattern, away, case.further)
         if said is None or not where:
             return said
         text = said[1] + _within(said[1], here, here if away is None else away)
@@ -122,7 +123,18 @@ def _twice(pattern: _Pattern, here: Jacobians, away: Jacobians) -> Found:
         found = pattern(p)
         several = [] if found is None else [found] if isinstance(found, tuple) else found
         both.append({re.sub(r"[-+]?\d[\d.e+-]*", "0", text): (k, text) for k, text in several})
-    return next((found for words, found in both[0].items() if words in both[1]), None)
+    same = (
+        found
+        for words, found in both[0].items()
+        if words in both[1] and _bounds_agree(found[1], both[1][words][1])
+    )
+    return next(same, None)
+
+
+def _bounds_agree(*texts: str) -> bool:
+    """Tell whether bounds that are known about only are alike."""
+    low, high = ([float(x) for x in re.findall(r"about (-?[\d.e+-]+\d)", t)] for t in texts)
+    return bool(np.allclose(low, high, 0.4, 0.05))
 
 
 def _within(text: str, *both: Jacobians) -> str:
@@ -139,7 +151,9 @@ _STEPS: tuple[_Experiment, ...] = (
     whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
     whole.not_linear, whole.constant_factor, order.sampled,
     *map(_confirmed, (order.tensor, order.upstream)),
-    experiments.chain, experiments.children, experiments.parameter_turned,
+    experiments.chain, experiments.children, experiments.parameter_turned, experiments.instead,
     _confirmed(order.forward_again), *(_confirmed(pattern, exact=True) for pattern in _WHERE),
-    *map(_confirmed, _FORMULAS), experiments.made_trivial, *map(_confirmed, _LAST),
+    *map(_confirmed, _FORMULAS), places.masked,
+    *map(_confirmed, (places.shares, formulas.added)), experiments.made_trivial,
+    *map(_confirmed, _LAST),
 )  # fmt: skip

@@ -82,22 +82,41 @@ class Case:
     @functools.cached_property
     def elsewhere(self) -> Jacobians | None:
         """The same at another point; None if the layer refuses it or the fault is not there."""
-        rng, here = np.random.default_rng(5), self.here
+        return self._moved(5)
+
+    @functools.cached_property
+    def further(self) -> Jacobians | None:
+        """The same at a third."""
+        return self._moved(7)
+
+    @functools.cached_property
+    def far(self) -> Jacobians | None:
+        """The same where about half of all signs are others."""
+        return self._moved(8, signs=True)
+
+    def _moved(self, seed: int, signs: bool = False) -> Jacobians | None:
+        rng, here = np.random.default_rng(seed), self.here
         try:
             subject = self.subject
             if here is self._with_batch:
                 subject = remade(subject, inputs=repeated_batch(subject))
+            held = [p.data for p in subject.parameters.values()]
             with subject.restored():
                 for v in subject.variables:
+                    zero = 1.0 if any(v is h for h in held) else 0.0  # parameters that begin so
+                    size = (np.abs(v).mean() if v.size else 0) or zero
                     v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
-                    v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
+                    v += _NEARBY * size * rng.uniform(-1, 1, v.shape)
+                    v *= rng.choice([-1, 1], v.shape) if signs else 1
                 suspects = here.wrong.any(axis=1)
                 found = jacobians(subject, self.number, here.indices, self.budget, suspects)
         except Exception:  # outside the layer's domain
             return None
         return found if found.wrong.any() else None
 
-    def slopes(self, change: Change = unchanged, inputs: Any = None) -> tuple[Array, Array]:
+    def slopes(
+        self, change: Change = unchanged, inputs: Any = None, count: int = 3
+    ) -> tuple[Array, Array]:
         """Return slopes in this tensor along random directions: backward's, and the true ones.
 
         They are those of a changed layer or other inputs, each of another sum of outputs.
@@ -106,7 +125,7 @@ class Case:
         number = subject.names.index(self.name)
         variable = subject.variables[number]
         typical = np.abs(variable).mean() or 1.0
-        for _ in range(3):
+        for _ in range(count):
             self.budget.take(5)
             r = np.ones(1) if self.is_loss else rng.normal(size=subject.here.size)
             move = rng.normal(size=variable.shape) * typical

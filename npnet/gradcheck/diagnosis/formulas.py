@@ -50,7 +50,8 @@ def missing(p: Jacobians) -> Found:
         some = np.isfinite(rate)
         arrays = list((beside_elements if axis else beside_outputs)(p))
         arrays.sort(key=lambda pair: pair[0] == "the input")  # the output says it in fewer words
-        for name, v in itertools.chain.from_iterable(itertools.starmap(_derived, arrays)):
+        several = (_derived(n, v, n in p.parameters) for n, v in arrays)
+        for name, v in itertools.chain.from_iterable(several):
             r, w = rate[some], v[some]
             if not np.isfinite(w).all() or (w == 0).any() or np.ptp(w) < 1e-3 * np.abs(w).max():
                 continue
@@ -64,14 +65,14 @@ def missing(p: Jacobians) -> Found:
     return None
 
 
-def _derived(name: str, v: Array) -> Iterator[tuple[str, Array]]:
+def _derived(name: str, v: Array, parameter: bool = False) -> Iterator[tuple[str, Array]]:
     """Name what derivatives make of an array."""
     yield from ((name, v), (f"(1 - {name})", 1 - v), (f"(1 + {name})", 1 + v))
     yield from ((f"(1 - {name} squared)", 1 - v * v), (f"(1 + {name} squared)", 1 + v * v))
     yield from ((f"the square of {name}", v * v), (f"the cube of {name}", v**3))
     yield from ((f"{name} * (1 - {name})", v * (1 - v)), (f"exp({name})", np.exp(v)))
     yield from ((f"the size of {name}", abs(v)), (f"(1 + the size of {name})", 1 + abs(v)))
-    if name.startswith("pred") or name == "the input":
+    if name.startswith("pred") or name == "the input" or parameter:
         s, t = 1 / (1 + np.exp(-v)), np.tanh(v)
         yield from ((f"sigmoid({name})", s), (f"(1 - sigmoid({name}))", 1 - s))
         yield from ((f"tanh({name})", t), (f"(1 - tanh({name}) squared)", 1 - t * t))
@@ -116,6 +117,12 @@ def product_rule(p: Jacobians) -> Found:
     ):
         if np.abs(a - guess).max() <= 1e-7 * np.abs(t).max():
             return "missing term", words
+    rate = (a - g) / slope
+    for times, v in (("", 1 + 0 * g), ("(1 + g)", 1 + g), ("(1 - g)", 1 - g), ("g", g)):
+        c = rate * v
+        if np.ptp(c) <= 1e-6 * np.abs(c).max() and (times == "" or abs(c[0] - 1) < 1e-6):
+            how = f"lacks the factor {times}" if times else f"is {c[0]:.6g} times the true one"
+            return "missing term", f"is wrong in the term with the derivative of g {of}: that {how}"
     return None
 
 
@@ -174,6 +181,12 @@ def statistics(p: Jacobians) -> Found:
             words = (
                 words or "a multiple of the centred input @: the variance depends on every element"
             )
+            others = p.own is not None and (p.wrong & ~p.own).any()
+            if others and p.own is not None and not (np.abs(p.t) > p.allowed)[~p.own].any():
+                return "missing term", (
+                    f"has terms of a mean or variance {along} that forward does not compute: each "
+                    "output depends on its own element alone (are fixed, running statistics used?)"
+                )
             if p.is_loss and np.ptp(fits) <= 1e-3 * np.abs(fits).max():  # nothing of the sample
                 words = f"{words.split(' @')[0]}: that term is missing or wrong"
             return "missing term", f"is off by {words.replace('@', along)}"

@@ -114,6 +114,22 @@ def permuted(p: Jacobians) -> Found:
     return "transposed", "holds the right numbers in the wrong order: is it reshaped or transposed?"
 
 
+def exchanged(p: Jacobians) -> Found:
+    """For each output the right numbers, of other elements."""
+    own = p.own is not None and not (p.relevant & ~p.own).any()
+    if p.is_loss or not p.exact or own or not p.is_input:
+        return None
+    columns, bound = p.wrong.any(axis=0), 1e-7 * np.abs(p.t).max()
+    a, t = (np.sort(m, axis=0)[:, columns] for m in (p.a, p.t))
+    several = (np.abs(t) > bound).any(axis=0)
+    if several.sum() < 2 or (np.abs(a - t).max(axis=0) <= bound)[several].mean() < 0.6:
+        return None
+    return "transposed", (
+        "has the right numbers for each output, but for other elements: weights (w and 1 - w), "
+        "indices (i and j) or positions are exchanged or shifted"
+    )
+
+
 def swapped(case: Case) -> Found:
     """The gradient of one tensor stands in the place of another's."""
     mine, true = case.analytic[case.usable], case.numeric[case.usable]
@@ -131,6 +147,8 @@ def swapped(case: Case) -> Found:
         its, its_true = other.analytic[case.usable], other.numeric[case.usable]
         this, that = case.name, other.name
         both = ", and the other way round: they are exchanged" if close(its, true) else ""
+        if both:  # said once of the two
+            this, that = sorted((this, that))
         for fits, words in (
             (close(mine, its_true), f"{that} is stored as that of {this}{both}"),
             (not its.any() and close(mine, true + its_true), f"{that} is added to that of {this}"),

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from npnet.gradcheck.diagnosis.case import Case
 from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
 from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs, inside, listed
 from npnet.typing import Array
@@ -53,7 +54,14 @@ def through(p: Jacobians) -> Found:
     bad = p.wrong.any(axis=0)
     good = p.right.any(axis=0) & ~bad
     places = p.output_places
-    found = None if places is None or p.is_input else _separated(bad, good, places)
+    joined = p.is_input and p.outputs[0].shape == p.shape
+    found = None if places is None or joined else _separated(bad, good, places)
+    if found and places and p.is_input and not p.lost:
+        axis, wrong = found
+        what = f"the outputs at position {listed(wrong)} of axis {axis}"
+        return "missing term", f"is wrong in what comes through {what}, and right through the " + (
+            f"others{inside(p)}"
+        )
     if found and places and p.lost:
         axis, wrong = found
         right = np.unique(places[axis][good]).tolist()
@@ -61,6 +69,7 @@ def through(p: Jacobians) -> Found:
         what = f"what comes through the output at position {listed(wrong)} of axis {axis}"
         what = f"sample{'s' * (len(wrong) > 1)} {listed(wrong)}" if sample else what
         text = f"lacks {what} (of {len(wrong) + len(right)}) in its sum"
+        text = text.replace(f" (of {len(wrong) + len(right)})", "") if not sample else text
         if len(right) == 1 and len(wrong) > 1:
             text = f"is that of sample {right[0]} alone: it is not summed over the batch"
             if not sample:
@@ -87,7 +96,9 @@ def distances(p: Jacobians) -> Found:
     places = p.output_places
     if places is None or not p.is_input or not p.right.any() or p.x.ndim > len(places) + 1:
         return None
-    shape = p.outputs[p.output_number[0]].shape
+    shape, columns = p.outputs[p.output_number[0]].shape, p.wrong.any(axis=0)
+    if shape != p.shape and _separated(columns, p.right.any(axis=0) & ~columns, places):
+        return None
     axes = [(a, b) for a in range(p.x.ndim) for b in range(len(shape))
             if p.shape[a] > 1 and (p.shape[a] == shape[b] or a == b)]  # fmt: skip
     for a, b in sorted(axes, key=lambda ab: (abs(ab[0] - ab[1]), ab)):
@@ -169,7 +180,7 @@ def shares(p: Jacobians) -> Found:
     shown = [Fraction(v).limit_denominator(12) for v in values.tolist()]
     if np.abs(np.array(shown, float) - values).max() > 1e-6 or values.tolist() == [0, 1]:
         return None
-    if shown[0] == 0:
+    if len(shown) == 2 and shown[0] == 0 and shown[1] > 1:
         text = f"is zero in some elements and {' or '.join(map(str, shown[1:]))} times the true one"
         return "elements", f"{text} in others: what belongs to several goes to one of them"
     return "elements", f"is off by a factor of {' or '.join(map(str, shown))}, by element"
@@ -208,16 +219,37 @@ def inverted(p: Jacobians) -> Found:
     return "region", f"{text}condition is inverted"
 
 
-def masked(p: Jacobians) -> Found:
-    """Something comes back where forward lets nothing through."""
+def masked(case: Case) -> Found:
+    """Something comes back where forward lets nothing through: here, or whatever the values."""
+    here, far, where = case.here, case.far, "(where the true one is zero)"
+    closed = _closed(here)
+    if closed is None or (case.elsewhere and _closed(case.elsewhere) is None):
+        return None
+    if far is None or case.is_loss or not np.array_equal(far.columns, here.columns):
+        why = "a mask or a condition of forward is not applied in backward"
+    elif np.mean(np.abs(far.t[closed]) > far.allowed[closed]) > 0.1:
+        why = "a mask, condition or choice of one element (largest, last) in forward is not applied"
+        why += " in backward"
+    else:
+        where = "(where the true one is zero whatever the values are)"
+        why = "a mask, an index, a shift by one or the axes of a sum are not those of forward"
+        for a, n in enumerate(here.shape):
+            for b, at in enumerate(here.output_places or ()):
+                apart = here.places[a][:, None] != at[None]
+                same = n > 1 and n == here.outputs[0].shape[b] and not here.is_input
+                if same and not (here.right & apart).any() and apart[closed].all():
+                    why = f"it is summed over axis {b} of the output, along which each position has"
+                    why += " its own"
+    return "region", f"takes in outputs that do not depend on it {where}: {why}"
+
+
+def _closed(p: Jacobians) -> Array | None:
+    """Find entries that are zero and not so in backward, if that happens and not the opposite."""
     a, t = np.abs(p.a) > 10 * p.allowed, np.abs(p.t) > p.allowed
     closed, opened = p.relevant & a & ~t, p.relevant & t
     if closed.sum() < max(2, 0.03 * opened.sum()) or opened.sum() < 2 or (opened & ~a).any():
         return None
-    return "region", (
-        "takes in outputs that do not depend on it (where the true one is zero): a mask, condition "
-        "or choice of one element (largest, last) in forward is not applied in backward"
-    )
+    return np.asarray(closed)
 
 
 def region(p: Jacobians) -> Iterator[tuple[str, str]]:
