@@ -25,8 +25,7 @@ _Pattern = Callable[[Jacobians], Any]  # returns one or yields several of what i
 _PASSES, _OF_EXAMPLE = 6_000, 1_500  # that are run, forward or backward
 _WHERE: tuple[_Pattern, ...] = (places.rows, places.distances, places.overlap, places.through)
 _FORMULAS: tuple[_Pattern, ...] = (
-    formulas.missing, formulas.product_rule, places.inverted, order.permuted,
-    order.exchanged, formulas.statistics, places.region, places.elements
+    formulas.missing, formulas.product_rule, places.inverted, order.permuted, order.exchanged,
 )  # fmt: skip
 # Said of the wrong part alone.
 _INSIDE = (formulas.factor, formulas.missing, formulas.unnamed)
@@ -45,9 +44,10 @@ def diagnose(
             case.budget.left = _PASSES // (1 + len(found))
             found.append((*_explained(case), case.name))
     found.sort(key=lambda one: one[0])
-    clear = [one for one in found if one[0] < len(_STEPS)]  # of what one fault does, the clearest
+    # Of what one fault does, the clearest.
+    clear = [[one for one in found if one[0] < most] for most in (_VAGUE, len(_STEPS))]
     groups: dict[tuple[str, str], list[str]] = {}
-    for _, what, name in clear or found:
+    for _, what, name in clear[0] or clear[1] or found:
         groups.setdefault(what, []).append(name)
     return [_diagnosis(*what, names, len(cases)) for what, names in groups.items()]
 
@@ -151,9 +151,11 @@ _STEPS: tuple[_Experiment, ...] = (
     whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
     whole.not_linear, whole.constant_factor, order.sampled,
     *map(_confirmed, (order.tensor, order.upstream)),
-    experiments.chain, experiments.children, experiments.parameter_turned, experiments.instead,
+    experiments.chain, experiments.children, experiments.parameter_turned,
     _confirmed(order.forward_again), *(_confirmed(pattern, exact=True) for pattern in _WHERE),
-    *map(_confirmed, _FORMULAS), places.masked,
-    *map(_confirmed, (places.shares, formulas.added)), experiments.made_trivial,
-    *map(_confirmed, _LAST),
+    *map(_confirmed, _FORMULAS), experiments.instead_in_loss,
+    *map(_confirmed, (formulas.statistics, places.region, places.elements)), places.masked,
+    experiments.instead, *map(_confirmed, (places.shares, formulas.added)),
+    experiments.made_trivial, *map(_confirmed, _LAST),
 )  # fmt: skip
+_VAGUE = _STEPS.index(experiments.made_trivial)

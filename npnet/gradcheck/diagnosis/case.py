@@ -89,10 +89,9 @@ class Case:
         """The same at a third."""
         return self._moved(7)
 
-    @functools.cached_property
-    def far(self) -> Jacobians | None:
-        """The same where about half of all signs are others."""
-        return self._moved(8, signs=True)
+    def far(self, k: int) -> Jacobians | None:
+        """The same at numbers of other signs, in another order."""
+        return self._moved(8 + k, signs=True)
 
     def _moved(self, seed: int, signs: bool = False) -> Jacobians | None:
         rng, here = np.random.default_rng(seed), self.here
@@ -107,7 +106,8 @@ class Case:
                     size = (np.abs(v).mean() if v.size else 0) or zero
                     v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
                     v += _NEARBY * size * rng.uniform(-1, 1, v.shape)
-                    v *= rng.choice([-1, 1], v.shape) if signs else 1
+                    if signs:
+                        v[...] = rng.permuted(v) * rng.choice([-1, 1], v.shape)
                 suspects = here.wrong.any(axis=1)
                 found = jacobians(subject, self.number, here.indices, self.budget, suspects)
         except Exception:  # outside the layer's domain

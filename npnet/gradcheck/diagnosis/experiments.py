@@ -139,29 +139,36 @@ def _exchanged_parts(v: Array) -> Iterator[tuple[str, Array]]:
 
 def instead(case: Case) -> Found:
     """Backward is right for a layer with another option, or something else for a tensor."""
-    wrong = case.slopes()[0]
+    wrong, true = case.slopes()
+    most = min(1e-6 * np.abs(wrong).max(), 1e-3 * np.abs(wrong - true).max())
     for _, what, change, inputs in (*_options(case), *_tensors(case), *_turned(case)):
         try:
             fits = False
             for count in (1, 3):
                 t = case.slopes(change, inputs, count)[1]
                 t *= -1 if "sign" in what and t[0] * wrong[0] < 0 else 1
-                fits = np.abs(t - wrong[:count]).max() <= 1e-6 * np.abs(wrong).max()
+                fits = np.abs(t - wrong[:count]).max() <= most
                 if not fits:
                     break
         except Exception:  # a layer need not take what it was not given
             continue
         if fits and wrong.all():
-            return "missing term", f"is what it would be {what}"
+            return "factor" if "=1" in what else "missing term", f"is what it would be {what}"
     return None
+
+
+def instead_in_loss(case: Case) -> Found:
+    """The same for a loss, of which patterns say less."""
+    return instead(case) if case.is_loss else None
 
 
 def _turned(case: Case) -> Iterator[_Trial]:
     """Put other numbers in the place of a tensor's."""
     pairs = list(zip(case.subject.names, case.subject.variables, strict=True))
     for name, v in pairs:
-        trials = [("with its sign turned: a condition on its sign is inverted", -v)]
+        trials = []
         if name != case.name:
+            trials += [("with its sign turned: a condition on its sign is inverted", -v)]
             trials += [(f"taken for {n}: one stands for the other", w) for n, w in pairs
                        if n != name and w.shape == v.shape]  # fmt: skip
             below = np.floor(v)

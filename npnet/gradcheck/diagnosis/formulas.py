@@ -120,7 +120,8 @@ def product_rule(p: Jacobians) -> Found:
     rate = (a - g) / slope
     for times, v in (("", 1 + 0 * g), ("(1 + g)", 1 + g), ("(1 - g)", 1 - g), ("g", g)):
         c = rate * v
-        if np.ptp(c) <= 1e-6 * np.abs(c).max() and (times == "" or abs(c[0] - 1) < 1e-6):
+        alike = np.isfinite(c).all() and np.ptp(c) <= 1e-6 * np.abs(c).max()
+        if alike and (abs(c[0] - 1) < 1e-6) == (times != ""):
             how = f"lacks the factor {times}" if times else f"is {c[0]:.6g} times the true one"
             return "missing term", f"is wrong in the term with the derivative of g {of}: that {how}"
     return None

@@ -54,14 +54,11 @@ def through(p: Jacobians) -> Found:
     bad = p.wrong.any(axis=0)
     good = p.right.any(axis=0) & ~bad
     places = p.output_places
-    joined = p.is_input and p.outputs[0].shape == p.shape
-    found = None if places is None or joined else _separated(bad, good, places)
-    if found and places and p.is_input and not p.lost:
-        axis, wrong = found
-        what = f"the outputs at position {listed(wrong)} of axis {axis}"
-        return "missing term", f"is wrong in what comes through {what}, and right through the " + (
-            f"others{inside(p)}"
-        )
+    found = None if places is None or p.is_input else _separated(bad, good, places)
+    if joined := _joined(p):
+        what = f"the outputs at position {listed(joined[1])} of axis {joined[0]}"
+        text = f"is wrong in what comes through {what}, and right through the others{inside(p)}"
+        return "missing term", text
     if found and places and p.lost:
         axis, wrong = found
         right = np.unique(places[axis][good]).tolist()
@@ -91,13 +88,24 @@ def through(p: Jacobians) -> Found:
     return "missing term", text + inside(p)
 
 
+def _joined(p: Jacobians) -> tuple[int, list[int]] | None:
+    """Wrong through some of what is joined to an output that is longer than the tensor."""
+    bad, places = p.wrong.any(axis=0), p.output_places
+    if places is None or not p.is_input or len(places) != p.x.ndim:
+        return None
+    found = _separated(bad, p.right.any(axis=0) & ~bad, places)
+    longer = found and p.outputs[p.output_number[0]].shape[found[0]] > p.shape[found[0]]
+    enough = p.wrong[:, bad].sum() >= 0.6 * p.relevant[:, bad].sum()
+    return found if longer and enough else None
+
+
 def distances(p: Jacobians) -> Found:
     """Wrong or missing by how an element's position relates to the output's: own, later, others."""
     places = p.output_places
     if places is None or not p.is_input or not p.right.any() or p.x.ndim > len(places) + 1:
         return None
-    shape, columns = p.outputs[p.output_number[0]].shape, p.wrong.any(axis=0)
-    if shape != p.shape and _separated(columns, p.right.any(axis=0) & ~columns, places):
+    shape = p.outputs[p.output_number[0]].shape
+    if _joined(p):
         return None
     axes = [(a, b) for a in range(p.x.ndim) for b in range(len(shape))
             if p.shape[a] > 1 and (p.shape[a] == shape[b] or a == b)]  # fmt: skip
@@ -221,13 +229,14 @@ def inverted(p: Jacobians) -> Found:
 
 def masked(case: Case) -> Found:
     """Something comes back where forward lets nothing through: here, or whatever the values."""
-    here, far, where = case.here, case.far, "(where the true one is zero)"
+    here, where = case.here, "(where the true one is zero)"
     closed = _closed(here)
     if closed is None or (case.elsewhere and _closed(case.elsewhere) is None):
         return None
-    if far is None or case.is_loss or not np.array_equal(far.columns, here.columns):
+    far = [f for f in map(case.far, range(4)) if f and np.array_equal(f.columns, here.columns)]
+    if not far or case.is_loss:
         why = "a mask or a condition of forward is not applied in backward"
-    elif np.mean(np.abs(far.t[closed]) > far.allowed[closed]) > 0.1:
+    elif any((np.abs(f.t[closed]) > f.allowed[closed]).any() for f in far):
         why = "a mask, condition or choice of one element (largest, last) in forward is not applied"
         why += " in backward"
     else:
