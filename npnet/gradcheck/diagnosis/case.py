@@ -79,21 +79,14 @@ class Case:
         except Exception:  # no loss, or one that takes no other batch
             return None
 
-    @functools.cached_property
+    @property
     def elsewhere(self) -> Jacobians | None:
         """The same at another point; None if the layer refuses it or the fault is not there."""
-        return self._moved(5)
+        return self.moved(5)
 
-    @functools.cached_property
-    def further(self) -> Jacobians | None:
-        """The same at a third."""
-        return self._moved(7)
-
-    def far(self, k: int) -> Jacobians | None:
-        """The same at numbers of other signs, in another order."""
-        return self._moved(8 + k, signs=True)
-
-    def _moved(self, seed: int, signs: bool = False) -> Jacobians | None:
+    @functools.cache  # noqa: B019 - as long as the case
+    def moved(self, seed: int, signs: bool = False) -> Jacobians | None:
+        """The same at other numbers; on demand in another order, with other signs."""
         rng, here = np.random.default_rng(seed), self.here
         try:
             subject = self.subject
@@ -102,7 +95,7 @@ class Case:
             held = [p.data for p in subject.parameters.values()]
             with subject.restored():
                 for v in subject.variables:
-                    zero = 1.0 if any(v is h for h in held) else 0.0  # parameters that begin so
+                    zero = float(any(v is h for h in held))  # parameters that begin as zeros
                     size = (np.abs(v).mean() if v.size else 0) or zero
                     v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
                     v += _NEARBY * size * rng.uniform(-1, 1, v.shape)
@@ -114,9 +107,7 @@ class Case:
             return None
         return found if found.wrong.any() else None
 
-    def slopes(
-        self, change: Change = unchanged, inputs: Any = None, count: int = 3
-    ) -> tuple[Array, Array]:
+    def slopes(self, change: Change = unchanged, inputs: Any = None) -> tuple[Array, Array]:
         """Return slopes in this tensor along random directions: backward's, and the true ones.
 
         They are those of a changed layer or other inputs, each of another sum of outputs.
@@ -125,7 +116,7 @@ class Case:
         number = subject.names.index(self.name)
         variable = subject.variables[number]
         typical = np.abs(variable).mean() or 1.0
-        for _ in range(count):
+        for _ in range(3):
             self.budget.take(5)
             r = np.ones(1) if self.is_loss else rng.normal(size=subject.here.size)
             move = rng.normal(size=variable.shape) * typical

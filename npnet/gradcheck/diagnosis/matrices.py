@@ -107,11 +107,6 @@ class Jacobians:
         return bool(at.any() and (np.abs(self.a[at]) <= self.allowed[at]).all())
 
     @property
-    def is_special(self) -> bool:
-        """Whether it is a parameter whose numbers are all the same, as they are when it is new."""
-        return not self.is_input and self.x.size > 1 and float(np.ptp(self.x)) == 0
-
-    @property
     def exact(self) -> bool:
         """Whether all elements are there, and no kinks."""
         return self.complete and bool(self.known.all())

@@ -233,10 +233,11 @@ def masked(case: Case) -> Found:
     closed = _closed(here)
     if closed is None or (case.elsewhere and _closed(case.elsewhere) is None):
         return None
-    far = [f for f in map(case.far, range(4)) if f and np.array_equal(f.columns, here.columns)]
+    far = [case.moved(seed, signs=True) for seed in (8, 9, 10, 11)]
+    far = [f for f in far if f and np.array_equal(f.columns, here.columns)]
     if not far or case.is_loss:
         why = "a mask or a condition of forward is not applied in backward"
-    elif any((np.abs(f.t[closed]) > f.allowed[closed]).any() for f in far):
+    elif any((np.abs(f.t[closed]) > f.allowed[closed]).any() for f in far if f):
         why = "a mask, condition or choice of one element (largest, last) in forward is not applied"
         why += " in backward"
     else:
