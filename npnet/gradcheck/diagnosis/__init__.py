@@ -73,7 +73,6 @@ def _cases(point: Point, evidence: list[Evidence], passes: int) -> list[Case]:
 
 
 def _diagnosis(kind: str, text: str, names: list[str], count: int) -> Diagnosis:
-    """Say once what is true of several tensors."""
     who = f"the gradient of {names[0]}"
     if len(names) > 1:
         who = f"each of the gradients of {', '.join(names[:-1])} and {names[-1]}"
@@ -124,10 +123,9 @@ def _twice(pattern: _Pattern, here: Jacobians | None, away: Jacobians | None) ->
         several = [] if found is None else [found] if isinstance(found, tuple) else found
         both.append({re.sub(r"[-+]?\d[\d.e+-]*", "0", text): (k, text) for k, text in several})
     for words, found in both[0].items():
-        bounds = [
-            re.findall(r"about (-?[\d.e+-]+\d)", f[1]) for f in (found, both[1].get(words, found))
-        ]
-        if words in both[1] and np.allclose(*np.array(bounds, float), 0.4, 0.05):
+        texts = (found[1], both[1].get(words, found)[1])
+        low, high = (np.array(re.findall(r"about (-?[\d.e+-]+\d)", t), float) for t in texts)
+        if words in both[1] and np.allclose(low, high, 0.4, 0.05):
             return found
     return None
 
@@ -144,11 +142,11 @@ def _within(text: str, *both: Jacobians) -> str:
 # From the most to the least specific.
 _STEPS: tuple[_Experiment, ...] = (
     whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
-    whole.not_linear, whole.constant_factor, order.sampled,
+    whole.not_linear, whole.constant_factor,
     *map(_confirmed, (order.tensor, order.upstream)),
     experiments.chain, experiments.children, experiments.parameter_turned,
     _confirmed(order.forward_again), *(_confirmed(pattern, exact=True) for pattern in _WHERE),
     *map(_confirmed, _FORMULAS), places.masked, experiments.instead,
-    *map(_confirmed, (places.shares, formulas.added)),
+    _confirmed(formulas.added),
     experiments.made_trivial, *map(_confirmed, _LAST),
 )  # fmt: skip

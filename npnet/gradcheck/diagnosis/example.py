@@ -44,7 +44,6 @@ def smallest(case: Case) -> Example | None:
 
 
 def _length(arrays: _Arrays) -> tuple[int, int]:
-    """Return how many numbers an example has, and how many letters they take."""
     inputs, held = arrays
     letters = sum(len(repr(np.asarray(x).tolist())) for x in (*inputs, *held.values()))
     return max(np.size(x) for x in inputs), letters
@@ -135,6 +134,5 @@ def _written(case: Case, best: _Fault) -> Example:
 
 
 def _array(x: Any) -> str:
-    """Write an array as code."""
     plain = isinstance(x, np.ndarray | np.generic)
     return f"np.array({np.asarray(x).tolist()})" if plain else repr(x)

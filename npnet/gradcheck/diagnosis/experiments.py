@@ -112,17 +112,12 @@ def parameter_turned(case: Case) -> Found:
                 found = case.gradient(case.upstream[0], between)[case.indices]
             off = np.abs(found - true)[case.usable].max()
             if found.any() and off <= 1e-6 * np.abs(true).max():
-                why = (
-                    f"backward multiplies by {name} as it is where it must be {words}, or the other"
-                )
-                if "with" in words or "rolled" in words:
-                    why = "backward reads it in another order, or the other"
-                return "transposed", f"would be right with {name} {words}: {why} way round"
+                why = "forward and backward read it in different orders"
+                return "transposed", f"would be right with {name} {words}: {why}"
     return None
 
 
 def _exchanged_parts(v: Array) -> Iterator[tuple[str, Array]]:
-    """Exchange two of two, three or four equal parts, as of gates or heads."""
     for axis, count in itertools.product(range(v.ndim), (2, 3, 4)):
         size = v.shape[axis] // count
         for i, j in itertools.combinations(range(count), 2) if v.shape[axis] % count == 0 else ():
@@ -149,7 +144,6 @@ def instead(case: Case) -> Found:
 
 
 def _turned(case: Case) -> Iterator[_Trial]:
-    """Put other numbers in the place of a tensor's."""
     pairs = list(zip(case.subject.names, case.subject.variables, strict=True))
     for name, v in pairs:
         trials = []
@@ -170,7 +164,6 @@ def _turned(case: Case) -> Iterator[_Trial]:
 
 
 def _with(case: Case, name: str, value: Array) -> tuple[Change, Any]:
-    """Return how to give a parameter or an input another value."""
 
     def change(layer: Any) -> None:
         if name in case.subject.parameters:
@@ -204,7 +197,6 @@ _Trial = tuple[str, str, Change, Any]
 
 
 def _options(case: Case) -> Iterator[_Trial]:
-    """Change numbers and switches that the layer was made with."""
     for name, value in options(case.subject.checked):
         others: list[Any] = []
         if isinstance(value, bool):
@@ -213,8 +205,6 @@ def _options(case: Case) -> Iterator[_Trial]:
             others = [type(value)(k) for k in (0, 1)] + [1 - value] * (0 < value < 1)
         elif isinstance(value, np.ndarray) and value.dtype.kind == "f":
             others = [np.full_like(value, k) for k in (1, 0)]
-        elif isinstance(value, tuple) and all(isinstance(v, int) for v in value):
-            others = [(k,) * len(value) for k in (0, 1)]
         for other in others:
             if not np.array_equal(other, value):
                 shown = f"{np.ravel(other)[0]:g}" if np.size(value) > 1 else other
@@ -249,7 +239,6 @@ def _tensors(case: Case) -> Iterator[_Trial]:
 
 
 def _lengths(case: Case) -> Iterator[_Trial]:
-    """Cut axes to a length of one."""
     inputs = () if case.is_loss else case.subject.inputs
     for axis in range(max((x.ndim for x in inputs), default=0)):
         lengths = [x.shape[axis] for x in inputs if x.ndim > axis and x.shape[axis] > 1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from fractions import Fraction
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from npnet.typing import Array
 
 
 def _separated(bad: Array, good: Array, places: list[Array]) -> tuple[int, list[int]] | None:
-    """Find the axis along which wrong places and right ones differ: the wrong positions there."""
     found = []
     for axis, at in enumerate(places):
         wrong, right = np.unique(at[bad]), np.unique(at[good])
@@ -55,18 +53,13 @@ def through(p: Jacobians) -> Found:
     good = p.right.any(axis=0) & ~bad
     places = p.output_places
     found = None if places is None or p.is_input else _separated(bad, good, places)
-    if joined := _joined(p):
-        what = f"the outputs at position {listed(joined[1])} of axis {joined[0]}"
-        text = f"is wrong in what comes through {what}, and right through the others{inside(p)}"
-        return "missing term", text
     if found and places and p.lost:
         axis, wrong = found
         right = np.unique(places[axis][good]).tolist()
         sample = axis == 0 and p.outputs[0].shape[0] == p.batch
         what = f"what comes through the output at position {listed(wrong)} of axis {axis}"
         what = f"sample{'s' * (len(wrong) > 1)} {listed(wrong)}" if sample else what
-        text = f"lacks {what} (of {len(wrong) + len(right)}) in its sum"
-        text = text.replace(f" (of {len(wrong) + len(right)})", "") if not sample else text
+        text = f"lacks {what} in its sum"
         if len(right) == 1 and len(wrong) > 1:
             text = f"is that of sample {right[0]} alone: it is not summed over the batch"
             if not sample:
@@ -80,23 +73,10 @@ def through(p: Jacobians) -> Found:
         return None
     which = f"output{'s' * (len(found[1]) > 1)} {listed(found[1])} (of {len(p.outputs)})"
     if p.lost:
-        return (
-            "missing term",
-            f"lacks what comes through {which}: its upstream gradient is not used",
-        )
+        text = f"lacks what comes through {which}: its upstream gradient is not used"
+        return "missing term", text
     text = f"is wrong in what comes through {which}, and right through the others"
     return "missing term", text + inside(p)
-
-
-def _joined(p: Jacobians) -> tuple[int, list[int]] | None:
-    """Wrong through some of what is joined to an output that is longer than the tensor."""
-    bad, places = p.wrong.any(axis=0), p.output_places
-    if places is None or not p.is_input or len(places) != p.x.ndim:
-        return None
-    found = _separated(bad, p.right.any(axis=0) & ~bad, places)
-    longer = found and p.outputs[p.output_number[0]].shape[found[0]] > p.shape[found[0]]
-    enough = p.wrong[:, bad].sum() >= 0.6 * p.relevant[:, bad].sum()
-    return found if longer and enough else None
 
 
 def distances(p: Jacobians) -> Found:
@@ -105,8 +85,6 @@ def distances(p: Jacobians) -> Found:
     if places is None or not p.is_input or not p.right.any() or p.x.ndim > len(places) + 1:
         return None
     shape = p.outputs[p.output_number[0]].shape
-    if _joined(p):
-        return None
     axes = [(a, b) for a in range(p.x.ndim) for b in range(len(shape))
             if p.shape[a] > 1 and (p.shape[a] == shape[b] or a == b)]  # fmt: skip
     for a, b in sorted(axes, key=lambda ab: (abs(ab[0] - ab[1]), ab)):
@@ -141,7 +119,7 @@ def _distance_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, ba
         return " through the other samples of the batch, on which a mean or variance depends"
     if set(good) == {0}:
         why = "nothing is carried through time" if steps else "of a sum, mean or norm over it"
-        return f" through the outputs at other positions of axis {a}: {why}"
+        return f" through the outputs at other positions of axis {a}" + f": {why}" * p.lost
     if steps and np.abs(bad).min() > np.abs(good).max() and bad.size > 1:
         return f" through outputs {np.abs(bad).min()} or more steps away along axis {a}: truncated?"
     apart = listed([-int(k) for k in bad[::-1]])
@@ -174,24 +152,6 @@ def overlap(p: Jacobians) -> Found:
                 "np.add.at), and not overwrite each other"
             )
     return None
-
-
-def shares(p: Jacobians) -> Found:
-    """Every entry is one of two or three simple multiples of the true one."""
-    at = p.relevant
-    if at.sum() < 6 or (np.abs(p.t[at]) <= p.allowed[at]).any():
-        return None
-    r = p.a[at] / p.t[at]
-    values = np.unique(np.round(r, 7))
-    if not 2 <= values.size <= 3 or min(np.isclose(r, v).mean() for v in values) < 0.1:
-        return None
-    shown = [Fraction(v).limit_denominator(12) for v in values.tolist()]
-    if np.abs(np.array(shown, float) - values).max() > 1e-6 or values.tolist() == [0, 1]:
-        return None
-    if len(shown) == 2 and shown[0] == 0 and shown[1] > 1:
-        text = f"is zero in some elements and {' or '.join(map(str, shown[1:]))} times the true one"
-        return "elements", f"{text} in others: what belongs to several goes to one of them"
-    return "elements", f"is off by a factor of {' or '.join(map(str, shown))}, by element"
 
 
 def elements(p: Jacobians) -> Found:
@@ -241,15 +201,8 @@ def masked(case: Case) -> Found:
         why = "a mask, condition or choice of one element (largest, last) in forward is not applied"
         why += " in backward"
     else:
-        where = "(where the true one is zero whatever the values are)"
+        where = "(where the true one is zero, whatever the values are)"
         why = "a mask, an index, a shift by one or the axes of a sum are not those of forward"
-        for a, n in enumerate(here.shape):
-            for b, at in enumerate(here.output_places or ()):
-                apart = here.places[a][:, None] != at[None]
-                same = n > 1 and n == here.outputs[0].shape[b] and not here.is_input
-                if same and not (here.right & apart).any() and apart[closed].all():
-                    why = f"it is summed over axis {b} of the output, along which each position has"
-                    why += " its own"
     return "region", f"takes in outputs that do not depend on it {where}: {why}"
 
 
@@ -283,7 +236,6 @@ def region(p: Jacobians) -> Iterator[tuple[str, str]]:
 
 
 def _threshold(bad: Array, good: Array, p: Jacobians) -> str:
-    """Say on which side of a number the wrong values lie."""
     if bad.dtype == bool:
         same = np.unique(bad).size == 1 and bad[0] not in good
         return f"is {bool(bad[0])} (a mask)" if same else ""

@@ -62,11 +62,7 @@ def forward_is_flat(case: Case) -> Found:
 
 
 def rounded(case: Case) -> Found:
-    """Backward's error is small and changes at random when everything moves a little.
-
-    What is computed from rounded numbers jumps by as much as it is off; a formula, however wrong,
-    is smooth.
-    """
+    """Backward's error is small and jumps when everything moves a little; a formula is smooth."""
     at, size = case.usable & case.wrong, np.abs(case.numeric[case.usable]).max(initial=0)
     off = np.abs(case.analytic - case.numeric)[at].max(initial=0)
     for dtype, digits, share, most in (
@@ -150,7 +146,6 @@ _POWERS = {1: "", -1: "1 / ", 0.5: "the root of ", -0.5: "1 / the root of ", 2: 
 
 
 def _origin(case: Case, c: float) -> str:
-    """Name the length or option that the factor follows when it changes."""
     trials: list[tuple[str, float, float, Change, Any]] = []
     lengths = dict.fromkeys(an for x in case.subject.inputs for an in enumerate(x.shape))
     for axis, n in lengths:
@@ -168,9 +163,9 @@ def _origin(case: Case, c: float) -> str:
         set_other = functools.partial(set_option, name=name, value=kind(other))
         trials.append((f"self.{name}", value, other, set_other, None))
         for axis, n in lengths if value in (2, 3, 4, 8) else ():
-            kind = functools.partial(set_option, name=name, value=1)
+            one = functools.partial(set_option, name=name, value=1)
             words = f"the length of axis {axis} divided by self.{name}"
-            trials.append((words, n / value, n, kind, None))
+            trials.append((words, n / value, n, one, None))
     for words, value, other, change, inputs in trials:
         for power, of in _POWERS.items() if value > 0 and abs(value - 1) > 1e-3 else ():
             if not np.isclose(value**power, c, 1e-6, 0):
