@@ -218,23 +218,16 @@ def _options(case: Case) -> Iterator[_Trial]:
 
 def _tensors(case: Case) -> Iterator[_Trial]:
     """Set parameters and other inputs to one, or to zero."""
-    subject, mine = case.subject, case.analytic[:, 0]
-    for i, (name, v) in enumerate(zip(subject.names, subject.variables, strict=True)):
-        if i == case.number:
-            continue
-        with subject.restored():
-            v *= 1.7
-            moved = case.gradient(case.upstream[0])[case.indices] - mine
-        for fill in (1.0, 0.0):
-            words = f"is right when {name} is zero: the path through {name} (or a factor of it) is "
-            words, what = words + "missing or wrong", f"the path through {name} is missing"
-            if fill:
-                what = f"the factor {name} is forgotten"
-                words = f"is right when {name} is all ones: {what}"
-            what = f"with {name} all {'ones' if fill else 'zeros'}: {what}"
-            bilinear = case.name in subject.parameters and name not in subject.parameters
-            used = np.abs(moved).max() > 1e-9 * np.abs(mine).max()
-            if not ((v == fill).all() or (used if fill else bilinear)):
+    own = case.name in case.subject.parameters
+    for name, v in zip(case.subject.names, case.subject.variables, strict=True):
+        for fill, of in (
+            (1.0, f"ones: the factor {name}"),
+            (0.0, f"zeros: the path through {name}"),
+        ):
+            bilinear = own and name not in case.subject.parameters and not fill
+            if name != case.name and not bilinear and (v != fill).any():
+                words = f"is right when {name} is all {of} (or a factor of it) is missing or wrong"
+                what = f"with {name} all {of} is {'forgotten' if fill else 'missing'}"
                 yield words, what, *_with(case, name, np.full_like(v, fill))
 
 
