@@ -79,18 +79,28 @@ class Case:
         except Exception:  # no loss, or one that takes no other batch
             return None
 
-    @functools.cached_property
+    @property
     def elsewhere(self) -> Jacobians | None:
         """The same at another point; None if the layer refuses it or the fault is not there."""
-        rng, here = np.random.default_rng(5), self.here
+        return self.moved(5)
+
+    @functools.cache  # noqa: B019 - as long as the case
+    def moved(self, seed: int, signs: bool = False) -> Jacobians | None:
+        """The same at other numbers; on demand in another order, with other signs."""
+        rng, here = np.random.default_rng(seed), self.here
         try:
             subject = self.subject
             if here is self._with_batch:
                 subject = remade(subject, inputs=repeated_batch(subject))
+            held = [p.data for p in subject.parameters.values()]
             with subject.restored():
                 for v in subject.variables:
+                    zero = float(any(v is h for h in held))  # parameters that begin as zeros
+                    size = (np.abs(v).mean() if v.size else 0) or zero
                     v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
-                    v += _NEARBY * (np.abs(v).mean() if v.size else 0) * rng.uniform(-1, 1, v.shape)
+                    v += _NEARBY * size * rng.uniform(-1, 1, v.shape)
+                    if signs:
+                        v[...] = rng.permuted(v) * rng.choice([-1, 1], v.shape)
                 suspects = here.wrong.any(axis=1)
                 found = jacobians(subject, self.number, here.indices, self.budget, suspects)
         except Exception:  # outside the layer's domain

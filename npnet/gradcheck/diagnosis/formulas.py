@@ -50,7 +50,8 @@ def missing(p: Jacobians) -> Found:
         some = np.isfinite(rate)
         arrays = list((beside_elements if axis else beside_outputs)(p))
         arrays.sort(key=lambda pair: pair[0] == "the input")  # the output says it in fewer words
-        for name, v in itertools.chain.from_iterable(itertools.starmap(_derived, arrays)):
+        several = (_derived(n, v, n in p.parameters) for n, v in arrays)
+        for name, v in itertools.chain.from_iterable(several):
             r, w = rate[some], v[some]
             if not np.isfinite(w).all() or (w == 0).any() or np.ptp(w) < 1e-3 * np.abs(w).max():
                 continue
@@ -64,14 +65,13 @@ def missing(p: Jacobians) -> Found:
     return None
 
 
-def _derived(name: str, v: Array) -> Iterator[tuple[str, Array]]:
-    """Name what derivatives make of an array."""
+def _derived(name: str, v: Array, parameter: bool = False) -> Iterator[tuple[str, Array]]:
     yield from ((name, v), (f"(1 - {name})", 1 - v), (f"(1 + {name})", 1 + v))
     yield from ((f"(1 - {name} squared)", 1 - v * v), (f"(1 + {name} squared)", 1 + v * v))
     yield from ((f"the square of {name}", v * v), (f"the cube of {name}", v**3))
     yield from ((f"{name} * (1 - {name})", v * (1 - v)), (f"exp({name})", np.exp(v)))
     yield from ((f"the size of {name}", abs(v)), (f"(1 + the size of {name})", 1 + abs(v)))
-    if name.startswith("pred") or name == "the input":
+    if name.startswith("pred") or name == "the input" or parameter:
         s, t = 1 / (1 + np.exp(-v)), np.tanh(v)
         yield from ((f"sigmoid({name})", s), (f"(1 - sigmoid({name}))", 1 - s))
         yield from ((f"tanh({name})", t), (f"(1 - tanh({name}) squared)", 1 - t * t))
@@ -111,11 +111,16 @@ def product_rule(p: Jacobians) -> Found:
     for guess, words in (
         (g, f"takes g for a constant {of}: the term with its derivative is missing"),
         (slope, f"has only the term with the derivative of g {of}"),
-        (g + slope / x, f"lacks the factor input beside the derivative of g {of}"),
-        (g - slope, f"has the wrong sign of the derivative of g {of}"),
     ):
         if np.abs(a - guess).max() <= 1e-7 * np.abs(t).max():
             return "missing term", words
+    rate = (a - g) / slope
+    for times, v in (("", x / x), ("input", x), ("(1 + g)", 1 + g), ("(1 - g)", 1 - g)):
+        c = rate * v
+        alike = np.isfinite(c).all() and np.ptp(c) <= 1e-6 * np.abs(c).max()
+        if alike and (abs(c[0] - 1) < 1e-6) == (times != ""):
+            how = f"lacks the factor {times}" if times else f"is {c[0]:.6g} times the true one"
+            return "missing term", f"is wrong in the term with the derivative of g {of}: that {how}"
     return None
 
 
@@ -155,9 +160,7 @@ def statistics(p: Jacobians) -> Found:
     along = "along " + axes_words([k for k, at in enumerate(p.places)
                                    if np.unique(at[groups[0]]).size > 1])  # fmt: skip
     x = p.x.reshape(-1)[p.indices]
-    affine = (
-        "a constant and a multiple of the input @: each mean and variance depends on every element"
-    )
+    affine = "a constant and a multiple of the input @: mean and variance depend on every element"
     for words, basis in (*_bases(p), (affine, x)):
         fits = []
         for g, j, bound in zip(groups, columns, bounds, strict=True):
@@ -174,7 +177,14 @@ def statistics(p: Jacobians) -> Found:
             words = (
                 words or "a multiple of the centred input @: the variance depends on every element"
             )
+            cross = np.zeros_like(p.wrong) if p.own is None else ~p.own
+            if (p.wrong & cross).any() and not (np.abs(p.t) > p.allowed)[cross].any():
+                text = f"has terms of a mean or variance {along} that forward does not compute: "
+                text += "each output depends on its own element alone (are statistics fixed?)"
+                return "missing term", text
             if p.is_loss and np.ptp(fits) <= 1e-3 * np.abs(fits).max():  # nothing of the sample
+                if words.startswith("a term that is constant"):
+                    return None
                 words = f"{words.split(' @')[0]}: that term is missing or wrong"
             return "missing term", f"is off by {words.replace('@', along)}"
     return None
@@ -204,17 +214,13 @@ def added(p: Jacobians) -> Found:
         return None
     d, bound = np.where(p.own, off, 0).sum(axis=0), 1e-6 * np.abs(off).max()
     for name, v in [("", np.ones_like(d)), *beside_outputs(p)]:
-        for times, w in (
-            (f" times {name}" * (name != ""), v),
-            (f" times the square of {name}", v * v),
-        ):
+        for of, w in ((name, v), (f"the square of {name}", v * v)):
             c = float(w @ d) / float(w @ w or 1)
-            if (
-                abs(c) > 1e-3
-                and abs(2 * c - round(2 * c)) < 1e-6
-                and np.abs(c * w - d).max() <= bound
-            ):
-                text = "has {} too many" if abs(c - 1) < 1e-6 else f"is off by {c:+g} times {{}}"
-                text = "lacks {}" if abs(c + 1) < 1e-6 else text
-                return "missing term", text.format(f"the upstream gradient{times}")
+            simple = abs(c) > 1e-3 and abs(2 * c - round(2 * c)) < 1e-6
+            if simple and np.abs(c * w - d).max() <= bound:
+                how = "lacks" if abs(c + 1) < 1e-6 else f"is off by {c:+g} times"
+                return (
+                    "missing term",
+                    f"{how} the upstream gradient{f' times {of}' if name else ''}",
+                )
     return None

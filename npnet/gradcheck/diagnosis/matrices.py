@@ -122,14 +122,6 @@ class Jacobians:
             setattr(found, name, getattr(self, name)[np.ix_(rows, columns)])
         return found
 
-    def agree(self, a: Array, b: Array) -> bool:
-        """Tell whether two matrices agree where the true one is known, and are not all zero."""
-        p, q = a[self.known], b[self.known]
-        if not p.size or not np.isfinite(p).all() or not np.isfinite(q).all() or not q.any():
-            return False
-        allowed = 10 * self.allowed[self.known] + 1e-7 * np.maximum(np.abs(p), np.abs(q))
-        return bool((np.abs(p - q) <= allowed).all())
-
 
 def jacobians(
     subject: Function, number: int, indices: Array, budget: Budget, suspects: Any = False

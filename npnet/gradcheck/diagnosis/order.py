@@ -25,15 +25,6 @@ def tensor(p: Jacobians) -> Iterator[tuple[str, str]]:
             yield "transposed", f"uses the derivative (or mask) of another element: {how}"
 
 
-def sampled(case: Case) -> Found:
-    """The same for a tensor of which some elements were checked."""
-    at = case.usable
-    if case.indices.size == case.size or at.sum() < 8:
-        return None
-    how = _found(case.full, case.numeric[at], case.indices[at], case.variable.shape)
-    return next((("transposed", f"is {words}") for words in how), None)
-
-
 def upstream(p: Jacobians) -> Iterator[tuple[str, str]]:
     """The upstream gradient is read in another order."""
     count, sizes = len(p.outputs), {y.size for y in p.outputs}
@@ -98,7 +89,8 @@ def _orders(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
 def forward_again(p: Jacobians) -> Found:
     """Backward does what forward does, instead of the transposed."""
     square = p.own is not None and p.exact and p.a.shape[0] == p.a.shape[1]
-    if not square or p.agree(p.t, p.t.T) or not p.agree(p.a, p.t.T):
+    allowed = 10 * p.allowed + 1e-7 * np.abs(p.a)
+    if not square or not p.wrong.any() or (np.abs(p.a - p.t.T) > allowed).any():
         return None
     text = "is what forward does to the upstream gradient, where its transpose belongs: the order"
     return "transposed", f"{text} or direction must be reversed"
@@ -112,6 +104,22 @@ def permuted(p: Jacobians) -> Found:
     if not p.exact or p.x.size < 4 or np.abs(a - t).max() > bound or (t > bound).sum() < 2:
         return None
     return "transposed", "holds the right numbers in the wrong order: is it reshaped or transposed?"
+
+
+def exchanged(p: Jacobians) -> Found:
+    """For each output the right numbers, of other elements."""
+    own = p.own is not None and not (p.relevant & ~p.own).any()
+    if p.is_loss or not p.exact or own or not p.is_input:
+        return None
+    columns, bound = p.wrong.any(axis=0), 1e-7 * np.abs(p.t).max()
+    a, t = (np.sort(m, axis=0)[:, columns] for m in (p.a, p.t))
+    several = (np.abs(t) > bound).any(axis=0)
+    if several.sum() < 2 or (np.abs(a - t).max(axis=0) <= bound)[several].mean() < 0.6:
+        return None
+    return "transposed", (
+        "has the right numbers for each output, but for other elements: weights (w and 1 - w), "
+        "indices (i and j) or positions are exchanged or shifted"
+    )
 
 
 def swapped(case: Case) -> Found:
@@ -131,6 +139,8 @@ def swapped(case: Case) -> Found:
         its, its_true = other.analytic[case.usable], other.numeric[case.usable]
         this, that = case.name, other.name
         both = ", and the other way round: they are exchanged" if close(its, true) else ""
+        if both:  # said once of the two
+            this, that = sorted((this, that))
         for fits, words in (
             (close(mine, its_true), f"{that} is stored as that of {this}{both}"),
             (not its.any() and close(mine, true + its_true), f"{that} is added to that of {this}"),

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from fractions import Fraction
 
 import numpy as np
 
+from npnet.gradcheck.diagnosis.case import Case
 from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
 from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs, inside, listed
 from npnet.typing import Array
 
 
 def _separated(bad: Array, good: Array, places: list[Array]) -> tuple[int, list[int]] | None:
-    """Find the axis along which wrong places and right ones differ: the wrong positions there."""
     found = []
     for axis, at in enumerate(places):
         wrong, right = np.unique(at[bad]), np.unique(at[good])
@@ -60,7 +59,7 @@ def through(p: Jacobians) -> Found:
         sample = axis == 0 and p.outputs[0].shape[0] == p.batch
         what = f"what comes through the output at position {listed(wrong)} of axis {axis}"
         what = f"sample{'s' * (len(wrong) > 1)} {listed(wrong)}" if sample else what
-        text = f"lacks {what} (of {len(wrong) + len(right)}) in its sum"
+        text = f"lacks {what} in its sum"
         if len(right) == 1 and len(wrong) > 1:
             text = f"is that of sample {right[0]} alone: it is not summed over the batch"
             if not sample:
@@ -74,10 +73,8 @@ def through(p: Jacobians) -> Found:
         return None
     which = f"output{'s' * (len(found[1]) > 1)} {listed(found[1])} (of {len(p.outputs)})"
     if p.lost:
-        return (
-            "missing term",
-            f"lacks what comes through {which}: its upstream gradient is not used",
-        )
+        text = f"lacks what comes through {which}: its upstream gradient is not used"
+        return "missing term", text
     text = f"is wrong in what comes through {which}, and right through the others"
     return "missing term", text + inside(p)
 
@@ -122,7 +119,7 @@ def _distance_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, ba
         return " through the other samples of the batch, on which a mean or variance depends"
     if set(good) == {0}:
         why = "nothing is carried through time" if steps else "of a sum, mean or norm over it"
-        return f" through the outputs at other positions of axis {a}: {why}"
+        return f" through the outputs at other positions of axis {a}" + f": {why}" * p.lost
     if steps and np.abs(bad).min() > np.abs(good).max() and bad.size > 1:
         return f" through outputs {np.abs(bad).min()} or more steps away along axis {a}: truncated?"
     apart = listed([-int(k) for k in bad[::-1]])
@@ -155,24 +152,6 @@ def overlap(p: Jacobians) -> Found:
                 "np.add.at), and not overwrite each other"
             )
     return None
-
-
-def shares(p: Jacobians) -> Found:
-    """Every entry is one of two or three simple multiples of the true one."""
-    at = p.relevant
-    if at.sum() < 6 or (np.abs(p.t[at]) <= p.allowed[at]).any():
-        return None
-    r = p.a[at] / p.t[at]
-    values = np.unique(np.round(r, 7))
-    if not 2 <= values.size <= 3 or min(np.isclose(r, v).mean() for v in values) < 0.1:
-        return None
-    shown = [Fraction(v).limit_denominator(12) for v in values.tolist()]
-    if np.abs(np.array(shown, float) - values).max() > 1e-6 or values.tolist() == [0, 1]:
-        return None
-    if shown[0] == 0:
-        text = f"is zero in some elements and {' or '.join(map(str, shown[1:]))} times the true one"
-        return "elements", f"{text} in others: what belongs to several goes to one of them"
-    return "elements", f"is off by a factor of {' or '.join(map(str, shown))}, by element"
 
 
 def elements(p: Jacobians) -> Found:
@@ -208,16 +187,32 @@ def inverted(p: Jacobians) -> Found:
     return "region", f"{text}condition is inverted"
 
 
-def masked(p: Jacobians) -> Found:
-    """Something comes back where forward lets nothing through."""
+def masked(case: Case) -> Found:
+    """Something comes back where forward lets nothing through: here, or whatever the values."""
+    here, where = case.here, "(where the true one is zero)"
+    closed = _closed(here)
+    if closed is None or (case.elsewhere and _closed(case.elsewhere) is None):
+        return None
+    far = [case.moved(seed, signs=True) for seed in (8, 9, 10, 11)]
+    far = [f for f in far if f and np.array_equal(f.columns, here.columns)]
+    if not far or case.is_loss:
+        why = "a mask or a condition of forward is not applied in backward"
+    elif any((np.abs(f.t[closed]) > f.allowed[closed]).any() for f in far if f):
+        why = "a mask, condition or choice of one element (largest, last) in forward is not applied"
+        why += " in backward"
+    else:
+        where = "(where the true one is zero, whatever the values are)"
+        why = "a mask, an index, a shift by one or the axes of a sum are not those of forward"
+    return "region", f"takes in outputs that do not depend on it {where}: {why}"
+
+
+def _closed(p: Jacobians) -> Array | None:
+    """Find entries that are zero and not so in backward, if that happens and not the opposite."""
     a, t = np.abs(p.a) > 10 * p.allowed, np.abs(p.t) > p.allowed
     closed, opened = p.relevant & a & ~t, p.relevant & t
     if closed.sum() < max(2, 0.03 * opened.sum()) or opened.sum() < 2 or (opened & ~a).any():
         return None
-    return "region", (
-        "takes in outputs that do not depend on it (where the true one is zero): a mask, condition "
-        "or choice of one element (largest, last) in forward is not applied in backward"
-    )
+    return np.asarray(closed)
 
 
 def region(p: Jacobians) -> Iterator[tuple[str, str]]:
@@ -241,7 +236,6 @@ def region(p: Jacobians) -> Iterator[tuple[str, str]]:
 
 
 def _threshold(bad: Array, good: Array, p: Jacobians) -> str:
-    """Say on which side of a number the wrong values lie."""
     if bad.dtype == bool:
         same = np.unique(bad).size == 1 and bad[0] not in good
         return f"is {bool(bad[0])} (a mask)" if same else ""

@@ -10,7 +10,7 @@ import numpy as np
 from npnet.gradcheck.diagnosis.case import Case, Change, set_option, unchanged
 from npnet.gradcheck.diagnosis.formulas import factor
 from npnet.gradcheck.diagnosis.matrices import Found
-from npnet.gradcheck.diagnosis.naming import ratio
+from npnet.gradcheck.diagnosis.naming import factor_words, ratio
 from npnet.typing import Array
 
 
@@ -62,11 +62,7 @@ def forward_is_flat(case: Case) -> Found:
 
 
 def rounded(case: Case) -> Found:
-    """Backward's error is small and changes at random when everything moves a little.
-
-    What is computed from rounded numbers jumps by as much as it is off; a formula, however wrong,
-    is smooth.
-    """
+    """Backward's error is small and jumps when everything moves a little; a formula is smooth."""
     at, size = case.usable & case.wrong, np.abs(case.numeric[case.usable]).max(initial=0)
     off = np.abs(case.analytic - case.numeric)[at].max(initial=0)
     for dtype, digits, share, most in (
@@ -126,6 +122,9 @@ def constant_factor(case: Case) -> Found:
     found, c = factor(case.here), ratio(case.here, case.here.known)
     if found is None or c is None:
         return None
+    plain = ratio(case.plain, case.plain.known) if case.is_loss else c
+    if plain is not None and abs(plain - c) > 1e-6 * abs(c):  # it changes with the batch
+        return "factor", f"is {factor_words(plain)}{_origin(case, abs(plain))}"
     away = c if case.elsewhere is None else ratio(case.elsewhere, case.elsewhere.known)
     if away is None:
         return None
@@ -136,8 +135,9 @@ def constant_factor(case: Case) -> Found:
     for name, v in case.here.parameters.items():
         pairs = [(v, c), (there[name], away)] if v.size == 1 else []
         for power in (1, -1) if pairs and all(x.any() for x, _ in pairs) else ():
-            if all(np.isclose(abs(x.flat[0]) ** power, abs(k), 1e-6, 0) for x, k in pairs):
-                return found[0], f"{found[1]}: the factor {name} is forgotten, or too many"
+            for what, f in ((name, np.abs), (f"exp({name})", np.exp)):
+                if all(np.isclose(f(x.flat[0]) ** power, abs(k), 1e-6, 0) for x, k in pairs):
+                    return found[0], f"{found[1]}: the factor {what} is forgotten, or too many"
     return None
 
 
@@ -146,9 +146,9 @@ _POWERS = {1: "", -1: "1 / ", 0.5: "the root of ", -0.5: "1 / the root of ", 2: 
 
 
 def _origin(case: Case, c: float) -> str:
-    """Name the length or option that the factor follows when it changes."""
     trials: list[tuple[str, float, float, Change, Any]] = []
-    for axis, n in dict.fromkeys(an for x in case.subject.inputs for an in enumerate(x.shape)):
+    lengths = dict.fromkeys(an for x in case.subject.inputs for an in enumerate(x.shape))
+    for axis, n in lengths:
         longer = tuple(
             np.concatenate([x, np.take(x, [0], axis)], axis)
             if np.ndim(x) > axis and np.shape(x)[axis] == n else x for x in case.subject.given
@@ -162,6 +162,10 @@ def _origin(case: Case, c: float) -> str:
         kind = type(getattr(case.subject.checked, name))
         set_other = functools.partial(set_option, name=name, value=kind(other))
         trials.append((f"self.{name}", value, other, set_other, None))
+        for axis, n in lengths if value in (2, 3, 4, 8) else ():
+            one = functools.partial(set_option, name=name, value=1)
+            words = f"the length of axis {axis} divided by self.{name}"
+            trials.append((words, n / value, n, one, None))
     for words, value, other, change, inputs in trials:
         for power, of in _POWERS.items() if value > 0 and abs(value - 1) > 1e-3 else ():
             if not np.isclose(value**power, c, 1e-6, 0):
