@@ -124,8 +124,9 @@ def _check_gradients(
 ) -> None:
     broken = [v.rule for v in report.violations]
     if under_test.no_function:
+        why = under_test.worded(under_test.no_function)
         cause = next((v.rule for v in report.violations if not v.follows), "")
-        return report.violate("gradients", f"not checked, because {under_test.no_function}", cause)
+        return report.violate("gradients", f"not checked, because {why}", cause)
     if options.mode == "auto":
         arrays = [*under_test.inputs, *(p.data for p in under_test.layer.parameters())]
         many = sum(x.size for x in arrays) > _MANY

@@ -18,10 +18,10 @@ from npnet.typing import Array, DtypeLike
 
 # What rules about layers say, in the words of losses.
 _WORDS = (
-    (
-        r"(forward|backward) of LossLayer|inference|a recorded pass|a finished backward pass",
-        "a call",
-    ),
+    (r"(forward|backward) of LossLayer|inference|a (recorded|finished backward) pass", "a call"),
+    (r"recorded pass", "call"),
+    (r"two passes", "two calls"),
+    (r"the same input and the same generator", "the same arguments"),
     (r"\boutput\b", "value"),
     (r"keep what backward needs with ctx.save\(\.\.\.\)", "keep nothing on self"),
     (r"[:;] (random numbers must|what backward).*", ""),

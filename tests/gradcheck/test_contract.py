@@ -933,6 +933,22 @@ def test_a_layer_that_takes_no_none_is_told():
     assert "output 0, which nobody may have used, backward raised TypeError" in note
 
 
+def test_rules_of_layers_speak_of_losses_in_their_words():
+    class Noisy(npnet.MSELoss):
+        def terms(self, pred, target, with_grad):
+            return super().terms(pred + np.random.normal(size=pred.shape), target, with_grad)
+
+    text = str(check_layer(Noisy, (5, 4), np.ones((5, 4)), raises=False))
+    assert "in a second call with the same arguments the value is" in text
+    assert "two calls with the same arguments differ" in text
+
+    def refuse(terms):
+        raise ValueError("no output of input 0")  # the user's own words stay
+
+    report = check_layer(_BadLoss(refuse), (4, 3), np.ones((4, 3)), raises=False)
+    assert "the call raised ValueError: no output of input 0" in str(report)
+
+
 class Contrast(npnet.Loss):
     """Each sample's prediction beside the mean of the batch."""
 

@@ -126,7 +126,7 @@ LOSS_RULES: dict[str, Rule] = {
         Rule("memory layout", arrays.memory_layout),
         Rule("target shape", losses.target_not_broadcast),
         Rule("nothing kept alive", _as_layer("nothing kept alive"), "", False, ("repeatable",)),
-        Rule("deep copy", losses.deep_copy),
+        Rule("deep copy", losses.deep_copy, "", False, ("repeatable",)),
     )
 }  # fmt: skip
 
