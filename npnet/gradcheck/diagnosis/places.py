@@ -164,9 +164,9 @@ def shares(p: Jacobians) -> Found:
     if min(np.isclose(r, v).mean() for v in values) < 0.1 or values.tolist() == [0, 1]:
         return None
     shown = " or ".join(str(Fraction(v).limit_denominator(12)) for v in values.tolist())
-    one = ": what belongs to several goes to one of them"
-    one *= values.size == 2 and values[0] == 0 and values[1] > 1
-    return "elements", f"is off by a factor of {shown}, by element{one}"
+    one = values.size == 2 and values[0] == 0 and values[1] > 1
+    why = ": it is zero where what belongs to several goes to one of them" if one else ""
+    return "elements", f"is off by a factor of {shown}, by element{why}"
 
 
 def elements(p: Jacobians) -> Found:
