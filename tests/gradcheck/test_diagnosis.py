@@ -243,3 +243,68 @@ class LosesBody(npnet.Layer):
 
 def test_a_missing_path_through_a_child_that_saves():
     assert "lacks what comes through child 'body' (Bent)" in said(LosesBody())
+
+
+class PReLUs(npnet.Layer):
+    """A slope for each column, with gradients of the slope that the cases below get wrong."""
+
+    def __init__(self, slope_grad, start=0.25):
+        super().__init__()
+        self.a, self.slope_grad = npnet.Parameter(np.full(6, start)), slope_grad
+
+    def forward(self, ctx, x):
+        ctx.save(x)
+        return np.where(x > 0, x, 1 / (1 + np.exp(-self.a.data)) * x)
+
+    def backward(self, ctx, grad):
+        (x,) = ctx.saved
+        s = 1 / (1 + np.exp(-self.a.data))
+        ctx.add_grad(self.a, self.slope_grad(grad, x, s))
+        return np.where(x > 0, grad, s * grad)
+
+
+@pytest.mark.parametrize(
+    ("slope_grad", "says"),
+    [
+        (
+            lambda g, x, s: (g * x * (x < 0)).sum(0),
+            "lacks the factor sigmoid(a) * (1 - sigmoid(a))",
+        ),
+        (
+            lambda g, x, s: (g * x * (x > 0)).sum(0) * s * (1 - s),
+            "input with its sign turned: a condition on its sign is inverted",
+        ),
+        (
+            lambda g, x, s: (g * x * (x < 0)).sum() * s * (1 - s),
+            "whatever the values are): a mask, an index, a shift by one or the axes of a sum",
+        ),
+    ],
+)
+def test_the_gradient_of_a_parameter_that_is_new(slope_grad, says):
+    assert says in said(PReLUs(slope_grad, start=0.0))
+
+
+class Quantile(npnet.losses.Loss):
+    def __init__(self, q):
+        super().__init__()
+        self.q = q
+
+    def terms(self, pred, target, with_grad):
+        e = target - pred
+        grad = np.where(e > 0, self.q - 1, self.q)
+        return npnet.losses.Terms(np.where(e > 0, self.q, self.q - 1) * e, None, grad)
+
+
+def test_what_backward_would_be_right_for():
+    text = said(Quantile(0.1), X, np.roll(X, 1, 0))
+    assert "is what it would be with q and 1 - q exchanged" in text
+
+
+class DividesByWhatIsZero(Bent):
+    def dx(self, grad, x):
+        return grad * self.gain.data * x**3 / (x - x)
+
+
+def test_an_example_of_values_that_are_not_finite():
+    report = check_gradients(DividesByWhatIsZero(), X, raises=False)
+    assert "inf" in report.example.says or "nan" in report.example.says

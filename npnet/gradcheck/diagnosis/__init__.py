@@ -147,6 +147,6 @@ _STEPS: tuple[_Experiment, ...] = (
     experiments.chain, experiments.children, experiments.parameter_turned,
     _confirmed(order.forward_again), *(_confirmed(pattern, exact=True) for pattern in _WHERE),
     *map(_confirmed, _FORMULAS), places.masked, experiments.instead,
-    _confirmed(formulas.added),
+    *map(_confirmed, (places.shares, formulas.added)),
     experiments.made_trivial, *map(_confirmed, _LAST),
 )  # fmt: skip

@@ -37,7 +37,8 @@ def smallest(case: Case) -> Example | None:
         for arrays in _simpler(*best.arrays, at=() if case.name in held else tuple(best.at)):
             if _length(arrays) < _length(best.arrays):
                 found = _try(case, arrays)
-                if found is not None and found.share >= min(1e-3, best.share / 10):
+                same = found and np.isfinite(found.analytic) == np.isfinite(best.analytic)
+                if found and same and found.share >= min(1e-3, best.share / 10):
                     best = smaller = found
                     break
     return _written(case, best) if best and _length(best.arrays)[0] <= _PRINTED else None
@@ -69,7 +70,7 @@ def _try(case: Case, arrays: _Arrays) -> _Fault | None:
         return None
     off = np.where(np.isfinite(t), np.nan_to_num(np.abs(a[some] - t), nan=np.inf), 0.0)
     k = int(off.argmax()) if off.size else 0
-    if not off.size or not off[k] > 1e-8 * (abs(t[k]) + np.nanmax(np.abs(t))):
+    if not off.size or not off[k] > 1e-8 * (abs(t[k]) + np.nanmax(np.abs(t))) + 1e-12:
         return None
     index = [int(i) for i in np.unravel_index(some[k], variable.shape)]
     wrong = float(a[some[k]])

@@ -218,14 +218,15 @@ def _options(case: Case) -> Iterator[_Trial]:
 
 def _tensors(case: Case) -> Iterator[_Trial]:
     """Set parameters and other inputs to one, or to zero."""
-    own = case.name in case.subject.parameters
+    own, mine = case.name in case.subject.parameters, case.analytic[:, 0]
     for name, v in zip(case.subject.names, case.subject.variables, strict=True):
-        for fill, of in (
-            (1.0, f"ones: the factor {name}"),
-            (0.0, f"zeros: the path through {name}"),
-        ):
-            bilinear = own and name not in case.subject.parameters and not fill
-            if name != case.name and not bilinear and (v != fill).any():
+        with case.subject.restored():
+            v *= 1.7
+            moved = case.gradient(case.upstream[0])[case.indices] - mine
+        used = np.abs(moved).max() > 1e-9 * np.abs(mine).max()
+        for fill, of in (1.0, f"ones: the factor {name}"), (0.0, f"zeros: the path through {name}"):
+            unsure = used if fill else own and name not in case.subject.parameters
+            if name != case.name and not unsure and (v != fill).any():
                 words = f"is right when {name} is all {of} (or a factor of it) is missing or wrong"
                 what = f"with {name} all {of} is {'forgotten' if fill else 'missing'}"
                 yield words, what, *_with(case, name, np.full_like(v, fill))

@@ -160,7 +160,8 @@ def statistics(p: Jacobians) -> Found:
     along = "along " + axes_words([k for k, at in enumerate(p.places)
                                    if np.unique(at[groups[0]]).size > 1])  # fmt: skip
     x = p.x.reshape(-1)[p.indices]
-    affine = "a constant and a multiple of the input @: mean and variance depend on every element"
+    affine = "a constant and a multiple of the input @: each mean and variance "
+    affine += "depends on every element"
     for words, basis in (*_bases(p), (affine, x)):
         fits = []
         for g, j, bound in zip(groups, columns, bounds, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from fractions import Fraction
 
 import numpy as np
 
@@ -152,6 +153,20 @@ def overlap(p: Jacobians) -> Found:
                 "np.add.at), and not overwrite each other"
             )
     return None
+
+
+def shares(p: Jacobians) -> Found:
+    """Every entry is one of two or three multiples of the true one."""
+    r = p.a[p.relevant] / p.t[p.relevant]
+    values = np.unique(np.round(r, 7))
+    if not 2 <= values.size <= 3 or r.size < 6 or not np.isfinite(r).all():
+        return None
+    if min(np.isclose(r, v).mean() for v in values) < 0.1 or values.tolist() == [0, 1]:
+        return None
+    shown = " or ".join(str(Fraction(v).limit_denominator(12)) for v in values.tolist())
+    one = values.size == 2 and values[0] == 0 and values[1] > 1
+    why = ": it is zero where what belongs to several goes to one of them" if one else ""
+    return "elements", f"is off by a factor of {shown}, by element{why}"
 
 
 def elements(p: Jacobians) -> Found:
