@@ -42,5 +42,8 @@ def test_custom_layer(capsys):
     assert capsys.readouterr().out
 
 
-def test_mnist_one_epoch(data_folder):
-    assert example("mnist_mlp")([0], 1, str(data_folder)) < 0.1
+@pytest.mark.parametrize(
+    ("recipe", "accuracy"), [("adam", 0.9), ("sgd", 0.9), ("dropout", 0.9), ("fashion", 0.75)]
+)
+def test_one_epoch_of_published_recipes(data_folder, recipe, accuracy):
+    assert example("published_mlps")([recipe], [0], 1, str(data_folder))[recipe] > accuracy
