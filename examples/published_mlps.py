@@ -51,10 +51,10 @@ RECIPES = {
     ),
     "fashion": Recipe(
         npnet.datasets.fashion_mnist, (784, 256, 128, 64, 10),
-        lambda model: npnet.optim.Adam(
-            model.parameters(), lr=npnet.schedules.CosineAnnealingLR(1e-3, T_max=30 * 469)
+        lambda model: npnet.optim.AdamW(
+            model.parameters(), lr=npnet.schedules.CosineAnnealingLR(2e-3, T_max=60 * 235)
         ),
-        batch_size=128, epochs=30, dropout=0.2,
+        batch_size=256, epochs=60, dropout=0.25,
         published="test accuracy 0.900, the data set's own table",
     ),
 }  # fmt: skip
