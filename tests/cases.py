@@ -85,7 +85,7 @@ LAYERS = [
     LayerCase(lambda: npnet.Lambda(np.sin, np.cos), _ANY, None),
     LayerCase(lambda: npnet.Softmin(), _ANY, "Softmin(-1)"),
     LayerCase(lambda: npnet.Softmin(1), ((4, 3), (2, 3, 4)), "Softmin(1)"),
-    LayerCase(lambda: npnet.Softmax2d(), ((2, 3, 4, 2), (3, 2, 4)), "Softmax2d()"),
+    LayerCase(lambda: npnet.Softmax2d(), ((2, 3, 4, 2), (1, 2, 1, 3)), "Softmax2d()"),
     LayerCase(_mlp, ((4, 6), (2, 3, 2), (1, 6)), _TORCH_MLP),
     LayerCase(lambda: npnet.Sequential(_mlp(), npnet.ReLU()), ((4, 6),),
               f"Sequential({_TORCH_MLP}, ReLU())"),

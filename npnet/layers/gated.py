@@ -44,8 +44,8 @@ class GLU(Layer):
     def _halves(self, x: Array) -> tuple[Array, Array]:
         """Return views of the two halves."""
         half = x.shape[self.dim] // 2
-        along = np.moveaxis(x, self.dim, 0)
-        return np.moveaxis(along[:half], 0, self.dim), np.moveaxis(along[half:], 0, self.dim)
+        before = (slice(None),) * (self.dim % x.ndim)
+        return x[(*before, slice(half))], x[(*before, slice(half, None))]
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute y; keep a and sigmoid(b)."""

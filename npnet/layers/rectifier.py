@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 
 from npnet.arguments import float_dtype, real_number, whole_number
@@ -174,7 +177,7 @@ class PReLU(Layer):
     array([-0.25,  0.  ,  2.  ], dtype=float32)
     """
 
-    habits = Elementwise.habits
+    habits: ClassVar[Mapping[str, str]] = {"device": "npnet computes on the CPU"}
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, *, dtype: DtypeLike = np.float32
@@ -196,9 +199,9 @@ class PReLU(Layer):
         """Compute y; keep x."""
         slopes = self._slopes(x)
         ctx.save(x)
-        y = np.minimum(x, 0)
-        y *= slopes
-        y += np.maximum(x, 0)
+        with np.errstate(invalid="ignore"):
+            y = np.minimum(x, 0) * slopes
+            y += np.maximum(x, 0)
         return y
 
     def backward(self, ctx: Context, grad: Array) -> Array:
@@ -207,10 +210,10 @@ class PReLU(Layer):
         positive = x > 0
         below = ops.keep_where(~positive, grad, np.empty_like(x))
         dx = ops.keep_where(positive, grad, np.empty_like(x))
-        dx += below * self._slopes(x)
-        below *= x
-        if self.num_parameters == 1:
-            ctx.add_grad(self.weight, below.sum().reshape(1))
-        else:
-            ctx.add_grad(self.weight, below.sum(axis=(0, *range(2, x.ndim))))
+        with np.errstate(invalid="ignore"):
+            dx += below * self._slopes(x)
+            below *= x
+        channels = () if self.num_parameters == 1 else (1,)
+        axes = tuple(axis for axis in range(x.ndim) if axis not in channels)
+        ctx.add_grad(self.weight, below.sum(axis=axes).reshape(-1))
         return dx

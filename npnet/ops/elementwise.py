@@ -19,6 +19,8 @@ _UNSIGNED: dict[str, np.dtype[Any]] = {"f": np.dtype(np.uint32), "d": np.dtype(n
 _SIGNED: dict[str, np.dtype[Any]] = {"f": np.dtype(np.int32), "d": np.dtype(np.int64)}
 BLOCK = 32768
 """Elements that one pass works on; smaller blocks pay for calls, larger ones leave the cache."""
+WHOLE = 2 * BLOCK
+"""Elements up to which an array is worked on whole."""
 FEW = 2048
 """Elements up to which the number of calls counts for more than what they do."""
 
@@ -49,16 +51,19 @@ def constant(value: float, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Arra
 
 def zeros(x: Array) -> Array | float:
     """Return what to compare `x` with: an array of zeros, or 0 where that would be a large one."""
-    return constant(0.0, x.shape, x.dtype) if x.size <= BLOCK else 0.0
+    return constant(0.0, x.shape, x.dtype) if x.size <= WHOLE else 0.0
 
 
 def blocks(*arrays: Array) -> Iterable[tuple[Array, ...]]:
     """Cut large arrays of one shape into vectors that stay in the cache; the last one is written.
 
-    Small arrays, and all if the one to be written is not contiguous, come whole.
+    Small arrays, and all if the one to be written is not contiguous, come whole; scalars as vectors
+    of one element, for what NumPy computes of a scalar cannot be written into.
     """
     size = arrays[0].size
-    if size <= BLOCK or not arrays[-1].flags.c_contiguous:
+    if not arrays[-1].ndim:
+        return (tuple(array.reshape(1) for array in arrays),)
+    if size <= WHOLE or not arrays[-1].flags.c_contiguous:
         return (arrays,)
     flat = [array.reshape(-1) for array in arrays]
     return (
@@ -69,7 +74,7 @@ def blocks(*arrays: Array) -> Iterable[tuple[Array, ...]]:
 @kernel
 def relu(x: Array, out: Array) -> Array:
     """Write max(x, 0); `out` may be `x`."""
-    if x.size <= BLOCK:
+    if x.size <= WHOLE:
         return np.maximum(x, constant(0.0, x.shape, x.dtype), out=out)
     for a, b in blocks(x, out):
         np.maximum(a, zeros(a), out=b)
