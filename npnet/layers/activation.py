@@ -6,8 +6,8 @@ import numpy as np
 
 from npnet.arguments import choice
 from npnet.elementwise import Elementwise
-from npnet.ops import elementwise as ops
-from npnet.ops.gelu import gelu, gelu_grad, gelu_tanh, gelu_tanh_grad
+from npnet.ops import activation as ops
+from npnet.ops import gelu
 from npnet.typing import Array
 
 
@@ -41,11 +41,12 @@ class GELU(Elementwise):
 
     def function(self, x: Array, out: Array) -> None:
         """Write x * Phi(x)."""
-        (gelu if self.approximate == "none" else gelu_tanh)(x, out)
+        (gelu.gelu if self.approximate == "none" else gelu.gelu_tanh)(x, out)
 
     def gradient(self, grad: Array, x: Array, out: Array) -> None:
         """Write grad * (Phi(x) + x * phi(x))."""
-        (gelu_grad if self.approximate == "none" else gelu_tanh_grad)(grad, x, out)
+        derivative = gelu.gelu_grad if self.approximate == "none" else gelu.gelu_tanh_grad
+        derivative(grad, x, out)
 
 
 class SiLU(Elementwise):
@@ -64,19 +65,11 @@ class SiLU(Elementwise):
 
     def function(self, x: Array, out: Array) -> None:
         """Write x / (1 + exp(-x))."""
-        np.negative(x, out=out)
-        np.exp(out, out=out)
-        out += 1
-        np.divide(x, out, out=out)
+        ops.silu(x, out)
 
     def gradient(self, grad: Array, x: Array, out: Array) -> None:
         """Write grad * s * (1 + x * (1 - s)) with s = sigmoid(x)."""
-        s = ops.sigmoid(x, np.empty_like(x))
-        np.subtract(1, s, out=out)
-        out *= x
-        out += 1
-        out *= s
-        out *= grad
+        ops.silu_grad(grad, x, out)
 
 
 class Mish(Elementwise):

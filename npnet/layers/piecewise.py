@@ -12,6 +12,7 @@ import numpy as np
 
 from npnet.arguments import real_number
 from npnet.elementwise import Elementwise
+from npnet.ops import activation
 from npnet.ops import elementwise as ops
 from npnet.typing import Array
 
@@ -57,9 +58,7 @@ class Hardtanh(Elementwise):
 
     def gradient(self, grad: Array, y: Array, out: Array) -> None:
         """Write grad where min_val < y < max_val, else 0."""
-        off = y <= self.min_val
-        off |= y >= self.max_val
-        ops.keep_where(~off, grad, out)
+        activation.clip_grad(grad, y, self.min_val, self.max_val, out)
 
 
 class ReLU6(Hardtanh):
@@ -126,19 +125,11 @@ class Hardswish(Elementwise):
 
     def function(self, x: Array, out: Array) -> None:
         """Write x * min(max(x + 3, 0), 6) / 6."""
-        np.add(x, 3, out=out)
-        np.clip(out, 0, 6, out=out)
-        out *= x
-        out *= 1 / 6
+        activation.hardswish(x, out)
 
     def gradient(self, grad: Array, x: Array, out: Array) -> None:
         """Write grad * (x / 3 + 1 / 2) where |x| < 3, 0 below and grad above."""
-        slope = x * x.dtype.type(1 / 3)
-        slope += 0.5
-        slope = ops.keep_where(np.abs(x, out=out) < 3, slope, np.empty_like(x))
-        ops.choose(x < 3, 0.0, 1.0, out)
-        out += slope
-        out *= grad
+        activation.hardswish_grad(grad, x, out)
 
 
 class _Shrink(Elementwise):

@@ -12,6 +12,7 @@ from npnet.context import Context
 from npnet.elementwise import Elementwise
 from npnet.errors import shape_error
 from npnet.layer import Layer
+from npnet.ops import activation
 from npnet.ops import elementwise as ops
 from npnet.parameter import Parameter
 from npnet.typing import Array, DtypeLike
@@ -68,17 +69,11 @@ class LeakyReLU(Elementwise):
 
     def function(self, x: Array, out: Array) -> None:
         """Write x where x > 0, else negative_slope * x."""
-        if self.negative_slope == 0:  # 0 * inf is NaN
-            ops.relu(x, out)
-        else:
-            np.multiply(x, self.negative_slope, out=out)
-            bound = np.maximum if self.negative_slope <= 1 else np.minimum
-            bound(x, out, out=out)
+        activation.leaky_relu(x, self.negative_slope, out)
 
     def gradient(self, grad: Array, x: Array, out: Array) -> None:
         """Write grad where x > 0, else negative_slope * grad."""
-        ops.choose(x > 0, 1.0, self.negative_slope, out)
-        out *= grad
+        activation.leaky_relu_grad(grad, x, self.negative_slope, out)
 
 
 class RReLU(Layer):

@@ -6,6 +6,7 @@ import numpy as np
 
 from npnet.arguments import real_number
 from npnet.elementwise import Elementwise
+from npnet.ops import activation
 from npnet.ops import elementwise as ops
 from npnet.typing import Array
 
@@ -32,9 +33,7 @@ class Sigmoid(Elementwise):
 
     def gradient(self, grad: Array, y: Array, out: Array) -> None:
         """Write grad * (1 - y) * y."""
-        np.subtract(1, y, out=out)
-        out *= y
-        out *= grad
+        activation.sigmoid_grad(grad, y, out)
 
 
 class LogSigmoid(Elementwise):
@@ -90,9 +89,7 @@ class Tanh(Elementwise):
 
     def gradient(self, grad: Array, y: Array, out: Array) -> None:
         """Write grad * (1 - y^2)."""
-        np.square(y, out=out)
-        np.subtract(1, out, out=out)
-        out *= grad
+        activation.tanh_grad(grad, y, out)
 
 
 class Tanhshrink(Elementwise):

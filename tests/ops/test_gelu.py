@@ -13,19 +13,11 @@ X = np.concatenate([np.linspace(-9, 9, 100_001), [-40, -1e4, 40, 1e4, 1e-30]]).a
 def test_the_fit_is_as_good_as_single_precision():
     exact = special.ndtr(X.astype(float))
     with np.errstate(over="ignore"):
-        phi = gelu._ndtr(X, np.empty_like(X))
         value = gelu.gelu(X, np.empty_like(X))
         slope = gelu.gelu_grad(np.ones_like(X), X, np.empty_like(X))
-    assert np.abs(phi - exact).max() < 1.5e-7
     assert (np.abs(value - X * exact) / np.maximum(1, np.abs(X))).max() < 1.5e-7
     density = np.exp(-(X.astype(float) ** 2) / 2) / np.sqrt(2 * np.pi)
     np.testing.assert_allclose(slope, exact + X * density, atol=4e-7)
-
-
-def test_both_sides_add_up_to_one():
-    with np.errstate(over="ignore"):
-        left, right = (gelu._ndtr(x, np.empty_like(x)) for x in (-X, X))
-    np.testing.assert_allclose(left + right, 1, rtol=3e-7)
 
 
 def test_double_precision_is_scipys():
