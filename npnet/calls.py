@@ -78,6 +78,11 @@ def wrong_inputs(
 
 def missing_input(layer: Any, inputs: Sequence[Any]) -> DtypeError | None:
     """Return the error for an input that is None where `forward` has no default, or None."""
+    for x in inputs:
+        if x is None:
+            break
+    else:
+        return None  # signatures are slow
     parameters = list(inspect.signature(layer.forward).parameters.values())[1:]
     for x, p in zip(inputs, parameters, strict=False):
         if x is None and p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD:

@@ -65,7 +65,7 @@ OPEN = {  # arguments in which functions, mappings or any objects have a meaning
     "lr", "schedule", "schedules", "callbacks", "metrics", "metric", "layers", "state",
     "state_dict", "params", "parameters", "defaults", "group", "function", "rng",
     "validation_data", "config",
-    "monitor", "loss", "x", "y", "arrays", "step",
+    "monitor", "loss", "x", "y", "arrays", "step", "f", "df",
 }  # fmt: skip
 
 
@@ -110,6 +110,14 @@ def vars_of_a_trainer():
     return {"model": model, "loss": npnet.MSELoss(), "optimizer": optimizer}
 
 
+SPECIAL = {  # layers with arguments or inputs of their own
+    npnet.GLU: ({}, (X[:, :2],)),
+    npnet.Lambda: ({"f": np.sin, "df": np.cos}, (X,)),
+    npnet.Maxout: ({"num_units": 3}, (X,)),
+    npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
+    npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
+}
+
 TARGETS = {}
 
 
@@ -119,10 +127,16 @@ def target(label, make, **valid):
 
 
 for cls in classes(npnet, npnet.Layer):
-    target(cls.__name__, lambda cls=cls: cls)
+    valid, inputs = SPECIAL.get(cls, ({}, (X,)))
+    target(cls.__name__, lambda cls=cls: cls, **valid)
     if cls not in (npnet.Linear, npnet.Sequential, npnet.LayerList, npnet.LayerDict):
-        target(f"{cls.__name__}()()", lambda cls=cls: cls(), inputs=(X,))
-        target(f"{cls.__name__}().record", lambda cls=cls: cls().record, inputs=(X,))
+        parameters = inspect.signature(cls).parameters.values()
+        own = {p.name: {**VALID, **valid}[p.name] for p in parameters
+               if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}  # fmt: skip
+        target(f"{cls.__name__}()()", lambda cls=cls, own=own: cls(**own), inputs=inputs)
+        target(
+            f"{cls.__name__}().record", lambda cls=cls, own=own: cls(**own).record, inputs=inputs
+        )
 for cls in classes(losses, losses.Loss):
     target(cls.__name__, lambda cls=cls: cls)
     kind = LABELS if cls in (npnet.CrossEntropyLoss, npnet.NLLLoss) else (X > 0)

@@ -25,7 +25,7 @@ FLOORS = [
     {"context"},
     {"tape"},
     {"layer"},
-    {"summary"},
+    {"summary", "elementwise"},
     {"layers", "losses"},
     {"containers"},
     {"optim"},

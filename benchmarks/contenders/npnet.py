@@ -11,7 +11,15 @@ from typing import Any
 
 from benchmarks.contenders.base import Contender
 from benchmarks.timing import Run
-from benchmarks.workloads import MLP, OPTIMIZERS, Epochs, Inference, Network, Updates
+from benchmarks.workloads import (
+    MLP,
+    OPTIMIZERS,
+    Activation,
+    Epochs,
+    Inference,
+    Network,
+    Updates,
+)
 
 
 class Npnet(Contender):
@@ -43,6 +51,20 @@ class Npnet(Contender):
         model = self.model(workload.network)
         ((x,),) = workload.batches()
         return Run(lambda: model(x), self._kernels, result=lambda: [model(x)])
+
+    def activate(self, workload: Activation) -> Run:
+        """Call the layer, or record a pass and run it backward."""
+        import npnet
+
+        layer = getattr(npnet, workload.formula.layer)(*workload.formula.arguments)
+        ((x, grad),) = workload.batches()
+
+        def both() -> Any:
+            _y, tape = layer.record(x)
+            return tape.backward(grad, input_grad=True)
+
+        call = both if workload.backward else lambda: layer(x)
+        return Run(call, self._kernels, result=lambda: [call()])
 
     def optimize(self, workload: Updates) -> Run:
         """Step with the gradients that are there."""

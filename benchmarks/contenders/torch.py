@@ -13,7 +13,16 @@ from benchmarks import machine
 from benchmarks.contenders.base import Contender
 from benchmarks.results import Skip
 from benchmarks.timing import Run
-from benchmarks.workloads import MLP, OPTIMIZERS, Epochs, Inference, Network, Updates, Workload
+from benchmarks.workloads import (
+    MLP,
+    OPTIMIZERS,
+    Activation,
+    Epochs,
+    Inference,
+    Network,
+    Updates,
+    Workload,
+)
 
 
 class Torch(Contender):
@@ -52,6 +61,24 @@ class Torch(Contender):
         model = self.model(workload.network)
         x = self.tensor(workload.batches()[0][0])
         return Run(lambda: model(x), torch.inference_mode, result=lambda: [model(x).numpy()])
+
+    def activate(self, workload: Activation) -> Run:
+        """Call the module in inference mode, or with the gradient of its input."""
+        import torch
+
+        module = getattr(torch.nn, workload.formula.layer)(*workload.formula.arguments)
+        x, grad = map(self.tensor, *workload.batches())
+        if not workload.backward:
+            module.eval()
+            return Run(lambda: module(x), torch.inference_mode, result=lambda: [module(x).numpy()])
+        x = x.clone().requires_grad_()
+
+        def both() -> Any:
+            x.grad = None
+            module(x).backward(grad)
+            return x.grad
+
+        return Run(both, result=lambda: [both().numpy()])
 
     def optimize(self, workload: Updates) -> Run:
         """Step with the gradients that are there."""

@@ -10,8 +10,8 @@ import numpy as np
 from npnet.context import Context
 from npnet.errors import NpnetError, shape_error
 from npnet.layer import Layer
-from npnet.layers.activation import ReLU
 from npnet.layers.linear import Linear
+from npnet.layers.rectifier import ReLU
 from npnet.ops import elementwise as ops
 from npnet.typing import Array
 
@@ -20,6 +20,7 @@ _ROWS = 256
 
 _LINEAR, _LINEAR_BACK = Linear.forward, Linear.backward
 _RELU, _RELU_BACK = ReLU.forward, ReLU.backward
+_FUNCTION, _GRADIENT = ReLU.function, ReLU.gradient
 
 
 class LinearRun:
@@ -159,4 +160,6 @@ def can_fuse() -> bool:
         and Linear.backward is _LINEAR_BACK
         and ReLU.forward is _RELU
         and ReLU.backward is _RELU_BACK
+        and ReLU.function is _FUNCTION
+        and ReLU.gradient is _GRADIENT
     )

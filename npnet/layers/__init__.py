@@ -1,35 +1,59 @@
 """Layers: one family a file, none of which knows another."""
 
-from npnet.layers.activation import (
-    ELU,
-    GELU,
-    LeakyReLU,
-    ReLU,
-    Sigmoid,
-    SiLU,
-    Softplus,
-    Softsign,
-    Tanh,
-)
+from npnet.layers.activation import GELU, Mish, SiLU
 from npnet.layers.dropout import Dropout
+from npnet.layers.exponential import CELU, ELU, SELU
+from npnet.layers.function import Lambda
+from npnet.layers.gated import GLU
 from npnet.layers.linear import Linear
+from npnet.layers.maxout import Maxout
+from npnet.layers.piecewise import (
+    Hardshrink,
+    Hardsigmoid,
+    Hardswish,
+    Hardtanh,
+    ReLU6,
+    Softshrink,
+    Threshold,
+)
+from npnet.layers.rectifier import LeakyReLU, PReLU, ReLU, RReLU
 from npnet.layers.shape import Flatten, Identity
-from npnet.layers.softmax import LogSoftmax, Softmax
+from npnet.layers.sigmoid import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
+from npnet.layers.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
-    "ELU",
-    "GELU",
+    "CELU",
     "Dropout",
+    "ELU",
     "Flatten",
+    "GELU",
+    "GLU",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
     "Identity",
+    "Lambda",
     "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
+    "Maxout",
+    "Mish",
+    "PReLU",
+    "RReLU",
     "ReLU",
+    "ReLU6",
+    "SELU",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
+    "Softmin",
     "Softplus",
+    "Softshrink",
     "Softsign",
     "Tanh",
+    "Tanhshrink",
+    "Threshold",
 ]

@@ -1,4 +1,4 @@
-"""Softmax and LogSoftmax, which normalise along one axis."""
+"""Softmax and its relatives, which normalise along one axis."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from npnet.arguments import whole_number
 from npnet.context import Context
-from npnet.errors import ShapeError
+from npnet.errors import ShapeError, shape_error
 from npnet.layer import Layer
 from npnet.ops import softmax as ops
 from npnet.typing import Array
 
 
 class _AlongAxis(Layer):
-    """What both have in common: the axis."""
+    """What all have in common: the axis."""
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
@@ -62,6 +62,69 @@ class Softmax(_AlongAxis):
         """Return y * (grad - sum(grad * y))."""
         (y,) = ctx.saved
         return ops.softmax_grad(grad, y, self.dim, np.empty_like(y))
+
+
+class Softmin(Softmax):
+    """Turn costs into probabilities: y_i = exp(-x_i) / sum_j exp(-x_j).
+
+    Parameters
+    ----------
+    dim : int
+        The axis along which the probabilities sum to 1.
+
+    Raises
+    ------
+    ShapeError
+        In a call, if the input has no such axis.
+
+    References
+    ----------
+    ``torch.nn.Softmin``.
+
+    Examples
+    --------
+    >>> import npnet
+    >>> npnet.Softmin()([2.0, -1.0, 3.0]).round(4)
+    array([0.0466, 0.9362, 0.0171], dtype=float32)
+    """
+
+    def forward(self, ctx: Context, x: Array) -> Array:
+        """Compute the softmax of -x; keep it."""
+        return super().forward(ctx, np.negative(x, out=np.empty_like(x)))
+
+    def backward(self, ctx: Context, grad: Array) -> Array:
+        """Return y * (sum(grad * y) - grad)."""
+        dx = super().backward(ctx, grad)
+        return np.negative(dx, out=dx)
+
+
+class Softmax2d(Softmax):
+    """Softmax over the channels at each place of images.
+
+    The input has the shape (n, channels, height, width), or that of one image, without n.
+
+    Raises
+    ------
+    ShapeError
+        In a call, if the input has neither three nor four axes.
+
+    References
+    ----------
+    ``torch.nn.Softmax2d``.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> npnet.Softmax2d()(np.zeros((1, 4, 1, 2)))[0, :, 0, 0]
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+
+    def __init__(self) -> None:
+        super().__init__(-3)
+
+    def _check(self, x: Array) -> None:
+        if x.ndim not in (3, 4):
+            raise shape_error(self, "(n, channels, height, width)", x.shape)
 
 
 class LogSoftmax(_AlongAxis):

@@ -3,7 +3,7 @@
 A few functions, the kernels, have a second form in Numba; `use` chooses, `active` tells.
 """
 
-from npnet.ops import elementwise, softmax, update
+from npnet.ops import activation, elementwise, gelu, softmax, update
 from npnet.ops.kernels import active, prepare, use
 
-__all__ = ["active", "elementwise", "prepare", "softmax", "update", "use"]
+__all__ = ["activation", "active", "elementwise", "gelu", "prepare", "softmax", "update", "use"]

@@ -154,6 +154,11 @@ def _with_fallback(compiled: Any, fallback: Any, any_shape: bool) -> Any:
     return functools.wraps(fallback)(namespace[fallback.__name__])
 
 
+def flat(*arrays: Any) -> list[Any]:
+    """Return contiguous arrays of one shape as vectors, views of them; others raise TypeError."""
+    return [a.reshape(-1) for a in _two_axes(*arrays)]
+
+
 def _two_axes(*args: Any) -> list[Any]:
     """Reshape contiguous arrays of one shape to two axes; others raise TypeError."""
     shape, reshaped = args[0].shape, []

@@ -12,7 +12,7 @@ from benchmarks.groups.steps import TARGETS
 from benchmarks.isolate import Children
 from benchmarks.results import Result
 from benchmarks.timing import Pace, Run
-from benchmarks.workloads import MLP, network
+from benchmarks.workloads import ACTIVATIONS, MLP, network
 
 ALL = all_cases(Options())
 
@@ -40,6 +40,27 @@ def test_groups_of_times(group, hasty):
             assert samples(outcome, name) == 2
         if group != "optimizers":
             assert [f.name for f in outcome.figures] == ["npnet/bare"]
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations(name):
+    options = Options(Pace(2, turn=0, least=1, settle=0, warm=0))
+    cases = [case for case in all_cases(options) if case.name.startswith(f"{name}:")]
+    assert [case.name for case in cases] == [f"{name}:forward", f"{name}:forward+backward"]
+    for case in cases:
+        outcome = run(case, ("npnet", "torch"), options)
+        assert samples(outcome, "npnet") == 2
+        assert outcome.results["torch"].status in ("ok", "missing")
+
+
+def test_an_activation_is_checked(monkeypatch):
+    wrong = ACTIVATIONS["Tanh"]._replace(function=np.arctan)
+    monkeypatch.setitem(ACTIVATIONS, "Tanh", wrong)
+    options = Options(Pace(2, turn=0, least=1, settle=0, warm=0))
+    for case in all_cases(options):
+        if case.name.startswith("Tanh:"):
+            result = run(case, ("npnet",), options).results["npnet"]
+            assert result.reason.startswith("WrongResult: after 2 calls its outputs are off by")
 
 
 def test_scaling(hasty):

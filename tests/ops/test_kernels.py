@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.ops import elementwise, softmax, update
+from npnet.ops import activation, elementwise, gelu, softmax, update
 from npnet.ops.kernels import families
 
 try:
@@ -93,6 +93,21 @@ CASES = [
     Case(elementwise, "add_bias_relu", MATRICES, lambda d, s: (d.normal(s), d.normal(s[1]))),
     Case(elementwise, "dropout", ANY,
          lambda d, s: (d.normal(s), d.uniform(s), 0.25, 1 / 0.75, d.empty(s))),
+    Case(activation, "leaky_relu", ANY, lambda d, s: (d.normal(s), 0.25, d.empty(s))),
+    *(Case(activation, "leaky_relu_grad", ANY,
+           lambda d, s, slope=slope: (d.normal(s), d.normal(s), slope, d.empty(s)))
+      for slope in (0.1, 0.0, -2.0)),
+    Case(activation, "clip_grad", ANY,
+         lambda d, s: (d.normal(s), d.array(np.clip(d.normal(s), -0.5, 1)), -0.5, 1.0, d.empty(s))),
+    Case(activation, "hardswish", ANY, lambda d, s: (d.normal(s, 3), d.empty(s))),
+    Case(activation, "silu", ANY, lambda d, s: (d.normal(s, 2), d.empty(s)), None, 2),
+    *(Case(activation, name, ANY, lambda d, s: (d.normal(s), d.normal(s, 2), d.empty(s)), None, 4)
+      for name in ("hardswish_grad", "silu_grad")),
+    *(Case(activation, name, ANY, lambda d, s: (d.normal(s), d.uniform(s), d.empty(s)))
+      for name in ("sigmoid_grad", "tanh_grad")),
+    Case(gelu, "gelu_single", ANY, lambda d, s: (d.normal(s, 0.7), d.empty(s)), None, 8),
+    Case(gelu, "gelu_single_grad", ANY,
+         lambda d, s: (d.normal(s), d.normal(s, 0.7), d.empty(s)), None, 8),
     *(Case(softmax, "cross_entropy", LOGITS,
            lambda d, s, scale=scale: (
                d.normal(s, scale), d.labels(s), d.empty(s[0]), d.empty(s), 0.125),
