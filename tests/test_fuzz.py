@@ -125,7 +125,7 @@ for cls in classes(npnet, npnet.Layer):
         target(f"{cls.__name__}().record", lambda cls=cls: cls().record, inputs=(X,))
 for cls in classes(losses, losses.Loss):
     target(cls.__name__, lambda cls=cls: cls)
-    kind = LABELS if cls in (npnet.CrossEntropyLoss, npnet.NLLLoss) else (X > 0)
+    kind = LABELS if issubclass(cls, losses.classification.ClassLoss) else (X > 0)
     for method in ("__call__", "value_and_grad"):
         target(
             f"{cls.__name__}().{method}",
