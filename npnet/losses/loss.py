@@ -285,9 +285,11 @@ class Loss(Configured):
                 f"{type(self).__name__}.terms must return a gradient for each of "
                 f"{self.predictions}, it returned {len(grads)}"
             )
+        mixed = len({given[name].dtype for name in self.predictions}) > 1
         scaled = []
         for name, g in zip(self.predictions, grads, strict=True):
-            g = np.asarray(g).astype(given[name].dtype, copy=False)
+            g = np.asarray(g)
+            g = g.astype(given[name].dtype, copy=False) if mixed or g.dtype.kind != "f" else g
             if isinstance(by, float):
                 alone = len(grads) == 1 and g.flags.writeable  # two predictions may share g
                 g = np.multiply(g, by, out=g if alone else None)
