@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npnet.errors import ArgumentError, TargetError, shape_error
-from npnet.losses.checks import as_factors, as_weight, cast, element, first, require
+from npnet.losses.checks import TINY, as_factors, as_weight, cast, element, first, require
 from npnet.losses.loss import Loss, Terms
 from npnet.ops.elementwise import sigmoid, zeros
 from npnet.typing import Array, ArrayLike
@@ -218,6 +218,6 @@ class BCELoss(BinaryLoss):
         with np.errstate(divide="ignore"):
             positive, negative = np.log(pred), np.log1p(-pred)
         values = (target - 1) * np.maximum(negative, -100) - target * np.maximum(positive, -100)
-        grad = (pred - target) / np.maximum(pred * (1 - pred), 1e-12) if with_grad else None
+        grad = (pred - target) / np.maximum(pred * (1 - pred), TINY) if with_grad else None
         values, grad = self._weighted(pred, values, grad)
         return Terms(values, None, grad)

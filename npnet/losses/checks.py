@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _SMALLEST, _LARGEST = 1e-30, 1e30
 """Between these a class weight, times a loss, is a normal number in float32."""
 
+TINY = 9.999999960041972e-13
+"""1e-12 rounded to float32: what PyTorch's losses keep divisors away from 0 with."""
+
 MADE_FIRST = "a loss is made first, without arrays, and then called: loss_fn(pred, target)"
 
 

@@ -10,13 +10,10 @@ import numpy as np
 
 from npnet.arguments import flag, real_number
 from npnet.errors import shape_error
-from npnet.losses.checks import as_signs
+from npnet.losses.checks import TINY, as_signs
 from npnet.losses.loss import Loss, Terms
 from npnet.ops.distance import norm, norm_grad
 from npnet.typing import Array
-
-_TINY = 1e-12
-"""What PyTorch adds to squared lengths, so that the cosine with a vector of zeros is 0."""
 
 
 class MarginRankingLoss(Loss):
@@ -128,7 +125,7 @@ class CosineEmbeddingLoss(Loss):
             raise shape_error(self, str(a.shape[:-1]), target.shape, what="target")
         same = as_signs(self, a, target)[..., np.newaxis] == 1
         aa, bb, ab = ((x * y).sum(-1, keepdims=True) for x, y in ((a, a), (b, b), (a, b)))
-        aa, bb = aa + _TINY, bb + _TINY
+        aa, bb = aa + TINY, bb + TINY  # the cosine with a vector of zeros is 0
         lengths = np.sqrt(aa * bb)
         cosine = ab / lengths
         excess = cosine - self.margin

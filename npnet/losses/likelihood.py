@@ -49,7 +49,7 @@ class ChiSquareLoss(Loss):
 
     def terms(self, pred: Array, target: Array, error: Array, with_grad: bool) -> Terms:
         """Compute the squares and 2 * (pred - target) / error^2."""
-        pull = pred - self._same_shape(pred, target)
+        target = self._same_shape(pred, target)
         if error.shape == pred.shape[:1]:
             error = error.reshape(error.shape + (1,) * (pred.ndim - error.ndim))
         elif error.shape != pred.shape:
@@ -57,7 +57,7 @@ class ChiSquareLoss(Loss):
             raise shape_error(self, expected, error.shape, what="error")
         error = cast(self, "error", error, pred.dtype)
         require(self, "error", error, error > 0, "positive errors")
-        pull /= error
+        pull = (pred - target) / error
         return Terms(pull * pull, None, 2 * pull / error if with_grad else None)
 
 
@@ -109,8 +109,8 @@ class GaussianNLLLoss(Loss):
 
     def terms(self, pred: Array, target: Array, var: Array, with_grad: bool) -> Terms:
         """Compute the terms, and (pred - target) / v and (1 - (pred - target)^2 / v) / (2 v)."""
-        error = pred - self._same_shape(pred, target)
-        v = np.maximum(self._variance(pred, var), self.eps)
+        target, var = self._same_shape(pred, target), self._variance(pred, var)
+        error, v = pred - target, np.maximum(var, self.eps)
         square = error * error / v
         values = 0.5 * (np.log(v) + square)
         if self.full:
