@@ -12,7 +12,7 @@ import numpy as np
 
 from npnet.arguments import real_number
 from npnet.configured import Configured
-from npnet.errors import MissingMethod
+from npnet.errors import ArgumentError, MissingMethod
 from npnet.parameter import Parameter
 from npnet.store import unique
 from npnet.typing import Array
@@ -33,7 +33,7 @@ class Penalty(Configured):
     Raises
     ------
     ArgumentError
-        If there is something else than parameters among them.
+        If there are no parameters, or something else among them.
 
     Examples
     --------
@@ -51,6 +51,10 @@ class Penalty(Configured):
 
     def __init__(self, parameters: Iterable[Parameter], strength: float) -> None:
         self.parameters = unique(parameters, self)
+        if not self.parameters:
+            raise ArgumentError(
+                f"{type(self).__name__} got no parameters; a generator gives them only once"
+            )
         self.strength = strength
 
     def __setattr__(self, name: str, value: Any) -> None:
