@@ -1,7 +1,9 @@
 """The one table of all layers and losses; the contract and oracle tests run over it.
 
 A new public layer or loss needs a line here and nothing else. `torch` is the class's expression in
-PyTorch, evaluated by the oracle tests only.
+PyTorch, evaluated by the oracle tests only; losses that PyTorch lacks stand in
+`losses/torch_losses.py`. Losses of several predictions, or of predictions that are not any real
+numbers, have a table of their own, which says their arrays.
 """
 
 from __future__ import annotations
@@ -136,6 +138,24 @@ _CLASSES = ((4, 3), (1, 3), (2, 3, 4), (2, 3, 4, 2), (3,))
 _W = "torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64)"
 
 
+def signs(rng, shape):
+    return rng.choice([-1, 1], shape)
+
+
+def counts(rng, shape):
+    return rng.poisson(2.0, shape).astype(float)  # of integers PyTorch's logarithm is float32
+
+
+def label_lists(rng, shape):
+    """Some classes, then a negative number, then anything."""
+    rows = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
+    return np.where(np.arange(shape[-1]) == rng.integers(1, shape[-1], (*shape[:-1], 1)), -1, rows)
+
+
+def one_for_all(rng, shape):
+    return rng.normal(size=shape[:-1])
+
+
 def _ce(**options):
     return lambda reduction: npnet.CrossEntropyLoss(reduction=reduction, **options)
 
@@ -167,4 +187,121 @@ LOSSES = [
     LossCase(lambda reduction: npnet.BCEWithLogitsLoss([0.5, 2.0, 1.0], reduction, [3.0]), unit,
              ((4, 3), (3,)),
              f"BCEWithLogitsLoss({_W}, {{r}}, pos_weight=torch.tensor([3.0]).double())"),
+    LossCase(lambda reduction: npnet.BCEWithLogitsLoss([-0.5, 2.0, 1.0], reduction), unit,
+             ((4, 3),), "BCEWithLogitsLoss(torch.tensor([-0.5, 2.0, 1.0]).double(), {r})"),
+    LossCase(npnet.SmoothL1Loss, real, _ELEMENTS, "SmoothL1Loss({r})"),
+    LossCase(lambda reduction: npnet.SmoothL1Loss(reduction, 0.3), real, _ELEMENTS,
+             "SmoothL1Loss({r}, beta=0.3)"),
+    LossCase(lambda reduction: npnet.SmoothL1Loss(reduction, 0), real, _ELEMENTS,
+             "SmoothL1Loss({r}, beta=0)"),
+    LossCase(npnet.HuberLoss, real, _ELEMENTS, "HuberLoss({r})"),
+    LossCase(lambda reduction: npnet.HuberLoss(reduction, 0.3), real, _ELEMENTS,
+             "HuberLoss({r}, delta=0.3)"),
+    LossCase(npnet.PoissonNLLLoss, counts, _ELEMENTS, "PoissonNLLLoss({r})"),
+    LossCase(lambda reduction: npnet.PoissonNLLLoss(full=True, reduction=reduction), counts,
+             ((4, 3),), "PoissonNLLLoss(full=True, {r})"),
+    LossCase(npnet.HingeEmbeddingLoss, signs, _ELEMENTS, "HingeEmbeddingLoss({r})"),
+    LossCase(lambda reduction: npnet.HingeEmbeddingLoss(0.3, reduction), signs, ((4, 3),),
+             "HingeEmbeddingLoss(0.3, {r})"),
+    LossCase(npnet.MultiMarginLoss, labels, ((4, 3), (1, 3), (3,)), "MultiMarginLoss({r})"),
+    LossCase(lambda reduction: npnet.MultiMarginLoss(2, 0.3, [0.5, -2.0, 1.0], reduction), labels,
+             ((4, 3), (3,)),
+             "MultiMarginLoss(2, 0.3, torch.tensor([0.5, -2.0, 1.0]).double(), {r})"),
+    LossCase(npnet.MultiLabelMarginLoss, label_lists, ((4, 5), (1, 2), (4,)),
+             "MultiLabelMarginLoss({r})"),
+    LossCase(npnet.MultiLabelSoftMarginLoss, binary, ((4, 3), (1, 1), (2, 3, 4), (5,)),
+             "MultiLabelSoftMarginLoss({r})"),
+    LossCase(lambda reduction: npnet.MultiLabelSoftMarginLoss([0.5, -2.0, 1.0], reduction), unit,
+             ((4, 3),),
+             "MultiLabelSoftMarginLoss(torch.tensor([0.5, -2.0, 1.0]).double(), {r})"),
+    LossCase(npnet.FocalLoss, binary, _ELEMENTS, "FocalLoss({r})"),
+    LossCase(lambda reduction: npnet.FocalLoss(0.7, None, reduction), unit, _ELEMENTS,
+             "FocalLoss(0.7, None, {r})"),
+    LossCase(npnet.DiceLoss, binary, _ELEMENTS, "DiceLoss({r})"),
+    LossCase(lambda reduction: npnet.DiceLoss(0.1, reduction), unit, ((4, 3), (2, 3, 4)),
+             "DiceLoss(0.1, {r})"),
+    LossCase(npnet.QuantileLoss, real, _ELEMENTS, "QuantileLoss(0.5, {r})"),
+    LossCase(lambda reduction: npnet.QuantileLoss([0.1, 0.5, 0.8], reduction), one_for_all,
+             ((4, 3), (2, 4, 3), (3,)), "QuantileLoss([0.1, 0.5, 0.8], {r})"),
+    LossCase(npnet.ExpectileLoss, real, _ELEMENTS, "ExpectileLoss(0.5, {r})"),
+    LossCase(lambda reduction: npnet.ExpectileLoss([0.1, 0.5, 0.8], reduction), one_for_all,
+             ((4, 3), (2, 4, 3), (3,)), "ExpectileLoss([0.1, 0.5, 0.8], {r})"),
+]  # fmt: skip
+
+
+class LossOfArrays(NamedTuple):
+    kind: type[npnet.Loss]
+    options: dict[str, Any]
+    arrays: Callable[[np.random.Generator], tuple[Any, ...]]  # of N samples, in the loss's order
+
+    def make(self, reduction: str) -> npnet.Loss:
+        return self.kind(**self.options, reduction=reduction)
+
+    @property
+    def id(self) -> str:
+        return f"{self.make('mean')!r}".replace(" ", "")
+
+
+N = 6
+
+
+def _gaussian(*var_shape):
+    return lambda rng: (
+        rng.normal(size=(N, 3)), rng.normal(size=(N, 3)), rng.uniform(0.2, 2, var_shape),
+    )  # fmt: skip
+
+
+def _triplets(*shape):
+    return lambda rng: tuple(rng.normal(size=shape) for _ in range(3))
+
+
+def _pairs(*shape):
+    return lambda rng: (*rng.normal(size=(2, *shape)), rng.choice([-1, 1], N))
+
+
+def _distributions(log_target):
+    def arrays(rng):
+        pred, target = rng.normal(size=(2, N, 3, 2))
+        target -= np.log(np.exp(target).sum(1, keepdims=True))
+        return pred, target if log_target else np.exp(target)
+
+    return arrays
+
+
+def _probable(rng):
+    return rng.uniform(0.05, 0.95, (N, 3)), rng.uniform(size=(N, 3))
+
+
+def _rates(rng):
+    return rng.uniform(0.1, 4, (N, 3)), counts(rng, (N, 3))
+
+
+def _measured(*error_shape):
+    return lambda rng: (*rng.normal(size=(2, N, 3)), rng.uniform(0.5, 2, error_shape))
+
+
+LOSSES_OF_ARRAYS = [
+    LossOfArrays(npnet.BCELoss, {}, _probable),
+    LossOfArrays(npnet.BCELoss, {"weight": [0.5, -2.0, 1.0]}, _probable),
+    LossOfArrays(npnet.KLDivLoss, {}, _distributions(False)),
+    LossOfArrays(npnet.KLDivLoss, {"log_target": True}, _distributions(True)),
+    LossOfArrays(npnet.SoftMarginLoss, {}, lambda rng: (rng.normal(size=(N, 3)),
+                                                        rng.choice([-1.0, 1.0], (N, 3)))),
+    LossOfArrays(npnet.PoissonNLLLoss, {"log_input": False}, _rates),
+    LossOfArrays(npnet.PoissonNLLLoss, {"log_input": False, "full": True, "eps": 0.1}, _rates),
+    LossOfArrays(npnet.ChiSquareLoss, {}, _measured(N, 3)),
+    LossOfArrays(npnet.ChiSquareLoss, {}, _measured(N)),
+    LossOfArrays(npnet.GaussianNLLLoss, {}, _gaussian(N, 3)),
+    LossOfArrays(npnet.GaussianNLLLoss, {"full": True}, _gaussian(N, 1)),
+    LossOfArrays(npnet.GaussianNLLLoss, {"eps": 0.1}, _gaussian(N)),
+    LossOfArrays(npnet.TripletMarginLoss, {}, _triplets(N, 4)),
+    LossOfArrays(npnet.TripletMarginLoss, {"margin": 0.3}, _triplets(N, 2, 4)),
+    LossOfArrays(npnet.TripletMarginLoss, {"p": 1.0, "swap": True}, _triplets(N, 4)),
+    LossOfArrays(npnet.TripletMarginLoss, {"p": 3.5, "eps": 0.01}, _triplets(N, 4)),
+    LossOfArrays(npnet.TripletMarginLoss, {"p": 0.5, "swap": True}, _triplets(N, 4)),
+    LossOfArrays(npnet.TripletMarginLoss, {"p": float("inf")}, _triplets(N, 4)),
+    LossOfArrays(npnet.CosineEmbeddingLoss, {}, _pairs(N, 4)),
+    LossOfArrays(npnet.CosineEmbeddingLoss, {"margin": 0.2}, _pairs(N, 4)),
+    LossOfArrays(npnet.MarginRankingLoss, {}, _pairs(N)),
+    LossOfArrays(npnet.MarginRankingLoss, {"margin": 0.1}, _pairs(N)),
 ]  # fmt: skip

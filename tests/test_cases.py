@@ -1,7 +1,7 @@
 """The table of layers and losses is complete."""
 
 import npnet
-from cases import LAYERS, LOSSES
+from cases import LAYERS, LOSSES, LOSSES_OF_ARRAYS
 
 
 def _public(base):
@@ -16,7 +16,8 @@ def test_every_public_layer_is_in_the_table():
 
 
 def test_every_public_loss_is_in_the_table():
-    assert _public(npnet.Loss) == {type(case.make(reduction="sum")) for case in LOSSES}
+    cases = [*LOSSES, *LOSSES_OF_ARRAYS]
+    assert _public(npnet.Loss) == {type(case.make(reduction="sum")) for case in cases}
 
 
 def test_every_layer_class_is_public():

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet import data, init, losses, optim, schedules, training
+from cases import LOSSES_OF_ARRAYS
+from npnet import data, init, losses, optim, penalties, schedules, training
 from npnet.errors import NpnetError
 
 SEED, CALLS = 20261121, 6000
@@ -137,15 +138,20 @@ for cls in classes(npnet, npnet.Layer):
         target(
             f"{cls.__name__}().record", lambda cls=cls, own=own: cls(**own).record, inputs=inputs
         )
+OF_ARRAYS = {case.kind: case.arrays(np.random.default_rng(0)) for case in LOSSES_OF_ARRAYS}
+for cls in (losses.HingeEmbeddingLoss, losses.MultiLabelMarginLoss):
+    OF_ARRAYS[cls] = (X, np.where(X > 0, 1, -1))
 for cls in classes(losses, losses.Loss):
-    target(cls.__name__, lambda cls=cls: cls)
-    kind = LABELS if cls in (npnet.CrossEntropyLoss, npnet.NLLLoss) else (X > 0)
+    target(cls.__name__, lambda cls=cls: cls, p=1)
+    kind = LABELS if issubclass(cls, losses.classification.ClassLoss) else (X > 0)
     for method in ("__call__", "value_and_grad"):
         target(
             f"{cls.__name__}().{method}",
             lambda cls=cls, method=method: getattr(cls(), method),
-            arrays=(X, kind), pred=X, target=kind,
-        )  # fmt: skip
+            arrays=OF_ARRAYS.get(cls, (X, kind)),
+        )
+for cls in classes(penalties, penalties.Penalty):
+    target(cls.__name__, lambda cls=cls: cls, parameters=list(filled().parameters()), strength=0.1)
 for cls in (optim.SGD, optim.Adam, optim.AdamW):
     target(cls.__name__, lambda cls=cls: cls, params=list(filled().parameters()))
 for name in init.__all__ if hasattr(init, "__all__") else dir(init):

@@ -26,7 +26,7 @@ FLOORS = [
     {"tape"},
     {"layer"},
     {"summary", "elementwise"},
-    {"layers", "losses"},
+    {"layers", "losses", "penalties"},
     {"containers"},
     {"optim"},
     {"data"},

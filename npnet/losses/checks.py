@@ -10,15 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.arguments import choice, name_of, refusal
+from npnet.arguments import choice, name_of, real_number, refusal
 from npnet.convert import real_array, refuse_recorded
-from npnet.errors import ArgumentError, DtypeError, ShapeError, shape_error
+from npnet.errors import (
+    ArgumentError,
+    DtypeError,
+    NpnetError,
+    ShapeError,
+    TargetError,
+    shape_error,
+)
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike
 
 _SMALLEST, _LARGEST = 1e-30, 1e30
 """Between these a class weight, times a loss, is a normal number in float32."""
+
+TINY = 9.999999960041972e-13
+"""1e-12 rounded to float32: what PyTorch's losses keep divisors away from 0 with."""
 
 MADE_FIRST = "a loss is made first, without arrays, and then called: loss_fn(pred, target)"
 
@@ -79,15 +89,33 @@ def as_reduction(loss: Any, name: str, value: Any) -> str:
     return choice(loss, name, value, (*loss.means, "sum", "none"))
 
 
-def as_weight(loss: Any, name: str, value: Any) -> Array | None:
+def as_weight(loss: Any, name: str, value: Any, signed: bool = False) -> Array | None:
     """Return a read-only copy of the weights of classes or elements; None for none."""
     if value is None:
         return None
     weight = np.array(as_array(loss, name, value), np.float64)
-    wrong = ~((weight == 0) | ((weight >= _SMALLEST) & (weight <= _LARGEST)))
-    _refuse(loss, name, f"0 or a number from {_SMALLEST:g} to {_LARGEST:g}", weight, wrong)
+    size = np.abs(weight) if signed else weight
+    wrong = ~((size == 0) | ((size >= _SMALLEST) & (size <= _LARGEST)))
+    kind = f"0 or a number from {_SMALLEST:g} to {_LARGEST:g}{' of either sign' * signed}"
+    _refuse(loss, name, kind, weight, wrong)
     weight.flags.writeable = False
     return weight
+
+
+def as_factors(loss: Any, name: str, value: Any) -> Array | None:
+    """Return factors of the terms by which no mean divides, so that they may be negative."""
+    return as_weight(loss, name, value, signed=True)
+
+
+def as_levels(loss: Any, name: str, value: Any) -> float | tuple[float, ...]:
+    """Return a number between 0 and 1, or several of them."""
+    levels = value.tolist() if isinstance(value, np.ndarray) else value
+    if not isinstance(levels, list | tuple):
+        return real_number(loss, name, levels, above=0, below=1)
+    if not levels:
+        raise refusal(loss, name, "a number between 0 and 1, or several", value)
+    found = (real_number(loss, f"{name}[{i}]", x, above=0, below=1) for i, x in enumerate(levels))
+    return tuple(found)
 
 
 def as_class_weight(loss: Any, name: str, value: Any) -> Array | None:
@@ -97,6 +125,35 @@ def as_class_weight(loss: Any, name: str, value: Any) -> Array | None:
         kind = "an array of shape (num_classes,)"
         raise refusal(loss, name, kind, weight, MADE_FIRST if weight.ndim else "", ShapeError)
     return as_weight(loss, name, weight)
+
+
+def require(
+    loss: Any,
+    name: str,
+    array: Array,
+    right: Array,
+    expected: str,
+    error: type[NpnetError] = TargetError,
+    hint: str = "",
+) -> None:
+    """Raise if an element of an array that a loss is called with is not right."""
+    if not right.all():
+        index = first(~right)
+        got = f"got {array[index]} at {element(name, index)}"
+        raise error(f"expected {expected}, {got}{hint and '; ' + hint}", loss)
+
+
+def as_signs(loss: Any, pred: Array, target: Array, zero: bool = False) -> Array:
+    """Return targets of -1 and 1 (and 0, if `zero`) in the prediction's dtype."""
+    right = (target == 1) | (target == -1)
+    hint, expected = "", "targets -1 or 1"
+    if zero:
+        right |= target == 0
+        expected = "targets -1, 0 or 1"
+    elif ((target == 0) | (target == 1)).all():
+        hint = "2 * target - 1 makes -1 and 1 of 0 and 1"
+    require(loss, "target", target, right, expected, hint=hint)
+    return target.astype(pred.dtype)
 
 
 def reshaped(name: str, shape: tuple[int, ...]) -> str:

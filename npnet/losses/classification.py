@@ -25,8 +25,8 @@ _ONE = 1.001
 """What a probability is at most, with some rounding."""
 
 
-class _ClassLoss(Loss):
-    """What both share: class weights, labels that are checked, labels that are ignored."""
+class ClassLoss(Loss):
+    """Base of losses of labels: class weights, labels that are checked, labels that are ignored."""
 
     checks: ClassVar = {
         **Loss.checks,
@@ -35,10 +35,11 @@ class _ClassLoss(Loss):
         "label_smoothing": partial(real_number, low=0, high=1),
     }
 
-    def __init__(self, weight: ArrayLike | None, ignore_index: int, reduction: str) -> None:
+    ignore_index: int | None = None
+
+    def __init__(self, weight: ArrayLike | None, reduction: str) -> None:
         super().__init__(reduction)
         self.weight: Any = weight
-        self.ignore_index = ignore_index
 
     def _class_axis(self, pred: Array) -> int:
         axis = min(1, pred.ndim - 1)
@@ -66,9 +67,10 @@ class _ClassLoss(Loss):
             right &= np.floor(target) == target
         if target.dtype.kind == "b" and classes > 2:
             raise TargetError(f"expected labels of {classes} classes, got booleans", self)
-        if self.ignore_index < 0 and right.all():
+        ignored = -1 if self.ignore_index is None else self.ignore_index
+        if ignored < 0 and right.all():
             return target.reshape(-1).astype(np.intp, copy=False), None
-        counts = target != self.ignore_index
+        counts = (target != ignored) | (self.ignore_index is None)
         wrong = counts & ~right
         if wrong.any():
             raise self._wrong_label(target, first(wrong), classes)
@@ -95,7 +97,7 @@ class _ClassLoss(Loss):
         return weights if counts is None else np.where(counts, weights, 0)
 
 
-class CrossEntropyLoss(_ClassLoss):
+class CrossEntropyLoss(ClassLoss):
     """Cross-entropy of logits: terms -sum_c w_c q_c log softmax(pred)_c.
 
     The target distribution q is 1 at the label, or it is given. Label smoothing with e replaces
@@ -140,7 +142,8 @@ class CrossEntropyLoss(_ClassLoss):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        super().__init__(weight, ignore_index, reduction)
+        super().__init__(weight, reduction)
+        self.ignore_index: int = ignore_index
         self.label_smoothing = label_smoothing
 
     def evaluate(
@@ -233,7 +236,7 @@ class CrossEntropyLoss(_ClassLoss):
         return q if self.weight is None else q * cast(self, "weight", self.weight, q.dtype)
 
 
-class NLLLoss(_ClassLoss):
+class NLLLoss(ClassLoss):
     """Negative log-likelihood of log-probabilities: terms -w_y pred_y with y the label.
 
     A mean divides by the sum of the labels' class weights.
@@ -272,7 +275,8 @@ class NLLLoss(_ClassLoss):
         ignore_index: int = -100,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(weight, ignore_index, reduction)
+        super().__init__(weight, reduction)
+        self.ignore_index: int = ignore_index
 
     def terms(self, pred: Array, target: Array, with_grad: bool) -> Terms:
         """Compute the terms; the gradient is -w_y at the label and 0 elsewhere."""

@@ -18,6 +18,7 @@ from npnet.typing import Array, ArrayLike
 
 _DTYPE = "a loss computes in the dtype of the predictions, on the CPU"
 _MODE = "a loss has no modes and nothing that is trained"
+_REDUCTION = "reduction='mean', 'sum' or 'none' says what becomes of the terms"
 
 
 class Terms(NamedTuple):
@@ -115,6 +116,7 @@ class Loss(Configured):
         "forward": "call the loss: loss_fn(pred, target)",
         "to": _DTYPE, "cuda": _DTYPE, "cpu": _DTYPE, "double": _DTYPE, "float": _DTYPE,
         "train": _MODE, "eval": _MODE, "parameters": _MODE, "state_dict": _MODE,
+        "size_average": _REDUCTION, "reduce": _REDUCTION,
     }  # fmt: skip
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -283,10 +285,11 @@ class Loss(Configured):
                 f"{type(self).__name__}.terms must return a gradient for each of "
                 f"{self.predictions}, it returned {len(grads)}"
             )
+        mixed = len({given[name].dtype for name in self.predictions}) > 1
         scaled = []
         for name, g in zip(self.predictions, grads, strict=True):
             g = np.asarray(g)
-            g = g if g.dtype.kind == "f" else g.astype(given[name].dtype)
+            g = g.astype(given[name].dtype, copy=False) if mixed or g.dtype.kind != "f" else g
             if isinstance(by, float):
                 alone = len(grads) == 1 and g.flags.writeable  # two predictions may share g
                 g = np.multiply(g, by, out=g if alone else None)
@@ -314,12 +317,12 @@ class Loss(Configured):
         expected = f"{pred.shape} or that of the terms"
         return shape_error(self, expected, grad.shape, what=f"gradient from terms for {name}")
 
-    def _same_shape(self, pred: Array, target: Array) -> Array:
-        """Check a target that must look like the prediction; never broadcast."""
+    def _same_shape(self, pred: Array, target: Array, name: str = "target") -> Array:
+        """Check an array that must look like the prediction; never broadcast."""
         if target.shape != pred.shape:
-            hint = "targets are never broadcast"
+            hint = "targets are never broadcast" if name == "target" else "nothing is broadcast"
             if target.size == pred.size:
-                hint += f"; did you mean {reshaped('target', pred.shape)}?"
+                hint += f"; did you mean {reshaped(name, pred.shape)}?"
             elif (
                 pred.ndim > 1
                 and target.dtype.kind in "iub"
@@ -329,8 +332,8 @@ class Loss(Configured):
                     "class numbers need CrossEntropyLoss, or one column for each class: "
                     f"npnet.data.one_hot(target, {pred.shape[1]})"
                 )
-            raise shape_error(self, str(pred.shape), target.shape, hint, what="target")
-        return cast(self, "target", target, pred.dtype)
+            raise shape_error(self, str(pred.shape), target.shape, hint, what=name)
+        return cast(self, name, target, pred.dtype)
 
 
 def without_axis(shape: tuple[int, ...]) -> tuple[int, ...]:

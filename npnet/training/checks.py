@@ -14,7 +14,8 @@ from npnet.data.batches import BatchSource
 from npnet.errors import ArgumentError
 from npnet.layer import Layer
 from npnet.layers import Flatten, Identity, LogSoftmax, ReLU, Sigmoid, Softmax
-from npnet.losses import BCEWithLogitsLoss, CrossEntropyLoss, Loss, NLLLoss
+from npnet.losses import BCELoss, CrossEntropyLoss, Loss, NLLLoss
+from npnet.losses.binary import BinaryLoss
 from npnet.optim.optimizer import Optimizer
 from npnet.typing import Array
 
@@ -91,7 +92,7 @@ def misfit(loss: Loss, pred: Array, ctx: Context) -> str:
                 f"{kind} needs an output for each class, and the model has one, in predictions of "
                 f"shape {pred.shape}; use BCEWithLogitsLoss for a yes or no, or two outputs"
             )
-    elif not isinstance(loss, BCEWithLogitsLoss):
+    elif not isinstance(loss, BinaryLoss) or isinstance(loss, BCELoss):
         return ""
     if pred.size == 0 or not np.isfinite(pred).all():
         return ""
@@ -115,7 +116,7 @@ def misfit(loss: Loss, pred: Array, ctx: Context) -> str:
     least, most = bounds.get(last, (0.0, 1.0))
     if not least <= low <= high <= most:  # something else came after that layer
         return ""
-    own = "sigmoid" if isinstance(loss, BCEWithLogitsLoss) else "softmax"
+    own = "sigmoid" if isinstance(loss, BinaryLoss) else "softmax"
     return (
         f"{kind} expects logits and applies the {own} itself, but the model ends with {last}; "
         "leave it out for training" + (", or use NLLLoss" if last == "LogSoftmax" else "")

@@ -11,7 +11,9 @@ import numpy as np
 
 from npnet.arguments import function_name, instance, refusal, shown
 from npnet.errors import ArgumentError, UnknownNameError
-from npnet.losses import BCEWithLogitsLoss, CrossEntropyLoss, L1Loss, Loss, MSELoss, NLLLoss
+from npnet.losses import BCELoss, HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss, SoftMarginLoss
+from npnet.losses.binary import BinaryLoss
+from npnet.losses.classification import ClassLoss
 from npnet.losses.loss import LossValue
 from npnet.training.metrics import (
     Accuracy,
@@ -148,7 +150,7 @@ def _as_metric(metric: Any, loss: Loss) -> Metric:
             raise refusal("Trainer", "the name of a metric", f"one of {known}", metric, hint)
         if named is Accuracy:
             return _accuracy_for(loss)
-        if isinstance(loss, BCEWithLogitsLoss | CrossEntropyLoss | NLLLoss):
+        if isinstance(loss, BinaryLoss | ClassLoss) and not isinstance(loss, BCELoss):
             raise ArgumentError(
                 f"{metric!r} measures distances from the targets, and the predictions of "
                 f"{type(loss).__name__} are no values but logits of classes; use 'accuracy'"
@@ -175,13 +177,12 @@ def _as_metric(metric: Any, loss: Loss) -> Metric:
 
 
 def _accuracy_for(loss: Loss) -> Accuracy:
-    threshold = None
-    if isinstance(loss, BCEWithLogitsLoss):
-        threshold = 0.0
-    elif isinstance(loss, MSELoss | L1Loss):
+    binary = isinstance(loss, BinaryLoss | SoftMarginLoss)
+    threshold = 0.0 if binary else None
+    if isinstance(loss, BCELoss | MSELoss | L1Loss | SmoothL1Loss | HuberLoss):
         threshold = 0.5
     return Accuracy(
-        binary=True if isinstance(loss, BCEWithLogitsLoss) else None,
+        binary=binary or None,
         threshold=threshold,
         ignore_index=vars(loss).get("ignore_index"),
     )

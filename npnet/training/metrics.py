@@ -91,9 +91,10 @@ class Accuracy(_Quotient):
     shape, which stand for their largest entry. Predictions (n,) or (n, 1, d1, ...) with targets of
     the same shape are binary: yes above the threshold, where the target is 1.
 
-    The name ``"accuracy"`` chooses by the loss: with `BCEWithLogitsLoss` every entry is a binary
-    decision, as several labels at once need; with `MSELoss` and `L1Loss` the threshold is 0.5;
-    labels that a loss ignores are not counted.
+    The name ``"accuracy"`` chooses by the loss: with `BCEWithLogitsLoss` and other losses of
+    targets between 0 and 1 every entry is a binary decision, as several labels at once need; with
+    `BCELoss`, `MSELoss`, `L1Loss` and the like the threshold is 0.5; labels that a loss ignores are
+    not counted.
 
     Parameters
     ----------

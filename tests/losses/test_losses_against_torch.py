@@ -7,6 +7,7 @@ import npnet
 from cases import LOSSES
 
 torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+torch_losses = pytest.importorskip("torch_losses")
 
 CASES = [
     pytest.param(case, shape, reduction, scale, id=f"{i}-{case.id}-{shape}-{reduction}-{scale:g}")
@@ -20,7 +21,8 @@ CASES = [
 @pytest.mark.parametrize(("case", "shape", "reduction", "scale"), CASES)
 def test_value_and_gradient(case, shape, reduction, scale, rng):
     loss = case.make(reduction=reduction)
-    reference = eval("torch.nn." + case.torch.format(r="reduction=reduction"))
+    names = {"torch": torch, "reduction": reduction, **vars(torch.nn), **vars(torch_losses)}
+    reference = eval(case.torch.format(r="reduction=reduction"), names)
     pred, target = rng.normal(size=shape) * scale, case.target(rng, shape)
     tp = torch.from_numpy(pred.copy()).requires_grad_()
     expected = reference(tp, torch.as_tensor(target))

@@ -2,67 +2,30 @@
 
 import numpy as np
 import pytest
-from more_losses import (
-    CosineEmbeddingLoss,
-    GaussianNLLLoss,
-    KLDivLoss,
-    MarginRankingLoss,
-    TripletMarginLoss,
-)
 
 import npnet
+from cases import LOSSES_OF_ARRAYS, N
 from npnet.errors import ArgumentError, ShapeError, SignatureError
-from npnet.losses import Loss, Terms
+from npnet.gradcheck import check_layer
+from npnet.losses import GaussianNLLLoss, KLDivLoss, Loss, Terms, TripletMarginLoss
 from numerics import central_differences
 
-N = 6
-
-
-def gaussian(var_shape):
-    def arrays(rng):
-        return rng.normal(size=(N, 3)), rng.normal(size=(N, 3)), rng.uniform(0.2, 2, var_shape)
-
-    return arrays
-
-
-def triplets(shape):
-    return lambda rng: tuple(rng.normal(size=shape) for _ in range(3))
-
-
-def signs(shape):
-    def arrays(rng):
-        return (*rng.normal(size=(2, *shape)), rng.choice([-1, 1], N))
-
-    return arrays
-
-
-def distributions(log_target):
-    def arrays(rng):
-        pred, target = rng.normal(size=(2, N, 3, 2))
-        target -= np.log(np.exp(target).sum(1, keepdims=True))
-        return pred, target if log_target else np.exp(target)
-
-    return arrays
-
-
-CASES = [
-    (GaussianNLLLoss, {}, gaussian((N, 3))),
-    (GaussianNLLLoss, {"full": True}, gaussian((N, 1))),
-    (GaussianNLLLoss, {"eps": 0.7}, gaussian((N,))),
-    (TripletMarginLoss, {}, triplets((N, 4))),
-    (TripletMarginLoss, {"margin": 0.3}, triplets((N, 2, 4))),
-    (CosineEmbeddingLoss, {}, signs((N, 4))),
-    (CosineEmbeddingLoss, {"margin": 0.2}, signs((N, 4))),
-    (MarginRankingLoss, {"margin": 0.1}, signs((N,))),
-    (KLDivLoss, {}, distributions(False)),
-    (KLDivLoss, {"log_target": True}, distributions(True)),
-]
 RUNS = [
-    pytest.param(kind, options, arrays, reduction, id=f"{i}-{kind.__name__}-{reduction}")
-    for i, (kind, options, arrays) in enumerate(CASES)
-    for reduction in (*kind.means, "sum", "none")
+    pytest.param(case.kind, case.options, case.arrays, reduction, id=f"{i}-{case.id}-{reduction}")
+    for i, case in enumerate(LOSSES_OF_ARRAYS)
+    for reduction in (*case.kind.means, "sum", "none")
 ]
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
+
+
+def in_torch(kind):
+    torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    own = pytest.importorskip("torch_losses")
+    return torch, getattr(torch.nn, kind.__name__, None) or getattr(own, kind.__name__)
+
+
+def in_tensors(torch, options):
+    return {k: torch.tensor(v).double() if k == "weight" else v for k, v in options.items()}
 
 
 def as_tuple(grad):
@@ -72,11 +35,11 @@ def as_tuple(grad):
 @pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 @pytest.mark.parametrize(("kind", "options", "arrays", "reduction"), RUNS)
 def test_value_and_gradients_are_those_of_torch(kind, options, arrays, reduction, rng):
-    torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    torch, reference = in_torch(kind)
     given = arrays(rng)
     tensors = [torch.from_numpy(a.copy()) for a in given]
     wanted = [tensors[kind.arguments.index(name)].requires_grad_() for name in kind.predictions]
-    expected = getattr(torch.nn, kind.__name__)(**options, reduction=reduction)(*tensors)
+    expected = reference(**in_tensors(torch, options), reduction=reduction)(*tensors)
     expected.sum().backward()
     loss = kind(**options, reduction=reduction)
     value, grad = loss.value_and_grad(*given)
@@ -88,14 +51,23 @@ def test_value_and_gradients_are_those_of_torch(kind, options, arrays, reduction
     assert loss.evaluate(*given, with_grad=False).grad is None
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize(("kind", "options", "arrays", "reduction"), RUNS)
+def test_the_contract_is_kept(kind, options, arrays, reduction, dtype, rng):
+    only = None if dtype == np.float64 else ["gradients"]
+    assert check_layer(
+        kind(**options, reduction=reduction), *arrays(rng), dtype=dtype, only=only
+    ).ok
+
+
 @pytest.mark.parametrize("per_term", [False, True])
 @pytest.mark.parametrize(("kind", "options", "arrays", "reduction"), RUNS)
 def test_sample_weights_are_those_of_torch(kind, options, arrays, reduction, per_term, rng):
-    torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    torch, reference = in_torch(kind)
     given = arrays(rng)
     tensors = [torch.from_numpy(a.copy()) for a in given]
     wanted = [tensors[kind.arguments.index(name)].requires_grad_() for name in kind.predictions]
-    terms = getattr(torch.nn, kind.__name__)(**options, reduction="none")(*tensors)
+    terms = reference(**in_tensors(torch, options), reduction="none")(*tensors)
     weight = rng.uniform(0, 2, terms.shape if per_term else N)
     w = torch.from_numpy(weight).reshape(weight.shape + (1,) * (terms.ndim - weight.ndim))
     expected = terms * w
@@ -303,7 +275,7 @@ def test_reductions_belong_to_their_class():
 
 def test_the_number_of_arrays_is_checked():
     ones = np.ones(3)
-    with pytest.raises(SignatureError, match=r"takes \(mean, target, var\), got 2 array"):
+    with pytest.raises(SignatureError, match=r"takes \(pred, target, var\), got 2 array"):
         GaussianNLLLoss()(ones, ones)
     with pytest.raises(SignatureError, match=r"got 3 array.* sample_weight="):
         npnet.MSELoss()(ones, ones, ones)

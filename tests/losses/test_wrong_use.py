@@ -53,7 +53,8 @@ NLL, BCE = npnet.NLLLoss(), npnet.BCEWithLogitsLoss()
         (lambda: npnet.MSELoss(OUT), "made first"),
         (lambda: npnet.CrossEntropyLoss(OUT, LABELS), "made first"),
         (lambda: npnet.BCEWithLogitsLoss(OUT, LABELS), "made first"),
-        (lambda: npnet.MSELoss(size_average=True), r"it takes \(reduction='mean'\)$"),
+        (lambda: npnet.MSELoss(size_average=True), "reduction='mean', 'sum' or 'none' says"),
+        (lambda: npnet.BCELoss(reduce=False), "reduction='mean', 'sum' or 'none' says"),
         (lambda: npnet.CrossEntropyLoss("sum"), "CrossEntropyLoss: weight: expected real numbers"),
         (lambda: MSE([1e300], [1.0]), "pred numbers too large for float32"),
         (lambda: MSE(OUT, OUT + np.float64(1e300)), "target numbers too large for float32"),
@@ -102,19 +103,23 @@ def attempt(function, args, kwargs, refused):
 def test_nonsense_is_refused_in_our_words():
     """Only our exceptions come out, and what cannot be meant is never accepted."""
     rng, counts = np.random.default_rng(20), Counter()
-    labels = {npnet.CrossEntropyLoss: LABELS, npnet.NLLLoss: LABELS}
+    signs = np.where(OUT > 0, 1, -1)
+    targets = {npnet.CrossEntropyLoss: LABELS, npnet.NLLLoss: LABELS, npnet.MultiMarginLoss: LABELS,
+               npnet.MultiLabelMarginLoss: signs, npnet.HingeEmbeddingLoss: signs}  # fmt: skip
     for _ in range(6000):
         nonsense = rng.random() < 0.5
         pool = REFUSED if nonsense else ODD
         value = pool[rng.integers(len(pool))]
         kind = KINDS[rng.integers(len(KINDS))]
-        name = rng.choice(list(inspect.signature(kind).parameters))
-        left_out = value is None and name.endswith("weight")
+        parameters = inspect.signature(kind).parameters
+        name = rng.choice(list(parameters))
+        left_out = value is None and (name.endswith("weight") or name == "alpha")
+        left_out |= isinstance(value, int) and isinstance(parameters[name].default, float)
         counts[attempt(kind, (), {name: value}, nonsense and not left_out)] += 1
 
         loss = kind(reduction=rng.choice(["mean", "sum", "none"]))
         method = (loss, loss.value_and_grad, loss.evaluate)[rng.integers(3)]
-        given = {"pred": OUT, "target": labels.get(kind, abs(OUT) / 9), "sample_weight": None}
+        given = {"pred": OUT, "target": targets.get(kind, abs(OUT) / 9), "sample_weight": None}
         place = rng.choice(list(given))
         given[place] = value
         left_out = value is None and place == "sample_weight"
