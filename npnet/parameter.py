@@ -203,15 +203,12 @@ class Parameter:
         if not self._requires_grad:
             return
         if self._data.ndim == 0 or values.shape != (len(index), *self.shape[1:]):
-            rows = f"({len(index)}, {', '.join(map(str, self.shape[1:]))})"
-            raise ShapeError(f"expected rows of shape {rows}, got {values.shape}")
+            expected = f"({len(index)}, {', '.join(map(str, self.shape[1:]))})"
+            raise ShapeError(f"expected rows of shape {expected}, got {values.shape}")
         rows = scatter.unique(index) if sparse else None
-        if self._grad is None:
-            grad = self._cleared_grad()
-        else:
-            grad = self._grad
-            if rows is not None:
-                rows = None if self._rows is None else np.union1d(self._rows, rows)
+        grad = self._cleared_grad() if self._grad is None else self._grad
+        if self._grad is not None and rows is not None:
+            rows = None if self._rows is None else np.union1d(self._rows, rows)
         values = values.reshape(len(index), math.prod(self.shape[1:]))
         scatter.add_at(grad.reshape(len(grad), values.shape[1]), index, values)
         self._grad, self._rows = grad, rows

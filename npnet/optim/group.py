@@ -113,7 +113,8 @@ class ParamSlice:
 
     def _taken(self, vector: Array) -> Array:
         (rows,) = self.split(vector)
-        return rows.take(self.rows, axis=0).reshape(-1)
+        taken: Array = rows[self.rows]
+        return taken.reshape(-1)
 
     def scatter(self, part: ParamSlice) -> None:
         """Write values and state of the rows back.
