@@ -137,6 +137,8 @@ class Tape:
         results = list(result) if isinstance(result, tuple) else [result]
         while len(results) > len(wants) and results[-1] is None:  # of inputs that were left out
             results.pop()
+        while len(results) < len(wants) and self._dtypes[len(results)] is None:
+            results.append(None)
         if len(results) != len(wants):
             raise TapeError(
                 f"backward must return {len(wants)} gradient(s), one for each input, "

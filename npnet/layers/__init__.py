@@ -11,20 +11,30 @@ from npnet.layers.activation import (
     Softsign,
     Tanh,
 )
-from npnet.layers.dropout import Dropout
-from npnet.layers.linear import Linear
-from npnet.layers.shape import Flatten, Identity
+from npnet.layers.distance import CosineSimilarity, PairwiseDistance
+from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
+from npnet.layers.embedding import Embedding, EmbeddingBag
+from npnet.layers.linear import Bilinear, Linear
+from npnet.layers.shape import Flatten, Identity, Unflatten
 from npnet.layers.softmax import LogSoftmax, Softmax
 
 __all__ = [
     "ELU",
     "GELU",
+    "AlphaDropout",
+    "Bilinear",
+    "CosineSimilarity",
     "Dropout",
+    "Embedding",
+    "EmbeddingBag",
+    "FeatureAlphaDropout",
     "Flatten",
+    "GaussianNoise",
     "Identity",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",
+    "PairwiseDistance",
     "ReLU",
     "SiLU",
     "Sigmoid",
@@ -32,4 +42,5 @@ __all__ = [
     "Softplus",
     "Softsign",
     "Tanh",
+    "Unflatten",
 ]
