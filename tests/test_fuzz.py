@@ -5,6 +5,7 @@ must never be accepted in any place (`NEVER`) has to be refused.
 """
 
 import collections
+import functools
 import inspect
 import warnings
 
@@ -110,6 +111,18 @@ def vars_of_a_trainer():
     return {"model": model, "loss": npnet.MSELoss(), "optimizer": optimizer}
 
 
+INDICES = np.array([[0, 2], [1, 1]])
+TABLE = {"num_embeddings": 4, "embedding_dim": 2, "padding_idx": 3, "mode": "mean"}
+SPECIAL = {  # layers with arguments or inputs of their own
+    npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
+    npnet.CosineSimilarity: ({}, (X, X)),
+    npnet.Embedding: (TABLE, (INDICES,)),
+    npnet.EmbeddingBag: (TABLE, (INDICES,)),
+    npnet.GaussianNoise: ({"stddev": 0.1}, (X,)),
+    npnet.PairwiseDistance: ({}, (X, X)),
+    npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
+}
+
 TARGETS = {}
 
 
@@ -119,10 +132,16 @@ def target(label, make, **valid):
 
 
 for cls in classes(npnet, npnet.Layer):
-    target(cls.__name__, lambda cls=cls: cls)
+    valid, inputs = SPECIAL.get(cls, ({}, (X,)))
+    target(cls.__name__, lambda cls=cls: cls, **valid)
     if cls not in (npnet.Linear, npnet.Sequential, npnet.LayerList, npnet.LayerDict):
-        target(f"{cls.__name__}()()", lambda cls=cls: cls(), inputs=(X,))
-        target(f"{cls.__name__}().record", lambda cls=cls: cls().record, inputs=(X,))
+        parameters = inspect.signature(cls).parameters.values()
+        own = {p.name: {**VALID, **valid}[p.name] for p in parameters
+               if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}  # fmt: skip
+        target(f"{cls.__name__}()()", lambda cls=cls, own=own: cls(**own), inputs=inputs)
+        target(
+            f"{cls.__name__}().record", lambda cls=cls, own=own: cls(**own).record, inputs=inputs
+        )
 for cls in classes(losses, losses.Loss):
     target(cls.__name__, lambda cls=cls: cls)
     kind = LABELS if cls in (npnet.CrossEntropyLoss, npnet.NLLLoss) else (X > 0)
