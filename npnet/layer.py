@@ -71,6 +71,9 @@ class Layer(Registry):
         Class attribute; True for inputs that are indices, lengths or masks: integers and booleans
         are then passed on as they are instead of converted to floating point. A tuple has an
         entry for each input.
+    takes_sparse : bool
+        Class attribute; True passes inputs on that are sparse matrices of SciPy's format CSR. They
+        have no gradient.
 
     Examples
     --------
@@ -92,6 +95,7 @@ class Layer(Registry):
     """
 
     takes_integers: bool | tuple[bool, ...] = False
+    takes_sparse: bool = False
     takes_arrays = True
 
     habits: ClassVar[Mapping[str, str]] = {
@@ -256,7 +260,7 @@ class Layer(Registry):
         if missing is not None:
             raise missing
         return [
-            None if x is None else as_input(x, dtype, self, whole)
+            None if x is None else as_input(x, dtype, self, whole, self.takes_sparse)
             for x, whole in zip(inputs, self._integers(len(inputs)), strict=True)
         ]
 

@@ -5,7 +5,6 @@ must never be accepted in any place (`NEVER`) has to be refused.
 """
 
 import collections
-import functools
 import inspect
 import warnings
 

@@ -13,6 +13,7 @@ from npnet.errors import shape_error
 from npnet.init import uniform
 from npnet.layer import Layer
 from npnet.ops import elementwise as ops
+from npnet.ops import sparse
 from npnet.parameter import Parameter
 from npnet.random import as_generator
 from npnet.typing import Array, DtypeLike, Rng
@@ -21,7 +22,8 @@ from npnet.typing import Array, DtypeLike, Rng
 class Linear(Layer):
     """Apply an affine map to the last axis: y = x W^T + b.
 
-    Weights and biases start uniform in (-k, k) with k = in_features^(-1/2).
+    Weights and biases start uniform in (-k, k) with k = in_features^(-1/2). The input may be a
+    sparse matrix of SciPy's format CSR, of which no dense copy is made; it has no gradient.
 
     Parameters
     ----------
@@ -57,6 +59,8 @@ class Linear(Layer):
     (5, 4, 2)
     """
 
+    takes_sparse = True
+
     def __init__(
         self,
         in_features: int,
@@ -81,16 +85,17 @@ class Linear(Layer):
         """Return the input as rows, (m, in_features), in the parameters' dtype."""
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise shape_error(self, f"(..., {self.in_features})", x.shape)
-        return x.reshape(-1, self.in_features).astype(self.weight.dtype, copy=False)
+        rows = x.reshape(-1, self.in_features) if x.ndim != 2 else x  # which may be sparse
+        return rows.astype(self.weight.dtype, copy=False)
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute x W^T + b; keep x, unless W is frozen."""
         rows = self.rows(x)
-        y: Array = rows.dot(self.weight.data.T)
+        y: Array = rows.dot(self.weight.data.T)  # a sparse matrix has the method too
         if self.bias is not None:
             ops.add_bias(y, self.bias.data)
         ctx.save(rows if self.weight.requires_grad else None)
-        ctx.shape = x.shape
+        ctx.shape, ctx.is_sparse = x.shape, not isinstance(x, np.ndarray)
         return y if x.ndim == 2 else y.reshape(*x.shape[:-1], self.out_features)
 
     def backward(self, ctx: Context, grad: Array) -> Array | None:
@@ -98,11 +103,14 @@ class Linear(Layer):
         (rows,) = ctx.saved
         if len(ctx.shape) != 2:
             grad = grad.reshape(-1, self.out_features)
-        ctx.add_product(self.weight, grad.T, rows)
+        if ctx.is_sparse and rows is not None:
+            ctx.add_grad(self.weight, sparse.transposed_product(grad, rows))
+        else:
+            ctx.add_product(self.weight, grad.T, rows)
         if self.bias is not None:
             # A product with ones is the fastest sum over rows.
             ctx.add_product(self.bias, ops.constant(1.0, (len(grad),), grad.dtype), grad)
-        if not ctx.needs_input_grad:
+        if not ctx.needs_input_grad or ctx.is_sparse:
             return None
         dx: Array = grad.dot(self.weight.data)
         return dx if len(ctx.shape) == 2 else dx.reshape(ctx.shape)
