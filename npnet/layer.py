@@ -101,6 +101,7 @@ class Layer(Registry):
     habits: ClassVar[Mapping[str, str]] = {
         "train": _MODE, "eval": _MODE, "training": _MODE,
         "to": _CPU, "cuda": _CPU, "cpu": _CPU,
+        "device": _CPU, "inplace": "leave it out; no layer writes into its input",
         "double": _DTYPE, "float": _DTYPE, "half": _DTYPE, "type": _DTYPE,
         "fit": _TRAINER, "evaluate": _TRAINER, "compile": _TRAINER,
         "predict": "call the model, model(x), or Trainer.predict(x), which does it in batches",

@@ -15,7 +15,7 @@ from npnet.typing import Array
 def _axis(layer: Layer, x1: Array, x2: Array, dim: int) -> int:
     """Return the number of an axis after broadcasting."""
     try:
-        shape = np.broadcast_shapes(x1.shape, x2.shape)
+        shape = np.broadcast_shapes(x1.shape, x2.shape) or (1,)  # two numbers are vectors of one
     except ValueError:
         raise shape_error(layer, f"{x1.shape}, or one that broadcasts", x2.shape) from None
     if not -len(shape) <= dim < len(shape):
@@ -60,7 +60,7 @@ class CosineSimilarity(Layer):
         """Multiply unit vectors; keep the inputs and their norms."""
         ctx.axis = axis = _axis(self, x1, x2, self.dim)
         ctx.shapes = x1.shape, x2.shape
-        x1, x2 = np.broadcast_arrays(x1, x2)
+        x1, x2 = np.broadcast_arrays(np.atleast_1d(x1), x2)
         n1, n2 = (norms.vector_norm(x, 2.0, axis) for x in (x1, x2))
         ctx.save(x1, x2, n1, n2)
         with np.errstate(invalid="ignore"):  # without an eps, 0 / 0 is NaN
@@ -100,7 +100,7 @@ class PairwiseDistance(Layer):
     Raises
     ------
     ShapeError
-        In a call, if the two inputs do not broadcast or have no axis.
+        In a call, if the two inputs do not broadcast.
 
     References
     ----------
@@ -122,7 +122,7 @@ class PairwiseDistance(Layer):
     def forward(self, ctx: Context, x1: Array, x2: Array) -> Array:
         """Compute the norms; keep them and the differences."""
         _axis(self, x1, x2, -1)
-        difference = x1 - x2
+        difference = np.atleast_1d(x1 - x2)
         difference += difference.dtype.type(self.eps)
         if difference.shape[-1] == 0 and abs(self.p) == np.inf:
             raise shape_error(self, "(..., 1) at least", x1.shape)

@@ -130,6 +130,17 @@ def test_norms_neither_overflow_nor_vanish(dtype):
         np.testing.assert_allclose(dx, [[0.6, 0.8]], rtol=1e-5)
 
 
+def test_numbers_are_vectors_of_one():
+    for layer, expected, slopes in (
+        (npnet.CosineSimilarity(0), -1.0, (0, 0)),
+        (npnet.PairwiseDistance(eps=0.0), 5.0, (-1, 1)),
+    ):
+        y, tape = layer.record(-2.0, 3.0)
+        assert y.shape == ()
+        assert y == pytest.approx(expected)
+        assert tape.backward(np.ones(()), input_grad=True) == pytest.approx(slopes)
+
+
 # --- mistakes
 
 
@@ -137,7 +148,9 @@ def test_norms_neither_overflow_nor_vanish(dtype):
     (lambda: npnet.CosineSimilarity()(np.ones(3), np.ones(3)), "an axis 1"),
     (lambda: npnet.CosineSimilarity()(np.ones((3, 2)), np.ones((4, 2))), "broadcasts"),
     (lambda: npnet.CosineSimilarity(eps=-1), "eps"),
-    (lambda: npnet.PairwiseDistance()(1.0, 2.0), "an axis -1"),
+    (lambda: npnet.CosineSimilarity()(1.0, 2.0), "an axis 1"),
+    (lambda: npnet.AlphaDropout(0.5, inplace=True), "leave it out"),
+    (lambda: npnet.Bilinear(2, 3, 4, device="cpu"), "on the CPU"),
     (lambda: npnet.PairwiseDistance("2"), "p to be"),
     (lambda: npnet.PairwiseDistance(np.inf)(np.ones((2, 0)), np.ones((2, 0))), "at least"),
     (lambda: npnet.Bilinear(2, 3, 4)(np.ones((1, 2)), np.ones((5, 3))), r"got \(5, 3\)"),
