@@ -130,10 +130,11 @@ class Unflatten(Layer):
         axis, sizes = self.dim + x.ndim * (self.dim < 0), self.unflattened_size
         if not 0 <= axis < x.ndim:
             raise shape_error(self, f"with an axis {self.dim}", x.shape)
-        known = math.prod(n for n in sizes if n >= 0)
-        if -1 in sizes and known and x.shape[axis] % known == 0:
-            sizes = tuple(x.shape[axis] // known if n == -1 else n for n in sizes)
-        elif -1 in sizes or x.shape[axis] != known:
+        known = abs(math.prod(sizes))  # a -1 stands for any number
+        rest, left = divmod(x.shape[axis], known) if known else (1, x.shape[axis])
+        if -1 in sizes and known and not left:
+            sizes = tuple([rest if n == -1 else n for n in sizes])
+        elif -1 in sizes or left or rest != 1:
             times = "a multiple of " if -1 in sizes else ""
             raise shape_error(self, f"with {times}{known} along axis {self.dim}", x.shape)
         return x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])

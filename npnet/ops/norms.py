@@ -20,8 +20,15 @@ def vector_norm(x: Array, p: float, axis: int) -> Array:
     array([[5.e+000],
            [5.e+200]])
     """
-    if math.isinf(p) or p == 0 or x.shape[axis] == 0:
+    if math.isinf(p) or p in (0, 1) or x.shape[axis] == 0:
         return np.asarray(np.linalg.norm(x, p, axis, keepdims=True))
+    if p == 2:
+        last = np.moveaxis(x, axis, -1)
+        with np.errstate(over="ignore", under="ignore"):
+            squares = np.einsum("...i,...i->...", last, last)
+        limits = np.finfo(x.dtype)
+        if ((squares > limits.tiny / limits.eps) & (squares <= limits.max)).all():
+            return np.asarray(np.expand_dims(np.sqrt(squares), axis))
     # Divided by the largest, no power of a finite number overflows.
     scale = np.abs(x).max(axis, keepdims=True)
     scale = np.where((scale > 0) & np.isfinite(scale), scale, 1).astype(x.dtype)
@@ -36,6 +43,13 @@ def vector_norm_grad(grad: Array, x: Array, norm: Array, p: float, axis: int) ->
     """
     if p == 0:
         return np.zeros_like(x)
+    if p == 1:
+        return np.asarray(np.sign(x) * grad)
+    if p == 2:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            factor = np.where(norm == 0, 0, grad / norm)
+        if np.isfinite(factor).all():
+            return np.asarray(x * factor)
     size = np.abs(x)
     if math.isinf(p):
         found = size == norm
