@@ -115,6 +115,12 @@ def whole_number(
     raise refusal(owner, name, kind, value)
 
 
+def norm_order(owner: Any, name: str, value: Any) -> float:
+    """Return the p of a p-norm, which may be infinite."""
+    infinite = isinstance(value, float) and math.isinf(value)
+    return value if infinite else real_number(owner, name, value)
+
+
 def flag(owner: Any, name: str, value: Any) -> bool:
     """Return True or False; other objects, whose truth would be guessed, are refused."""
     if isinstance(value, bool | np.bool_):

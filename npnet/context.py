@@ -246,6 +246,9 @@ class Context:
     add_product = staticmethod(Parameter.add_product)
     """``ctx.add_product(parameter, a, b)`` adds ``a @ b``, without an array in between."""
 
+    add_rows = staticmethod(Parameter.add_rows)
+    """``ctx.add_rows(parameter, index, values)`` adds to some rows of a parameter's gradient."""
+
     def retains(self, array: Array) -> bool:
         """Tell whether this call or one below it keeps `array` or a view of the same memory.
 

@@ -53,6 +53,24 @@ def real_array(value: ArrayLike, what: str, layer: Any = None) -> Array:
     raise not_real(value, array, what, layer)
 
 
+def is_sparse(value: Any) -> bool:
+    """Tell whether something is a sparse matrix of SciPy's."""
+    return hasattr(value, "tocsr")
+
+
+def csr(value: Any, what: str, layer: Any = None) -> Any:
+    """Return a sparse matrix, of SciPy's format CSR and real, as it is, or raise."""
+    form, dtype = getattr(value, "format", type(value).__name__), value.dtype
+    if form != "csr":
+        text = f"{what}: of the sparse formats CSR is taken, got {form}; .tocsr() converts it"
+        raise DtypeError(text, layer)
+    if dtype.kind not in "fiub":
+        raise DtypeError(f"{what}: expected real numbers, got dtype {dtype}", layer)
+    if value.ndim != 2:
+        raise ShapeError(f"{what}: expected a sparse matrix, got shape {value.shape}", layer)
+    return value
+
+
 def refuse_recorded(value: Any, what: str, layer: Any = None) -> None:
     """Raise if `value` is what `Layer.record` returned, not unpacked."""
     last = value[-1] if isinstance(value, tuple) and value else None
@@ -71,13 +89,22 @@ def owned_floats(value: ArrayLike, dtype: DtypeLike | None = None) -> Array:
 
 
 def as_input(
-    value: ArrayLike, dtype: np.dtype[Any] | None, layer: Any, integers: bool = False
+    value: ArrayLike,
+    dtype: np.dtype[Any] | None,
+    layer: Any,
+    integers: bool = False,
+    sparse: bool = False,
 ) -> Array:
     """Return `value` in a layer's dtype, or in a floating one if the layer has none (None).
 
-    Integers and booleans stay what they are where the layer takes them.
+    Integers and booleans stay what they are, and sparse matrices sparse, where the layer takes
+    them.
     """
     refuse_recorded(value, "input", layer)
+    if sparse and is_sparse(value):
+        matrix = csr(value, "input", layer)
+        kept: Array = matrix if matrix.dtype == dtype else matrix.astype(dtype)
+        return kept
     if isinstance(value, list | tuple) and value and getattr(value[0], "ndim", 0) > 0:
         raise DataError(
             f"a {type(value).__name__} of arrays; several inputs are several arguments: "

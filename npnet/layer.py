@@ -71,6 +71,9 @@ class Layer(Registry):
         Class attribute; True for inputs that are indices, lengths or masks: integers and booleans
         are then passed on as they are instead of converted to floating point. A tuple has an
         entry for each input.
+    takes_sparse : bool
+        Class attribute; True passes inputs on that are sparse matrices of SciPy's format CSR. They
+        have no gradient.
 
     Examples
     --------
@@ -92,11 +95,13 @@ class Layer(Registry):
     """
 
     takes_integers: bool | tuple[bool, ...] = False
+    takes_sparse: bool = False
     takes_arrays = True
 
     habits: ClassVar[Mapping[str, str]] = {
         "train": _MODE, "eval": _MODE, "training": _MODE,
         "to": _CPU, "cuda": _CPU, "cpu": _CPU,
+        "device": _CPU, "inplace": "leave it out; no layer writes into its input",
         "double": _DTYPE, "float": _DTYPE, "half": _DTYPE, "type": _DTYPE,
         "fit": _TRAINER, "evaluate": _TRAINER, "compile": _TRAINER,
         "predict": "call the model, model(x), or Trainer.predict(x), which does it in batches",
@@ -256,7 +261,7 @@ class Layer(Registry):
         if missing is not None:
             raise missing
         return [
-            None if x is None else as_input(x, dtype, self, whole)
+            None if x is None else as_input(x, dtype, self, whole, self.takes_sparse)
             for x, whole in zip(inputs, self._integers(len(inputs)), strict=True)
         ]
 

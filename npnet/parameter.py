@@ -6,6 +6,7 @@ views into the store's vectors.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from npnet.arguments import flag, float_dtype
 from npnet.convert import owned_floats, real_array
 from npnet.errors import ArgumentError, ShapeError
+from npnet.ops import scatter
 from npnet.typing import Array, ArrayLike, DtypeLike
 
 
@@ -34,6 +36,8 @@ class Parameter:
     grad : ndarray or None
         The gradient accumulated since the last `zero_grad`, None before the first. After an
         optimizer has gathered the parameter, both arrays are live views into its flat vectors.
+    grad_rows : ndarray of int or None
+        The rows that a sparse gradient is about, sorted; see `add_rows`.
 
     Raises
     ------
@@ -49,13 +53,19 @@ class Parameter:
     array([1., 1.], dtype=float32)
     """
 
-    __slots__ = ("_data", "_grad", "_grad_slice", "_requires_grad", "_store")
+    __slots__ = (
+        "_data", "_grad", "_grad_slice", "_requires_grad", "_rows", "_shown", "_store"
+    )  # fmt: skip
 
     def __init__(self, data: ArrayLike, dtype: DtypeLike | None = None) -> None:
         self._data: Array = owned_floats(data, dtype)
         self._grad: Array | None = None
         self._grad_slice: Array | None = None  # where the store wants the gradient
         self._store: Any = None  # the store that holds it
+        # The rows of the gradient, or of its slice where that is unused, that may not be zero;
+        # None for all of them.
+        self._rows: Array | None = None
+        self._shown = False  # whether somebody saw a sparse gradient, and may have written to it
         self._requires_grad = True
 
     @property
@@ -71,6 +81,7 @@ class Parameter:
     @property
     def grad(self) -> Array | None:
         """The gradient accumulated so far, or None."""
+        self._shown = True
         return self._grad
 
     @grad.setter
@@ -81,6 +92,14 @@ class Parameter:
         self._grad = None
         if checked is not None:
             self.add_grad(checked)
+
+    @property
+    def grad_rows(self) -> Array | None:
+        """The rows outside which the gradient is 0 and optimizers leave all as it is.
+
+        None for a gradient of all rows, or none; see `add_rows`.
+        """
+        return None if self._grad is None else self._rows
 
     @property
     def requires_grad(self) -> bool:
@@ -151,6 +170,48 @@ class Parameter:
             self._grad[...] = value
         else:
             self._grad += value
+        self._rows = None
+
+    def add_rows(self, index: Array, values: Array, sparse: bool = True) -> None:
+        """Add values[i] to the gradient's row index[i], however often an index occurs.
+
+        Where all that a gradient consists of was added by sparse calls, only the rows that
+        occurred are written, cleared again and stepped; `grad_rows` lists them. Nothing happens to
+        a frozen parameter.
+
+        Parameters
+        ----------
+        index : ndarray of intp, shape (m,)
+            Rows of the parameter, not negative.
+        values : ndarray, shape (m, ...)
+            One row each; never kept and never changed.
+        sparse : bool
+            False makes it the gradient of all rows, those that do not occur with 0.
+
+        Raises
+        ------
+        ShapeError
+            If the rows have another shape than the parameter's.
+
+        Examples
+        --------
+        >>> p = Parameter(np.zeros((4, 2)))
+        >>> p.add_rows(np.array([3, 1, 3]), np.ones((3, 2)))
+        >>> p.grad_rows, p.grad[:, 0]
+        (array([1, 3]), array([0., 1., 0., 2.]))
+        """
+        if not self._requires_grad:
+            return
+        if self._data.ndim == 0 or values.shape != (len(index), *self.shape[1:]):
+            expected = f"({len(index)}, {', '.join(map(str, self.shape[1:]))})"
+            raise ShapeError(f"expected rows of shape {expected}, got {values.shape}")
+        rows = scatter.unique(index) if sparse else None
+        grad = self._cleared_grad() if self._grad is None else self._grad
+        if self._grad is not None and rows is not None:
+            rows = None if self._rows is None else np.union1d(self._rows, rows)
+        values = values.reshape(len(index), math.prod(self.shape[1:]))
+        scatter.add_at(grad.reshape(len(grad), values.shape[1]), index, values)
+        self._grad, self._rows = grad, rows
 
     def add_product(self, a: Array, b: Array | None) -> None:
         """Add the matrix product ``a @ b`` to the gradient, writing it in place the first time.
@@ -186,7 +247,7 @@ class Parameter:
                     f"expected a gradient of shape {self.shape}, got {a.shape} @ {b.shape}"
                 ) from None
             np.matmul(a, b, out=grad)
-        self._grad = grad
+        self._grad, self._rows = grad, None
 
     def zero_grad(self) -> None:
         """Forget the gradient."""
@@ -200,12 +261,11 @@ class Parameter:
         dtype : dtype
             A floating dtype.
         """
-        grad = self._grad
+        grad, rows = self._grad, self.grad_rows
         self._data = owned_floats(self._data, float_dtype(self, "dtype", dtype))
         self.leave_store()
-        self._grad = self._grad_slice = None
-        if grad is not None:
-            self.add_grad(grad)
+        self._grad = self._grad_slice = self._rows = None
+        self._put_back(grad, rows)
 
     def leave_store(self) -> None:
         """Tell the store that holds the parameter, if there is one, that it no longer does."""
@@ -216,6 +276,22 @@ class Parameter:
     def _fresh_grad(self) -> Array:
         """Return the store's slice or, outside a store, a new array that nobody holds."""
         return np.empty_like(self._data) if self._grad_slice is None else self._grad_slice
+
+    def _cleared_grad(self) -> Array:
+        """Return what `_fresh_grad` does with zeros in it; clear only what may differ."""
+        grad = self._grad_slice
+        if grad is None:
+            return np.zeros_like(self._data)
+        grad[... if self._rows is None or self._shown else self._rows] = 0
+        self._shown = False
+        return grad
+
+    def _put_back(self, grad: Array | None, rows: Array | None) -> None:
+        """Make a gradient that another parameter had, or this one before, this one's."""
+        if grad is not None and rows is not None:
+            self.add_rows(rows, grad[rows].astype(self.dtype, copy=False))
+        elif grad is not None:
+            self.add_grad(grad)
 
     def _checked(self, value: ArrayLike, what: str) -> Array:
         array = real_array(value, what)
@@ -229,14 +305,16 @@ class Parameter:
     def __reduce__(self) -> tuple[Any, ...]:
         # A copy stands alone: it belongs to no store.
         grad = None if self._grad is None else self._grad.copy()
-        return _restore, (self._data.copy(), grad, self._requires_grad)
+        return _restore, (self._data.copy(), grad, self._requires_grad, self.grad_rows)
 
     def __repr__(self) -> str:
         frozen = "" if self._requires_grad else ", requires_grad=False"
         return f"Parameter(shape={self.shape}, dtype={self.dtype}{frozen})"
 
 
-def _restore(data: Array, grad: Array | None, requires_grad: bool) -> Parameter:
+def _restore(
+    data: Array, grad: Array | None, requires_grad: bool, rows: Array | None = None
+) -> Parameter:
     p = Parameter(data).requires_grad_(requires_grad)
-    p.grad = grad
+    p._put_back(grad, rows)
     return p

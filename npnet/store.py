@@ -12,6 +12,8 @@ from npnet.errors import DtypeError
 from npnet.parameter import Parameter
 from npnet.typing import Array
 
+_NO_ROWS = np.empty(0, np.intp)
+
 
 class FlatStore:
     """Parameters laid end to end: one vector of values, one of gradients.
@@ -86,14 +88,15 @@ class FlatStore:
                 p._data, p._grad_slice = p._data.copy(), None
             return
         self.slices.append(place)
-        old_grad = p._grad
+        old_grad, rows = p._grad, p.grad_rows
         data = self.data[place].reshape(p.shape)
         data[...] = p._data
         p._data = data
         p._grad_slice = self.grad[place].reshape(p.shape)
+        p._rows, p._shown = _NO_ROWS, False  # the slice is all zeros
         if old_grad is not None:
-            p._grad_slice[...] = old_grad
-            p._grad = p._grad_slice
+            p._grad = None
+            p._put_back(old_grad, rows)
 
     def is_current(self) -> bool:
         """Tell whether every parameter still lives here, frozen or not as it was."""
@@ -149,6 +152,7 @@ def flat_grads(parameters: Any, owner: Any = "npnet") -> list[Array]:
     alone: list[Array] = []
     stored: dict[FlatStore, set[Parameter]] = {}
     for p in unique(parameters, owner):
+        p._shown = True  # a sparse gradient may now be written to outside its rows
         if p._grad is not None and p._grad is p._grad_slice:
             stored.setdefault(p._store, set()).add(p)
         elif p._grad is not None:

@@ -45,7 +45,7 @@ class Tape:
         self._ctx: Context | None = ctx
         self._dtypes: list[Any] = []
         for x in inputs:  # faster than a comprehension
-            self._dtypes.append(None if x is None else x.dtype)
+            self._dtypes.append(x.dtype if isinstance(x, np.ndarray) else None)
         self._outputs: list[Any] = []
         for y in outputs:
             self._outputs.append((y.shape, y.dtype))
@@ -66,7 +66,7 @@ class Tape:
         -------
         None, ndarray or tuple
             With `input_grad`, the gradient with respect to the input: a tuple for several
-            inputs, None for one that is None or of integers and for one that was not asked for.
+            inputs, None for one that is None, sparse or of integers, or was not asked for.
 
         Raises
         ------
@@ -137,6 +137,8 @@ class Tape:
         results = list(result) if isinstance(result, tuple) else [result]
         while len(results) > len(wants) and results[-1] is None:  # of inputs that were left out
             results.pop()
+        while len(results) < len(wants) and self._dtypes[len(results)] is None:
+            results.append(None)
         if len(results) != len(wants):
             raise TapeError(
                 f"backward must return {len(wants)} gradient(s), one for each input, "

@@ -1,9 +1,10 @@
 """The one table of all layers and losses; the contract and oracle tests run over it.
 
-A new public layer or loss needs a line here and nothing else. `torch` is the class's expression in
-PyTorch, evaluated by the oracle tests only; losses that PyTorch lacks stand in
-`losses/torch_losses.py`. Losses of several predictions, or of predictions that are not any real
-numbers, have a table of their own, which says their arrays.
+A new public layer or loss needs a line here and nothing else: in `LAYERS` if it has one floating
+input, in `CALLS` otherwise. `torch` is the class's expression in PyTorch, evaluated by the oracle
+tests only; losses that PyTorch lacks stand in `losses/torch_losses.py`. Losses of several
+predictions, or of predictions that are not any real numbers, have a table of their own, which says
+their arrays.
 """
 
 from __future__ import annotations
@@ -44,6 +45,15 @@ LAYERS = [
     LayerCase(lambda: npnet.Flatten(0, 1), ((2, 3, 4),), "Flatten(0, 1)"),
     LayerCase(lambda: npnet.Dropout(0.5), _ANY, None, random=True),
     LayerCase(lambda: npnet.Dropout(0.0), _ANY, "Dropout(0.0)"),
+    LayerCase(lambda: npnet.Unflatten(1, (3, -1)), ((4, 6), (2, 3, 4)), "Unflatten(1, (3, -1))"),
+    LayerCase(lambda: npnet.Unflatten(-1, (1, 3)), ((4, 3), (3,)), "Unflatten(-1, (1, 3))"),
+    LayerCase(lambda: npnet.AlphaDropout(0.5), _ANY, None, random=True),
+    LayerCase(lambda: npnet.AlphaDropout(0.0), _ANY, "AlphaDropout(0.0)"),
+    LayerCase(lambda: npnet.AlphaDropout(1.0), _ANY, "AlphaDropout(1.0)", random=True),
+    LayerCase(lambda: npnet.FeatureAlphaDropout(0.3), ((4, 3), (2, 3, 4)), None, random=True),
+    LayerCase(lambda: npnet.FeatureAlphaDropout(1.0), ((4, 3), (2, 3, 4)),
+              "FeatureAlphaDropout(1.0)", random=True),
+    LayerCase(lambda: npnet.GaussianNoise(0.3), _ANY, None, random=True),
     LayerCase(lambda: npnet.ReLU(), _ANY, "ReLU()"),
     LayerCase(lambda: npnet.LeakyReLU(), _ANY, "LeakyReLU()"),
     LayerCase(lambda: npnet.LeakyReLU(-0.5), _ANY, "LeakyReLU(-0.5)"),
@@ -91,6 +101,57 @@ LAYERS = [
     LayerCase(_mlp, ((4, 6), (2, 3, 2), (1, 6)), _TORCH_MLP),
     LayerCase(lambda: npnet.Sequential(_mlp(), npnet.ReLU()), ((4, 6),),
               f"Sequential({_TORCH_MLP}, ReLU())"),
+]  # fmt: skip
+
+
+class CallCase(NamedTuple):
+    """A layer that takes several inputs, or indices."""
+
+    make: Callable[[], npnet.Layer]
+    inputs: tuple[Any, ...]  # shapes of floating inputs, and arrays of indices
+    torch: str
+
+    @property
+    def id(self) -> str:
+        given = [str(x if isinstance(x, tuple) else np.shape(x)) for x in self.inputs]
+        return f"{self.make()!r}-{'-'.join(given)}".replace(" ", "")
+
+
+_INDEX = np.array([[0, 2, 2], [5, 1, 0]])
+_FLAT = np.array([0, 2, 2, 5, 1, 0])
+
+CALLS = [
+    *(CallCase(lambda: npnet.Bilinear(2, 3, 4), ((*s, 2), (*s, 3)), "Bilinear(2, 3, 4)")
+      for s in ((5,), (1,), (2, 3), ())),
+    CallCase(lambda: npnet.Bilinear(1, 2, 1, bias=False), ((5, 1), (5, 2)),
+             "Bilinear(1, 2, 1, bias=False)"),
+    *(CallCase(npnet.CosineSimilarity, shapes, "CosineSimilarity()")
+      for shapes in (((4, 3), (4, 3)), ((2, 3, 4), (3, 1)), ((1, 3), (4, 3)))),
+    CallCase(lambda: npnet.CosineSimilarity(-1, 1e-5), ((2, 3, 4), (2, 3, 4)),
+             "CosineSimilarity(-1, 1e-5)"),
+    *(CallCase(npnet.PairwiseDistance, shapes, "PairwiseDistance()")
+      for shapes in (((4, 3), (4, 3)), ((2, 3, 4), (4,)), ((3,), (5, 3)))),
+    *(CallCase(lambda p=p: npnet.PairwiseDistance(p, keepdim=True), ((4, 3), (4, 3)),
+               f"PairwiseDistance({p}, keepdim=True)")
+      for p in (1.0, 1.5, 3.0, -1.0)),
+    CallCase(lambda: npnet.PairwiseDistance(float("inf"), 0.1), ((4, 3), (4, 3)),
+             "PairwiseDistance(float('inf'), 0.1)"),
+    *(CallCase(lambda: npnet.Embedding(6, 2), (x,), "Embedding(6, 2)")
+      for x in (_INDEX, _FLAT, np.array(3), np.zeros((0, 2), int), _INDEX.astype(np.uint8))),
+    CallCase(lambda: npnet.Embedding(6, 2, padding_idx=-2), (_INDEX,),
+             "Embedding(6, 2, padding_idx=-2)"),
+    CallCase(lambda: npnet.Embedding(6, 2, sparse=True), (_INDEX,), "Embedding(6, 2, sparse=True)"),
+    CallCase(lambda: npnet.Embedding(6, 2, max_norm=50.0), (_INDEX,),
+             "Embedding(6, 2, max_norm=50.0)"),
+    *(CallCase(lambda mode=mode: npnet.EmbeddingBag(6, 2, mode=mode), inputs,
+               f"EmbeddingBag(6, 2, mode={mode!r})")
+      for mode in ("sum", "mean", "max")
+      for inputs in ((_INDEX,), (_FLAT, np.array([0, 2, 2, 3])), (_FLAT[:0], np.array([0, 0])))),
+    *(CallCase(lambda: npnet.EmbeddingBag(6, 2, mode="sum", padding_idx=4, sparse=True), inputs,
+               "EmbeddingBag(6, 2, mode='sum', padding_idx=4, sparse=True)")
+      for inputs in ((_INDEX,), (_FLAT, np.array([0, 2]), (6,)))),
+    CallCase(lambda: npnet.EmbeddingBag(6, 2, include_last_offset=True),
+             (_FLAT, np.array([0, 2, 6])), "EmbeddingBag(6, 2, include_last_offset=True)"),
 ]  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """The table of layers and losses is complete."""
 
 import npnet
-from cases import LAYERS, LOSSES, LOSSES_OF_ARRAYS
+from cases import CALLS, LAYERS, LOSSES, LOSSES_OF_ARRAYS
 
 
 def _public(base):
@@ -12,7 +12,7 @@ def _public(base):
 
 def test_every_public_layer_is_in_the_table():
     holders = {npnet.LayerList, npnet.LayerDict}  # which have no passes
-    assert _public(npnet.Layer) - holders == {type(case.make()) for case in LAYERS}
+    assert _public(npnet.Layer) - holders == {type(case.make()) for case in [*LAYERS, *CALLS]}
 
 
 def test_every_public_loss_is_in_the_table():

@@ -1,6 +1,7 @@
 """The examples run and reach what they promise (with fewer epochs where that is enough)."""
 
 import importlib
+import re
 import sys
 from pathlib import Path
 
@@ -47,3 +48,19 @@ def test_custom_layer(capsys):
 )
 def test_one_epoch_of_published_recipes(data_folder, recipe, accuracy):
     assert example("published_mlps")([recipe], [0], 1, str(data_folder))[recipe] > accuracy
+
+
+def test_sms_spam_is_found_without_a_dense_matrix(data_folder, capsys):
+    if not (data_folder / "sms").is_dir():
+        pytest.skip("needs real data: there is no sms/ in the folder that NPNET_DATA names")
+    assert example("sms_spam")(8, 0, str(data_folder)) >= 0.98
+    out = capsys.readouterr().out
+    peak, dense = map(int, re.findall(r"(\d+) MB", out))
+    assert peak < dense / 2
+
+
+@pytest.mark.parametrize("folder", [None, "nowhere"])
+def test_sms_spam_says_where_it_looks_for_data(folder, monkeypatch):
+    monkeypatch.delenv("NPNET_DATA", raising=False)
+    with pytest.raises(SystemExit, match="NPNET_DATA is not set" if folder is None else "nowhere"):
+        example("sms_spam")(1, 0, folder)

@@ -111,12 +111,21 @@ def vars_of_a_trainer():
     return {"model": model, "loss": npnet.MSELoss(), "optimizer": optimizer}
 
 
+INDICES = np.array([[0, 2], [1, 1]])
+TABLE = {"num_embeddings": 4, "embedding_dim": 2, "padding_idx": 3, "mode": "mean"}
 SPECIAL = {  # layers with arguments or inputs of their own
+    npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
+    npnet.CosineSimilarity: ({}, (X, X)),
+    npnet.Embedding: (TABLE, (INDICES,)),
+    npnet.EmbeddingBag: (TABLE, (INDICES,)),
+    npnet.GaussianNoise: ({"stddev": 0.1}, (X,)),
     npnet.GLU: ({}, (X[:, :2],)),
     npnet.Lambda: ({"f": np.sin, "df": np.cos}, (X,)),
     npnet.Maxout: ({"num_units": 3}, (X,)),
+    npnet.PairwiseDistance: ({}, (X, X)),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
+    npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
 }
 
 TARGETS = {}

@@ -127,6 +127,11 @@ class Sequential(LayerList):
         """Whether the first layer takes indices."""
         return next((layer.takes_integers for layer in self._layers.values()), False)
 
+    @property
+    def takes_sparse(self) -> bool:  # type: ignore[override]
+        """Whether the first layer takes sparse matrices."""
+        return next((layer.takes_sparse for layer in self._layers.values()), False)
+
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.convert import real_array, refuse_recorded
+from npnet.convert import csr, is_sparse, real_array, refuse_recorded
 from npnet.errors import DataError, ShapeError
 
 if TYPE_CHECKING:
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 
 def sample_array(data: ArrayLike, what: str, tuples: str) -> Array:
-    """Return `data` as a real array; refuse a list of arrays, which might mean one or several.
+    """Return `data` as a real array, or a sparse matrix as it is.
+
+    A list of arrays is refused, which might mean one or several.
 
     `what` is the name of the data, `tuples` shows how several arrays are passed.
     """
     refuse_recorded(data, what)
+    if is_sparse(data):
+        return csr(data, what)  # type: ignore[no-any-return]
     if isinstance(data, list | tuple) and holds_arrays(data):
         raise DataError(
             f"{what} is a {type(data).__name__} of arrays; several arrays are {tuples}; "
@@ -54,7 +58,7 @@ def sample_arrays(arrays: Mapping[str, ArrayLike], tuples: str) -> dict[str, Arr
     for what, array in checked.items():
         if array.ndim == 0:
             raise ShapeError(f"expected {what} of shape (samples, ...), got the scalar {array}")
-    lengths = {len(array) for array in checked.values()}
+    lengths = {array.shape[0] for array in checked.values()}
     shapes = ", ".join(str(array.shape) for array in checked.values())
     if len(lengths) > 1:
         raise DataError(f"the arrays must have the same number of samples, got shapes {shapes}")
@@ -79,7 +83,7 @@ def row_batches(
 def take_rows(array: Array, index: Array) -> Array:
     """Return a new array of the rows ``array[index]``; no others are read."""
     # `take` is up to five times faster, but begins with a copy of all that is not in C order.
-    if array.flags.c_contiguous and array.flags.aligned:
+    if isinstance(array, np.ndarray) and array.flags.c_contiguous and array.flags.aligned:
         return array.take(index, axis=0)
     rows: Array = array[index]
     return rows

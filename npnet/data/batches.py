@@ -8,7 +8,7 @@ from operator import length_hint
 from typing import Any, NamedTuple
 
 from npnet.arguments import flag, real_number, refusal, whole_number
-from npnet.convert import refuse_recorded
+from npnet.convert import is_sparse, refuse_recorded
 from npnet.data.arrays import holds_arrays, row_batches, sample_array, sample_arrays, written
 from npnet.data.loader import DataLoader
 from npnet.errors import ArgumentError, DataError
@@ -50,7 +50,7 @@ class ArraySource(BatchSource):
     """Batches of arrays, in an order drawn for each epoch if there is a seed."""
 
     def __init__(self, arrays: dict[str, Array], batch_size: int, seed: int | None = None) -> None:
-        self._count = len(next(iter(arrays.values())))
+        self._count = next(iter(arrays.values())).shape[0]
         self._steps = range(-(-self._count // batch_size))
         self.steps_per_epoch = len(self._steps)
         self._arrays = arrays
@@ -78,7 +78,7 @@ class LoaderSource(BatchSource):
     """Batches that somebody else makes: (x, y) or (x, y, sample_weight), x a tuple if several."""
 
     def __init__(self, loader: Any, epochs: int = 1) -> None:
-        plain = isinstance(loader, tuple | str | bytes | dict) or hasattr(loader, "__array__")
+        plain = isinstance(loader, tuple | str | bytes | dict) or _is_array(loader)
         if plain or not isinstance(loader, Iterable):
             raise ArgumentError(
                 "expected arrays x and y, or in place of both a DataLoader or another iterable of "
@@ -156,7 +156,7 @@ def training_sources(
         return source, validation
     arrays = _samples("fit", x, y, sample_weight)
     if fraction:
-        cut = _cut(len(next(iter(arrays.values()))), fraction)
+        cut = _cut(next(iter(arrays.values())).shape[0], fraction)
         held_out = {name: array[cut:] for name, array in arrays.items()}
         validation = ArraySource(held_out, max(rows, PASS_ROWS))
         arrays = {name: array[:cut] for name, array in arrays.items()}
@@ -216,8 +216,12 @@ def _samples(owner: str, x: Any, y: Any, sample_weight: Any) -> dict[str, Array]
     return sample_arrays(arrays, _TUPLE)
 
 
+def _is_array(x: Any) -> bool:
+    return hasattr(x, "__array__") or is_sparse(x)
+
+
 def _is_loader(x: Any) -> bool:
-    loops = isinstance(x, Iterable) and not hasattr(x, "__array__") and not hasattr(x, "toarray")
+    loops = isinstance(x, Iterable) and not _is_array(x)
     return isinstance(x, Iterator) or (loops and hasattr(x, "batch_size"))
 
 

@@ -34,8 +34,9 @@ class DataLoader(Configured):
 
     Parameters
     ----------
-    arrays : array_like, shape (n, ...), or tuple of them
-        The data, samples along the first axis. A tuple yields tuples, one array yields arrays.
+    arrays : array_like or sparse matrix, shape (n, ...), or tuple of them
+        The data, samples along the first axis. A tuple yields tuples, one array yields arrays. Of
+        a matrix of SciPy's format CSR batches are such matrices.
     batch_size : int
         Samples per batch; the last batch of an epoch holds what is left.
     shuffle : bool
@@ -105,7 +106,7 @@ class DataLoader(Configured):
             named = {f"arrays[{i}]": array for i, array in enumerate(arrays)}
         self._arrays = tuple(sample_arrays(named, "one tuple, DataLoader((x, y))").values())
         self.arrays: Any = self._arrays if isinstance(arrays, tuple) else self._arrays[0]
-        self.n_samples = len(self._arrays[0])
+        self.n_samples: int = self._arrays[0].shape[0]
         as_generator(rng)  # checks it
         self._rng = rng
         self._seed: int | None = None

@@ -36,8 +36,8 @@ def train_test_split(
 
     Parameters
     ----------
-    *arrays : array_like, shapes (n, ...)
-        Split all at the same places.
+    *arrays : array_like or sparse matrix, shapes (n, ...)
+        Split all at the same places; a matrix of SciPy's format CSR into such matrices.
     test_size : float or int
         A fraction in (0, 1), of which ``ceil(test_size * n)`` samples follow, or their number.
     shuffle : bool
@@ -78,7 +78,7 @@ def train_test_split(
     """
     named = {f"arrays[{i}]": array for i, array in enumerate(arrays)}
     checked = tuple(sample_arrays(named, f"passed one by one, {_NAME}(x, y)").values())
-    n_samples = len(checked[0])
+    n_samples = checked[0].shape[0]
     n_test = _test_count(test_size, n_samples)
     generator = as_generator(rng)
     if not flag(_NAME, "shuffle", shuffle):

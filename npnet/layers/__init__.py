@@ -1,11 +1,13 @@
 """Layers: one family a file, none of which knows another."""
 
 from npnet.layers.activation import GELU, Mish, SiLU
-from npnet.layers.dropout import Dropout
+from npnet.layers.distance import CosineSimilarity, PairwiseDistance
+from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
+from npnet.layers.embedding import Embedding, EmbeddingBag
 from npnet.layers.exponential import CELU, ELU, SELU
 from npnet.layers.function import Lambda
 from npnet.layers.gated import GLU
-from npnet.layers.linear import Linear
+from npnet.layers.linear import Bilinear, Linear
 from npnet.layers.maxout import Maxout
 from npnet.layers.piecewise import (
     Hardshrink,
@@ -17,17 +19,24 @@ from npnet.layers.piecewise import (
     Threshold,
 )
 from npnet.layers.rectifier import LeakyReLU, PReLU, ReLU, RReLU
-from npnet.layers.shape import Flatten, Identity
+from npnet.layers.shape import Flatten, Identity, Unflatten
 from npnet.layers.sigmoid import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
 from npnet.layers.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
+    "AlphaDropout",
+    "Bilinear",
     "CELU",
+    "CosineSimilarity",
     "Dropout",
     "ELU",
+    "Embedding",
+    "EmbeddingBag",
+    "FeatureAlphaDropout",
     "Flatten",
     "GELU",
     "GLU",
+    "GaussianNoise",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -41,6 +50,7 @@ __all__ = [
     "Maxout",
     "Mish",
     "PReLU",
+    "PairwiseDistance",
     "RReLU",
     "ReLU",
     "ReLU6",
@@ -56,4 +66,5 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Unflatten",
 ]

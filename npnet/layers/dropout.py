@@ -1,11 +1,14 @@
-"""Dropout, which zeroes random elements while training."""
+"""Layers that are random while training: Dropout, its relatives that keep moments, and noise."""
 
 from __future__ import annotations
+
+from typing import ClassVar
 
 import numpy as np
 
 from npnet.arguments import real_number
 from npnet.context import Context
+from npnet.errors import shape_error
 from npnet.layer import Layer
 from npnet.ops import elementwise as ops
 from npnet.typing import Array
@@ -61,3 +64,147 @@ class Dropout(Layer):
         (mask,) = ctx.saved
         dx: Array = np.multiply(grad, mask, out=np.empty_like(mask))
         return dx
+
+
+_ALPHA = 1.7580993408473766
+"""The limit of SELU for inputs to minus infinity, negated."""
+
+
+class AlphaDropout(Layer):
+    """Set elements to SELU's limit -1.758 with probability p, so that mean 0, variance 1 stay.
+
+    With alpha' = -1.758..., kept elements become a x + b and the others a alpha' + b, where
+    a = ((1 - p) (1 + p alpha'^2))^(-1/2) and b = -a p alpha'. Only a recorded pass in training mode
+    does so; otherwise y = x.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping, from 0 to 1; with 1 all becomes 0.
+
+    Raises
+    ------
+    ArgumentError
+        If `p` is not a probability.
+
+    References
+    ----------
+    Klambauer et al., "Self-Normalizing Neural Networks", 2017; ``torch.nn.AlphaDropout``.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> y, tape = npnet.AlphaDropout(0.5).record(np.zeros(1000), rng=0)
+    >>> np.unique(y.round(3)).tolist()
+    [-0.7789999842643738, 0.7789999842643738]
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__()
+        self.p = real_number(self, "p", p, 0, 1)
+
+    def _dropped_together(self, x: Array) -> tuple[int, ...]:
+        """Return the shape of the mask, which is broadcast over x."""
+        return x.shape
+
+    def forward(self, ctx: Context, x: Array) -> Array:
+        """Drop and rescale; keep the mask times a."""
+        shape = self._dropped_together(x)
+        if not ctx.training or self.p == 0:
+            return x
+        p = self.p
+        a = 0.0 if p == 1 else ((1 - p) * (1 + p * _ALPHA**2)) ** -0.5
+        kept = ctx.rng.random(shape, np.float32 if x.dtype == np.float32 else np.float64) >= p
+        slope = kept * x.dtype.type(a)
+        ctx.save(slope)
+        y: Array = x * slope
+        y += np.where(kept, a * p * _ALPHA, a * (p - 1) * _ALPHA).astype(x.dtype)
+        return y
+
+    def backward(self, ctx: Context, grad: Array) -> Array:
+        """Multiply by the same mask."""
+        if not ctx.saved:
+            return grad
+        (slope,) = ctx.saved
+        return np.asarray(grad * slope)
+
+
+class FeatureAlphaDropout(AlphaDropout):
+    """Do what `AlphaDropout` does with whole channels: all of x[i, j] or nothing of it.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping a channel, from 0 to 1; with 1 all becomes 0.
+
+    Raises
+    ------
+    ArgumentError
+        If `p` is not a probability.
+    ShapeError
+        In a call, if the input has no axis of channels.
+
+    References
+    ----------
+    Klambauer et al., "Self-Normalizing Neural Networks", 2017; ``torch.nn.FeatureAlphaDropout``.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> y, tape = npnet.FeatureAlphaDropout().record(np.zeros((2, 3, 4, 4)), rng=0)
+    >>> bool((y == y[:, :, :1, :1]).all())
+    True
+    """
+
+    def _dropped_together(self, x: Array) -> tuple[int, ...]:
+        if x.ndim < 2:
+            raise shape_error(self, "(n, channels, ...)", x.shape)
+        return (*x.shape[:2], *(1,) * (x.ndim - 2))
+
+
+class GaussianNoise(Layer):
+    """Add normal noise of mean 0 while training: y = x + stddev * noise.
+
+    Only a recorded pass in training mode does so; otherwise y = x.
+
+    Parameters
+    ----------
+    stddev : float
+        Standard deviation of the noise, not negative.
+
+    Raises
+    ------
+    ArgumentError
+        If `stddev` is negative.
+
+    References
+    ----------
+    ``keras.layers.GaussianNoise``.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> y, tape = npnet.GaussianNoise(0.1).record(np.zeros(10000), rng=0)
+    >>> round(float(y.std()), 2)
+    0.1
+    """
+
+    habits: ClassVar = {"seed": "the pass has the random numbers: layer.record(x, rng=seed)"}
+
+    def __init__(self, stddev: float) -> None:
+        super().__init__()
+        self.stddev = real_number(self, "stddev", stddev, 0)
+
+    def forward(self, ctx: Context, x: Array) -> Array:
+        """Add noise; keep nothing."""
+        if not ctx.training or self.stddev == 0:
+            return x
+        dtype = np.float32 if x.dtype == np.float32 else np.float64
+        y: Array = ctx.rng.standard_normal(x.shape, dtype).astype(x.dtype, copy=False)
+        y *= x.dtype.type(self.stddev)
+        y += x
+        return y
+
+    def backward(self, ctx: Context, grad: Array) -> Array:
+        """Return grad."""
+        return grad

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from npnet.arguments import real_number, whole_number
+from npnet.convert import is_sparse
 from npnet.errors import TargetError, shape_error
 from npnet.losses.checks import as_class_weight, cast, element, first, reshaped
 from npnet.losses.loss import Loss, LossValue, Terms, without_axis
@@ -100,7 +101,8 @@ class ClassLoss(Loss):
 class CrossEntropyLoss(ClassLoss):
     """Cross-entropy of logits: terms -sum_c w_c q_c log softmax(pred)_c.
 
-    The target distribution q is 1 at the label, or it is given. Label smoothing with e replaces
+    The target distribution q is 1 at the label, or it is given; one-hot rows may be a sparse matrix
+    of SciPy's format CSR. Label smoothing with e replaces
     it by (1 - e) q + e / num_classes. With labels, a mean divides by the sum of the labels' class
     weights; with probabilities, by the number of samples.
 
@@ -134,6 +136,8 @@ class CrossEntropyLoss(ClassLoss):
     >>> round(loss, 4), grad.tolist()
     (0.6931, [[0.5, -0.5]])
     """
+
+    takes_sparse = ("target",)
 
     def __init__(
         self,
@@ -179,14 +183,17 @@ class CrossEntropyLoss(ClassLoss):
         axis = self._class_axis(pred)
         moved = np.moveaxis(pred, axis, -1) if pred.ndim > 2 else pred
         logits = moved.reshape(-1, moved.shape[-1]) if pred.ndim != 2 else pred
-        if target.shape == pred.shape:
+        if target.shape == pred.shape and not is_sparse(target):
             weights = None
             self._check_probabilities(target, axis)
             q = np.moveaxis(self._same_shape(pred, target), axis, -1).reshape(logits.shape)
             values, grad = ops.cross_entropy_dense(logits, self._smooth(q), with_grad)
         else:
-            labels, counts = self._labels(pred, target, axis)
-            weights = self._label_weights(labels, counts, pred.dtype)
+            one_hot = is_sparse(target)
+            found = self._one_hot_labels if one_hot else self._labels
+            labels, counts = found(pred, target, axis)
+            factor = self._label_weights(labels, counts, pred.dtype)
+            weights = None if one_hot else factor  # a mean divides as with probabilities
             if self.label_smoothing:
                 onehot = np.zeros_like(logits)
                 onehot[np.arange(len(labels)), labels] = 1
@@ -195,9 +202,9 @@ class CrossEntropyLoss(ClassLoss):
                 values, grad = np.empty(len(logits), pred.dtype), np.empty(logits.shape, pred.dtype)
                 if len(logits):
                     ops.cross_entropy(logits, labels, values, grad, 1.0)
-                if self.weight is not None and weights is not None:
-                    values *= weights
-                    grad *= weights[:, np.newaxis]
+                if self.weight is not None and factor is not None:
+                    values *= factor
+                    grad *= factor[:, np.newaxis]
             if counts is not None:  # also where an ignored row's logits are not finite
                 values[~counts] = 0
                 if grad is not None:
@@ -210,6 +217,31 @@ class CrossEntropyLoss(ClassLoss):
             None if grad is None else np.moveaxis(grad.reshape(moved.shape), -1, axis),
             (axis,),
         )
+
+    def _one_hot_labels(self, pred: Array, target: Any, axis: int) -> tuple[Array, None]:
+        """Return the labels that sparse one-hot rows stand for; all of them count."""
+        if target.shape != pred.shape:
+            raise shape_error(self, str(pred.shape), target.shape, what="target")
+        rows = len(pred)
+        if target.nnz != rows or not target.data.all():
+            target = target.copy()
+            target.sum_duplicates()
+            target.eliminate_zeros()
+        counts = np.diff(target.indptr)
+        wrong = counts != 1
+        if wrong.any():
+            row = first(wrong)[0]
+            raise TargetError(
+                f"expected one-hot rows, got {counts[row]} entries in row {row} of target", self
+            )
+        if (target.data != 1).any():
+            row = first(target.data != 1)[0]
+            raise TargetError(
+                f"expected one-hot rows, got {target.data[row]} in row {row} of target; "
+                "probabilities are an array, target.toarray()",
+                self,
+            )
+        return np.asarray(target.indices, np.intp), None
 
     def _check_probabilities(self, target: Array, axis: int) -> None:
         wrong = ~((target >= 0) & (target <= _ONE))

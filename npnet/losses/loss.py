@@ -11,7 +11,7 @@ import numpy as np
 
 from npnet.arguments import flag, name_of
 from npnet.configured import Configured, Habit
-from npnet.convert import floating_dtype
+from npnet.convert import csr, floating_dtype, is_sparse
 from npnet.errors import ArgumentError, MissingMethod, ShapeError, SignatureError, shape_error
 from npnet.losses.checks import MADE_FIRST, as_array, as_factor, as_reduction, cast, reshaped
 from npnet.typing import Array, ArrayLike
@@ -79,6 +79,8 @@ class Loss(Configured):
         Class attribute: the arrays that a call takes, in order.
     predictions : tuple of str
         Class attribute: those of them that are a model's outputs, in the outputs' order.
+    takes_sparse : tuple of str
+        Class attribute: those that may be sparse matrices of SciPy's format CSR.
     means : mapping of str to callable
         Class attribute: the reductions that divide, each with a function of the terms' shape that
         says how many terms count as one. So ``"batchmean"``, which counts samples, is
@@ -104,6 +106,7 @@ class Loss(Configured):
 
     arguments: ClassVar[tuple[str, ...]] = ("pred", "target")
     predictions: ClassVar[tuple[str, ...]] = ("pred",)
+    takes_sparse: ClassVar[tuple[str, ...]] = ()
     means: ClassVar[Mapping[str, Callable[[tuple[int, ...]], float]]] = {"mean": lambda shape: 1}
     checks: ClassVar[Mapping[str, Callable[[Any, str, Any], Any]]] = {"reduction": as_reduction}
 
@@ -270,6 +273,9 @@ class Loss(Configured):
             )
         given = {}
         for name, value in zip(names, arrays, strict=True):
+            if name in self.takes_sparse and is_sparse(value):
+                given[name] = csr(value, f"{name_of(self)}: {name}")
+                continue
             given[name] = as_array(self, name, value)
             if name in self.predictions:
                 given[name] = cast(self, name, given[name], floating_dtype(value))

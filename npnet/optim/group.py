@@ -54,10 +54,12 @@ class ParamSlice:
         The number of the step for these parameters, from 1.
     parameters : list of Parameter
         What lies in the vectors.
+    rows : ndarray of int or None
+        The rows of the one parameter that a sparse gradient is about; None for all rows.
     """
 
     __slots__ = (
-        "data", "fresh", "grad", "lr", "parameters", "scalars", "state", "step", "wanted"
+        "data", "fresh", "grad", "lr", "parameters", "rows", "scalars", "state", "step", "wanted"
     )  # fmt: skip
 
     def __init__(self, store: FlatStore, among: slice, place: slice) -> None:
@@ -67,6 +69,7 @@ class ParamSlice:
         self.scalars: dict[str, float] = {}
         self.fresh: Collection[str] = ()
         self.lr, self.step = 0.0, 0
+        self.rows: Array | None = None
         self.wanted: Sequence[str] = ()  # `Group.wanted` when the state was made
 
     def split(self, vector: Array) -> list[Array]:
@@ -94,6 +97,38 @@ class ParamSlice:
             views.append(vector[start : start + p.size].reshape(p.shape))
             start += p.size
         return views
+
+    def gather(self) -> ParamSlice:
+        """Return copies of the values, gradients and state of the rows alone, as vectors.
+
+        Returns
+        -------
+        ParamSlice
+            To be stepped, and given to `scatter`.
+        """
+        part = copy.copy(self)
+        part.data, part.grad = self._taken(self.data), self._taken(self.grad)
+        part.state = {name: self._taken(vector) for name, vector in self.state.items()}
+        return part
+
+    def _taken(self, vector: Array) -> Array:
+        (rows,) = self.split(vector)
+        taken: Array = rows[self.rows]
+        return taken.reshape(-1)
+
+    def scatter(self, part: ParamSlice) -> None:
+        """Write values and state of the rows back.
+
+        Parameters
+        ----------
+        part : ParamSlice
+            What `gather` returned.
+        """
+        pairs = [(self.data, part.data)]
+        pairs += [(vector, part.state[name]) for name, vector in self.state.items()]
+        for vector, changed in pairs:
+            (rows,) = self.split(vector)
+            rows[self.rows] = changed.reshape(-1, *rows.shape[1:])
 
 
 class Group:
@@ -145,7 +180,8 @@ class Group:
     def due(self, lr: float) -> list[ParamSlice]:
         """Return the slices with gradients, ready for a step; none of them has moved yet.
 
-        It is one, unless some parameters lack a gradient or missed earlier steps.
+        It is one, unless some parameters lack a gradient or missed earlier steps. A parameter with
+        a sparse gradient has one of its own.
         """
         if not self.store.is_current():
             self.lay_out(self.read())
@@ -153,6 +189,11 @@ class Group:
         for at in self.slices:
             has_grad = [p._grad is not None for p in at.parameters]
             if False not in has_grad:
+                rows = [p._rows for p in at.parameters if p._rows is not None]
+                if rows and len(at.parameters) > 1:
+                    self.lay_out(self.read())
+                    return self.due(lr)
+                at.rows = rows[0] if rows else None
                 at.lr = lr
                 if at.wanted is not self.wanted:
                     self._begin(at)
@@ -194,7 +235,11 @@ class Group:
         self.frozen = {p: copy.deepcopy(entries[p]) for p in frozen}
         history = [entries.get(p, {}) for p in self.store.parameters]
         keys = [
-            (p.grad is None, {n: None if isinstance(v, np.ndarray) else v for n, v in e.items()})
+            (
+                p._grad is None,
+                p.grad_rows is not None and id(p),
+                {n: None if isinstance(v, np.ndarray) else v for n, v in e.items()},
+            )
             for p, e in zip(self.store.parameters, history, strict=True)
         ]
         self.slices = []

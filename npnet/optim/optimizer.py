@@ -40,6 +40,9 @@ class Optimizer(Configured):
     ----------
     state_spec : mapping of str to StateSpec
         Class attribute: what the optimizer keeps for every parameter, by name.
+    takes_rows : bool
+        Class attribute: whether a step of some rows alone is what a sparse gradient means, as of
+        ``Embedding(sparse=True)``. `update` is then given these rows as vectors.
     param_groups : tuple of dict
         The options of each group, which may be changed between steps, and its ``"params"``.
     step_count : int
@@ -74,6 +77,7 @@ class Optimizer(Configured):
     """
 
     state_spec: ClassVar[Mapping[str, StateSpec]] = {}
+    takes_rows: ClassVar[bool] = False
     habits: ClassVar[Mapping[str, str]] = {
         "learning_rate": "the rate is called lr",
         "state": "optimizer.state_dict()['state'] is a copy of it",
@@ -194,23 +198,46 @@ class Optimizer(Configured):
         Raises
         ------
         ArgumentError
-            If an option was changed to what it cannot be, or a schedule returns what is no rate.
+            If an option was changed to what it cannot be, or a schedule returns what is no rate, or
+            a gradient is sparse and the optimizer cannot step rows, or has a weight decay.
         TapeError
             If no parameter has a gradient.
         """
         work = []
         for group in self.groups:
             lr = self._rate(group)
-            work += [(at, group.checked) for at in group.due(lr)]
+            due = group.due(lr)
+            work += [(at, group.checked, self._by_rows(at, group.checked)) for at in due]
         if not work:
             frozen = not any(p.requires_grad for p in self.parameters)
             hint = "all parameters are frozen" if frozen else "call tape.backward(grad) first"
             raise TapeError(f"{type(self).__name__}.step found no gradient; {hint}")
-        for at, options in work:  # what can raise was above: all groups move or none
+        for at, options, by_rows in work:  # what can raise was above: all groups move or none
             at.step += 1
-            self.update(at, options)
+            if by_rows:
+                part = at.gather()
+                self.update(part, options)
+                at.scatter(part)
+            else:
+                self.update(at, options)
             at.fresh = ()
         self.step_count += 1
+
+    def _by_rows(self, at: ParamSlice, options: Mapping[str, Any]) -> bool:
+        """Tell whether a step looks at the rows of a sparse gradient alone; refuse what cannot."""
+        if at.rows is None:
+            return False
+        if not self.takes_rows:
+            raise ArgumentError(
+                f"{type(self).__name__} takes no sparse gradients; SGD, Adagrad and SparseAdam do, "
+                "and a layer made with sparse=False has none"
+            )
+        if options.get("weight_decay"):
+            raise ArgumentError(
+                f"{type(self).__name__} takes no weight_decay with sparse gradients, got "
+                f"{options['weight_decay']!r}: it would move the other rows, too"
+            )
+        return True
 
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""

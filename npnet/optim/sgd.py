@@ -19,6 +19,9 @@ class SGD(Optimizer):
     x <- x - lr g. With momentum m and dampening d the velocity is v = g in its first step, then
     v <- m v + (1 - d) g, and x <- x - lr v, or x <- x - lr (g + m v) with `nesterov`.
 
+    With sparse gradients (``Embedding(sparse=True)``) only rows that occurred are stepped; with a
+    momentum all are, for the velocities of the others go on.
+
     Parameters
     ----------
     params : iterable of Parameter, or of dict
@@ -52,6 +55,7 @@ class SGD(Optimizer):
     array([0.5], dtype=float32)
     """
 
+    takes_rows = True
     state_spec: ClassVar = {"momentum_buffer": StateSpec(when="momentum")}
 
     def __init__(
@@ -83,6 +87,9 @@ class SGD(Optimizer):
                 "SGD expects a momentum and no dampening with nesterov=True, got "
                 f"momentum={options['momentum']!r}, dampening={options['dampening']!r}"
             )
+
+    def _by_rows(self, at: ParamSlice, options: Mapping[str, Any]) -> bool:
+        return super()._by_rows(at, options) and not options["momentum"]
 
     def update(self, at: ParamSlice, options: Mapping[str, Any]) -> None:
         """Do one step."""

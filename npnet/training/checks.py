@@ -10,6 +10,7 @@ import numpy as np
 
 from npnet.containers.fused import LinearRun
 from npnet.context import Context
+from npnet.convert import is_sparse
 from npnet.data.batches import BatchSource
 from npnet.errors import ArgumentError
 from npnet.layer import Layer
@@ -149,7 +150,7 @@ def first_nonfinite(named: Mapping[str, Any], dtype: np.dtype[Any] | None) -> st
     'x[1, 1] is inf'
     """
     for name, value in named.items():
-        array = np.asarray(value)
+        array = np.asarray(value.data if is_sparse(value) else value)
         if array.dtype.kind != "f":
             continue
         small = dtype is not None and np.finfo(dtype).max < np.finfo(array.dtype).max
@@ -161,7 +162,11 @@ def first_nonfinite(named: Mapping[str, Any], dtype: np.dtype[Any] | None) -> st
             if bad.any():
                 row, *rest = np.unravel_index(int(bad.argmax()), bad.shape)
                 number = part[(row, *rest)]
-                place = ", ".join(str(int(i)) for i in (start + row, *rest))
+                index = (start + row, *rest)
+                if is_sparse(value):
+                    row = np.searchsorted(value.indptr, index[0], "right") - 1
+                    index = (row, value.indices[index[0]])
+                place = ", ".join(str(int(i)) for i in index)
                 large = f", too large for {dtype}" if np.isfinite(number) else ""
                 return f"{name}[{place}] is {number}{large}"
     return ""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from npnet.arguments import function_name, instance, refusal, shown
+from npnet.convert import is_sparse
 from npnet.errors import ArgumentError, UnknownNameError
 from npnet.losses import BCELoss, HuberLoss, L1Loss, Loss, MSELoss, SmoothL1Loss, SoftMarginLoss
 from npnet.losses.binary import BinaryLoss
@@ -81,7 +82,7 @@ class MetricTracker:
             else:
                 self._joined += result.value
         if self._metrics:
-            target = np.asarray(target)
+            target = target.toarray() if is_sparse(target) else np.asarray(target)
             for metric in self._metrics:
                 metric.update(outputs, target)
         found: LossValue = result

@@ -400,7 +400,7 @@ class Trainer(Configured):
             If the output does not have a row for each row of the input.
         """
         batches = input_batches(x, batch_size)
-        count = sum(len(inputs[0]) for inputs in batches)
+        count = sum(inputs[0].shape[0] for inputs in batches)
         parts = [self.model(*inputs) for inputs in batches]
         if isinstance(parts[0], tuple):
             return tuple(_join(outputs, count) for outputs in zip(*parts, strict=True))

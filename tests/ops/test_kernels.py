@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.ops import activation, elementwise, gelu, softmax, update
+from npnet.ops import activation, elementwise, gelu, scatter, softmax, update
 from npnet.ops.kernels import families
 
 try:
@@ -113,6 +113,8 @@ CASES = [
                d.normal(s, scale), d.labels(s), d.empty(s[0]), d.empty(s), 0.125),
            roundings=16)
       for scale in (1.0, 50.0, 5e3)),
+    Case(scatter, "add_at", MATRICES,
+         lambda d, s: (d.uniform((7, s[1])), d.labels((s[0], 7)), d.uniform(s)), roundings=64),
     Case(update, "sgd", VECTORS, lambda d, s: (d.normal(s), d.normal(s), None), SGD, 8),
     *(Case(update, "sgd", VECTORS,
            lambda d, s: (d.normal(s), d.normal(s), d.normal(s)), SGD | more, 8)

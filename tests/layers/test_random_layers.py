@@ -1,0 +1,59 @@
+"""AlphaDropout, FeatureAlphaDropout and GaussianNoise: values, moments, where they do nothing."""
+
+import numpy as np
+import pytest
+
+import npnet
+
+
+@pytest.mark.parametrize("name", ["AlphaDropout", "FeatureAlphaDropout"])
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_kept_and_dropped_elements_are_those_of_torch(name, p, rng):
+    torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    x = rng.normal(size=(60, 40, 2))
+    y, tape = getattr(npnet, name)(p).record(x, rng=0)
+    dx = tape.backward(np.ones_like(y), input_grad=True)
+    t = torch.from_numpy(x.copy()).requires_grad_()
+    expected = getattr(torch.nn, name)(p)(t)
+    expected.sum().backward()
+    slope, expected, kept = t.grad.numpy().max(), expected.detach().numpy(), t.grad.numpy() > 0
+    np.testing.assert_allclose(np.unique(dx), [0, slope], rtol=1e-12)
+    assert (dx > 0).mean() == pytest.approx(1 - p, abs=0.03)
+    offset = (expected - x * slope)[kept][0]
+    np.testing.assert_allclose(y, np.where(dx > 0, x * slope + offset, expected[~kept][0]),
+                               rtol=1e-9, atol=1e-12)  # fmt: skip
+
+
+def test_moments_are_kept(rng):
+    x = rng.normal(size=200_000)
+    y, _ = npnet.AlphaDropout(0.3).record(x, rng=1)
+    assert y.mean() == pytest.approx(0, abs=0.01)
+    assert y.std() == pytest.approx(1, abs=0.01)
+
+
+def test_channels_are_dropped_as_a_whole(rng):
+    y, tape = npnet.FeatureAlphaDropout(0.5).record(rng.normal(size=(6, 5, 3, 2)), rng=0)
+    dx = tape.backward(np.ones_like(y), input_grad=True)
+    assert (dx == dx[:, :, :1, :1]).all()
+    assert 0 < (dx[:, :, 0, 0] == 0).sum() < 30
+
+
+def test_noise_is_normal_and_goes_back_unchanged(rng):
+    x = rng.normal(size=100_000)
+    y, tape = npnet.GaussianNoise(0.25).record(x, rng=2)
+    noise = np.sort((y - x) / 0.25)
+    from scipy.stats import kstest
+
+    assert kstest(noise, "norm").pvalue > 1e-3
+    np.testing.assert_array_equal(tape.backward(x, input_grad=True), x)
+
+
+@pytest.mark.parametrize("layer", [npnet.AlphaDropout(0.5), npnet.FeatureAlphaDropout(0.5),
+                                   npnet.GaussianNoise(1.0)])  # fmt: skip
+def test_only_training_passes_are_random(layer):
+    x = np.ones((4, 3), np.float32)
+    np.testing.assert_array_equal(layer(x), x)
+    np.testing.assert_array_equal(layer.record(x, training=False)[0], x)
+    a, b = (layer.record(x, rng=5)[0] for _ in range(2))
+    np.testing.assert_array_equal(a, b)
+    assert (a != x).any()
