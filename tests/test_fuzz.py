@@ -60,12 +60,13 @@ VALID = {
     "epochs": 1, "validation_split": 0.0, "validation_data": None, "sample_weight": None,
     "callbacks": (), "progress": False, "binary": None, "metrics": ["mae"], "name": "numpy",
     "requires_grad": True, "input_grad": True, "count": 1, "rounds": 1, "steps_per_epoch": 3,
+    "T_0": 3, "factor": 0.5,
 }  # fmt: skip
 OPEN = {  # arguments in which functions, mappings or any objects have a meaning
     "lr", "schedule", "schedules", "callbacks", "metrics", "metric", "layers", "state",
     "state_dict", "params", "parameters", "defaults", "group", "function", "rng",
     "validation_data", "config",
-    "monitor", "loss", "x", "y", "arrays", "step",
+    "monitor", "loss", "x", "y", "arrays", "step", "lr_lambda", "scale_fn",
 }  # fmt: skip
 
 
@@ -138,10 +139,20 @@ for name in init.__all__ if hasattr(init, "__all__") else dir(init):
     function = getattr(init, name)
     if inspect.isfunction(function) and function.__module__ == "npnet.init" and name[0] != "_":
         target(f"init.{name}", lambda function=function: function)
-for name in ("StepLR", "ExponentialLR", "CosineAnnealingLR", "LinearLR"):
+for name in (
+    "StepLR", "ExponentialLR", "CosineAnnealingLR", "LinearLR", "PolynomialLR", "ConstantLR",
+    "CosineAnnealingWarmRestarts",
+):  # fmt: skip
     target(name, lambda name=name: getattr(schedules, name))
     target(f"{name}()", lambda name=name: getattr(schedules, name)(0.1, 1), step=3)
 two = [schedules.StepLR(0.1, 2), schedules.StepLR(0.1, 2)]
+target("CyclicLR", lambda: schedules.CyclicLR, base_lr=0.1, max_lr=0.2, mode="triangular2")
+target("OneCycleLR", lambda: schedules.OneCycleLR, max_lr=0.2, total_steps=9)
+target("MultiStepLR", lambda: schedules.MultiStepLR, milestones=[1])
+target("LambdaLR", lambda: schedules.LambdaLR, lr_lambda=abs)
+target("MultiplicativeLR", lambda: schedules.MultiplicativeLR, lr_lambda=abs)
+target("warmup", lambda: schedules.warmup, schedule=abs)
+target("ChainedScheduler", lambda: schedules.ChainedScheduler, schedules=two)
 target("SequentialLR", lambda: schedules.SequentialLR, schedules=two)
 target("Linear()()", lambda: linear(), inputs=(X,))
 target("Linear().record", lambda: linear().record, inputs=(X,))
