@@ -60,7 +60,7 @@ VALID = {
     "epochs": 1, "validation_split": 0.0, "validation_data": None, "sample_weight": None,
     "callbacks": (), "progress": False, "binary": None, "metrics": ["mae"], "name": "numpy",
     "requires_grad": True, "input_grad": True, "count": 1, "rounds": 1, "steps_per_epoch": 3,
-    "T_0": 3, "factor": 0.5,
+    "T_0": 3, "factor": 0.5, "groups": 1,
 }  # fmt: skip
 OPEN = {  # arguments in which functions, mappings or any objects have a meaning
     "lr", "schedule", "schedules", "callbacks", "metrics", "metric", "layers", "state",
@@ -135,10 +135,10 @@ for cls in classes(losses, losses.Loss):
         )  # fmt: skip
 for cls in (optim.SGD, optim.Adam, optim.AdamW):
     target(cls.__name__, lambda cls=cls: cls, params=list(filled().parameters()))
-for name in init.__all__ if hasattr(init, "__all__") else dir(init):
+for name in init.__all__:
     function = getattr(init, name)
-    if inspect.isfunction(function) and function.__module__ == "npnet.init" and name[0] != "_":
-        target(f"init.{name}", lambda function=function: function)
+    kernel = {"shape": (2, 3, 1)} if name == "dirac" else {}
+    target(f"init.{name}", lambda function=function: function, **kernel)
 for name in (
     "StepLR", "ExponentialLR", "CosineAnnealingLR", "LinearLR", "PolynomialLR", "ConstantLR",
     "CosineAnnealingWarmRestarts",

@@ -79,7 +79,7 @@ class MultiStepLR(FactorSchedule):
 
     def __init__(self, lr: float, milestones: Iterable[int], gamma: float = 0.1) -> None:
         self.lr = self._number("lr", lr)
-        if isinstance(milestones, dict | str):
+        if isinstance(milestones, dict | str | bytes):
             raise refusal(self, "milestones", "a list", milestones)
         steps = items(self, "milestones", milestones)
         checked = (whole_number(self, f"milestones[{i}]", m, 0) for i, m in enumerate(steps))
