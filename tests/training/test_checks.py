@@ -233,7 +233,7 @@ def test_a_layer_put_behind_later_is_seen_too():
 
 def test_predictions_are_looked_at_once_for_a_model_and_its_loss(monkeypatch):
     looks = []
-    monkeypatch.setattr("npnet.training.trainer.misfit", lambda *args: looks.append(args) or "")
+    monkeypatch.setattr("npnet.training.advice.misfit", lambda *args: looks.append(args) or "")
     trainer = make()
     trainer.fit(X, Y, epochs=3, batch_size=8, validation_split=0.2)
     trainer.evaluate(X, Y, batch_size=8)
