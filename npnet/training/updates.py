@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from npnet.arguments import refusal, several
+from npnet.arguments import refusal, several, wrong_call
 from npnet.store import flat_grads
 from npnet.training.callbacks import Callback, overriding
 
@@ -110,12 +110,10 @@ def total(penalties: list[Any]) -> float:
 
 def as_averaged(averaged: Any) -> Any:
     """Return what averages the model, or None."""
-    if averaged is None or (
-        callable(averaged) and callable(getattr(averaged, "update_parameters", None))
-    ):
-        return averaged
-    kind = "an AveragedModel, with update_parameters(model)"
-    raise refusal("Trainer", "averaged", kind, averaged)
+    if averaged is not None and not (callable(averaged) and _has(averaged, "update_parameters", 1)):
+        kind = "an AveragedModel, with update_parameters(model)"
+        raise refusal("Trainer", "averaged", kind, averaged)
+    return averaged
 
 
 def as_penalties(penalties: Any) -> list[Any]:
@@ -123,7 +121,12 @@ def as_penalties(penalties: Any) -> list[Any]:
     kind = "a list of penalties, such as npnet.penalties.L2(model.parameters(), 1e-4)"
     found = several("Trainer", "penalties", penalties, (), kind)
     for penalty in found:
-        works = callable(penalty) and callable(getattr(penalty, "backward", None))
-        if isinstance(penalty, type) or not works:
+        if not callable(penalty) or not _has(penalty, "backward", 0):
             raise refusal("Trainer", "penalties", kind, penalty)
     return found
+
+
+def _has(thing: Any, name: str, count: int) -> bool:
+    """Tell whether a thing, no class, has a method that takes so many arguments."""
+    method = None if isinstance(thing, type) else getattr(thing, name, None)
+    return callable(method) and wrong_call(method, name, (None,) * count, {}) is None
