@@ -185,8 +185,8 @@ target("train_test_split", lambda: data.train_test_split, arrays=(X, LABELS))
 target("one_hot", lambda: data.one_hot)
 target("EarlyStopping", lambda: training.EarlyStopping, mode="auto")
 target("ReduceLROnPlateau", lambda: training.ReduceLROnPlateau, mode="auto")
-target("repeat", lambda: lambda make, seeds: training.repeat(make, seeds, X, X),
-       make=lambda seed: trainer(), seeds=[0])  # fmt: skip
+target("repeat", lambda: lambda maker, seeds: training.repeat(maker, seeds, X, X),
+       maker=lambda seed: trainer(), seeds=[0])  # fmt: skip
 target("Accuracy", lambda: training.Accuracy)
 target("Trainer", lambda: training.Trainer, **vars_of_a_trainer())
 target("Trainer.fit", lambda: trainer().fit, x=X, y=X)
