@@ -246,9 +246,10 @@ def test_trunc_normal_has_the_truncated_distribution(mean, std, a, b):
 
 
 def test_trunc_normal_keeps_its_bounds_in_every_precision():
-    for dtype in np.float16, np.float32, np.float64:
-        x = init.trunc_normal(20_000, 0.0, 1.0, 0.1, 0.7001, rng=0, dtype=dtype)
-        assert 0.1 <= float(x.min()) <= float(x.max()) <= 0.7001
+    for a, b in (0.1, 0.7001), (-0.1, 0.3), (0.7, 0.9), (0.2001, 0.5):
+        for dtype in np.float16, np.float32, np.float64:
+            x = init.trunc_normal(20_000, 0.0, 1.0, a, b, rng=0, dtype=dtype)
+            assert a <= float(x.min()) <= float(x.max()) <= b
 
 
 def test_extreme_truncations_end():
