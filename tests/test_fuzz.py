@@ -61,12 +61,13 @@ VALID = {
     "epochs": 1, "validation_split": 0.0, "validation_data": None, "sample_weight": None,
     "callbacks": (), "progress": False, "binary": None, "metrics": ["mae"], "name": "numpy",
     "requires_grad": True, "input_grad": True, "count": 1, "rounds": 1, "steps_per_epoch": 3,
+    "T_0": 3, "factor": 0.5, "groups": 1,
 }  # fmt: skip
 OPEN = {  # arguments in which functions, mappings or any objects have a meaning
     "lr", "schedule", "schedules", "callbacks", "metrics", "metric", "layers", "state",
     "state_dict", "params", "parameters", "defaults", "group", "function", "rng",
     "validation_data", "config",
-    "monitor", "loss", "x", "y", "arrays", "step", "f", "df",
+    "monitor", "loss", "x", "y", "arrays", "step", "f", "df", "lr_lambda", "scale_fn",
 }  # fmt: skip
 
 
@@ -163,14 +164,24 @@ for cls in classes(penalties, penalties.Penalty):
     target(cls.__name__, lambda cls=cls: cls, parameters=list(filled().parameters()), strength=0.1)
 for cls in (optim.SGD, optim.Adam, optim.AdamW):
     target(cls.__name__, lambda cls=cls: cls, params=list(filled().parameters()))
-for name in init.__all__ if hasattr(init, "__all__") else dir(init):
+for name in init.__all__:
     function = getattr(init, name)
-    if inspect.isfunction(function) and function.__module__ == "npnet.init" and name[0] != "_":
-        target(f"init.{name}", lambda function=function: function)
-for name in ("StepLR", "ExponentialLR", "CosineAnnealingLR", "LinearLR"):
+    kernel = {"shape": (2, 3, 1)} if name == "dirac" else {}
+    target(f"init.{name}", lambda function=function: function, **kernel)
+for name in (
+    "StepLR", "ExponentialLR", "CosineAnnealingLR", "LinearLR", "PolynomialLR", "ConstantLR",
+    "CosineAnnealingWarmRestarts",
+):  # fmt: skip
     target(name, lambda name=name: getattr(schedules, name))
     target(f"{name}()", lambda name=name: getattr(schedules, name)(0.1, 1), step=3)
 two = [schedules.StepLR(0.1, 2), schedules.StepLR(0.1, 2)]
+target("CyclicLR", lambda: schedules.CyclicLR, base_lr=0.1, max_lr=0.2, mode="triangular2")
+target("OneCycleLR", lambda: schedules.OneCycleLR, max_lr=0.2, total_steps=9)
+target("MultiStepLR", lambda: schedules.MultiStepLR, milestones=[1])
+target("LambdaLR", lambda: schedules.LambdaLR, lr_lambda=abs)
+target("MultiplicativeLR", lambda: schedules.MultiplicativeLR, lr_lambda=abs)
+target("warmup", lambda: schedules.warmup, schedule=abs)
+target("ChainedScheduler", lambda: schedules.ChainedScheduler, schedules=two)
 target("SequentialLR", lambda: schedules.SequentialLR, schedules=two)
 target("Linear()()", lambda: linear(), inputs=(X,))
 target("Linear().record", lambda: linear().record, inputs=(X,))
@@ -202,6 +213,9 @@ target("DataLoader", lambda: loop(data.DataLoader), arrays=(X, LABELS))
 target("train_test_split", lambda: data.train_test_split, arrays=(X, LABELS))
 target("one_hot", lambda: data.one_hot)
 target("EarlyStopping", lambda: training.EarlyStopping, mode="auto")
+target("ReduceLROnPlateau", lambda: training.ReduceLROnPlateau, mode="auto")
+target("repeat", lambda: lambda maker, seeds: training.repeat(maker, seeds, X, X),
+       maker=lambda seed: trainer(), seeds=[0])  # fmt: skip
 target("Accuracy", lambda: training.Accuracy)
 target("Trainer", lambda: training.Trainer, **vars_of_a_trainer())
 target("Trainer.fit", lambda: trainer().fit, x=X, y=X)

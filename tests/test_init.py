@@ -23,8 +23,10 @@ RANDOM = [
     init.xavier_normal,
     init.kaiming_uniform,
     init.kaiming_normal,
+    init.trunc_normal,
+    init.orthogonal,
 ]
-WITH_FANS = RANDOM[2:]
+WITH_FANS = RANDOM[2:6]
 ALL = [*RANDOM, init.zeros, init.ones, lambda shape, **kw: init.constant(shape, 0.3, **kw)]
 NONLINEARITIES = [
     *["linear", "conv1d", "conv2d", "conv3d"],
@@ -225,6 +227,113 @@ def test_the_global_state_of_numpy_is_left_alone():
     assert before["pos"] == after["pos"]
 
 
+# The bounds of (mean, std, a, b) lie about the mean, beside it, and far out in a tail.
+CUTS = [
+    (0.0, 1.0, -2.0, 2.0), (0.5, 0.02, 0.48, 0.6), (0.0, 1.0, -0.1, 0.2), (3.0, 2.0, -1e6, 1e6),
+    (0.0, 1.0, 1.5, 4.0), (0.0, 1.0, 8.0, 1e9), (0.0, 1.0, -1e300, -20.0), (1.0, 1e-3, 2.0, 3.0),
+    (0.0, 5.0, -1.0, 30.0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("mean", "std", "a", "b"), CUTS)
+def test_trunc_normal_has_the_truncated_distribution(mean, std, a, b):
+    stats = pytest.importorskip("scipy.stats")
+    x = init.trunc_normal((100, 200), mean, std, a, b, rng=3, dtype=np.float64)
+    assert a <= x.min() <= x.max() <= b
+    u = stats.truncnorm((a - mean) / std, (b - mean) / std, mean, std).cdf(x.ravel())
+    assert_even(u)
+    assert stats.kstest(u, "uniform").pvalue > 1e-4
+
+
+def test_trunc_normal_keeps_its_bounds_in_every_precision():
+    for a, b in (0.1, 0.7001), (-0.1, 0.3), (0.7, 0.9), (0.2001, 0.5):
+        for dtype in np.float16, np.float32, np.float64:
+            x = init.trunc_normal(20_000, 0.0, 1.0, a, b, rng=0, dtype=dtype)
+            assert a <= float(x.min()) <= float(x.max()) <= b
+
+
+def test_extreme_truncations_end():
+    def draw(**arguments):
+        return init.trunc_normal(50, **arguments, rng=0, dtype=np.float64)
+
+    assert (draw(a=0.5, b=0.5) == 0.5).all()
+    assert (draw(std=1e-300, a=1.0, b=2.0) == 1.0).all()
+    assert (draw(mean=-1e308, a=1.0, b=2.0) == 1.0).all()
+    assert (draw(mean=1e308, std=1e-308, a=-1e308, b=1e308) == 1e308).all()
+    assert abs(draw(std=1e307, a=-1e308, b=1e308)).max() < 1e308
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (5, 9), (9, 5), (6, 4, 3), (4, 2, 3, 5), (1, 8), (8, 1)])
+@pytest.mark.parametrize("gain", [1.0, 0.5, math.sqrt(2.0), 0.0])
+def test_orthogonal_is_orthogonal(shape, gain):
+    w = init.orthogonal(shape, gain, rng=1, dtype=np.float64).reshape(shape[0], -1)
+    product = w @ w.T if w.shape[0] <= w.shape[1] else w.T @ w
+    np.testing.assert_allclose(product, gain**2 * np.eye(len(product)), rtol=0, atol=1e-14)
+
+
+def test_orthogonal_matrices_are_evenly_distributed():
+    # Of 2 x 2 ones, half are rotations; the first column points anywhere (Mezzadri's example
+    # shows that the signs of LAPACK's factors alone do not give this).
+    rng = np.random.default_rng(0)
+    drawn = np.array([init.orthogonal((2, 2), rng=rng, dtype=np.float64) for _ in range(4000)])
+    assert abs((np.linalg.det(drawn) > 0).mean() - 0.5) < 6 * 0.5 / math.sqrt(4000)
+    for column in 0, 1:
+        assert_even(np.arctan2(drawn[:, 1, column], drawn[:, 0, column]) / (2 * np.pi) + 0.5)
+
+
+@pytest.mark.parametrize("shape", [(10, 4), (4, 10), (1, 3), (7, 300)])
+@pytest.mark.parametrize("sparsity", [0.0, 0.1, 0.5, 0.99, 1.0])
+def test_sparse_has_its_zeros_in_each_column(shape, sparsity):
+    x = init.sparse(shape, sparsity, rng=0)
+    assert ((x == 0).sum(axis=0) == math.ceil(sparsity * shape[0])).all()
+
+
+def test_sparse_puts_its_zeros_anywhere_and_normal_numbers_elsewhere():
+    x = init.sparse((10, 4000), 0.3, std=0.5, rng=0, dtype=np.float64)
+    zeros = (x == 0).mean(axis=1)
+    assert abs(zeros - 0.3).max() < 6 * math.sqrt(0.3 * 0.7 / 4000)
+    together = (x == 0).astype(int)
+    assert abs((together[0] * together[1]).mean() - 0.3 * 2 / 9) < 6 * math.sqrt(0.07 / 4000)
+    assert_normal(x[x != 0], 0.0, 0.5)
+    assert init.sparse((10, 10), 0.3, rng=0).std() < 0.02  # the default deviation is 0.01
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (5, 3), (4, 4), (0, 3), (3, 0)])
+def test_eye_is_that_of_torch(shape):
+    torch = pytest.importorskip("torch")
+    expected = torch.nn.init.eye_(torch.empty(shape, dtype=torch.float64)).numpy()
+    np.testing.assert_array_equal(init.eye(shape), expected)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (6, 2), (6, 6), (6, 1)])
+@pytest.mark.parametrize("kernel", [(3,), (4, 3), (1, 2, 3)])
+@pytest.mark.parametrize("groups", [1, 2])
+def test_dirac_is_that_of_torch(shape, kernel, groups):
+    torch = pytest.importorskip("torch")
+    expected = torch.nn.init.dirac_(torch.empty(*shape, *kernel), groups).numpy()
+    np.testing.assert_array_equal(init.dirac((*shape, *kernel), groups), expected)
+
+
+def test_dirac_without_elements():
+    assert init.dirac((0, 3, 3)).shape == (0, 3, 3)
+    assert init.dirac((3, 0, 3)).shape == (3, 0, 3)
+
+
+@pytest.mark.parametrize(
+    ("draw", "shapes"),
+    [
+        (init.eye, [(), 3, (3,), (2, 2, 2)]),
+        (init.dirac, [(), 3, (3, 3), (1,) * 6]),
+        (init.orthogonal, [(), 3, (3,)]),
+        (lambda shape: init.sparse(shape, 0.5), [(), 3, (3,), (2, 2, 2)]),
+    ],
+)
+def test_matrices_need_their_axes(draw, shapes):
+    for shape in shapes:
+        with pytest.raises(ShapeError, match=r"^init\.\w+ needs a shape \(out, in.*\).*, got \("):
+            draw(shape)
+
+
 @pytest.mark.parametrize("draw", ALL)
 @pytest.mark.parametrize("shape", [(0, 0), (0, 5), (5, 0), (4, 0, 3, 3), (4, 3, 0)])
 def test_empty_shapes(draw, shape):
@@ -330,6 +439,15 @@ def test_what_is_no_generator_is_refused(draw, rng):
         (lambda: init.uniform(2, 0.0, "1"), "b to be a finite number of .*, got '1'"),
         (lambda: init.normal(2, math.inf), "mean to be a finite number, got inf"),
         (lambda: init.normal(2, 0.0, -1.0), "std to be a finite number of at least 0, got -1.0"),
+        (lambda: init.trunc_normal(2, std=0.0), "std to be a finite number above 0, got 0.0"),
+        (lambda: init.trunc_normal(2, a=1.0, b=0.5), "b to be .* of at least 1, got 0.5"),
+        (lambda: init.trunc_normal(2, a=-math.inf), "a to be a finite number, got -inf"),
+        (lambda: init.orthogonal((2, 2), math.inf), "gain to be a finite number, got inf"),
+        (lambda: init.sparse((2, 2), 1.5), "sparsity to be .* at most 1, got 1.5"),
+        (lambda: init.sparse((2, 2), None), "sparsity to be .*, got None"),
+        (lambda: init.sparse((2, 2), 0.5, -1.0), "std to be .* of at least 0, got -1.0"),
+        (lambda: init.dirac((4, 2, 3), 3), "groups must divide the 4 outputs, got 3"),
+        (lambda: init.dirac((4, 2, 3), 0), "groups to be a positive integer, got 0"),
         (lambda: init.constant(2, 1j), "value to be a finite number, got 1j"),
         (lambda: init.constant(2, [1.0, 2.0]), "value to be a finite number"),
         (lambda: init.constant(2, True), "value to be a finite number, got True"),
@@ -358,7 +476,7 @@ def test_bad_arguments(call, message):
 @pytest.mark.parametrize(
     "name",
     ["uniform", "normal", "zeros", "ones", "xavier_uniform", "xavier_normal", "kaiming_uniform",
-     "kaiming_normal"],
+     "kaiming_normal", "trunc_normal", "orthogonal", "eye"],
 )  # fmt: skip
 def test_the_function_that_was_called_complains(name):
     function = getattr(init, name)

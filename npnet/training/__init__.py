@@ -3,9 +3,11 @@
 from typing import Any
 
 from npnet.errors import NameTypoError
-from npnet.training.callbacks import Callback, EarlyStopping, TerminateOnNaN
+from npnet.training.callbacks import Callback, TerminateOnNaN
 from npnet.training.history import History
 from npnet.training.metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric, R2Score
+from npnet.training.monitors import EarlyStopping, ReduceLROnPlateau
+from npnet.training.repeat import Repeats, repeat
 from npnet.training.trainer import Trainer
 
 __all__ = [
@@ -13,17 +15,18 @@ __all__ = [
     "History",
     "Callback",
     "EarlyStopping",
+    "ReduceLROnPlateau",
     "TerminateOnNaN",
     "Metric",
     "Accuracy",
     "MeanAbsoluteError",
     "MeanSquaredError",
     "R2Score",
+    "repeat",
+    "Repeats",
 ]
 
 _KERAS = {
-    "ReduceLROnPlateau": "give the optimizer a rate from npnet.schedules, or set optimizer.lr in a "
-    "function callback",
     "ModelCheckpoint": "EarlyStopping puts back the best weights; a function callback can call "
     "npnet.save_weights(trainer.model, path)",
     "LearningRateScheduler": "give the optimizer a schedule: lr=npnet.schedules.StepLR(0.1, 100)",

@@ -5,27 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from npnet.arguments import (
-    choice,
-    did_you_mean,
-    flag,
-    function_name,
-    instance,
-    real_number,
-    refusal,
-    several,
-    whole_number,
-    wrong_call,
-)
+from npnet.arguments import did_you_mean, function_name, instance, several, wrong_call
 from npnet.configured import Configured
-from npnet.errors import ArgumentError, NameTypoError, SignatureError
-from npnet.training.names import suggest
+from npnet.errors import NameTypoError, SignatureError
 
 if TYPE_CHECKING:
     from npnet.training.trainer import Trainer
-    from npnet.typing import Array
 
 
 class Callback:
@@ -105,128 +92,6 @@ class FunctionCallback(Callback):
     def on_epoch_end(self, trainer: Trainer, logs: Mapping[str, float]) -> None:
         """Call it."""
         self.function(trainer, logs)
-
-
-class EarlyStopping(Configured, Callback):
-    """Stop when a monitored value has not improved for some epochs.
-
-    Parameters
-    ----------
-    monitor : str
-        A column of the history.
-    patience : int
-        Stop after this many epochs in a row without an improvement; 0 is like 1.
-    min_delta : float
-        An improvement is a change by more than this.
-    mode : {"auto", "min", "max"}
-        Whether smaller or larger is better. ``"auto"`` knows the loss and the built-in metrics.
-    restore_best_weights : bool
-        Put back the model's parameters and buffers of the best epoch when training ends, for
-        whatever reason. The optimizer's state is left as it is.
-
-    Attributes
-    ----------
-    best : float or None
-        The best value of the last training.
-    best_epoch : int or None
-        When it was reached.
-    stopped_epoch : int or None
-        When training was stopped, None if it was not.
-
-    Raises
-    ------
-    ArgumentError
-        If an argument is out of range; in `Trainer.fit`, if there is no such column.
-
-    References
-    ----------
-    ``keras.callbacks.EarlyStopping``.
-
-    Examples
-    --------
-    >>> EarlyStopping("val_accuracy", patience=5, restore_best_weights=False)
-    EarlyStopping(monitor='val_accuracy', patience=5, min_delta=0.0, mode='max', \
-restore_best_weights=False)
-    """
-
-    habits: ClassVar[Mapping[str, str]] = {
-        "verbose": "it says nothing while it works; its stopped_epoch tells when it stopped",
-        "baseline": "it compares with the best epoch so far",
-        "start_from_epoch": "it watches from the first epoch",
-        "delta": "it is min_delta",
-    }
-    _MODES: ClassVar[dict[str, str]] = {
-        "loss": "min", "mae": "min", "mse": "min", "accuracy": "max", "r2": "max",
-    }  # fmt: skip
-
-    def __init__(
-        self,
-        monitor: str = "val_loss",
-        patience: int = 0,
-        min_delta: float = 0.0,
-        mode: str = "auto",
-        restore_best_weights: bool = True,
-    ) -> None:
-        if not isinstance(monitor, str):
-            raise refusal(self, "monitor", "the name of a column of the history", monitor)
-        if choice(self, "mode", mode, ("auto", "min", "max")) == "auto":
-            mode = self._MODES.get(monitor.removeprefix("val_"), "")
-            if not mode:
-                names = [prefix + name for name in self._MODES for prefix in ("", "val_")]
-                hint = suggest(monitor, names) or "pass mode='min' or 'max'"
-                raise ArgumentError(
-                    f"EarlyStopping does not know whether a small {monitor!r} is good; {hint}"
-                )
-        self.monitor = monitor
-        self.patience = whole_number(self, "patience", patience, 0)
-        self.min_delta = real_number(self, "min_delta", min_delta, 0)
-        self.mode = mode
-        self.restore_best_weights = flag(self, "restore_best_weights", restore_best_weights)
-        self._begin()
-
-    def _begin(self) -> None:
-        self.best: float | None = None
-        self.best_epoch: int | None = None
-        self.stopped_epoch: int | None = None
-        self._waited = 0
-        self._weights: dict[str, Array] | None = None
-
-    def on_train_begin(self, trainer: Trainer) -> None:
-        """Start anew."""
-        self._begin()
-        if self.monitor not in trainer.columns:
-            missing_data = self.monitor.startswith("val_") and "val_loss" not in trainer.columns
-            hint = "pass validation_data or validation_split" if missing_data else ""
-            hint = hint or suggest(self.monitor, trainer.columns)
-            raise ArgumentError(
-                f"EarlyStopping monitors {self.monitor!r}, but this training records only "
-                f"{', '.join(trainer.columns)}{hint and '; ' + hint}"
-            )
-
-    def on_epoch_end(self, trainer: Trainer, logs: Mapping[str, float]) -> None:
-        """Compare with the best epoch."""
-        value = logs[self.monitor]
-        if self._improves(value):
-            self.best, self.best_epoch, self._waited = value, int(logs["epoch"]), 0
-            if self.restore_best_weights:
-                self._weights = trainer.model.state_dict()
-            return
-        self._waited += 1
-        if self._waited >= self.patience:
-            self.stopped_epoch = int(logs["epoch"])
-            trainer.stop()
-
-    def _improves(self, value: float) -> bool:
-        if self.best is None:
-            return math.isfinite(value)
-        gain = value - self.best if self.mode == "max" else self.best - value
-        return gain > self.min_delta
-
-    def on_train_end(self, trainer: Trainer) -> None:
-        """Put back the best weights."""
-        if self._weights is not None:
-            trainer.model.load_state_dict(self._weights)
-            self._weights = None
 
 
 class TerminateOnNaN(Configured, Callback):

@@ -18,6 +18,7 @@ from npnet.layers import Flatten, Identity, LogSoftmax, ReLU, Sigmoid, Softmax
 from npnet.losses import BCELoss, CrossEntropyLoss, Loss, NLLLoss
 from npnet.losses.binary import BinaryLoss
 from npnet.optim.optimizer import Optimizer
+from npnet.schedules import with_steps_per_epoch
 from npnet.typing import Array
 
 _BLOCK = 1 << 20
@@ -198,17 +199,18 @@ def count_epochs(optimizer: Optimizer, steps: int | None) -> str:
     if steps is None:
         return ""
     before, optimizer.steps_per_epoch = optimizer.steps_per_epoch, steps
-    open_ended = any(getattr(o["lr"], "steps_per_epoch", 0) is None for o in optimizer.param_groups)
+    rates = [options["lr"] for options in optimizer.param_groups if callable(options["lr"])]
+    open_ended = any(with_steps_per_epoch(rate, steps) != rate for rate in rates)
     if open_ended and optimizer.step_count and before not in (None, steps):
         return (
             f"an epoch had {before} steps and now has {steps}; the schedule takes the number of "
             f"the epoch for the steps done divided by {steps}"
         )
-    for options in optimizer.param_groups:
-        given = getattr(options["lr"], "steps_per_epoch", None)
+    for rate in rates:
+        given = getattr(rate, "steps_per_epoch", None)
         if isinstance(given, int) and given != steps:
             return (
                 f"the schedule counts {given} steps as an epoch, and an epoch of these data has "
-                f"{steps}; leave the number out: npnet.schedules.per_epoch(schedule)"
+                f"{steps}; leave steps_per_epoch out, and fit fills it in"
             )
     return ""

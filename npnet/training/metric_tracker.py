@@ -46,8 +46,8 @@ class MetricTracker:
         Copied.
     """
 
-    __slots__ = ("_evaluate", "_joined", "_loss", "_mean", "_metrics", "_plain", "batches",
-                 "weight")  # fmt: skip
+    __slots__ = ("_evaluate", "_joined", "_loss", "_mean", "_metrics", "_penalized", "_penalty",
+                 "_plain", "batches", "weight")  # fmt: skip
 
     def __init__(self, loss: Loss, metrics: list[Metric]) -> None:
         self._loss = loss
@@ -56,6 +56,7 @@ class MetricTracker:
         self._mean = loss.reduction in loss.means
         self._metrics = copy.deepcopy(metrics)
         self._joined = 0.0
+        self._penalty = self._penalized = 0.0  # the mean penalty, and the weight it has
         self.weight = 0.0
         self.batches = 0
 
@@ -88,10 +89,17 @@ class MetricTracker:
         found: LossValue = result
         return found
 
+    def add_penalty(self, value: float, weight: float) -> None:
+        """Count a penalty on parameters; of several the loss contains the weighted mean."""
+        if weight:
+            self._penalized += weight
+            self._penalty += (value - self._penalty) * (weight / self._penalized)
+
     @property
     def loss(self) -> float:
-        """The loss of the batches so far."""
-        return math.nan if self._mean and not self.weight else float(self._joined)
+        """The loss of the batches so far, with their penalties."""
+        empty = self._mean and not self.weight
+        return math.nan if empty else float(self._joined) + self._penalty
 
     def results(self) -> dict[str, float]:
         """Return loss and metrics by name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -17,16 +17,17 @@ from npnet.losses import Loss
 from npnet.ops import prepare
 from npnet.optim.optimizer import Optimizer
 from npnet.random import LazyGenerator, as_seed
-from npnet.registry import structure
 from npnet.store import unique
-from npnet.training.callbacks import Callback, as_callbacks, end_training, overriding
-from npnet.training.checks import count_epochs, misfit, place_in_data, unreached, untrained
+from npnet.training.advice import Advice
+from npnet.training.callbacks import Callback, as_callbacks, end_training
+from npnet.training.checks import count_epochs, unreached, untrained
+from npnet.training.class_weight import ClassWeights
 from npnet.training.history import History
 from npnet.training.interrupt import DeferredInterrupt
 from npnet.training.metric_tracker import MetricTracker, as_metrics
 from npnet.training.metrics import Metric
 from npnet.training.progress import Progress
-from npnet.training.warn import warn
+from npnet.training.updates import TrainingBatches, Update, as_averaged, as_penalties, total
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, Rng
@@ -37,9 +38,11 @@ _PARTS: dict[str, tuple[type[Any], str]] = {
     "optimizer": (Optimizer, "such as npnet.optim.Adam(model.parameters(), lr=1e-3)"),
 }
 
+_CHECKS: dict[str, Callable[[Any], Any]] = {"averaged": as_averaged, "penalties": as_penalties}
+
 _KEYWORDS = {
     "verbose": "the bar is shown or hidden by progress=True or progress=False",
-    "class_weight": "the loss takes it: npnet.CrossEntropyLoss(weight=...)",
+    "gradient_accumulation_steps": "it is accumulate",
     "steps_per_epoch": "an epoch is all of the data",
     "validation_batch_size": "validation takes 256 rows at a time",
     "nb_epoch": "it is epochs",
@@ -68,6 +71,14 @@ class Trainer(Configured):
         functions ``f(y_pred, y_true) -> float``. All are those of the whole set, whatever the
         batch size, and count every sample alike. Where there are several predictions or targets,
         they see the first of each.
+    averaged : AveragedModel, optional
+        An average of the model, brought up to date after each step by
+        ``averaged.update_parameters(model)``. Validation, `evaluate` and `predict` use it in place
+        of the model.
+    penalties : list of Penalty
+        Added to the loss, as those of `npnet.penalties`: ``penalty()`` is the value of one, and
+        ``penalty.backward()`` adds its gradient. All losses that are reported contain them, those
+        of a training in the mean over its steps.
 
     Attributes
     ----------
@@ -121,10 +132,21 @@ class Trainer(Configured):
         "verbose": "fit takes progress=True or progress=False",
     }  # fmt: skip
 
-    def __init__(self, model: Layer, loss: Loss, optimizer: Optimizer, metrics: Any = ()) -> None:
+    def __init__(
+        self,
+        model: Layer,
+        loss: Loss,
+        optimizer: Optimizer,
+        metrics: Any = (),
+        averaged: Any = None,
+        penalties: Any = (),
+    ) -> None:
+        self._advice = Advice(self)
         self.model: Layer = model
         self.loss: Loss = loss
         self.optimizer: Optimizer = optimizer
+        self.averaged = averaged
+        self.penalties = penalties
         kind = "a list of names, functions and Metrics"
         self.metrics = several("Trainer", "metrics", metrics, str | Metric, kind)
         if loss.reduction == "none":
@@ -137,16 +159,14 @@ class Trainer(Configured):
         self.history = History()
         self.columns: tuple[str, ...] = ()
         self._stopping = False
-        self._trained: list[Any] | None = None  # the parameters, when they were last checked
-        self._structure = -1  # of the layers, when the predictions were last checked
-        self._warned: set[str] = set()
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _PARTS:
             value = instance(self, name, value, *_PARTS[name])
+            self._advice.forget_outputs()
+        elif name in _CHECKS:
+            value = _CHECKS[name](value)
         super().__setattr__(name, value)
-        if name in _PARTS:
-            vars(self)["_structure"] = -1
 
     # --- training
 
@@ -162,6 +182,8 @@ class Trainer(Configured):
         validation_split: float = 0.0,
         shuffle: bool | None = None,
         sample_weight: ArrayLike | None = None,
+        class_weight: Any = None,
+        accumulate: int = 1,
         callbacks: Any = (),
         progress: bool | None = None,
         rng: Rng = None,
@@ -202,6 +224,18 @@ class Trainer(Configured):
             of batches.
         sample_weight : array_like, shape (n,) or that of the loss's terms, optional
             Factors of the samples' losses. Not with an iterable of batches.
+        class_weight : dict of int to float, or array_like, shape (num_classes,), optional
+            Factors of the classes, 1 for those that a dictionary lacks; not for the validation. A
+            term of the loss gets the factor of its target's class, and where the target is
+            probabilities of classes, that of the most likely one. It multiplies the sample weight,
+            and the loss's own weight of the class if it has one; a mean divides by the sum of
+            these products.
+        accumulate : int
+            How many batches make one step of the optimizer, with the gradient of one large batch:
+            of a mean each has the share that its weight has in the sum of theirs (the number of
+            samples, or the sum of the weights that its mean divides by); sums are added. What is
+            left over at an epoch's end makes a step of its own. Layers that look at a whole batch,
+            and what is drawn at random, see the small ones.
         callbacks : list of Callback or callable
             A function ``f(trainer, logs)`` is called at the end of every epoch.
         progress : bool, optional
@@ -228,6 +262,8 @@ class Trainer(Configured):
         """
         epochs = whole_number("Trainer.fit", "epochs", epochs, 1)
         seed = as_seed(rng)
+        accumulate = whole_number("Trainer.fit", "accumulate", accumulate, 1)
+        weights = None if class_weight is None else ClassWeights(class_weight, self.loss)
         watchers = as_callbacks(() if callbacks is None else callbacks)
         metrics = as_metrics(self.metrics, self.loss)
         source, validation = training_sources(
@@ -235,7 +271,8 @@ class Trainer(Configured):
             validation_split=validation_split, shuffle=shuffle, sample_weight=sample_weight,
             seed=seed,
         )  # fmt: skip
-        self._warn_once(count_epochs(self.optimizer, source.steps_per_epoch))
+        advice, steps = self._advice, source.steps_per_epoch
+        advice.warn_once(count_epochs(self.optimizer, steps and -(-steps // accumulate)))
         names = ("loss", *(metric.name for metric in metrics))
         val_names = () if validation is None else tuple(f"val_{name}" for name in names)
         self.columns = ("epoch", *names, *val_names, "lr")
@@ -243,11 +280,11 @@ class Trainer(Configured):
         history = self.history
         history.interrupted = False
         last = len(history["epoch"]) + epochs
-        steps = source.steps_per_epoch
         bar = Progress(progress, None if steps is None else steps * epochs)
         errors: list[BaseException] = []
         users = (*dict(self.model.named_layers()).values(), self.loss, self.optimizer)
         prepare(self.model.dtype, *users)  # before the bar starts to count the time
+        batches = TrainingBatches(source, accumulate, weights)
         with DeferredInterrupt() as interrupt:
             try:
                 for watcher in watchers:
@@ -259,7 +296,7 @@ class Trainer(Configured):
                     logs: dict[str, float] = {"epoch": epoch}
                     rate = self.optimizer.lr
                     draws = LazyGenerator(seed, epoch)
-                    logs |= self._train(source, metrics, watchers, draws, interrupt, bar)
+                    logs |= self._train(batches, metrics, watchers, draws, interrupt, bar)
                     if validation is not None:
                         results = self._evaluate(validation, metrics, "validation ", interrupt)
                         logs |= {f"val_{name}": value for name, value in results.items()}
@@ -292,7 +329,7 @@ class Trainer(Configured):
 
     def _train(
         self,
-        source: BatchSource,
+        batches: TrainingBatches,
         metrics: list[Metric],
         watchers: list[Callback],
         draws: LazyGenerator,
@@ -300,42 +337,43 @@ class Trainer(Configured):
         bar: Progress,
     ) -> dict[str, float]:
         """Train for one epoch, the number of which `draws` knows."""
-        model, optimizer, isfinite = self.model, self.optimizer, math.isfinite
-        parameters = self._checked_parameters()
-        before_update = overriding(watchers, "on_backward_end")
-        after_update = overriding(watchers, "on_batch_end")
+        model, advice, isfinite = self.model, self._advice, math.isfinite
+        source, accumulate, class_weights = batches
         tracker = MetricTracker(self.loss, metrics)
+        update = Update(self, advice.checked_parameters(self._parameters()), watchers, tracker)
+        due = True
         for step, batch in enumerate(source.epoch(draws.epoch)):
+            if due:
+                update.begin()
             inputs, target, weight = batch
-            for p in parameters:  # also of those that the optimizer leaves alone
-                p._grad = None
+            if class_weights is not None:
+                weight = class_weights(target, weight)
             outputs, tape = model.record(*inputs, rng=draws.at(step))
-            if self._structure != structure.changes:
-                self._check_outputs(outputs, tape)
+            if not advice.knows_outputs():
+                advice.check_outputs(outputs, tape)
             try:
                 result = tracker.add(outputs, target, weight)
             except TargetError as error:
-                raise self._located(error, source, batch, tracker) from None
+                raise advice.located(error, source, batch, tracker) from None
             if result.weight:
                 if not isfinite(result.value):
-                    self._explain(result.value, "training ", source, batch, tracker)
-                grad: Any = result.grad
-                tape.backward(*grad if type(grad) is tuple else (grad,))
+                    advice.explain_loss(result.value, "training ", source, batch, tracker)
+                update.add(tape, result)
                 if step == 0:
-                    self._warn_once(unreached(model))
-                for call in before_update:
-                    call(self)
-                optimizer.step()
-                for call in after_update:
-                    call(self, result.value)
+                    advice.warn_once(unreached(model))
+            due = (step + 1) % accumulate == 0
+            if due:
+                update.step()
             bar.advance(tracker)
             if interrupt.pending:
                 raise KeyboardInterrupt
             if self._stopping:
                 break
+        if not due:
+            update.step()
         if not tracker.weight:
             reason = "all sample weights are 0, or all labels are ignored"
-            self._warn_once(f"the training loss is nan: {reason}")
+            advice.warn_once(f"the training loss is nan: {reason}")
         return tracker.results()
 
     # --- applying
@@ -350,6 +388,8 @@ class Trainer(Configured):
         sample_weight: ArrayLike | None = None,
     ) -> dict[str, float]:
         """Compute loss and metrics of the whole set, in evaluation mode.
+
+        Of the averaged model, if the trainer has one; the loss contains the penalties.
 
         Parameters
         ----------
@@ -376,7 +416,7 @@ class Trainer(Configured):
 
     @checked_call("Trainer.predict", _KEYWORDS)
     def predict(self, x: Any, *, batch_size: int | None = None) -> Any:
-        """Compute the model's output, in evaluation mode.
+        """Compute the model's output, in evaluation mode; the averaged one's, if there is one.
 
         Parameters
         ----------
@@ -401,7 +441,7 @@ class Trainer(Configured):
         """
         batches = input_batches(x, batch_size)
         count = sum(inputs[0].shape[0] for inputs in batches)
-        parts = [self.model(*inputs) for inputs in batches]
+        parts = [self._applied(*inputs) for inputs in batches]
         if isinstance(parts[0], tuple):
             return tuple(_join(outputs, count) for outputs in zip(*parts, strict=True))
         return _join(parts, count)
@@ -413,74 +453,32 @@ class Trainer(Configured):
         what: str,
         interrupt: DeferredInterrupt | None = None,
     ) -> dict[str, float]:
-        tracker = MetricTracker(self.loss, metrics)
+        tracker, advice = MetricTracker(self.loss, metrics), self._advice
         for batch in source.epoch(1):
             inputs, target, weight = batch
-            if self._structure == structure.changes:
-                outputs = self.model(*inputs)
+            if self.averaged is not None or advice.knows_outputs():
+                outputs = self._applied(*inputs)
             else:
                 outputs, tape = self.model.record(*inputs, training=False)
-                self._check_outputs(outputs, tape)
+                advice.check_outputs(outputs, tape)
             try:
                 result = tracker.add(outputs, target, weight, with_grad=False)
             except TargetError as error:
-                raise self._located(error, source, batch, tracker) from None
+                raise advice.located(error, source, batch, tracker) from None
             if result.weight and not math.isfinite(result.value):
-                self._explain(result.value, what, source, batch, tracker)
+                advice.explain_loss(result.value, what, source, batch, tracker)
             if interrupt is not None:
                 interrupt.check()
+        tracker.add_penalty(total(self.penalties), tracker.weight)
         return tracker.results()
 
-    # --- what is said, once
+    @property
+    def _applied(self) -> Any:
+        """What computes predictions: the averaged model, if there is one."""
+        return self.model if self.averaged is None else self.averaged
 
     def _parameters(self) -> list[Any]:
         return unique([*self.model.parameters(), *self.optimizer.parameters])
-
-    def _checked_parameters(self) -> list[Any]:
-        """Return all parameters; warn if others are to train than before, and some would not."""
-        parameters = self._parameters()
-        trained = [p for p in parameters if p.requires_grad]
-        if trained != self._trained:
-            self._warn_once(untrained(self.model, self.optimizer))
-            self._trained = trained
-        return parameters
-
-    def _check_outputs(self, outputs: Any, tape: Any) -> None:
-        """Warn of a last layer that does not fit the loss."""
-        pred = outputs[0] if isinstance(outputs, tuple) else outputs
-        self._warn_once(misfit(self.loss, pred, tape._ctx))
-        self._structure = structure.changes
-
-    def _located(
-        self, error: TargetError, source: BatchSource, batch: Any, tracker: MetricTracker
-    ) -> TargetError:
-        """Return the error about a target with the place where the data is not finite."""
-        place = place_in_data(source, batch, tracker.batches, self.model.dtype)
-        return TargetError(f"{error.args[0]}; {place}", error.layer) if place else error
-
-    def _explain(
-        self, value: float, what: str, source: BatchSource, batch: Any, tracker: MetricTracker
-    ) -> None:
-        """Warn of a loss that is not finite, and say where that comes from."""
-        key = f"the {what}loss is"
-        if key in self._warned:
-            return
-        reason = place_in_data(source, batch, tracker.batches, self.model.dtype)
-        if not reason:
-            named = self.model.named_parameters()
-            broken = [name for name, p in named if not np.isfinite(p.data).all()]
-            reason = "a smaller learning rate, scaled inputs or gradient clipping may help"
-            if broken:
-                reason = f"the data is finite, and the model's {broken[0]} is not"
-            elif what != "training ":
-                reason = "the data is finite, and the model's predictions are too large"
-        end = ", and callbacks=[TerminateOnNaN()] ends such a run" if what == "training " else ""
-        self._warn_once(f"{key} {value}: {reason}{end}", key)
-
-    def _warn_once(self, message: str, key: str = "") -> None:
-        if message and (key or message) not in self._warned:
-            self._warned.add(key or message)
-            warn(message)
 
 
 def _join(parts: Any, count: int) -> Array:

@@ -157,6 +157,57 @@ CALLS = {
         "end_factor": (1.0, real(0, 1)),
         "total_iters": (3, whole(1)),
     },
+    schedules.ConstantLR: {
+        "lr": (0.1, real(0)),
+        "factor": (0.5, real(0, 1)),
+        "total_iters": (3, whole(1)),
+    },
+    schedules.PolynomialLR: {
+        "lr": (0.1, real(0)),
+        "total_iters": (3, whole(1)),
+        "power": (1.0, real(0)),
+    },
+    schedules.CosineAnnealingWarmRestarts: {
+        "lr": (0.1, real(0)),
+        "T_0": (3, whole(1)),
+        "T_mult": (1, whole(1)),
+        "eta_min": (0.0, real(0)),
+    },
+    schedules.LambdaLR: {"lr": (0.1, real(0)), "lr_lambda": (abs, a_function)},
+    schedules.MultiplicativeLR: {"lr": (0.1, real(0)), "lr_lambda": (abs, a_function)},
+    schedules.CyclicLR: {
+        "base_lr": (0.1, real(0)),
+        "max_lr": (0.1, real(0)),
+        "step_size_up": (3, whole(1)),
+        "step_size_down": (None, either(whole(0), lambda v: v is None)),
+        "mode": ("triangular", never),
+        "gamma": (1.0, real(0)),
+        "scale_fn": (None, either(a_function, lambda v: v is None)),
+        "scale_mode": ("cycle", never),
+        "cycle_momentum": (True, a_flag),
+        "base_momentum": (0.8, real(0)),
+        "max_momentum": (0.9, real(0)),
+    },
+    schedules.OneCycleLR: {
+        "max_lr": (0.1, real(0)),
+        "total_steps": (30, whole(1)),
+        "epochs": (None, either(whole(1), lambda v: v is None)),
+        "steps_per_epoch": (None, either(whole(1), lambda v: v is None)),
+        "pct_start": (0.3, real(0, 1)),
+        "anneal_strategy": ("cos", never),
+        "cycle_momentum": (True, a_flag),
+        "base_momentum": (0.8, real(0)),
+        "max_momentum": (0.9, real(0)),
+        "div_factor": (2.0, real(above=0)),
+        "final_div_factor": (2.0, real(above=0)),
+        "three_phase": (False, a_flag),
+    },
+    schedules.ChainedScheduler: {"schedules": ([schedules.StepLR(0.1, 3)] * 2, never)},
+    schedules.warmup: {
+        "schedule": (schedules.StepLR(0.1, 3), a_function),
+        "total_iters": (3, whole(1)),
+        "start_factor": (0.5, real(0, 1)),
+    },
     schedules.SequentialLR: {
         "schedules": ([schedules.StepLR(0.1, 3)] * 2, never),
         "milestones": ([4], lambda v: isinstance(v, list) and v == [1]),
@@ -169,6 +220,17 @@ CALLS = {
     init.normal: {"shape": (3, sizes), "mean": (0.0, real()), "std": (1.0, real(0)), **drawn},
     init.constant: {"shape": (3, sizes), "value": (0.0, real()), "dtype": drawn["dtype"]},
     init.zeros: {"shape": (3, sizes), "dtype": drawn["dtype"]},
+    init.trunc_normal: {
+        "shape": (3, sizes),
+        "mean": (0.0, real()),
+        "std": (1.0, real(above=0)),
+        "a": (-1e7, real(high=1e7)),
+        "b": (1e7, real(-1e7)),
+        **drawn,
+    },
+    init.eye: {"shape": ((2, 3), planes), "dtype": drawn["dtype"]},
+    init.orthogonal: {**fans, "gain": (1.0, real())},
+    init.sparse: {**fans, "sparsity": (0.5, real(0, 1)), "std": (1.0, real(0))},
     init.xavier_uniform: {**fans, "gain": (1.0, real(0))},
     init.xavier_normal: {**fans, "gain": (1.0, real(0))},
     init.kaiming_uniform: kaiming,
@@ -231,6 +293,11 @@ def test_random_steps_of_schedules():
         schedules.CosineAnnealingLR(0.1, 3),
         schedules.SequentialLR([schedules.StepLR(0.1, 3)], []),
         schedules.per_epoch(schedules.StepLR(0.1, 3), 2),
+        schedules.MultiStepLR(0.1, [3]),
+        schedules.PolynomialLR(0.1, 3),
+        schedules.CosineAnnealingWarmRestarts(0.1, 3, 2),
+        schedules.CyclicLR(0.0, 0.1, 3, mode="exp_range", gamma=0.5),
+        schedules.warmup(schedules.StepLR(0.1, 3)),
     ]:
         for value in POOL:
             made += 1
@@ -239,7 +306,7 @@ def test_random_steps_of_schedules():
             else:
                 with pytest.raises(NpnetError, match="step to be an integer"):
                     schedule(value)
-    assert made == 4 * len(POOL)
+    assert made == 9 * len(POOL)
 
 
 def test_random_changes_of_options_and_states():

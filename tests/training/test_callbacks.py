@@ -273,7 +273,7 @@ def test_arguments_of_keras_are_answered():
     for bad in "no", 1, None, np.ones(2):
         with pytest.raises(ArgumentError, match="restore_best_weights to be True or False"):
             EarlyStopping(restore_best_weights=bad)
-    for name in "ModelCheckpoint", "ReduceLROnPlateau":
+    for name in "ModelCheckpoint", "CSVLogger":
         assert not hasattr(npnet.training, name)
         with pytest.raises(NpnetError, match=f"has no attribute '{name}'; "):
             getattr(npnet.training, name)

@@ -233,7 +233,7 @@ def test_a_layer_put_behind_later_is_seen_too():
 
 def test_predictions_are_looked_at_once_for_a_model_and_its_loss(monkeypatch):
     looks = []
-    monkeypatch.setattr("npnet.training.trainer.misfit", lambda *args: looks.append(args) or "")
+    monkeypatch.setattr("npnet.training.advice.misfit", lambda *args: looks.append(args) or "")
     trainer = make()
     trainer.fit(X, Y, epochs=3, batch_size=8, validation_split=0.2)
     trainer.evaluate(X, Y, batch_size=8)
@@ -527,6 +527,24 @@ def test_schedules_in_epochs_are_told_how_long_one_is():
     trainer = make(lr=half_each_epoch(3))
     (text,) = said(trainer.fit, X, Y, batch_size=8)
     assert "counts 3 steps as an epoch, and an epoch of these data has 8" in text
+
+
+@pytest.mark.parametrize(
+    ("schedule", "told"),
+    [
+        (half_each_epoch(), True),
+        (npnet.schedules.warmup(half_each_epoch(), 2), True),
+        (npnet.schedules.OneCycleLR(0.1, epochs=30), True),
+        (npnet.schedules.OneCycleLR(0.1, total_steps=100), False),
+        (npnet.schedules.StepLR(0.1, 3), False),
+        (lambda step: 0.1, False),
+    ],
+)
+def test_another_length_of_the_epochs_is_told_to_those_who_count_epochs(schedule, told):
+    trainer = make(lr=schedule)
+    trainer.fit(X, Y, batch_size=20)
+    found = said(trainer.fit, X, Y, batch_size=10)
+    assert [("an epoch had" in text) for text in found] == [True] * told
 
 
 def test_without_a_length_the_schedule_must_bring_the_number():

@@ -609,7 +609,7 @@ def test_bad_parts_of_a_trainer():
         (lambda t: t.fit(X, Y, verbose=1), "progress=True or progress=False"),
         (lambda t: t.fit(X, Y, batch=3), "did you mean 'batch_size'"),
         (lambda t: t.fit(X, Y, epoch=3), "did you mean 'epochs'"),
-        (lambda t: t.fit(X, Y, class_weight={0: 1}), r"CrossEntropyLoss\(weight="),
+        (lambda t: t.fit(X, Y, gradient_accumulation_steps=2), "it is accumulate"),
         (lambda t: t.fit(X, Y, 32, 10), r"too many positional arguments; it takes \(x, y=None"),
         (lambda t: t.fit(), "missing a required argument: 'x'"),
         (lambda t: t.evaluate(X, Y, verbose=0), "progress"),
