@@ -106,6 +106,7 @@ def test_optimizers_see_only_parameters():
             "schedules",
             "arguments",
             "configured",
+            "constraints",
         }, path
 
 

@@ -16,7 +16,6 @@ from npnet.schedules import Schedule
 from npnet.store import FlatStore
 from npnet.typing import Array
 
-
 Shape = tuple[int, ...]
 
 
@@ -222,7 +221,7 @@ class Group:
             has_grad = [p._grad is not None for p in at.parameters]
             if False not in has_grad:
                 at.lr = lr
-                if at.wanted is not self.wanted:
+                if at.wanted is not self.wanted or at.fresh:
                     self._begin(at)
                 found.append(at)
             elif True in has_grad:  # make slices of those that have one and of the others
@@ -264,14 +263,14 @@ class Group:
         self.frozen = {p: copy.deepcopy(entries[p]) for p in frozen}
         history = [entries.get(p, {}) for p in self.store.parameters]
         kept = [
-            {n for n, s in self.spec.items() if n in e or (e and s.of(p.shape) is None)}
+            [n for n, s in self.spec.items() if n in e or (e and s.of(p.shape) is None)]
             for p, e in zip(self.store.parameters, history, strict=True)
         ]
         numbers = [
             {n: v for n, v in e.items() if n == "step" or self.spec[n].scalar} for e in history
         ]
         keys = [
-            (p.grad is None, *past)
+            (p._grad is None, *past)
             for p, *past in zip(self.store.parameters, kept, numbers, strict=True)
         ]
         self.slices = []
@@ -279,9 +278,11 @@ class Group:
             at = ParamSlice(self.store, among, place, self.spec)
             at.scalars = dict(numbers[among.start])
             at.step = int(at.scalars.pop("step", 0))
-            for name in kept[among.start] - set(at.scalars):
-                parts = [np.ravel(entry[name]) for entry in history[among] if name in entry]
-                at.state[name] = np.concatenate([np.empty(0, at.data.dtype), *parts], dtype=at.data.dtype)
+            for name in kept[among.start]:
+                if name not in at.scalars:
+                    parts = [np.ravel(entry[name]) for entry in history[among] if name in entry]
+                    parts.append(np.empty(0, at.data.dtype))
+                    at.state[name] = np.concatenate(parts, dtype=at.data.dtype)
             self.slices.append(at)
 
     def __repr__(self) -> str:

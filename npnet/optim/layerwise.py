@@ -278,7 +278,8 @@ class Muon(Optimizer):
     --------
     >>> import numpy as np, npnet
     >>> p = npnet.Parameter([[1.0, 0.0]])
-    >>> optimizer = npnet.optim.Muon([p], lr=0.5, weight_decay=0.0, ns_coefficients=(1.5, -0.5, 0.0))
+    >>> once = (1.5, -0.5, 0.0)
+    >>> optimizer = npnet.optim.Muon([p], lr=0.5, weight_decay=0.0, ns_coefficients=once)
     >>> p.grad = np.array([[3.0, 4.0]])
     >>> optimizer.step()
     >>> p.data.round(6)
@@ -335,8 +336,6 @@ class Muon(Optimizer):
                 factor = 0.2 * math.sqrt(max(n, k))
             else:
                 factor = math.sqrt(max(1.0, n / k)) if k else 1.0
-            o = newton_schulz(
-                b, options["ns_coefficients"], options["ns_steps"], options["eps"]
-            )
+            o = newton_schulz(b, options["ns_coefficients"], options["ns_steps"], options["eps"])
             o *= at.lr * factor
             x -= o

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Unpack
 
@@ -155,7 +154,11 @@ class LBFGS(Optimizer):
             memory["n_iter"] += 1
             d = self._direction(g, options["history_size"])
             first_ever = memory["n_iter"] == 1
-            t = min(1.0, 1 / float(np.abs(g).sum())) * options["lr"] if first_ever else options["lr"]
+            t = (
+                min(1.0, 1 / float(np.abs(g).sum())) * options["lr"]
+                if first_ever
+                else options["lr"]
+            )
             slope, before = float(np.dot(g, d)), loss
             memory.update(d=d, t=t, prev_flat_grad=g, prev_loss=loss)
             if slope > -options["tolerance_change"]:
@@ -228,7 +231,7 @@ class LBFGS(Optimizer):
         product = float(np.dot(y, s))
         if product > 1e-10:
             for kept, new in ((ys, y), (ss, s), (ro, 1 / product)):
-                del kept[: len(kept) - history_size + 1]
+                del kept[: max(0, len(kept) + 1 - history_size)]
                 kept.append(new)
             memory["H_diag"] = product / float(np.dot(y, y))
         d = -g

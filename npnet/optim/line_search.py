@@ -84,7 +84,7 @@ def strong_wolfe(
     was_near_an_end = False
     while more < limit and abs(ends[1].t - ends[0].t) * width >= tolerance_change:
         left, right = sorted((ends[0].t, ends[1].t))
-        t = minimum_of_cubic(*ends, left, right)
+        t = minimum_of_cubic(ends[0], ends[1], left, right)
         margin = 0.1 * (right - left)
         near_an_end = min(right - t, t - left) < margin
         if near_an_end and (was_near_an_end or not left < t < right):

@@ -121,7 +121,7 @@ class Optimizer(Configured):
         common = given.pop("common", {})
         if common.keys() - opt.COMMON:
             raise TypeError("an unexpected keyword argument")  # Configured tells which
-        self.defaults = {**opt.COMMON, **given, **common}
+        self.defaults = given | opt.COMMON | common
         self.clip_norm: float | None = opt.clipping(self, "clip_norm", self.defaults)
         self.clip_value: float | None = opt.clipping(self, "clip_value", self.defaults)
         self.groups: list[Group] = []

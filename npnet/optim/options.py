@@ -144,6 +144,4 @@ def scheduled_value(owner: Any, name: str, schedule: Schedule, step: int) -> flo
     except ArgumentError:
         what = {"lr": "the rate", "betas": "betas[0]"}.get(name, f"the {name}")
         kind = "a finite number of at least 0" + " and below 1" * bool(bounds)
-        raise refusal(
-            owner, f"{what} of {shown(schedule)} at step {step}", kind, value
-        ) from None
+        raise refusal(owner, f"{what} of {shown(schedule)} at step {step}", kind, value) from None

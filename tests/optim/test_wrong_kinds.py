@@ -63,7 +63,8 @@ def a_function(value):
 
 def betas(value):
     pair = isinstance(value, tuple | list) and len(value) == 2
-    return pair and all(map(real(0, below=1), value))
+    share = real(0, below=1)
+    return pair and either(share, a_function)(value[0]) and share(value[1])
 
 
 def sizes(value):
@@ -119,7 +120,7 @@ CALLS = {
     npnet.optim.SGD: {
         "params": (parameters, never),
         "lr": (0.1, rate),
-        "momentum": (0.9, real(0)),
+        "momentum": (0.9, rate),
         "dampening": (0.0, real()),
         "weight_decay": (0.0, real(0)),
         "nesterov": (False, a_flag),
