@@ -54,11 +54,11 @@ class RMSprop(Optimizer):
     --------
     >>> import numpy as np, npnet
     >>> p = npnet.Parameter([1.0])
-    >>> optimizer = npnet.optim.RMSprop([p], lr=0.1)
+    >>> optimizer = npnet.optim.RMSprop([p], lr=0.05)
     >>> p.grad = np.array([3.0])
     >>> optimizer.step()
     >>> p.data.round(6)
-    array([0.], dtype=float32)
+    array([0.5], dtype=float32)
     """
 
     state_spec: ClassVar = {

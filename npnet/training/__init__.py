@@ -3,9 +3,17 @@
 from typing import Any
 
 from npnet.errors import NameTypoError
+from npnet.training.averaging import (
+    AveragedModel,
+    get_ema_avg_fn,
+    get_ema_multi_avg_fn,
+    get_swa_avg_fn,
+    get_swa_multi_avg_fn,
+)
 from npnet.training.callbacks import Callback, EarlyStopping, TerminateOnNaN
 from npnet.training.history import History
 from npnet.training.metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric, R2Score
+from npnet.training.minimize import minimize
 from npnet.training.trainer import Trainer
 
 __all__ = [
@@ -19,6 +27,12 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "R2Score",
+    "minimize",
+    "AveragedModel",
+    "get_ema_avg_fn",
+    "get_ema_multi_avg_fn",
+    "get_swa_avg_fn",
+    "get_swa_multi_avg_fn",
 ]
 
 _KERAS = {
