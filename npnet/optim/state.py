@@ -13,7 +13,7 @@ from npnet.arguments import did_you_mean, instance, real_number, refusal, shown,
 from npnet.convert import real_array
 from npnet.errors import ArgumentError, NpnetError, StateError
 from npnet.optim.group import Group, StateSpec
-from npnet.optim.options import UNSAVED, with_value
+from npnet.optim.options import UNSAVED, schedules_in, with_value
 from npnet.parameter import Parameter
 from npnet.store import FlatStore
 from npnet.typing import Array
@@ -121,6 +121,7 @@ class _Reader:
             self.members[whole] = p
         if self.attempt(real_number, f"{name}['lr']", options["lr"], 0) is None:
             return {}
+        self.problems += [f"{name}[{o!r}] is a function" for o in schedules_in(options)]
         options = copy.deepcopy(options)
         for option, schedule in group.schedules.items():  # a schedule goes on
             options[option] = with_value(options, option, schedule)
