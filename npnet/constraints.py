@@ -124,7 +124,9 @@ class MaxNorm(Constraint):
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise an error if parameters of a shape lack an axis."""
         axes = self.axis if isinstance(self.axis, tuple) else (self.axis,)
-        if not all(-len(shape) <= axis < len(shape) for axis in axes) or len(set(axes)) < len(axes):
+        n = len(shape)
+        inside = all(-n <= axis < n for axis in axes)
+        if not inside or len({axis % n for axis in axes}) < len(axes):
             raise ArgumentError(
                 f"MaxNorm(axis={self.axis}) does not fit a parameter of shape {shape}; a parameter "
                 "group may have constraints of its own: [{'params': ..., 'constraints': ...}, ...]"

@@ -63,7 +63,7 @@ def strong_wolfe(
     """
 
     def too_high(p: Point) -> bool:
-        return p.f > start.f + c1 * p.t * start.slope
+        return not p.f <= start.f + c1 * p.t * start.slope  # also for NaN
 
     def flat(p: Point) -> bool:
         return abs(p.slope) <= -c2 * start.slope
@@ -80,7 +80,7 @@ def strong_wolfe(
         before, now = now, evaluate(t)
         more += 1
         ends = [start, now]
-    low = int(ends[1].f < ends[0].f)
+    low = _lower(ends)
     was_near_an_end = False
     while more < limit and abs(ends[1].t - ends[0].t) * width >= tolerance_change:
         left, right = sorted((ends[0].t, ends[1].t))
@@ -95,7 +95,7 @@ def strong_wolfe(
         more += 1
         if too_high(now) or now.f >= ends[low].f:
             ends[1 - low] = now
-            low = int(ends[1].f < ends[0].f)
+            low = _lower(ends)
             continue
         if not flat(now) and now.slope * (ends[1 - low].t - ends[low].t) >= 0:
             ends[1 - low] = ends[low]
@@ -103,6 +103,10 @@ def strong_wolfe(
         if flat(now):
             break
     return ends[low], more + 1
+
+
+def _lower(ends: list[Point]) -> int:
+    return int(ends[1].f < ends[0].f or math.isnan(ends[0].f))
 
 
 def minimum_of_cubic(a: Point, b: Point, least: float, most: float) -> float:
