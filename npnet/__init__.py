@@ -1,6 +1,7 @@
 """npnet: neural networks on NumPy, every backward pass written by hand and checked."""
 
 from npnet import (
+    constraints,
     data,
     datasets,
     errors,
@@ -48,6 +49,7 @@ __all__ = [
     "Tape",
     "Trainer",
     "__version__",
+    "constraints",
     "data",
     "datasets",
     "errors",

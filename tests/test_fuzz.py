@@ -162,8 +162,9 @@ for cls in classes(losses, losses.Loss):
         )
 for cls in classes(penalties, penalties.Penalty):
     target(cls.__name__, lambda cls=cls: cls, parameters=list(filled().parameters()), strength=0.1)
-for cls in (optim.SGD, optim.Adam, optim.AdamW):
-    target(cls.__name__, lambda cls=cls: cls, params=list(filled().parameters()))
+for cls in classes(optim, optim.Optimizer):
+    params = [filled().weight] if cls is optim.Muon else list(filled().parameters())
+    target(cls.__name__, lambda cls=cls: cls, params=params)
 for name in init.__all__:
     function = getattr(init, name)
     kernel = {"shape": (2, 3, 1)} if name == "dirac" else {}
@@ -207,6 +208,15 @@ target("generator_at", lambda: npnet.random.generator_at, epoch=1, batch=0)
 target("with_steps_per_epoch", lambda: schedules.with_steps_per_epoch, schedule=abs)
 target("Optimizer.lr", lambda: setter(adam(), "lr"), value=0.1)
 target("clip_grad_norm", lambda: optim.clip_grad_norm, parameters=list(filled().parameters()))
+target("clip_grad_value", lambda: optim.clip_grad_value, parameters=list(filled().parameters()))
+target("MaxNorm", lambda: npnet.constraints.MaxNorm)
+target("AveragedModel", lambda: training.AveragedModel, model=linear())
+target(
+    "AveragedModel().update_parameters",
+    lambda: training.AveragedModel(linear()).update_parameters,
+    model=linear(),
+)
+target("minimize", lambda: training.minimize, model=linear(), loss=npnet.MSELoss(), x=X, y=X)
 target("manual_seed", lambda: npnet.manual_seed)
 target("ops.use", lambda: npnet.ops.use)
 target("DataLoader", lambda: loop(data.DataLoader), arrays=(X, LABELS))

@@ -19,7 +19,7 @@ FLOORS = [
     {"tables"},
     {"wrong_data"},
     {"random", "ops", "convert", "configured"},
-    {"parameter", "init", "schedules"},
+    {"parameter", "init", "schedules", "constraints"},
     {"registry", "store"},
     {"calls", "state"},
     {"context"},
@@ -106,6 +106,7 @@ def test_optimizers_see_only_parameters():
             "schedules",
             "arguments",
             "configured",
+            "constraints",
         }, path
 
 

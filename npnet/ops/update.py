@@ -5,25 +5,48 @@ All arguments are 1-D and contiguous; `data` and the state vectors change in pla
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
 from npnet.ops.kernels import kernel
 from npnet.typing import Array
 
-BLOCK = 65536
+BLOCK = 32768
 """Elements that all passes of an update work on before the next ones."""
 
 
-def _blocks(*vectors: Array) -> Iterable[tuple[Array, ...]]:
-    """Cut vectors of one size into blocks; small ones come whole."""
-    size = vectors[0].size
-    if size <= BLOCK:
-        return (vectors,)
-    cuts = (slice(start, start + BLOCK) for start in range(0, size, BLOCK))
-    return (tuple(vector[cut] for vector in vectors) for cut in cuts)
+def blocks(vectors: Sequence[Array | None], scratch: int) -> Iterator[list[Any]]:
+    """Cut vectors of one size into blocks, each with some scratch vectors behind it.
+
+    A vector that is None stays None in all blocks.
+    """
+    size, dtype = vectors[0].size, vectors[0].dtype  # type: ignore[union-attr]
+    length = min(size, BLOCK)
+    room = [np.empty(length, dtype) for _ in range(scratch)]
+    if size == length:
+        yield [*vectors, *room]
+        return
+    for start in range(0, size, BLOCK):
+        cut = slice(start, start + BLOCK)
+        parts = [None if vector is None else vector[cut] for vector in vectors]
+        yield [*parts, *(each[: size - start] for each in room)]
+
+
+def numbers(data: Array, *values: float) -> list[Array]:
+    """Return numbers as arrays of no axes: NumPy is slow to convert Python's."""
+    made = np.array(values, data.dtype)
+    return [made[i, ...] for i in range(len(values))]
+
+
+def decayed(x: Array, g: Array, weight_decay: float, out: Array) -> Array:
+    """Return a gradient with that of the L2 penalty."""
+    if not weight_decay:
+        return g
+    np.multiply(x, weight_decay, out=out)
+    out += g
+    return out
 
 
 @kernel
@@ -40,20 +63,15 @@ def sgd(
     first: bool,
 ) -> None:
     """Do one step of gradient descent, see `npnet.optim.SGD` for the formula."""
-    first_scratch = np.empty(min(BLOCK, data.size), data.dtype)
-    second_scratch = np.empty_like(first_scratch) if weight_decay else first_scratch
-    for x, g, *rest in _blocks(data, grad, *([] if velocity is None else [velocity])):
-        t, u = first_scratch[: x.size], second_scratch[: x.size]
-        if weight_decay:
-            np.multiply(x, weight_decay, out=t)
-            g = np.add(t, g, out=u)
-        for v in rest:  # the velocity, if there is one
+    for x, g, v, t, u in blocks((data, grad, velocity), 2):
+        g = decayed(x, g, weight_decay, u)
+        if v is not None:
             if first:
                 v[...] = g
             else:
                 v *= momentum
                 v += g if dampening == 0 else g * (1 - dampening)
-            g = np.add(g, np.multiply(v, momentum), out=t) if nesterov else v
+            g = np.add(g, np.multiply(v, momentum, out=t), out=t) if nesterov else v
         np.multiply(g, lr, out=t)
         x -= t
 
@@ -66,41 +84,43 @@ def adam(
     square: Array,
     peak: Array | None,
     *,
-    lr: float,
     beta1: float,
     beta2: float,
+    rate: float,
+    gain: float,
     eps: float,
+    keep: float,
     weight_decay: float,
-    decoupled: bool,
-    step: int,
 ) -> None:
-    """Do one step of Adam, see `npnet.optim.Adam` for the formula; `step` counts from 1."""
-    beta1, beta2, eps, weight_decay = map(float, (beta1, beta2, eps, weight_decay))
-    root = math.sqrt(1 - beta2**step)
-    step_size = lr * root / (1 - beta1**step)
-    # Arrays of no axes, for NumPy is slow to convert a Python number.
-    numbers = np.array((beta1, 1 - beta1, beta2, 1 - beta2, eps * root, step_size), data.dtype)
-    b1, c1, b2, c2, eps_root, rate = (numbers[i, ...] for i in range(6))
-    first_scratch = np.empty(min(BLOCK, data.size), data.dtype)
-    changed = weight_decay and not decoupled
-    second_scratch = np.empty_like(first_scratch) if changed else first_scratch
-    for x, g, m, v, *rest in _blocks(data, grad, mean, square, *([] if peak is None else [peak])):
-        t, u = first_scratch[: x.size], second_scratch[: x.size]
-        if weight_decay and decoupled:
-            x *= 1 - lr * weight_decay
-        elif weight_decay:
-            np.multiply(x, weight_decay, out=t)
-            g = np.add(t, g, out=u)
+    """Renew both moments and step: x <- keep x - (rate m + gain g) / (sqrt(v) + eps).
+
+    The optimizers have their corrections for the first steps in the numbers; v is the largest so
+    far if there is a `peak`.
+    """
+    ratio = rate / gain if gain else 0.0
+    b1, c1, b2, c2, eps0, ratio0, last = numbers(
+        data, beta1, 1 - beta1, beta2, 1 - beta2, eps, ratio, gain or rate
+    )
+    for x, g, m, v, largest, t, u in blocks((data, grad, mean, square, peak), 2):
+        g = decayed(x, g, weight_decay, u)
+        if keep != 1:
+            x *= keep
         m *= b1
         m += np.multiply(g, c1, t)
         v *= b2
         np.multiply(g, g, t)
         t *= c2
         v += t
-        for largest in rest:  # the peak, if there is one
+        if largest is not None:
             v = np.maximum(largest, v, out=largest)
         np.sqrt(v, t)
-        t += eps_root
-        np.divide(m, t, t)
-        t *= rate
+        t += eps0
+        if gain:
+            np.divide(g, t, out=u)
+            np.divide(m, t, out=t)
+            t *= ratio0
+            t += u
+        else:
+            np.divide(m, t, t)
+        t *= last
         x -= t

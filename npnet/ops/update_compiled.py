@@ -2,15 +2,13 @@
 
 # mypy: allow-untyped-defs
 
-import math
-
 import numpy as np
-from numba import boolean, float64, int64, none
+from numba import boolean, float64, none
 
 from npnet.ops.jit import loop
 
 _SGD = (float64, float64, float64, boolean, float64, boolean)
-_ADAM = (float64,) * 5 + (boolean, int64)
+_ADAM = (float64,) * 7
 
 
 @loop(lambda t: (t[::1], t[::1], none, *_SGD), lambda t: (t[::1], t[::1], t[::1], *_SGD))
@@ -36,23 +34,20 @@ def sgd(
 )
 def adam(
     data, grad, mean, square, peak,
-    lr, beta1, beta2, eps, weight_decay, decoupled, step,
+    beta1, beta2, rate, gain, eps, keep, weight_decay,
 ):  # fmt: skip
     if not data.size == grad.size == mean.size == square.size:
         return False
     if peak is not None and peak.size != data.size:
         return False
     t = data.dtype.type
-    root = math.sqrt(1 - beta2**step)
-    rate, eps = t(lr * root / (1 - beta1**step)), t(eps * root)
     b1, b2, c1, c2 = t(beta1), t(beta2), t(1 - beta1), t(1 - beta2)
-    keep = t(1 - lr * weight_decay) if decoupled else t(1)
-    decay = t(0) if decoupled else t(weight_decay)
+    rate, gain, eps, keep, decay = t(rate), t(gain), t(eps), t(keep), t(weight_decay)
     for i in range(data.size):
         d = grad[i] + decay * data[i]
-        mean[i] = mean[i] * b1 + d * c1
+        m = mean[i] = mean[i] * b1 + d * c1
         v = square[i] = square[i] * b2 + d * d * c2
         if peak is not None:
             v = peak[i] = max(peak[i], v)
-        data[i] = keep * data[i] - rate * (mean[i] / (np.sqrt(v) + eps))
+        data[i] = keep * data[i] - (rate * m + gain * d) / (np.sqrt(v) + eps)
     return True

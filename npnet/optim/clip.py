@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -63,13 +64,7 @@ def clip_grad_norm(
     max_norm = _real_or_inf("max_norm", max_norm)
     norm_type = _real_or_inf("norm_type", norm_type, above=0)
     fail = flag("clip_grad_norm", "error_if_nonfinite", error_if_nonfinite)
-    parameters = unique(parameters, "clip_grad_norm")
-    if not parameters:
-        raise ArgumentError(
-            "clip_grad_norm got no parameters; a generator can be looped over once, so pass "
-            "model.parameters() anew"
-        )
-    grads = flat_grads(parameters, "clip_grad_norm")
+    grads = _grads("clip_grad_norm", parameters)
     norm = _joint_norm(grads, norm_type)
     if fail and not math.isfinite(norm):
         raise ArgumentError(f"clip_grad_norm: the gradients' norm is {norm}")
@@ -78,6 +73,49 @@ def clip_grad_norm(
         for grad in grads:
             grad *= factor
     return norm
+
+
+def clip_grad_value(parameters: Parameter | Iterable[Parameter], clip_value: float) -> None:
+    """Put every number of the gradients into [-clip_value, clip_value], in place.
+
+    Parameters
+    ----------
+    parameters : Parameter or iterable of Parameter
+        Those without a gradient are passed over.
+    clip_value : float
+        Not negative.
+
+    Raises
+    ------
+    ArgumentError
+        If an argument is out of range.
+
+    References
+    ----------
+    ``torch.nn.utils.clip_grad_value_``.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> p = npnet.Parameter([0.0, 0.0])
+    >>> p.grad = np.array([3.0, -0.5])
+    >>> npnet.optim.clip_grad_value([p], 1.0)
+    >>> p.grad
+    array([ 1. , -0.5], dtype=float32)
+    """
+    limit = real_number("clip_grad_value", "clip_value", clip_value, 0)
+    for grad in _grads("clip_grad_value", parameters):
+        np.clip(grad, -limit, limit, out=grad)
+
+
+def _grads(owner: str, parameters: Any) -> list[Array]:
+    parameters = unique(parameters, owner)
+    if not parameters:
+        raise ArgumentError(
+            f"{owner} got no parameters; a generator can be looped over once, so pass "
+            "model.parameters() anew"
+        )
+    return flat_grads(parameters, owner)
 
 
 def _real_or_inf(name: str, value: float, above: float | None = None) -> float:

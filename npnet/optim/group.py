@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from npnet.optim.options import UNSAVED
 from npnet.parameter import Parameter
+from npnet.schedules import Schedule
 from npnet.store import FlatStore
 from npnet.typing import Array
+
+Shape = tuple[int, ...]
 
 
 class StateSpec(NamedTuple):
@@ -27,12 +33,20 @@ class StateSpec(NamedTuple):
         One number for each parameter, in place of an array of the parameter's shape.
     non_negative : bool
         Whether a negative number in a loaded state is an error.
+    shape : callable, optional
+        The array's shape for a parameter's shape, None for parameters that have none; without it
+        the shape is the parameter's.
     """
 
     initial: float | str = 0.0
     when: str | None = None
     scalar: bool = False
     non_negative: bool = False
+    shape: Callable[[Shape], Shape | None] | None = None
+
+    def of(self, shape: Shape) -> Shape | None:
+        """Return the shape of a parameter's array, None if it has none."""
+        return shape if self.shape is None else self.shape(shape)
 
 
 class ParamSlice:
@@ -43,7 +57,7 @@ class ParamSlice:
     data, grad : ndarray, shape (size,)
         Values, to be changed in place, and gradients.
     state : dict of str to ndarray, shape (size,)
-        The optimizer's vectors, to be changed in place.
+        The optimizer's vectors, to be changed in place; see `views` for those of other shapes.
     scalars : dict of str to float
         The optimizer's numbers, to be assigned to.
     fresh : collection of str
@@ -59,11 +73,19 @@ class ParamSlice:
     """
 
     __slots__ = (
-        "data", "fresh", "grad", "lr", "parameters", "rows", "scalars", "state", "step", "wanted"
+        "data", "fresh", "grad", "lr", "parameters", "rows", "scalars", "spec", "state", "step",
+        "wanted"
     )  # fmt: skip
 
-    def __init__(self, store: FlatStore, among: slice, place: slice) -> None:
+    def __init__(
+        self,
+        store: FlatStore,
+        among: slice,
+        place: slice,
+        spec: Mapping[str, StateSpec] = MappingProxyType({}),
+    ) -> None:
         self.parameters = store.parameters[among]
+        self.spec = spec
         self.data, self.grad = store.data[place], store.grad[place]
         self.state: dict[str, Array] = {}
         self.scalars: dict[str, float] = {}
@@ -130,6 +152,47 @@ class ParamSlice:
             (rows,) = self.split(vector)
             rows[self.rows] = changed.reshape(-1, *rows.shape[1:])
 
+    def views(self, name: str) -> list[Array | None]:
+        """Return views of a state vector: one for each parameter, None where it has none.
+
+        Parameters
+        ----------
+        name : str
+            One of those in `state`.
+
+        Returns
+        -------
+        list of ndarray or None
+        """
+        views: list[Array | None] = []
+        start = 0
+        for p in self.parameters:
+            shape = self.spec[name].of(p.shape)
+            stop = start + (0 if shape is None else math.prod(shape))
+            views.append(None if shape is None else self.state[name][start:stop].reshape(shape))
+            start = stop
+        return views
+
+    def gradient(self, options: Mapping[str, Any]) -> Array:
+        """Return the gradient to descend along: with the option `maximize`, it is negated.
+
+        Parameters
+        ----------
+        options : mapping
+            What `Optimizer.update` was given.
+
+        Returns
+        -------
+        ndarray, shape (size,)
+        """
+        return -self.grad if options["maximize"] else self.grad
+
+    def constrain(self, constraints: Sequence[Callable[[Array], Array]]) -> None:
+        """Apply constraints to the values of each parameter."""
+        for constraint in constraints:
+            for values in self.split(self.data):
+                values[...] = constraint(values)
+
 
 class Group:
     """Parameters that are stepped with the same options.
@@ -155,16 +218,21 @@ class Group:
         self._types: list[type[Any]] = []
         self.parameters: list[Parameter] = list(options["params"])
         self.wanted: list[str] = []
-        self.schedule: Any = None
+        self.schedules: dict[str, Schedule] = {}
         self.lay_out({})
 
-    def accept(self, schedule: Any) -> None:
-        """Take note that the present options are in order, and of the schedule, if there is one."""
-        options = self.options
-        self.schedule = schedule
-        self.checked = dict(options)
-        self._types = [*map(type, options.values())]
-        self.wanted = [n for n, s in self.spec.items() if s.when is None or options[s.when]]
+    def accept(self, schedules: dict[str, Schedule]) -> None:
+        """Take note that the present options are in order, and of the schedules among them."""
+        self.schedules = schedules
+        self.checked = dict(self.options)
+        self._types = [*map(type, self.options.values())]
+        self.want(self.checked)
+
+    def want(self, options: Mapping[str, Any]) -> None:
+        """Work out which state a step with these options needs."""
+        wanted = [n for n, s in self.spec.items() if s.when is None or options[s.when]]
+        if wanted != self.wanted:  # slices that have the present list need no look at theirs
+            self.wanted = wanted
 
     def is_checked(self) -> bool:
         """Tell whether no option has changed since `accept`."""
@@ -195,7 +263,7 @@ class Group:
                     return self.due(lr)
                 at.rows = rows[0] if rows else None
                 at.lr = lr
-                if at.wanted is not self.wanted:
+                if at.wanted is not self.wanted or at.fresh:
                     self._begin(at)
                 found.append(at)
             elif True in has_grad:  # make slices of those that have one and of the others
@@ -215,16 +283,18 @@ class Group:
             if spec.scalar:
                 at.scalars[name] = initial
             else:
-                at.state[name] = np.full_like(at.data, initial)
+                shapes = [shape for p in at.parameters if (shape := spec.of(p.shape)) is not None]
+                size = sum(map(math.prod, shapes))
+                at.state[name] = np.full(size, initial, at.data.dtype)
 
     def read(self) -> dict[Parameter, dict[str, Any]]:
         """Return views of the state of each parameter that was stepped, named as PyTorch does."""
         entries = dict(self.frozen)
         for at in self.slices:
             scalars = {n: v for n, v in at.scalars.items() if n not in at.fresh}
-            views = {n: at.split(v) for n, v in at.state.items() if n not in at.fresh}
+            views = {n: at.views(n) for n in at.state if n not in at.fresh}
             for k, p in enumerate(at.parameters if at.step else ()):
-                arrays = {name: each[k] for name, each in views.items()}
+                arrays = {name: each[k] for name, each in views.items() if each[k] is not None}
                 entries[p] = {"step": at.step, **arrays, **scalars}
         return entries
 
@@ -234,27 +304,32 @@ class Group:
         frozen = (p for p in self.parameters if p in entries and not p.requires_grad)
         self.frozen = {p: copy.deepcopy(entries[p]) for p in frozen}
         history = [entries.get(p, {}) for p in self.store.parameters]
-        keys = [
-            (
-                p._grad is None,
-                p.grad_rows is not None and id(p),
-                {n: None if isinstance(v, np.ndarray) else v for n, v in e.items()},
-            )
+        kept = [
+            [n for n, s in self.spec.items() if n in e or (e and s.of(p.shape) is None)]
             for p, e in zip(self.store.parameters, history, strict=True)
+        ]
+        numbers = [
+            {n: v for n, v in e.items() if n == "step" or self.spec[n].scalar} for e in history
+        ]
+        keys = [
+            (p._grad is None, p.grad_rows is not None and id(p), *past)
+            for p, *past in zip(self.store.parameters, kept, numbers, strict=True)
         ]
         self.slices = []
         for among, place in self.store.runs(keys):
-            at = ParamSlice(self.store, among, place)
-            for name, value in history[among.start].items():
-                if isinstance(value, np.ndarray):
-                    parts = [np.ravel(entry[name]) for entry in history[among]]
-                    at.state[name] = np.concatenate(parts, dtype=at.data.dtype)
-                else:
-                    at.scalars[name] = value
+            at = ParamSlice(self.store, among, place, self.spec)
+            at.scalars = dict(numbers[among.start])
             at.step = int(at.scalars.pop("step", 0))
+            for name in kept[among.start]:
+                if name not in at.scalars:
+                    parts = [np.ravel(entry[name]) for entry in history[among] if name in entry]
+                    parts.append(np.empty(0, at.data.dtype))
+                    at.state[name] = np.concatenate(parts, dtype=at.data.dtype)
             self.slices.append(at)
 
     def __repr__(self) -> str:
-        options = {k: v for k, v in self.options.items() if k != "params"}
+        options = {k: v for k, v in self.options.items() if k not in UNSAVED}
+        if self.options.get("constraints"):
+            options["constraints"] = self.options["constraints"]
         text = ", ".join(f"{k}={v!r}" for k, v in options.items())
         return f"<{self.store.data.size:,} numbers>, {text}"

@@ -6,23 +6,29 @@ on flat vectors: a whole group when every parameter in it has a gradient, slices
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
-from npnet.arguments import did_you_mean, real_number, refusal, shown, whole_number, wrong_call
+from npnet.arguments import did_you_mean, refusal, whole_number
 from npnet.configured import Configured
 from npnet.errors import ArgumentError, MissingMethod, TapeError
+from npnet.optim import options as opt
+from npnet.optim.clip import clip_grad_norm, clip_grad_value
 from npnet.optim.group import Group, ParamSlice, StateSpec
+from npnet.optim.options import Rate
 from npnet.optim.state import load_state, read_state
 from npnet.parameter import Parameter
-from npnet.schedules import Schedule, as_schedule, with_steps_per_epoch
+from npnet.schedules import Schedule, with_steps_per_epoch
 from npnet.store import as_list, unique
 
 Params = Iterable[Parameter] | Iterable[dict[str, Any]]
 """What an optimizer is made for: parameters, or parameter groups."""
 
-Rate = float | Schedule
-"""A learning rate: a number, or a schedule, which is any function of the step."""
+Closure = Callable[[], float]
+"""Clears the gradients, computes the loss and its gradients, and returns the loss."""
+
+
+_ONE_FORM = "leave it out: there is one form, over all parameters at once"
 
 
 class Optimizer(Configured):
@@ -34,7 +40,16 @@ class Optimizer(Configured):
         A dictionary is a parameter group: its parameters under ``"params"``, and options that
         differ from the defaults.
     defaults : mapping
-        Every option of the optimizer with its default.
+        Every option of the optimizer with its default; `locals()` of the constructor will do.
+    clip_norm : float, optional
+        A keyword of every optimizer: the largest joint norm of all gradients, see
+        `clip_grad_norm`, which each step applies.
+    clip_value : float, optional
+        A keyword of every optimizer: the largest magnitude of a gradient, see `clip_grad_value`,
+        which each step applies, before the norm is taken.
+    constraints : Constraint or list of Constraint
+        A keyword of every optimizer, and an option of every group: applied to the parameters after
+        each step, see `npnet.constraints`.
 
     Attributes
     ----------
@@ -43,10 +58,14 @@ class Optimizer(Configured):
     takes_rows : bool
         Class attribute: whether a step of some rows alone is what a sparse gradient means, as of
         ``Embedding(sparse=True)``. `update` is then given these rows as vectors.
+    checks : mapping of str to callable
+        Class attribute: checks of options that not all optimizers have, each called with the
+        optimizer, the option's name and its value. See `npnet.optim.options`.
     param_groups : tuple of dict
         The options of each group, which may be changed between steps, and its ``"params"``.
     step_count : int
-        Number of steps done: the argument of learning-rate schedules.
+        Number of steps done: the argument of schedules, which may stand in place of a rate, a
+        momentum or the first beta.
 
     Raises
     ------
@@ -62,8 +81,8 @@ class Optimizer(Configured):
     >>> class Heavy(npnet.optim.Optimizer):
     ...     state_spec = {"velocity": npnet.optim.StateSpec()}
     ...
-    ...     def __init__(self, params, lr=0.1, mass=0.9):
-    ...         super().__init__(params, {"lr": lr, "mass": mass})
+    ...     def __init__(self, params, lr=0.1, mass=0.9, **common):
+    ...         super().__init__(params, locals())
     ...
     ...     def update(self, at, options):
     ...         at.state["velocity"] *= options["mass"]
@@ -78,6 +97,7 @@ class Optimizer(Configured):
 
     state_spec: ClassVar[Mapping[str, StateSpec]] = {}
     takes_rows: ClassVar[bool] = False
+    checks: ClassVar[Mapping[str, opt.Check]] = {}
     habits: ClassVar[Mapping[str, str]] = {
         "learning_rate": "the rate is called lr",
         "state": "optimizer.state_dict()['state'] is a copy of it",
@@ -85,19 +105,36 @@ class Optimizer(Configured):
         "apply_gradients": "optimizer.step() uses the gradients that tape.backward(grad) filled",
         "apply": "optimizer.step() uses the gradients that tape.backward(grad) filled",
         "get_last_lr": "optimizer.lr is the rate of the next step",
-    }
+        "foreach": _ONE_FORM, "fused": _ONE_FORM,
+        "capturable": _ONE_FORM, "differentiable": "npnet does not differentiate steps",
+        "clipnorm": "clip_norm is the joint norm of all gradients",
+        "global_clipnorm": "it is called clip_norm", "clipvalue": "it is called clip_value",
+        "use_ema": "npnet.training.AveragedModel averages weights",
+    }  # fmt: skip
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let the constructor's signature name what all optimizers take."""
+        if "__init__" in vars(cls):
+            opt.show_common(vars(cls)["__init__"])
+        super().__init_subclass__(**kwargs)
 
     def __init__(self, params: Params, defaults: Mapping[str, Any]) -> None:
         if not isinstance(defaults, Mapping) or "lr" not in defaults:
             raise refusal(self, "defaults", "a dict of options, with 'lr' among them", defaults)
-        self.defaults = dict(defaults)
+        given = {k: v for k, v in defaults.items() if k not in ("self", "params", "__class__")}
+        common = given.pop("common", {})
+        if common.keys() - opt.COMMON:
+            raise TypeError("an unexpected keyword argument")  # Configured tells which
+        self.defaults = given | opt.COMMON | common
+        self.clip_norm: float | None = opt.clipping(self, "clip_norm", self.defaults)
+        self.clip_value: float | None = opt.clipping(self, "clip_value", self.defaults)
         self.groups: list[Group] = []
         self.step_count = 0
         self._steps_per_epoch: int | None = None
-        given = as_list(params, self, (Parameter, Mapping))
-        if not given:
+        members = as_list(params, self, (Parameter, Mapping))
+        if not members:
             raise ArgumentError(f"{type(self).__name__} got no parameters")
-        for group in given if isinstance(given[0], Mapping) else [{"params": given}]:
+        for group in members if isinstance(members[0], Mapping) else [{"params": members}]:
             self.add_param_group(group)
 
     def add_param_group(self, group: Mapping[str, Any]) -> None:
@@ -116,21 +153,21 @@ class Optimizer(Configured):
         if set(self.parameters).intersection(parameters):
             raise ArgumentError(f"{type(self).__name__}: a parameter is in more than one group")
         options = {**self.defaults, **group, "params": parameters}
-        schedule = self._check(options)
+        schedules = self._check(options)
         made = Group(options, self.state_spec)
-        made.accept(schedule)
+        made.accept(schedules)
         self.groups.append(made)
 
     # --- for subclasses
 
     def validate(self, options: dict[str, Any]) -> None:
-        """Check the options of a group, other than its rate.
+        """Check what `checks` cannot: options that depend on one another or on the parameters.
 
         Parameters
         ----------
         options : dict
-            Plain Python values may be put in place of what is there: floats for NumPy's numbers, a
-            tuple for a list.
+            The options of a group, and its ``"params"``. Plain Python values may be put in place
+            of what is there: floats for NumPy's numbers, a tuple for a list.
 
         Raises
         ------
@@ -168,7 +205,8 @@ class Optimizer(Configured):
     @property
     def lr(self) -> float:
         """The learning rate of the next step (of the first group, if there are several)."""
-        return self._rate(self.groups[0])
+        rate: float = self._present(self.groups[0])["lr"]
+        return rate
 
     @lr.setter
     def lr(self, value: Rate) -> None:
@@ -192,8 +230,19 @@ class Optimizer(Configured):
         for group in self.groups:
             group.checked = {}  # so that its schedule is filled in anew
 
-    def step(self) -> None:
+    def step(self, closure: Closure | None = None) -> float | None:
         """Update every parameter that has a gradient.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Called first, without arguments: clears the gradients, computes the loss and its
+            gradients, and returns the loss.
+
+        Returns
+        -------
+        float or None
+            What the closure returned.
 
         Raises
         ------
@@ -203,15 +252,17 @@ class Optimizer(Configured):
         TapeError
             If no parameter has a gradient.
         """
+        loss = None if closure is None else closure()
         work = []
         for group in self.groups:
-            lr = self._rate(group)
-            due = group.due(lr)
-            work += [(at, group.checked, self._by_rows(at, group.checked)) for at in due]
+            options = self._present(group)
+            due = group.due(options["lr"])
+            work += [(at, options, self._by_rows(at, options)) for at in due]
         if not work:
             frozen = not any(p.requires_grad for p in self.parameters)
             hint = "all parameters are frozen" if frozen else "call tape.backward(grad) first"
             raise TapeError(f"{type(self).__name__}.step found no gradient; {hint}")
+        self._clip()
         for at, options, by_rows in work:  # what can raise was above: all groups move or none
             at.step += 1
             if by_rows:
@@ -221,7 +272,16 @@ class Optimizer(Configured):
             else:
                 self.update(at, options)
             at.fresh = ()
+            at.constrain(options["constraints"])
         self.step_count += 1
+        return loss
+
+    def _clip(self) -> None:
+        """Clip the gradients in place."""
+        if self.clip_value is not None:
+            clip_grad_value(self.parameters, self.clip_value)
+        if self.clip_norm is not None:
+            clip_grad_norm(self.parameters, self.clip_norm)
 
     def _by_rows(self, at: ParamSlice, options: Mapping[str, Any]) -> bool:
         """Tell whether a step looks at the rows of a sparse gradient alone; refuse what cannot."""
@@ -253,15 +313,16 @@ class Optimizer(Configured):
         dict
             ``"state"`` maps a parameter's number to its ``"step"`` and state arrays,
             ``"param_groups"`` holds the options with the parameters' numbers, and
-            ``"step_count"`` the steps done. A schedule is represented by its present rate.
+            ``"step_count"`` the steps done. A schedule is represented by its present value.
         """
-        rates = [self._rate(group) for group in self.groups]
-        return {**read_state(self.groups, rates), "step_count": self.step_count}
+        present = [self._present(group) for group in self.groups]
+        return {**read_state(self.groups, present), "step_count": self.step_count}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Put back what `state_dict` returned, for the same parameters in the same order.
 
-        A group whose rate is a schedule keeps it; the step count says where it goes on.
+        A group keeps its schedules, and the step count says where they go on. It keeps its
+        constraints, too, and the optimizer its clipping.
 
         Parameters
         ----------
@@ -282,10 +343,12 @@ class Optimizer(Configured):
         -------
         dict of str to object
         """
-        return dict(self.defaults)
+        clipping = {"clip_norm": self.clip_norm, "clip_value": self.clip_value}
+        config = {**self.defaults, **clipping}
+        return {k: v for k, v in config.items() if k not in opt.COMMON or v not in (None, ())}
 
-    def _rate(self, group: Group) -> float:
-        """Return the rate of a group's next step, after a check of what was changed."""
+    def _present(self, group: Group) -> Mapping[str, Any]:
+        """Return the options of a group's next step, after a check of what was changed."""
         if not group.is_checked():
             given = group.options.get("params")
             if not isinstance(given, list) or [*map(id, given)] != [*map(id, group.parameters)]:
@@ -294,23 +357,17 @@ class Optimizer(Configured):
                     "optimizer.add_param_group({'params': ...}) adds others"
                 )
             group.accept(self._check(group.options))
-        if group.schedule is None:
-            rate: float = group.checked["lr"]
-            return rate
-        try:
-            rate = group.schedule(self.step_count)
-        except TypeError as error:
-            name = f"the schedule {shown(group.schedule)}"
-            raise wrong_call(group.schedule, name, (self.step_count,), {}) or error from None
-        try:
-            return real_number(self, "lr", rate, 0)
-        except ArgumentError:
-            name = f"the rate of {shown(group.schedule)} at step {self.step_count}"
-            kind = "a finite number of at least 0"
-            raise refusal(self, name, kind, rate) from None
+        if not group.schedules:
+            return group.checked
+        present = dict(group.checked)
+        for name, schedule in group.schedules.items():
+            value = opt.scheduled_value(self, name, schedule, self.step_count)
+            present[name] = opt.with_value(present, name, value)
+        group.want(present)
+        return present
 
-    def _check(self, options: dict[str, Any]) -> Any:
-        """Check the options of a group; return its schedule, None if its rate is a number."""
+    def _check(self, options: dict[str, Any]) -> dict[str, Schedule]:
+        """Check the options of a group; return those that are schedules."""
         known = [*self.defaults, "params"]
         for name in options:
             if name not in known:
@@ -321,16 +378,15 @@ class Optimizer(Configured):
         missing = [name for name in known if name not in options]
         if missing:
             raise ArgumentError(f"{type(self).__name__}: a parameter group lacks {missing}")
-        lr = options["lr"]
-        if not callable(lr):
-            options["lr"] = real_number(self, "lr", lr, 0)
-        else:
-            as_schedule(self, "lr", lr, "a number or a function of the step")
+        for name, check in {**opt.CHECKS, **self.checks}.items():
+            if name in options:
+                options[name] = check(self, name, options[name])
+        opt.check_constraints(self, options)
         self.validate(options)
-        if not callable(lr):
-            return None
-        steps = self._steps_per_epoch
-        return lr if steps is None else with_steps_per_epoch(lr, steps)
+        schedules, steps = opt.schedules_in(options), self._steps_per_epoch
+        if steps is None:
+            return schedules
+        return {name: with_steps_per_epoch(each, steps) for name, each in schedules.items()}
 
     def __repr__(self) -> str:
         return "\n".join(f"{type(self).__name__}({group})" for group in self.groups)

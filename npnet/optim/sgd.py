@@ -1,15 +1,15 @@
-"""SGD, stochastic gradient descent with momentum."""
+"""Gradient descent with one rate for all parameters: SGD, and ASGD, which averages."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Unpack
 
-from npnet.arguments import flag, real_number
 from npnet.errors import ArgumentError
-from npnet.ops import update
+from npnet.ops import signs, update
 from npnet.optim.group import ParamSlice, StateSpec
-from npnet.optim.optimizer import Optimizer, Params, Rate
+from npnet.optim.optimizer import Optimizer, Params
+from npnet.optim.options import Common, Rate, number
 
 
 class SGD(Optimizer):
@@ -28,12 +28,16 @@ class SGD(Optimizer):
         Parameters or parameter groups.
     lr : float or schedule
         Learning rate, not negative.
-    momentum, dampening, weight_decay : float
-        m, d and w.
+    momentum : float or schedule
+        m.
+    dampening, weight_decay : float
+        d and w.
     nesterov : bool
         Nesterov's momentum; needs a momentum and no dampening.
     maximize : bool
         Climb instead of descend.
+    **common
+        `clip_norm`, `clip_value` and `constraints`, see `Optimizer`.
 
     Raises
     ------
@@ -57,32 +61,25 @@ class SGD(Optimizer):
 
     takes_rows = True
     state_spec: ClassVar = {"momentum_buffer": StateSpec(when="momentum")}
+    checks: ClassVar = {"dampening": number()}
 
     def __init__(
         self,
         params: Params,
         lr: Rate = 1e-3,
-        momentum: float = 0.0,
+        momentum: Rate = 0.0,
         dampening: float = 0.0,
         weight_decay: float = 0.0,
         nesterov: bool = False,
         *,
         maximize: bool = False,
+        **common: Unpack[Common],
     ) -> None:
-        defaults = {
-            "lr": lr, "momentum": momentum, "dampening": dampening,
-            "weight_decay": weight_decay, "nesterov": nesterov, "maximize": maximize,
-        }  # fmt: skip
-        super().__init__(params, defaults)
+        super().__init__(params, locals())
 
     def validate(self, options: dict[str, Any]) -> None:
-        """Check the ranges."""
-        for name in ("momentum", "weight_decay"):
-            options[name] = real_number(self, name, options[name], 0)
-        options["dampening"] = real_number(self, "dampening", options["dampening"])
-        for name in ("nesterov", "maximize"):
-            options[name] = flag(self, name, options[name])
-        if options["nesterov"] and (options["momentum"] <= 0 or options["dampening"] != 0):
+        """Check what Nesterov's momentum needs."""
+        if options["nesterov"] and (not options["momentum"] or options["dampening"] != 0):
             raise ArgumentError(
                 "SGD expects a momentum and no dampening with nesterov=True, got "
                 f"momentum={options['momentum']!r}, dampening={options['dampening']!r}"
@@ -95,7 +92,7 @@ class SGD(Optimizer):
         """Do one step."""
         update.sgd(
             at.data,
-            -at.grad if options["maximize"] else at.grad,
+            at.gradient(options),
             at.state["momentum_buffer"] if options["momentum"] else None,
             lr=at.lr,
             momentum=options["momentum"],
@@ -104,3 +101,86 @@ class SGD(Optimizer):
             weight_decay=options["weight_decay"],
             first="momentum_buffer" in at.fresh,
         )
+
+
+class ASGD(Optimizer):
+    """Averaged stochastic gradient descent.
+
+    With gradient g (negated if `maximize`) and weight decay w:
+    x <- (1 - lambd eta) x - eta (g + w x). The average a <- a + mu (x - a) is kept in the state
+    as ``"ax"``. After step t, eta = lr / (1 + lambd lr t)^alpha and mu = 1 / max(1, t - t0); in the
+    first step eta = lr and mu = 1.
+
+    Parameters
+    ----------
+    params : iterable of Parameter, or of dict
+        Parameters or parameter groups.
+    lr : float or schedule
+        Learning rate, not negative.
+    lambd : float
+        Decay of the parameters and of eta.
+    alpha : float
+        Power of eta's decay.
+    t0 : float
+        The step after which the average is more than the present value.
+    weight_decay : float
+        Factor of the L2 penalty's gradient.
+    maximize : bool
+        Climb instead of descend.
+    **common
+        `clip_norm`, `clip_value` and `constraints`, see `Optimizer`.
+
+    Raises
+    ------
+    ArgumentError
+        If an option is out of range.
+
+    References
+    ----------
+    Polyak, Juditsky, SIAM Journal on Control and Optimization 30 (1992); ``torch.optim.ASGD``.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> p = npnet.Parameter([1.0])
+    >>> optimizer = npnet.optim.ASGD([p], lr=0.5, lambd=0.0)
+    >>> p.grad = np.array([1.0])
+    >>> optimizer.step()
+    >>> p.data
+    array([0.5], dtype=float32)
+    """
+
+    state_spec: ClassVar = {
+        "eta": StateSpec("lr", scalar=True),
+        "mu": StateSpec(1.0, scalar=True),
+        "ax": StateSpec(),
+    }
+    checks: ClassVar = {"lambd": number(0), "alpha": number(0), "t0": number()}
+
+    def __init__(
+        self,
+        params: Params,
+        lr: Rate = 1e-2,
+        lambd: float = 1e-4,
+        alpha: float = 0.75,
+        t0: float = 1e6,
+        weight_decay: float = 0.0,
+        *,
+        maximize: bool = False,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(params, locals())
+
+    def update(self, at: ParamSlice, options: Mapping[str, Any]) -> None:
+        """Do one step."""
+        lambd = options["lambd"]
+        signs.asgd(
+            at.data,
+            at.gradient(options),
+            at.state["ax"],
+            lr=at.scalars["eta"],
+            share=at.scalars["mu"],
+            weight_decay=options["weight_decay"] + lambd,
+        )
+        at.scalars["eta"] = at.lr / (1 + lambd * at.lr * at.step) ** options["alpha"]
+        at.scalars["mu"] = 1 / max(1.0, at.step - options["t0"])

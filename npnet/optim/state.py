@@ -13,6 +13,7 @@ from npnet.arguments import did_you_mean, instance, real_number, refusal, shown,
 from npnet.convert import real_array
 from npnet.errors import ArgumentError, NpnetError, StateError
 from npnet.optim.group import Group, StateSpec
+from npnet.optim.options import UNSAVED, schedules_in, with_value
 from npnet.parameter import Parameter
 from npnet.store import FlatStore
 from npnet.typing import Array
@@ -21,20 +22,20 @@ if TYPE_CHECKING:
     from npnet.optim.optimizer import Optimizer
 
 
-def read_state(groups: Sequence[Group], rates: Sequence[float]) -> dict[str, Any]:
+def read_state(groups: Sequence[Group], present: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Copy steps, state and options, see `Optimizer.state_dict`."""
     state: dict[int, dict[str, Any]] = {}
     saved: list[dict[str, Any]] = []
     first = 0
-    for group, rate in zip(groups, rates, strict=True):
+    for group, options in zip(groups, present, strict=True):
         entries = group.read()
         numbers = list(range(first, first + len(group.parameters)))
         first += len(numbers)
         for number, p in zip(numbers, group.parameters, strict=True):
             if p in entries:
                 state[number] = copy.deepcopy(entries[p])
-        options = {k: v for k, v in group.checked.items() if k not in ("params", "lr")}
-        saved.append({**copy.deepcopy(options), "lr": rate, "params": numbers})
+        plain = {k: v for k, v in options.items() if k not in UNSAVED}
+        saved.append({**copy.deepcopy(plain), "params": numbers})
     return {"state": state, "param_groups": saved}
 
 
@@ -107,7 +108,8 @@ class _Reader:
         """Return the options of a saved group, and note its parameters' numbers."""
         name, group = f"param_groups[{k}]", self.optimizer.groups[k]
         before = len(self.problems)
-        options = self.mapping(name, saved, [*self.optimizer.defaults, "params"])
+        known = [option for option in self.optimizer.defaults if option not in UNSAVED]
+        options = self.mapping(name, saved, [*known, "params"])
         if len(self.problems) > before:
             return {}
         size = len(group.parameters)
@@ -119,16 +121,19 @@ class _Reader:
             self.members[whole] = p
         if self.attempt(real_number, f"{name}['lr']", options["lr"], 0) is None:
             return {}
-        if callable(group.options.get("lr")):  # a schedule goes on
-            options["lr"] = group.options["lr"]
-        options["params"] = list(group.parameters)
+        self.problems += [f"{name}[{o!r}] is a function" for o in schedules_in(options)]
+        options = copy.deepcopy(options)
+        for option, schedule in group.schedules.items():  # a schedule goes on
+            options[option] = with_value(options, option, schedule)
+        options |= {"params": list(group.parameters), "constraints": group.checked["constraints"]}
         self.attempt(lambda *_: self.optimizer._check(options), name, options)
-        return {n: v if n in ("params", "lr") else copy.deepcopy(v) for n, v in options.items()}
+        return options
 
     def entry(self, number: int, saved: Any) -> dict[str, Any]:
         """Return the saved state of a parameter."""
         spec, of = self.optimizer.state_spec, f"of parameter {number}"
-        always = [name for name, each in spec.items() if each.when is None]
+        shape = self.members[number].shape
+        always = [n for n, each in spec.items() if not (each.when or each.of(shape) is None)]
         found = self.mapping(f"the state {of}", saved, ["step", *always], spec)
         for name, value in found.items():
             if name == "step":
@@ -163,9 +168,9 @@ def _scalar(owner: Any, name: str, value: Any, spec: StateSpec, p: Parameter) ->
 
 
 def _vector(owner: Any, name: str, value: Any, spec: StateSpec, p: Parameter) -> Array:
-    array = real_array(value, name)
-    if array.shape != p.shape or array.dtype.kind == "b":
-        raise refusal(owner, name, f"numbers of shape {p.shape}", array)
+    array, shape = real_array(value, name), spec.of(p.shape)
+    if array.shape != shape or array.dtype.kind == "b":
+        raise refusal(owner, name, f"numbers of shape {shape}", array)
     with np.errstate(over="ignore"):
         array = array.astype(p.dtype)
     if not np.isfinite(array).all():

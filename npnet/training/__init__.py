@@ -3,9 +3,17 @@
 from typing import Any
 
 from npnet.errors import NameTypoError
+from npnet.training.averaging import (
+    AveragedModel,
+    get_ema_avg_fn,
+    get_ema_multi_avg_fn,
+    get_swa_avg_fn,
+    get_swa_multi_avg_fn,
+)
 from npnet.training.callbacks import Callback, TerminateOnNaN
 from npnet.training.history import History
 from npnet.training.metrics import Accuracy, MeanAbsoluteError, MeanSquaredError, Metric, R2Score
+from npnet.training.minimize import minimize
 from npnet.training.monitors import EarlyStopping, ReduceLROnPlateau
 from npnet.training.repeat import Repeats, repeat
 from npnet.training.trainer import Trainer
@@ -24,6 +32,12 @@ __all__ = [
     "R2Score",
     "repeat",
     "Repeats",
+    "minimize",
+    "AveragedModel",
+    "get_ema_avg_fn",
+    "get_ema_multi_avg_fn",
+    "get_swa_avg_fn",
+    "get_swa_multi_avg_fn",
 ]
 
 _KERAS = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.ops import activation, elementwise, gelu, scatter, softmax, update
+from npnet.ops import accumulate, activation, elementwise, gelu, scatter, signs, softmax, update
 from npnet.ops.kernels import families
 
 try:
@@ -79,11 +79,13 @@ LOGITS = [(1, 1), (1, 7), (32, 2), (128, 10), (3, 1000)]
 VECTORS = [(0,), (1,), (1000,), (update.BLOCK + 7,)]
 SGD = {"lr": 0.1, "momentum": 0.9, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0,
        "first": False}  # fmt: skip
-ADAM = {"lr": 0.1, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0,
-        "decoupled": False, "step": 7}  # fmt: skip
+ADAM = {"beta1": 0.9, "beta2": 0.999, "rate": 0.01, "gain": 0.0, "eps": 1e-8, "keep": 1.0,
+        "weight_decay": 0.0}  # fmt: skip
+RMSPROP = {"lr": 0.01, "keep": 0.9, "gain": 0.1, "eps": 1e-8, "momentum": 0.5, "weight_decay": 0.0}
 MORE_SGD = [{}, {"dampening": 0.2, "first": True}, {"dampening": 0.2}, {"nesterov": True},
             {"weight_decay": 0.1}, {"weight_decay": 0.1, "nesterov": True}]  # fmt: skip
-MORE_ADAM = [{}, {"weight_decay": 0.1}, {"weight_decay": 0.1, "decoupled": True}]
+MORE_ADAM = [{}, {"weight_decay": 0.1}, {"keep": 0.9}, {"gain": 0.005, "weight_decay": 0.1}]
+MORE_RMSPROP = [{}, {"weight_decay": 0.1}, {"keep": 1.0, "gain": 1.0}]
 
 CASES = [
     Case(elementwise, "relu", ANY, lambda d, s: (d.normal(s), d.empty(s))),
@@ -124,6 +126,30 @@ CASES = [
                d.normal(s), d.normal(s), d.uniform(s), d.uniform(s), peak and d.uniform(s)),
            ADAM | more, 8)
       for more in MORE_ADAM for peak in (None, True)),
+    *(Case(accumulate, "rmsprop", VECTORS,
+           # Means that leave s - m^2 well above 0; small velocities, lest digits are cancelled.
+           lambda d, s, mean=mean, velocity=velocity: (
+               d.normal(s), d.normal(s), d.uniform(s) + 1, mean and d.normal(s, 0.01),
+               velocity and d.normal(s, 1e-3)),
+           RMSPROP | more, 16)
+      for more in MORE_RMSPROP for mean in (None, True) for velocity in (None, True)),
+    *(Case(accumulate, "adadelta", VECTORS,
+           lambda d, s: (d.normal(s), d.normal(s), d.uniform(s), d.uniform(s)),
+           {"lr": 0.01, "rho": 0.9, "eps": 1e-6, "weight_decay": decay}, 16)
+      for decay in (0.0, 0.1)),
+    *(Case(accumulate, "adamax", VECTORS,
+           lambda d, s: (d.normal(s), d.normal(s), d.normal(s), d.uniform(s)),
+           {"beta1": 0.9, "beta2": 0.999, "rate": 0.01, "eps": 1e-8, "weight_decay": decay}, 16)
+      for decay in (0.0, 0.1)),
+    *(Case(signs, "lion", VECTORS, lambda d, s: (d.normal(s), d.normal(s), d.normal(s)),
+           {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "keep": keep}, 8)
+      for keep in (1.0, 0.9)),
+    Case(signs, "rprop", VECTORS,
+         lambda d, s: (d.normal(s), d.normal(s), d.rectified(s), d.uniform(s)),
+         {"minus": 0.5, "plus": 1.2, "least": 0.2, "most": 0.8}, 8),
+    *(Case(signs, "asgd", VECTORS, lambda d, s: (d.normal(s), d.normal(s), d.normal(s)),
+           {"lr": 0.1, "share": share, "weight_decay": decay}, 8)
+      for share in (1.0, 0.25) for decay in (0.0, 0.1)),
 ]  # fmt: skip
 
 

@@ -8,7 +8,6 @@ import pytest
 import npnet
 from npnet.errors import DtypeError, TapeError
 from npnet.store import FlatStore
-from tests.optim import rules
 
 SHAPES = [(2, 3), (4,), (1, 2), ()]
 CASES = [
@@ -152,7 +151,7 @@ def test_numbers_of_an_optimizer_survive_a_pause(rng):
     torch = pytest.importorskip("torch")
     ours = [npnet.Parameter(np.ones(2)) for _ in range(2)]
     theirs = [torch.nn.Parameter(torch.ones(2, dtype=torch.float64)) for _ in range(2)]
-    mine = rules.NAdam(ours, lr=0.1, betas=(0.5, 0.9))
+    mine = npnet.optim.NAdam(ours, lr=0.1, betas=(0.5, 0.9))
     torch.set_default_dtype(torch.float64)  # in which PyTorch keeps the product
     reference = torch.optim.NAdam(theirs, lr=0.1, betas=(0.5, 0.9))
     for step in range(9):

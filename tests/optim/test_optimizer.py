@@ -247,8 +247,8 @@ def test_blocks_do_not_show(size, amsgrad):
     # The same numbers laid out in one vector and in two halves.
     rng = np.random.default_rng(size)
     arrays = [rng.normal(size=size) for _ in range(2)] + [rng.uniform(size=size) for _ in range(3)]
-    options = {"lr": 0.1, "beta1": 0.9, "beta2": 0.99, "eps": 1e-8, "weight_decay": 0.1,
-               "decoupled": False, "step": 3}  # fmt: skip
+    options = {"beta1": 0.9, "beta2": 0.99, "rate": 0.1, "gain": 0.02, "eps": 1e-8, "keep": 0.9,
+               "weight_decay": 0.1}  # fmt: skip
     results = []
     for cut in (size, size // 3):
         vectors = [a.copy() for a in arrays]

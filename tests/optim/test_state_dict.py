@@ -8,7 +8,6 @@ import pytest
 
 import npnet
 from npnet.errors import StateError
-from tests.optim import rules
 
 
 def trained(make):
@@ -158,7 +157,7 @@ def test_a_schedule_goes_on():
 
 
 def test_numbers_of_a_rule_are_checked():
-    _, optimizer = trained(lambda ps: rules.NAdam(ps))
+    _, optimizer = trained(lambda ps: npnet.optim.NAdam(ps))
     good = optimizer.state_dict()
     for bad in [None, "1", math.nan, math.inf, 1j, [1.0], np.ones(2), True]:
         state = copy.deepcopy(good)

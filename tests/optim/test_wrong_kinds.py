@@ -63,7 +63,17 @@ def a_function(value):
 
 def betas(value):
     pair = isinstance(value, tuple | list) and len(value) == 2
-    return pair and all(map(real(0, below=1), value))
+    share = real(0, below=1)
+    return pair and either(share, a_function)(value[0]) and share(value[1])
+
+
+def betas_or_more(value):
+    return isinstance(value, tuple | list) and len(value) == 2 and all(map(real(0), value))
+
+
+def axes(value):
+    whole_numbers = isinstance(value, tuple | list) and all(map(whole(-(2**63) + 1), value))
+    return whole_numbers or whole(-(2**63) + 1)(value)
 
 
 def sizes(value):
@@ -119,7 +129,7 @@ CALLS = {
     npnet.optim.SGD: {
         "params": (parameters, never),
         "lr": (0.1, rate),
-        "momentum": (0.9, real(0)),
+        "momentum": (0.9, rate),
         "dampening": (0.0, real()),
         "weight_decay": (0.0, real(0)),
         "nesterov": (False, a_flag),
@@ -133,6 +143,41 @@ CALLS = {
         "weight_decay": (0.0, real(0)),
         "amsgrad": (False, a_flag),
         "maximize": (False, a_flag),
+    },
+    npnet.optim.RMSprop: {
+        "params": (parameters, never),
+        "lr": (0.1, rate),
+        "alpha": (0.9, real(0, 1)),
+        "momentum": (0.9, rate),
+        "centered": (True, a_flag),
+        "clip_norm": (1.0, either(real(0), lambda v: v is None)),
+        "clip_value": (1.0, either(real(0), lambda v: v is None)),
+        "constraints": ((), lambda v: isinstance(v, list | range) and not len(v)),
+    },
+    npnet.optim.Rprop: {
+        "params": (parameters, never),
+        "lr": (0.1, rate),
+        "etas": ((0.5, 1.2), never),
+        "step_sizes": ((0.0, 1.0), lambda v: betas_or_more(v) and v[0] <= v[1]),
+    },
+    npnet.optim.Adafactor: {
+        "params": (parameters, never),
+        "beta2_decay": (-0.5, real(high=0)),
+        "eps": ((None, 1e-3), betas_or_more),
+        "d": (1.0, real(1)),
+    },
+    npnet.optim.LBFGS: {
+        "params": (parameters, never),
+        "max_iter": (3, whole(1)),
+        "max_eval": (3, either(whole(1), lambda v: v is None)),
+        "tolerance_grad": (0.0, real(0)),
+        "history_size": (3, whole(1)),
+        "line_search_fn": (None, lambda v: v is None),
+    },
+    npnet.constraints.MaxNorm: {"max_value": (1.0, real(0)), "axis": (0, axes)},
+    npnet.optim.clip_grad_value: {
+        "parameters": (with_grad, never),
+        "clip_value": (1.0, real(0)),
     },
     npnet.optim.clip_grad_norm: {
         "parameters": (with_grad, never),
