@@ -221,8 +221,8 @@ def test_callbacks_see_the_gradient_of_the_penalty():
     seen = []
     for strength in 0.3, 0.0:
         model = linear()
-        make(model, penalties=[Ridge([model.weight], strength)]).fit(X, Y, batch_size=40,
-                                                                     callbacks=[Look()])  # fmt: skip
+        trainer = make(model, penalties=[Ridge([model.weight], strength)])
+        trainer.fit(X, Y, batch_size=40, callbacks=[Look()])
     np.testing.assert_allclose(seen[0] - seen[1], 0.3 * linear().weight.data, rtol=1e-10)
 
 
