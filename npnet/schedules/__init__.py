@@ -4,7 +4,8 @@
 Any callable from an int to a float will do; the classes here bear PyTorch's names and arguments,
 take the base rate first and give the rates that PyTorch's schedulers give when they are stepped
 after every optimizer step. All counts are steps; `per_epoch` makes them epochs, and `warmup` puts a
-rising rate in front of any schedule.
+rising rate in front of any schedule. The momentum that belongs to a `CyclicLR` or a `OneCycleLR` is
+a schedule too: its `momentum`.
 """
 
 from npnet.schedules.combined import ChainedScheduler, SequentialLR, warmup

@@ -44,6 +44,7 @@ _KERAS = {
     "ModelCheckpoint": "EarlyStopping puts back the best weights; a function callback can call "
     "npnet.save_weights(trainer.model, path)",
     "LearningRateScheduler": "give the optimizer a schedule: lr=npnet.schedules.StepLR(0.1, 100)",
+    "SwapEMAWeights": "Trainer(..., averaged=averaged_model) validates an average of the model",
     "CSVLogger": "fit returns the history: pandas.DataFrame(history).to_csv(path)",
     "LambdaCallback": "a function f(trainer, logs) is a callback",
     "TensorBoard": "fit returns the history: history.plot() draws it",

@@ -19,10 +19,11 @@ class Callback:
     """Base of all callbacks: override what is needed, the rest does nothing.
 
     `Trainer.fit` calls, in this order: `on_train_begin`; for every epoch `on_epoch_begin`, for
-    every batch `on_backward_end` and `on_batch_end`, then `on_epoch_end`; and in any case, after
-    Ctrl-C and errors too, `on_train_end`, that of every callback even if another's raises. A
-    callback may read and change ``trainer.model`` and ``trainer.optimizer``, read
-    ``trainer.history``, and call ``trainer.stop()``.
+    every batch (with ``accumulate``: for the batches of a step together) `on_backward_end` and
+    `on_batch_end`, then `on_epoch_end`; and in any case, after Ctrl-C and errors too,
+    `on_train_end`, that of every callback even if another's raises. A callback may read and change
+    ``trainer.model`` and ``trainer.optimizer``, read ``trainer.history``, and call
+    ``trainer.stop()``.
 
     Examples
     --------

@@ -234,8 +234,8 @@ class Trainer(Configured):
             How many batches make one step of the optimizer, with the gradient of one large batch:
             of a mean each has the share that its weight has in the sum of theirs (the number of
             samples, or the sum of the weights that its mean divides by); sums are added. What is
-            left over at an epoch's end makes a step of its own. Layers that look at a whole batch,
-            and what is drawn at random, see the small ones.
+            left over at an epoch's end makes a step of its own; after Ctrl-C it makes none. Layers
+            that look at a whole batch, and what is drawn at random, see the small ones.
         callbacks : list of Callback or callable
             A function ``f(trainer, logs)`` is called at the end of every epoch.
         progress : bool, optional

@@ -213,7 +213,20 @@ def test_the_reported_penalty_is_the_mean_over_the_samples_of_the_steps():
     assert history["loss"][0] == pytest.approx(data + (30 * 1 + 10 * 2) / 40, rel=1e-12)
 
 
-def test_penalties_reach_clipping_and_not_the_check_of_what_is_unreached():
+def test_callbacks_see_the_gradient_of_the_penalty():
+    class Look(Callback):
+        def on_backward_end(self, trainer):
+            seen.append(trainer.model.weight.grad.copy())
+
+    seen = []
+    for strength in 0.3, 0.0:
+        model = linear()
+        trainer = make(model, penalties=[Ridge([model.weight], strength)])
+        trainer.fit(X, Y, batch_size=40, callbacks=[Look()])
+    np.testing.assert_allclose(seen[0] - seen[1], 0.3 * linear().weight.data, rtol=1e-10)
+
+
+def test_a_penalty_does_not_hide_what_the_backward_pass_leaves_out():
     class Half(npnet.Layer):
         def __init__(self):
             super().__init__()

@@ -158,6 +158,12 @@ def test_weights_that_are_none(given, message):
         fitted(npnet.CrossEntropyLoss(), Y, class_weight=given)
 
 
+def test_sample_weights_of_another_shape():
+    y = np.eye(3, dtype=int)[Y]
+    with pytest.raises(DataError, match=r"classes of shape \(8, 3\), the sample .* shape \(8, 2\)"):
+        fitted(npnet.BCEWithLogitsLoss(), y, class_weight={1: 2.0}, sample_weight=np.ones((30, 2)))
+
+
 def test_targets_that_are_no_classes():
     with pytest.raises(DataError, match="class numbers, and y has values between"):
         fitted(npnet.MSELoss(), X[:, :1], 1, class_weight={0: 1.0})
