@@ -89,7 +89,7 @@ def test_dtype_is_shown_and_kept_where_it_is_not_the_usual_one():
         (lambda: npnet.Linear(3), r"Linear: missing .*'out_features'; it takes \(in_features"),
         (lambda: npnet.Linear(3, 2, bais=False), "did you mean 'bias'"),
         (lambda: npnet.ReLU(3), "too many positional arguments"),
-        (lambda: npnet.MSELoss(reduce="sum"), "did you mean 'reduction'"),
+        (lambda: npnet.MSELoss(reducton="sum"), "did you mean 'reduction'"),
     ],
 )
 def test_wrong_arguments_are_explained(make, message):

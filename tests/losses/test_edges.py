@@ -64,6 +64,7 @@ CASES = [
     ("TripletMarginLoss", {"eps": 0.0, "p": INF}, (ZERO, [[1.0, -1.0]], [[0.5, 0.5]])),
     ("TripletMarginLoss", {"eps": 0.0, "p": 0.5}, (ZERO, [[1.0, 0.0]], [[0.5, 0.5]])),
     ("TripletMarginLoss", {}, (ONE[0], ZERO[0], AWAY[0])),
+    ("TripletMarginLoss", {"eps": 0.0}, ([[1e-200, 0.0]], ZERO, [[0.0, 0.5]])),
     ("TripletMarginLoss", {"eps": 0.0, "p": 3.0}, (ZERO, [[0.0, 0.0]], [[0.0, 0.5]])),
 ]  # fmt: skip
 
@@ -113,6 +114,19 @@ def test_focal_loss_of_certain_logits(gamma):
     value, grad = loss.value_and_grad(x[:4], [1, 0, 1, 0])
     np.testing.assert_array_equal(value, np.abs(x[:4]))
     np.testing.assert_array_equal(grad, [-1, 1, -1, 1])
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_focal_loss_between_certain_and_undecided(gamma):
+    torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    reference = pytest.importorskip("torch_losses").FocalLoss(gamma, 0.3, "sum")
+    x, t = (np.ravel(a) for a in np.meshgrid(np.linspace(-9, 9, 13), [0.0, 0.1, 1.0]))
+    tensor = torch.from_numpy(x.copy()).requires_grad_()
+    expected = reference(tensor, torch.from_numpy(t))
+    expected.backward()
+    value, grad = npnet.FocalLoss(gamma, 0.3, "sum").value_and_grad(x, t)
+    np.testing.assert_allclose(value, expected.item(), rtol=1e-9)
+    np.testing.assert_allclose(grad, tensor.grad.numpy(), rtol=1e-9)
 
 
 def test_focal_loss_without_focus_is_the_cross_entropy(rng):

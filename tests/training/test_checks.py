@@ -172,6 +172,7 @@ ENTROPY, BINARY, NLL = npnet.CrossEntropyLoss, npnet.BCEWithLogitsLoss, npnet.NL
         (ENTROPY, [ByHand()], "ends with probabilities"),
         (BINARY, [npnet.Sigmoid()], "the sigmoid itself, but the model ends with Sigmoid"),
         (BINARY, [npnet.Softmax()], "ends with Softmax"),
+        (npnet.FocalLoss, [npnet.Sigmoid()], "FocalLoss expects logits and applies the sigmoid"),
         (BINARY, [npnet.ReLU()], "ends with ReLU"),
         (NLL, [npnet.Softmax()], r"LogSoftmax\(dim=1\) in place of Softmax"),
         (NLL, [], r"exp of them does not sum to 1; end the model with LogSoftmax\(dim=1\)"),
@@ -181,7 +182,7 @@ ENTROPY, BINARY, NLL = npnet.CrossEntropyLoss, npnet.BCEWithLogitsLoss, npnet.NL
 )
 @pytest.mark.parametrize("ops", ["fused", "single"])
 def test_a_last_layer_that_does_not_fit_the_loss(loss, layers, expected, ops):
-    y = np.eye(2, dtype=np.float32)[Y] if loss is BINARY else Y
+    y = np.eye(2, dtype=np.float32)[Y] if loss in (BINARY, npnet.FocalLoss) else Y
     model = npnet.Sequential(npnet.Linear(3, 2), *layers, fuse=ops == "fused")
     for method in "fit", "evaluate":
         trainer = Trainer(model, loss(), npnet.optim.SGD(model.parameters(), lr=0.01))
@@ -213,11 +214,12 @@ def test_a_container_of_one_s_own_is_seen_through(loss, outputs, last):
         (NLL, [npnet.Sequential(npnet.LogSoftmax(dim=1), npnet.Identity())]),
         (npnet.MSELoss, [npnet.Softmax()]),
         (npnet.L1Loss, [npnet.Sigmoid()]),
+        (npnet.BCELoss, [npnet.Sigmoid()]),
     ],
 )
 def test_models_that_fit_their_loss_stay_quiet(loss, layers):
     trainer = make(npnet.Linear(3, 2), *layers, loss=loss())
-    y = np.eye(2, dtype=np.float32)[Y] if loss in (BINARY, npnet.MSELoss, npnet.L1Loss) else Y
+    y = Y if loss in (ENTROPY, NLL) else np.eye(2, dtype=np.float32)[Y]
     assert said(trainer.fit, X, y, validation_split=0.2) == []
     assert said(trainer.evaluate, X, y) == []
 

@@ -265,6 +265,8 @@ def test_evaluating_within_training_does_not_disturb_its_metrics(rng):
     ("loss", "target", "expected"),
     [
         (npnet.BCEWithLogitsLoss(), [[1, 0], [1, 1], [0, 1], [0, 0]], 5 / 8),
+        (npnet.FocalLoss(), [[1, 0], [1, 1], [0, 1], [0, 0]], 5 / 8),
+        (npnet.SoftMarginLoss(), [[1, -1], [1, 1], [-1, 1], [-1, -1]], 5 / 8),
         (npnet.MSELoss(), [[1, 0], [1, 0], [0, 1], [0, 1]], 3 / 4),
         (npnet.CrossEntropyLoss(), [0, 0, 1, -100], 3 / 3),
     ],
@@ -285,6 +287,14 @@ def test_the_binary_threshold_depends_on_the_loss(rng, loss, threshold):
     trainer.model.weight.data *= 3
     expected = np.mean((trainer.model(x) > threshold) == y)
     assert trainer.evaluate(x, y)["accuracy"] == expected
+
+
+def test_the_threshold_of_probabilities(rng):
+    x, y = rng.normal(size=(40, 3)), rng.integers(2, size=(40, 2))
+    model = npnet.Sequential(npnet.Linear(3, 2), npnet.Sigmoid())
+    optimizer = npnet.optim.SGD(model.parameters(), lr=0.1)
+    trainer = npnet.Trainer(model, npnet.BCELoss(), optimizer, metrics=["accuracy"])
+    assert trainer.evaluate(x, y)["accuracy"] == np.mean((model(x) > 0.5) == y)
 
 
 def test_bad_metrics():
