@@ -193,6 +193,7 @@ class PReLU(Layer):
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute y; keep x."""
         slopes = self._slopes(x)
+        x = x.astype(slopes.dtype, copy=False)
         ctx.save(x)
         with np.errstate(invalid="ignore"):
             y = np.minimum(x, 0) * slopes
