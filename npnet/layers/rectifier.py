@@ -193,9 +193,12 @@ class PReLU(Layer):
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute y; keep x."""
         slopes = self._slopes(x)
+        x = x.astype(slopes.dtype, copy=False)
         ctx.save(x)
         with np.errstate(invalid="ignore"):
-            y = np.minimum(x, 0) * slopes
+            if self.num_parameters == 1:
+                return activation.leaky_relu(x, float(slopes.item()), np.empty_like(x))
+            y: Array = np.minimum(x, 0) * slopes
             y += np.maximum(x, 0)
         return y
 

@@ -149,21 +149,26 @@ class Softplus(Elementwise):
 
     def function(self, x: Array, out: Array) -> None:
         """Write (max(z, 0) + log(1 + exp(-|z|))) / beta with z = beta * x."""
-        z = x * x.dtype.type(self.beta)
+        z = x if self.beta == 1 else x * x.dtype.type(self.beta)
         np.abs(z, out=out)
         np.negative(out, out=out)
         np.exp(out, out=out)
         np.log1p(out, out=out)
         out += np.maximum(z, ops.zeros(z))
-        out /= self.beta
-        np.copyto(out, x, where=z > self.threshold)
+        if self.beta != 1:
+            out /= self.beta
+        far = z > self.threshold
+        if far.any():
+            np.copyto(out, x, where=far)
 
     def gradient(self, grad: Array, x: Array, out: Array) -> None:
         """Write grad * sigmoid(beta * x)."""
-        z = x * x.dtype.type(self.beta)
+        z = x if self.beta == 1 else x * x.dtype.type(self.beta)
         ops.sigmoid(z, out)
         out *= grad
-        np.copyto(out, grad, where=z > self.threshold)
+        far = z > self.threshold
+        if far.any():
+            np.copyto(out, grad, where=far)
 
 
 class Softsign(Elementwise):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.ops.elementwise import choose, keep_where, relu, sigmoid
+from npnet.ops.elementwise import choose, keep_where, sigmoid, zeros
 from npnet.ops.kernels import kernel
 from npnet.typing import Array
 
@@ -18,7 +18,7 @@ from npnet.typing import Array
 def leaky_relu(x: Array, slope: float, out: Array) -> Array:
     """Write x where x > 0, else slope * x."""
     if slope == 0:  # 0 * inf is NaN
-        return relu(x, out)
+        return np.maximum(x, zeros(x), out=out)
     np.multiply(x, slope, out=out)
     bound = np.maximum if slope <= 1 else np.minimum
     return bound(x, out, out=out)

@@ -5,6 +5,7 @@
 import math
 
 import numpy as np
+from numba import float64
 
 from npnet.ops.gelu import END, LOGIT
 from npnet.ops.jit import flat, loop
@@ -12,13 +13,14 @@ from npnet.ops.jit import flat, loop
 DENSITY = 1 / math.sqrt(2 * math.pi)
 
 
-@loop(lambda t: (t[::1],) * 3)
-def exponents(x, logit, bell):
+@loop(lambda t: (t[::1], t[::1], float64, t[::1], t[::1]))
+def exponents(x, coefficients, end, logit, bell):
     """Write -x * p(x^2) and -x^2 / 2."""
     t = x.dtype.type
-    c0, c1, c2, c3, c4 = t(LOGIT[0]), t(LOGIT[1]), t(LOGIT[2]), t(LOGIT[3]), t(LOGIT[4])
-    c5, c6, c7, c8 = t(LOGIT[5]), t(LOGIT[6]), t(LOGIT[7]), t(LOGIT[8])
-    end, half = t(END * END), t(-0.5)
+    c = coefficients  # an argument, for the cache does not see that a constant has changed
+    c0, c1, c2, c3, c4 = c[0], c[1], c[2], c[3], c[4]
+    c5, c6, c7, c8 = c[5], c[6], c[7], c[8]
+    end, half = t(end), t(-0.5)
     for i in range(x.size):
         square = x[i] * x[i]
         bell[i] = half * square
@@ -48,7 +50,7 @@ def slope(grad, x, bell, out):
 
 def gelu_single(x, out):
     x, e = flat(x, out)
-    exponents(x, e, np.empty_like(x))
+    exponents(x, np.array(LOGIT, x.dtype), END**2, e, np.empty_like(x))
     np.exp(e, out=e)
     return over_one_plus(x, e)
 
@@ -56,7 +58,7 @@ def gelu_single(x, out):
 def gelu_single_grad(grad, x, out):
     grad, x, e = flat(grad, x, out)
     bell = np.empty_like(x)
-    exponents(x, e, bell)
+    exponents(x, np.array(LOGIT, x.dtype), END**2, e, bell)
     np.exp(e, out=e)
     np.exp(bell, out=bell)
     return slope(grad, x, bell, e)

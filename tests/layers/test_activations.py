@@ -108,6 +108,11 @@ def test_hardsigmoid_is_a_sixth_of_a_shifted_relu6(rng):
     np.testing.assert_array_equal(ours("Hardsigmoid", (), np.array([np.nan])), [[np.nan], [0.0]])
 
 
+def test_the_slope_of_logsigmoid_far_out():
+    x = np.array([25.0, 40.0, 700.0])
+    np.testing.assert_allclose(ours("LogSigmoid", (), x)[1], np.exp(-x), rtol=1e-10)
+
+
 @edges
 def test_float32_is_close_to_float64(name, args, points, rng):
     x = (rng.normal(size=2000) * 5).astype(np.float32)
@@ -297,6 +302,21 @@ def test_a_derivative_of_another_shape_is_refused():
 def test_one_image_without_a_batch_axis(rng):
     x = rng.normal(size=(3, 2, 4))
     np.testing.assert_allclose(npnet.Softmax2d()(x), npnet.Softmax(0)(x))
+
+
+def test_a_replaced_formula_is_seen_where_layers_run_as_one(monkeypatch):
+    chain = npnet.Sequential(npnet.Linear(3, 4), npnet.ReLU())
+    x = np.ones((2, 3), np.float32)
+    monkeypatch.setattr(npnet.ReLU, "function", lambda self, x, out: np.abs(x, out=out))
+    np.testing.assert_allclose(chain(x), np.abs(chain[0](x)))
+
+
+def test_slopes_of_another_dtype_than_the_layer_before(rng):
+    chain = npnet.Sequential(npnet.Linear(3, 4, dtype=np.float64), npnet.PReLU())
+    y, tape = chain.record(rng.normal(size=(5, 3)))
+    assert y.dtype == np.float32
+    tape.backward(np.ones_like(y))
+    assert chain[0].weight.grad.dtype == np.float64
 
 
 def test_formulas_that_are_missing():
