@@ -61,7 +61,7 @@ VALID = {
     "epochs": 1, "validation_split": 0.0, "validation_data": None, "sample_weight": None,
     "callbacks": (), "progress": False, "binary": None, "metrics": ["mae"], "name": "numpy",
     "requires_grad": True, "input_grad": True, "count": 1, "rounds": 1, "steps_per_epoch": 3,
-    "T_0": 3, "factor": 0.5, "groups": 1,
+    "T_0": 3, "factor": 0.5, "groups": 1, "clip_value": 1.0,
 }  # fmt: skip
 OPEN = {  # arguments in which functions, mappings or any objects have a meaning
     "lr", "schedule", "schedules", "callbacks", "metrics", "metric", "layers", "state",
@@ -164,7 +164,8 @@ for cls in classes(penalties, penalties.Penalty):
     target(cls.__name__, lambda cls=cls: cls, parameters=list(filled().parameters()), strength=0.1)
 for cls in classes(optim, optim.Optimizer):
     params = [filled().weight] if cls is optim.Muon else list(filled().parameters())
-    target(cls.__name__, lambda cls=cls: cls, params=params)
+    eps = (None, 1e-3) if cls is optim.Adafactor else 1e-8
+    target(cls.__name__, lambda cls=cls: cls, params=params, eps=eps)
 for name in init.__all__:
     function = getattr(init, name)
     kernel = {"shape": (2, 3, 1)} if name == "dirac" else {}

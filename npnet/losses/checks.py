@@ -124,7 +124,7 @@ def as_class_weight(loss: Any, name: str, value: Any) -> Array | None:
     if weight is not None and weight.ndim != 1:
         kind = "an array of shape (num_classes,)"
         raise refusal(loss, name, kind, weight, MADE_FIRST if weight.ndim else "", ShapeError)
-    return as_weight(loss, name, weight)
+    return as_weight(loss, name, weight, signed=True)
 
 
 def require(

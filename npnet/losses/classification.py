@@ -109,7 +109,7 @@ class CrossEntropyLoss(ClassLoss):
     Parameters
     ----------
     weight : array_like, shape (num_classes,), optional
-        Non-negative class weights w.
+        Class weights w. Negative ones are taken as PyTorch takes them; a mean divides by their sum.
     ignore_index : int
         A label whose terms are 0 and do not count.
     reduction : {"mean", "sum", "none"}
@@ -276,7 +276,7 @@ class NLLLoss(ClassLoss):
     Parameters
     ----------
     weight : array_like, shape (num_classes,), optional
-        Non-negative class weights w.
+        Class weights w. Negative ones are taken as PyTorch takes them; a mean divides by their sum.
     ignore_index : int
         A label whose terms are 0 and do not count.
     reduction : {"mean", "sum", "none"}

@@ -176,7 +176,7 @@ def test_changed_attributes_count_and_typos_raise():
         loss.reducton = "sum"
     for name, value in (
         ("reduction", "avg"),
-        ("weight", [1, -1]),
+        ("weight", [1, np.nan]),
         ("label_smoothing", 2),
         ("ignore_index", 0.5),
     ):

@@ -102,7 +102,7 @@ print(compiled())
 """
     assert run(code, NPNET_OPS="numba")[0] == [
         "-", "-", "elementwise-d", "elementwise-df,softmax-f", "elementwise-df,softmax-f",
-        "elementwise-df,activation-d,gelu-d,softmax-fd,update-d",
+        "elementwise-df,activation-d,gelu-d,softmax-fd,update-d,scatter-d,accumulate-d,signs-d",
     ]  # fmt: skip
 
 
