@@ -25,7 +25,7 @@ FLOORS = [
     {"context"},
     {"tape"},
     {"layer"},
-    {"summary"},
+    {"summary", "lookup"},
     {"layers", "losses"},
     {"containers"},
     {"optim"},
