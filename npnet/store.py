@@ -12,8 +12,6 @@ from npnet.errors import DtypeError
 from npnet.parameter import Parameter
 from npnet.typing import Array
 
-_NO_ROWS = np.empty(0, np.intp)
-
 
 class FlatStore:
     """Parameters laid end to end: one vector of values, one of gradients.
@@ -93,7 +91,6 @@ class FlatStore:
         data[...] = p._data
         p._data = data
         p._grad_slice = self.grad[place].reshape(p.shape)
-        p._rows, p._shown = _NO_ROWS, False  # the slice is all zeros
         if old_grad is not None:
             p._grad = None
             p._put_back(old_grad, rows)

@@ -25,7 +25,7 @@ FLOORS = [
     {"context"},
     {"tape"},
     {"layer"},
-    {"summary", "elementwise"},
+    {"summary", "elementwise", "lookup"},
     {"layers", "losses", "penalties"},
     {"containers"},
     {"optim"},

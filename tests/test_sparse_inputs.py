@@ -63,6 +63,8 @@ def test_gradients_add_up_and_nothing_is_changed(rng):
         tape.backward(np.ones_like(y))
     expected = np.ones((2, 40)) @ x.toarray()
     np.testing.assert_allclose(layer.weight.grad, expected, rtol=1e-12, atol=1e-14)
+    ctx = npnet.Context(layer, True, True)
+    assert ctx.backward(np.ones_like(ctx.run(x))) is None  # nor is it computed
     layer.weight.requires_grad_(False)
     layer.zero_grad()
     y, tape = layer.record(x)

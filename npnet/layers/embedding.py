@@ -2,144 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
-
 import numpy as np
 
-from npnet.arguments import (
-    choice,
-    flag,
-    float_dtype,
-    norm_order,
-    real_number,
-    refusal,
-    whole_number,
-)
+from npnet.arguments import choice, flag, refusal
 from npnet.context import Context
-from npnet.convert import owned_floats
-from npnet.errors import ArgumentError, DtypeError, ShapeError, UnknownIndexError, shape_error
-from npnet.init import normal
-from npnet.layer import Layer
+from npnet.errors import ArgumentError, DtypeError, ShapeError, shape_error
+from npnet.lookup import Lookup
 from npnet.ops import scatter
-from npnet.parameter import Parameter
-from npnet.random import as_generator
-from npnet.typing import Array, ArrayLike, DtypeLike, Rng
-
-_WEIGHT = "from_pretrained(array) makes the layer from a table"
-_SMALL = 1e-7
-"""What PyTorch adds to a norm before it divides by it."""
+from npnet.typing import Array, DtypeLike, Rng
 
 
-class _Table(Layer):
-    """What both share: the table, its options, the checks of indices and the gradient."""
-
-    takes_integers: bool | tuple[bool, ...] = True
-    _shows_defaults = False
-    habits: ClassVar = {"_weight": _WEIGHT, "_freeze": _WEIGHT, "embeddings_initializer": _WEIGHT}
-
-    def __init__(
-        self,
-        num_embeddings: int,
-        embedding_dim: int,
-        padding_idx: int | None,
-        max_norm: float | None,
-        norm_type: float,
-        scale_grad_by_freq: bool,
-        sparse: bool,
-        dtype: DtypeLike,
-        rng: Rng,
-    ) -> None:
-        super().__init__()
-        self.num_embeddings = rows = whole_number(self, "num_embeddings", num_embeddings, 1)
-        self.embedding_dim = whole_number(self, "embedding_dim", embedding_dim, 1)
-        self.padding_idx = None
-        if padding_idx is not None:
-            self.padding_idx = (
-                whole_number(self, "padding_idx", padding_idx, -rows, rows - 1) % rows
-            )
-        self.max_norm = None if max_norm is None else real_number(self, "max_norm", max_norm, 0)
-        self.norm_type = norm_order(self, "norm_type", norm_type)
-        self.scale_grad_by_freq = flag(self, "scale_grad_by_freq", scale_grad_by_freq)
-        self.sparse = flag(self, "sparse", sparse)
-        if self.sparse and self.scale_grad_by_freq:
-            raise ArgumentError("scale_grad_by_freq=True needs sparse=False", self)
-        dtype = float_dtype(self, "dtype", dtype)
-        table = normal((rows, self.embedding_dim), rng=as_generator(rng), dtype=dtype)
-        if self.padding_idx is not None:
-            table[self.padding_idx] = 0
-        self.weight = Parameter(table)
-
-    @classmethod
-    def from_pretrained(cls, embeddings: ArrayLike, freeze: bool = True, **options: Any) -> Self:
-        """Make the layer from a table.
-
-        Parameters
-        ----------
-        embeddings : array_like, shape (num_embeddings, embedding_dim)
-            Copied, in its own floating dtype.
-        freeze : bool
-            Whether the table stays as it is in training.
-        **options
-            The constructor's, by name.
-
-        Returns
-        -------
-        Layer
-
-        Examples
-        --------
-        >>> import npnet
-        >>> npnet.Embedding.from_pretrained([[0.0, 1.0], [2.0, 3.0]])([1, 1])
-        array([[2., 3.],
-               [2., 3.]], dtype=float32)
-        """
-        table = owned_floats(embeddings)
-        if table.ndim != 2:
-            expected = "(num_embeddings, embedding_dim)"
-            raise shape_error(None, expected, table.shape, what=f"{cls.__name__} table")
-        made = cls(*table.shape, dtype=table.dtype, **options)  # type: ignore[misc]
-        made.weight.data = table
-        made.weight.requires_grad_(not flag(cls, "freeze", freeze))
-        return made
-
-    def _indices(self, index: Array) -> Array:
-        """Return indices that are all rows of the table."""
-        if index.dtype.kind not in "iu":
-            hint = "convert them: x.astype(int)"
-            raise DtypeError(f"expected integers as indices, got {index.dtype}; {hint}", self)
-        wrong = (index < 0) | (index >= self.num_embeddings)
-        if wrong.any():
-            place = tuple(map(int, np.argwhere(wrong)[0]))
-            raise UnknownIndexError(
-                f"{self!r}: expected indices from 0 to {self.num_embeddings - 1}, got "
-                f"{index[place]} at input[{', '.join(map(str, place))}]"
-            )
-        return index.astype(np.intp, copy=False)
-
-    def _renormalize(self, ctx: Context, index: Array) -> None:
-        """Shorten rows that are to be used, in a training pass that is recorded."""
-        if self.max_norm is None or not (ctx.recording and ctx.training):
-            return
-        rows = scatter.unique(index)
-        table = self.weight.data
-        with np.errstate(all="ignore"):
-            norms = np.linalg.norm(table[rows], self.norm_type, axis=1)
-        long = norms > self.max_norm
-        scale = self.max_norm / (norms[long, np.newaxis] + table.dtype.type(_SMALL))
-        table[rows[long]] *= scale.astype(table.dtype)
-
-    def _add(self, ctx: Context, index: Array, grad: Array) -> None:
-        """Add a gradient for each index to the table's; padding has none."""
-        if self.scale_grad_by_freq:
-            counts = np.bincount(index, minlength=self.num_embeddings)
-            grad = grad / counts[index, np.newaxis].astype(grad.dtype)
-        if self.padding_idx is not None:
-            counted = index != self.padding_idx
-            index, grad = index[counted], grad[counted]
-        ctx.add_rows(self.weight, index, grad, self.sparse)
-
-
-class Embedding(_Table):
+class Embedding(Lookup):
     """Look rows of a table up: y = weight[x].
 
     The table starts normal with mean 0 and variance 1.
@@ -211,8 +84,8 @@ class Embedding(_Table):
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Look up; keep the indices."""
-        index = self._indices(x)
-        self._renormalize(ctx, index)
+        index = self.indices(x)
+        self.shorten(ctx, index)
         ctx.save(index)
         # The indices are checked; any other mode checks them again, and slowly.
         return self.weight.data.take(index, axis=0, mode="clip")
@@ -220,10 +93,10 @@ class Embedding(_Table):
     def backward(self, ctx: Context, grad: Array) -> None:
         """Add each position's gradient to its row's."""
         (index,) = ctx.saved
-        self._add(ctx, index.reshape(-1), grad.reshape(index.size, self.embedding_dim))
+        self.add_to_rows(ctx, index.reshape(-1), grad.reshape(index.size, self.embedding_dim))
 
 
-class EmbeddingBag(_Table):
+class EmbeddingBag(Lookup):
     """Reduce the rows of a table that belong to one bag: y_b = reduce of weight[x_i], i in bag b.
 
     Called as ``bag(x)`` with a bag in each row of x, or as ``bag(x, offsets)`` with all bags in one
@@ -321,7 +194,7 @@ class EmbeddingBag(_Table):
     ) -> Array:
         """Look up and reduce; keep the indices, their bags, and what the mode needs."""
         index, bag, bags = self._bags(x, offsets)
-        self._renormalize(ctx, index)
+        self.shorten(ctx, index)
         factor = self._factor(x, per_sample_weights)
         ctx.shape, ctx.inputs = x.shape, 1 if offsets is None else 2
         ctx.weighted, ctx.counted = factor is not None, ...
@@ -333,7 +206,7 @@ class EmbeddingBag(_Table):
         rows = self.weight.data.take(index, axis=0, mode="clip")
         y = np.zeros((bags, self.embedding_dim), rows.dtype)
         if self.mode == "max":
-            ctx.save(bag, index, self._maxima(rows, bag, y))
+            ctx.save(bag, index, scatter.maxima(rows, bag, y))
             return y
         if factor is None and self.mode == "mean":
             counts = np.bincount(bag, minlength=bags)[bag]
@@ -362,12 +235,12 @@ class EmbeddingBag(_Table):
             dfactor[ctx.counted] = products.reshape(dfactor[ctx.counted].shape)
         if kept is not None:
             rows *= kept[:, np.newaxis]
-        self._add(ctx, index, rows)
+        self.add_to_rows(ctx, index, rows)
         return (None, None, dfactor) if ctx.weighted else nothing
 
     def _bags(self, x: Array, offsets: Array | None) -> tuple[Array, Array, int]:
         """Return all indices, the number of each one's bag, and how many bags there are."""
-        index = self._indices(x)
+        index = self.indices(x)
         if x.ndim == 2 and offsets is None:
             return index.reshape(-1), np.repeat(np.arange(len(x)), x.shape[1]), len(x)
         if x.ndim != 1 or offsets is None or offsets.ndim != 1:
@@ -396,15 +269,3 @@ class EmbeddingBag(_Table):
         if weights.shape != x.shape:
             raise shape_error(self, str(x.shape), weights.shape, what="per_sample_weights")
         return weights.astype(self.weight.dtype, copy=False).reshape(-1)
-
-    def _maxima(self, rows: Array, bag: Array, y: Array) -> tuple[Array, Array]:
-        """Write the maxima of bags; return the entry and column of the first of each."""
-        if not len(bag):
-            return bag, bag
-        starts = np.flatnonzero(np.diff(bag, prepend=-1))
-        y[bag[starts]] = np.maximum.reduceat(rows, starts)
-        best = y[bag]
-        is_best = (rows == best) | (np.isnan(rows) & np.isnan(best))
-        number = np.where(is_best, np.arange(len(bag))[:, np.newaxis], len(bag))
-        first = np.minimum.reduceat(number, starts)
-        return first, np.broadcast_to(np.arange(rows.shape[1]), first.shape)

@@ -47,8 +47,8 @@ def vector_norm_grad(grad: Array, x: Array, norm: Array, p: float, axis: int) ->
         return np.asarray(np.sign(x) * grad)
     if p == 2:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-            factor = np.where(norm == 0, 0, grad / norm)
-        if np.isfinite(factor).all():
+            factor = grad / norm
+        if np.isfinite(factor).all():  # no norm is 0, or nearly so
             return np.asarray(x * factor)
     size = np.abs(x)
     if math.isinf(p):

@@ -1,4 +1,4 @@
-"""Sums of rows by index: what a gather's backward pass and bags of rows need."""
+"""Sums and maxima of rows by index: what a gather's backward pass and bags of rows need."""
 
 from __future__ import annotations
 
@@ -31,6 +31,32 @@ def add_at(table: Array, index: Array, values: Array) -> None:
         counts = counts[several]
         sums[several] = np.add.reduceat(values.take(entries, axis=0), np.cumsum(counts) - counts)
     table[index[starts]] += sums
+
+
+def maxima(rows: Array, bag: Array, out: Array) -> tuple[Array, Array]:
+    """Write the maximum of each bag of rows; return row and column of the first of each.
+
+    `bag` ascends; what a bag without rows has in `out` stays. NaN is the largest.
+
+    Examples
+    --------
+    >>> out = np.zeros((3, 1))
+    >>> maxima(np.array([[1.0], [5.0], [5.0], [2.0]]), np.array([0, 0, 0, 2]), out)
+    (array([[1],
+           [3]]), array([[0],
+           [0]]))
+    >>> out.ravel()
+    array([5., 0., 2.])
+    """
+    if not len(bag):
+        return bag, bag
+    starts = np.flatnonzero(np.diff(bag, prepend=-1))
+    out[bag[starts]] = np.maximum.reduceat(rows, starts)
+    best = out[bag]
+    is_best = (rows == best) | (np.isnan(rows) & np.isnan(best))
+    number = np.where(is_best, np.arange(len(bag))[:, np.newaxis], len(bag))
+    first = np.minimum.reduceat(number, starts)
+    return first, np.broadcast_to(np.arange(rows.shape[1]), first.shape)
 
 
 def unique(index: Array) -> Array:

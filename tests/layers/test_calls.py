@@ -120,14 +120,15 @@ def test_cosines_of_short_vectors_are_those_of_torch(eps):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_norms_neither_overflow_nor_vanish(dtype):
     a = np.array([[3.0, 4.0]], dtype)
-    for size in (np.finfo(dtype).max / 16, np.finfo(dtype).tiny * 16):
+    limits = np.finfo(dtype)
+    for size in (limits.max / 16, limits.tiny * 16, limits.tiny / 64):
         y, tape = npnet.CosineSimilarity(eps=0.0).record(a * dtype(size), a)
-        np.testing.assert_allclose(y, 1, rtol=1e-5)
+        np.testing.assert_allclose(y, 1, rtol=1e-4)
         tape.backward(np.ones_like(y), input_grad=True)
         y, tape = npnet.PairwiseDistance(eps=0.0).record(a * dtype(size), np.zeros_like(a))
         np.testing.assert_allclose(y, dtype(5) * dtype(size), rtol=1e-5)
         dx, _ = tape.backward(np.ones_like(y), input_grad=True)
-        np.testing.assert_allclose(dx, [[0.6, 0.8]], rtol=1e-5)
+        np.testing.assert_allclose(dx, [[0.6, 0.8]], rtol=1e-4)
 
 
 def test_numbers_are_vectors_of_one():

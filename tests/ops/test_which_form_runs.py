@@ -98,11 +98,11 @@ loss(np.ones((1, 2)), [0])
 print(compiled())
 npnet.ops.use("numba")
 npnet.ops.prepare(np.float64)
-print(compiled())
+print(all("d" in family.dtypes for family in npnet.ops.kernels.families.values()))
 """
     assert run(code, NPNET_OPS="numba")[0] == [
         "-", "-", "elementwise-d", "elementwise-df,softmax-f", "elementwise-df,softmax-f",
-        "elementwise-df,activation-d,gelu-d,softmax-fd,update-d,scatter-d,accumulate-d,signs-d",
+        "True",
     ]  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 import npnet
 from npnet.errors import ArgumentError, ShapeError
 from npnet.ops import scatter
-from npnet.store import FlatStore
+from npnet.store import FlatStore, flat_grads
 
 
 def added(shape, index, values):
@@ -31,9 +31,9 @@ def test_sums_of_rows_are_those_of_a_loop(rows, seed, m):
     np.testing.assert_array_equal(found, np.sort(index))
     np.testing.assert_array_equal(scatter.unique(index), np.unique(index))
     if rows < 10:
-        values, table = rng.normal(size=(m, 3)), np.zeros((rows, 3))
+        values, table = rng.normal(size=(m, 3)), np.ones((rows, 3))
         npnet.ops.kernels.families["npnet.ops.scatter"].numpy["add_at"](table, index, values)
-        np.testing.assert_allclose(table, added((rows, 3), index, values), atol=1e-14)
+        np.testing.assert_allclose(table, 1 + added((rows, 3), index, values), atol=1e-14)
 
 
 @pytest.mark.parametrize("stored", [False, True])
@@ -70,6 +70,29 @@ def test_only_touched_rows_are_cleared_unless_somebody_saw_the_gradient():
     p.zero_grad()
     p.add_rows(np.array([1]), one)
     assert p._grad[:, 0].tolist() == [0, 1, 0, 0]
+
+
+def test_all_is_cleared_after_a_dense_gradient_or_an_optimizers_pass_over_it():
+    p = npnet.Parameter(np.zeros((3, 1)))
+    store = FlatStore([p])
+    index, one = np.array([1]), np.ones((1, 1))
+
+    def clipped():
+        p.add_rows(index, one)
+        flat_grads([p])[0][:] = np.nan
+
+    for fill in (
+        lambda: p.add_grad(np.ones((3, 1))),
+        lambda: p.add_product(np.ones((3, 2)), np.ones((2, 1))),
+        clipped,
+    ):
+        p.add_rows(index, one)
+        p.zero_grad()
+        fill()
+        p.zero_grad()
+        p.add_rows(index, one)
+        assert store.grad.tolist() == [0, 1, 0]
+        p.zero_grad()
 
 
 def test_dense_and_sparse_together_are_dense():
