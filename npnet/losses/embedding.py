@@ -12,7 +12,7 @@ from npnet.arguments import flag, real_number
 from npnet.errors import shape_error
 from npnet.losses.checks import TINY, as_signs
 from npnet.losses.loss import Loss, Terms
-from npnet.ops.distance import norm, norm_grad
+from npnet.ops.norms import vector_norm, vector_norm_grad
 from npnet.typing import Array
 
 
@@ -214,21 +214,21 @@ class TripletMarginLoss(Loss):
         positive = self._same_shape(anchor, positive, "positive")
         negative = self._same_shape(anchor, negative, "negative")
         near, far = anchor - positive + self.eps, anchor - negative + self.eps
-        d_near, d_far = norm(near, self.p), norm(far, self.p)
+        d_near, d_far = vector_norm(near, self.p, -1), vector_norm(far, self.p, -1)
         values, share = d_near - d_far + self.margin, np.ones((), anchor.dtype)
         if self.swap:
             other = positive - negative + self.eps
-            d_other = norm(other, self.p)
+            d_other = vector_norm(other, self.p, -1)
             values = d_near - np.minimum(d_far, d_other) + self.margin
             share = np.where(d_far == d_other, 0.5, d_far < d_other).astype(anchor.dtype)
         found = np.maximum(values, 0)[..., 0]
         if not with_grad:
             return Terms(found, None, None)
         on = (values >= 0).astype(anchor.dtype)
-        of_near = on * norm_grad(near, d_near, self.p)
-        of_far = on * share * norm_grad(far, d_far, self.p)
+        of_near = vector_norm_grad(on, near, d_near, self.p, -1)
+        of_far = vector_norm_grad(on * share, far, d_far, self.p, -1)
         grad = of_near - of_far, -of_near, of_far
         if self.swap:
-            of_other = on * (1 - share) * norm_grad(other, d_other, self.p)
+            of_other = vector_norm_grad(on * (1 - share), other, d_other, self.p, -1)
             grad = grad[0], grad[1] - of_other, grad[2] + of_other
         return Terms(found, None, grad)

@@ -128,6 +128,8 @@ def repeat(
     if not callable(make_trainer):
         raise refusal("repeat", "make_trainer", "a function f(seed) -> Trainer", make_trainer)
     takes_seed = wrong_call(make_trainer, "make_trainer", (0,), {}) is None
+    if isinstance(seeds, str | bytes):
+        raise refusal("repeat", "seeds", "a list of integers", seeds)
     given = [whole_number("repeat", "seeds", seed, 0) for seed in items("repeat", "seeds", seeds)]
     if not given or len(set(given)) < len(given):
         raise ArgumentError(f"repeat expects seeds to be different integers, got {given}")
