@@ -213,5 +213,5 @@ class PReLU(Layer):
             below *= x
         channels = () if self.num_parameters == 1 else (1,)
         axes = tuple(axis for axis in range(x.ndim) if axis not in channels)
-        ctx.add_grad(self.weight, below.sum(axis=axes).reshape(-1))
+        ctx.add_grad(self.weight, below.sum(axis=axes, dtype=np.float64).reshape(-1))
         return dx
