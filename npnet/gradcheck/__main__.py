@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from npnet.errors import ArgumentError, NpnetError
-from npnet.gradcheck.contract import check_layer, rule_names
+from npnet.gradcheck.check import check_layer, rule_names
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.inputs import made
 from npnet.losses.loss import Loss

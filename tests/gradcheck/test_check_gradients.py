@@ -302,7 +302,7 @@ class NoParametersWithoutInput(Scale):
 )
 def test_conduct(layer, kind, sentence):
     report = refuted(layer())
-    assert sentence in str(report)
+    assert sentence in " ".join(str(report).split())
     assert kind in {d.kind for d in report.diagnosis}
 
 

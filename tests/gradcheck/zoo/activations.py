@@ -175,7 +175,7 @@ class SiLUOtherTerm(npnet.SiLU):
         return grad * x * s * (1 - s)
 
 
-@planted(_X, says=("output writable",))
+@planted(_X, says=("tape",))
 class SiLUOutputOnContext(npnet.SiLU):
     """The output is kept where nobody protects it: behind a function."""
 

@@ -599,7 +599,7 @@ class SharesItsCopies(Base):
         return copy.copy(self)
 
 
-@planted(_X, says="flat store")
+@planted(_X, says="gradients accumulate")
 class BypassesTheStore(Base):
     """The gradient is put where no optimizer looks."""
 

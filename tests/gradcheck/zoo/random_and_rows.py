@@ -204,7 +204,7 @@ class DropForgotten(Drop):
         return grad.copy()
 
 
-@planted(_X, says=("inference repeatable", "randomness"))
+@planted(_X, says=("repeatable", "randomness"))
 class DropAlways(Drop):
     """Inference drops as well."""
 
