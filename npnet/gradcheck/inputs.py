@@ -24,10 +24,8 @@ def made(layer_or_factory: Any) -> tuple[Layer | Loss, Callable[[], Any] | None]
     if isinstance(layer_or_factory, Layer | Loss):
         return layer_or_factory, None
     if not callable(layer_or_factory):
-        raise ArgumentError(
-            "expected a layer, a loss, or a class or function that makes one, "
-            f"got {shown(layer_or_factory)}"
-        )
+        wanted = "a layer, a loss, or a class or function that makes one"
+        raise ArgumentError(f"expected {wanted}, got {shown(layer_or_factory)}")
     name = getattr(layer_or_factory, "__name__", type(layer_or_factory).__name__)
     parameters = _signature(layer_or_factory).parameters.values()
     missing = [p.name for p in parameters if p.default is p.empty and "VAR" not in p.kind.name]
@@ -64,10 +62,8 @@ def as_inputs(
     for name, is_real, x in zip(*_names(checked, len(inputs)), inputs, strict=True):
         if isinstance(checked, Loss) and not is_real:
             if is_shape(x) and any(is_shape(y) and y == x for y in inputs[: len(arrays)]):
-                raise ArgumentError(
-                    f"{owner}: the {name} {x} is taken for its values, not for a shape; pass an "
-                    f"array of that shape, np.zeros({x})"
-                )
+                text = f"{owner}: the {name} {x} is taken for its values, not for a shape"
+                raise ArgumentError(f"{text}; pass an array of that shape, np.zeros({x})")
             arrays.append(np.array(x))
         elif shapes and is_shape(x):
             arrays.append(_drawn(x, rng, domain) if is_real else _indices(checked, x, rng))
@@ -84,19 +80,15 @@ def _names(checked: Layer | Loss, count: int) -> tuple[Sequence[str], Sequence[b
     if isinstance(checked, Loss):
         names = (*checked.arguments, "sample_weight")[:count]
         if not 0 <= count - len(checked.arguments) <= 1:
-            raise ArgumentError(
-                f"{owner} takes ({', '.join(checked.arguments)}) and, if wanted, sample weights; "
-                f"got {count} argument(s)"
-            )
+            takes = f"({', '.join(checked.arguments)}) and, if wanted, sample weights"
+            raise ArgumentError(f"{owner} takes {takes}; got {count} argument(s)")
         return names, [name in checked.predictions for name in names]
     signature = _signature(checked.forward)
     try:
         signature.bind(None, *[None] * count)
     except TypeError:
-        raise ArgumentError(
-            f"forward of {owner} takes ({', '.join(signature.parameters)}); it is called with ctx "
-            f"and {count} input(s)"
-        ) from None
+        takes = f"forward of {owner} takes ({', '.join(signature.parameters)})"
+        raise ArgumentError(f"{takes}; it is called with ctx and {count} input(s)") from None
     return [f"input {i}" for i in range(count)], [not n for n in checked._integers(count)]
 
 
@@ -105,10 +97,8 @@ def _refuse_numbers(name: str, value: Any) -> None:
     if isinstance(value, tuple) and any(isinstance(n, int) and n < 0 for n in value):
         raise ArgumentError(f"{name} expects a shape of lengths from 0 up, got {value}")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ArgumentError(
-            f"{name} is the number {value!r}; pass a tuple for a shape, ({value},), or an "
-            f"array for a value, np.array({float(value)})"
-        )
+        fix = f"a tuple for a shape, ({value},), or an array for a value, np.array({float(value)})"
+        raise ArgumentError(f"{name} is the number {value!r}; pass {fix}")
 
 
 def is_shape(value: Any) -> bool:
@@ -152,9 +142,8 @@ def _converted(what: str, value: Any, is_real: bool) -> Array:
             "True` in its class"
         )
     for i in np.argwhere(~np.isfinite(x))[:1].tolist():
-        raise ArgumentError(
-            f"{what} holds {x[tuple(i)]} at {i}; gradients are checked at finite points"
-        )
+        holds = f"{what} holds {x[tuple(i)]} at {i}"
+        raise ArgumentError(f"{holds}; gradients are checked at finite points")
     return x.astype(np.float64)
 
 

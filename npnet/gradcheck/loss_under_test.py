@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -22,7 +22,7 @@ _WORDS = (
     (r"two passes", "two calls"),
     (r"the same input and the same generator", "the same arguments"),
     (r"\boutput\b", "value"),
-    (r"keep what backward needs with ctx.save\(\.\.\.\)", "keep nothing on self"),
+    (r"keep what backward needs in ctx", "keep nothing on self"),
     (r"[:;] (random numbers must|what backward|use ctx).*| with a generator given", ""),
 )
 
@@ -45,8 +45,7 @@ class LossUnderTest(LayerUnderTest):
             loss.reduction = reduction
             options = {"batch_independence": self.batch_independence, "broken": self.broken}
             self.cache[reduction] = LossUnderTest(loss, self.inputs, **options)
-        found: LossUnderTest = self.cache[reduction]
-        return found
+        return cast(LossUnderTest, self.cache[reduction])
 
     @cached_property
     def samples(self) -> int:

@@ -167,10 +167,8 @@ def _checked_grads(result: Any, layer: Layer, inputs: Sequence[Array]) -> tuple[
         raise Fault(f"backward returned a {type(result).__name__}{_ADVICE.format('inputs')}")
     grads = list(result) if isinstance(result, tuple) else [result]
     if len(grads) != len(inputs):
-        raise Fault(
-            f"backward returned {len(grads)} gradient(s) for {len(inputs)} input(s); "
-            "it must return one for each, None for an integer one"
-        )
+        counts = f"{len(grads)} gradient(s) for {len(inputs)} input(s)"
+        raise Fault(f"backward returned {counts}; it must return one for each, None for integers")
     for i, wanted in enumerate(differentiated(layer, inputs)):
         what = f" as the gradient of {name_of('input', i, inputs)}"
         if wanted and grads[i] is None:

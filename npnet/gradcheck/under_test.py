@@ -69,8 +69,6 @@ class LayerUnderTest:
         self.batch_independence = self.batch_independence and all(declared)
         self._moving = differentiated(self.layer, self.inputs)
 
-    # --- copies of the layer
-
     def fresh(self, dtype: DtypeLike = np.float64) -> Layer:
         """Return a copy in `dtype`, without gradients, whose constant parameters are moved."""
         return self._copy(np.dtype(dtype), self._can_move)
@@ -95,10 +93,8 @@ class LayerUnderTest:
         if (dtype, moved) not in self._bases:
             layer: Layer = attempt("copy.deepcopy", copy.deepcopy, self.layer)
             if {*map(id, layer.parameters())} & {*map(id, self.layer.parameters())}:
-                raise Fault(
-                    "copy.deepcopy gave a layer that shares parameters with the original; the "
-                    "checks run on copies, mend this first"
-                )
+                text = "copy.deepcopy gave a layer that shares parameters with the original"
+                raise Fault(f"{text}; the checks run on copies, mend this first")
             unseal(layer)
             for p in layer.parameters():
                 p.requires_grad_(True)  # frozen ones have no gradient
@@ -108,8 +104,6 @@ class LayerUnderTest:
                 move_constants(layer)
             self._bases[dtype, moved] = layer.astype(dtype)
         return _protected(copy.deepcopy(self._bases[dtype, moved]), self.broken)
-
-    # --- inputs, upstream gradients, random numbers
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
         """Return contiguous copies of the inputs; integers stay integers."""
@@ -155,12 +149,10 @@ class LayerUnderTest:
         """Return the generator that a pass draws from: always the same numbers."""
         return np.random.default_rng((self.seed, 7, variant))
 
-    # --- passes
-
     def infer(self, layer: Layer | None = None, inputs: Sequence[Array] | None = None) -> Pass:
         """Run the layer as ``layer(*inputs)`` does; the pass has outputs only."""
         layer = self.fresh() if layer is None else layer
-        inputs = self.arrays() if inputs is None else inputs
+        inputs = inputs or self.arrays()
         return Pass(call_forward(layer, Context(layer, False, False), inputs))
 
     def record(
@@ -168,9 +160,9 @@ class LayerUnderTest:
     ) -> Recording:
         """Run a forward pass that remembers, from the layer's first buffers."""
         self.restore_buffers(layer)
-        rng = self.generator() if rng is None else rng
-        ctx = Context(layer, True, self.training if training is None else training, rng)
-        inputs = self.arrays() if inputs is None else inputs
+        training = self.training if training is None else training
+        ctx = Context(layer, True, training, rng or self.generator())
+        inputs = inputs or self.arrays()
         return Recording(layer, ctx, inputs, call_forward(layer, ctx, inputs))
 
     def run(
@@ -198,9 +190,9 @@ class LayerUnderTest:
         layer, inputs = self.fresh(), self.arrays()
         grads = self.upstream((still or self.reference).outputs)
         moving = [x for x, moves in zip(inputs, self._moving, strict=True) if moves]
-        moving += [g for g in grads if g.dtype.kind == "f"]
-        for array in (*moving, *(p.data for p in layer.parameters())):
-            array += shift(array)
+        for array in (*moving, *grads, *(p.data for p in layer.parameters())):
+            if array.dtype.kind == "f":
+                array += shift(array)
         return self.run(layer, inputs, grads, training=training)
 
     def restore_buffers(self, layer: Layer) -> None:
@@ -212,8 +204,6 @@ class LayerUnderTest:
     @cached_property
     def _first_buffers(self) -> dict[str, Array]:
         return buffers(self.fresh())
-
-    # --- what kind of layer it is
 
     @cached_property
     def reference(self) -> Pass:
@@ -266,17 +256,10 @@ class LayerUnderTest:
             for y, twice in zip(self.steady.outputs, double, strict=True)
         )
 
-    @property
-    def steady_mode(self) -> bool:
-        """The value of `training` with which the layer is one fixed function."""
-        return self.training and not self.is_random
-
     @cached_property
     def steady(self) -> Pass:
         """A pass in the mode in which the layer is one fixed function."""
         return self.run(training=False) if self.is_random else self.reference
-
-    # --- comparison, and what identical passes may differ by
 
     def differences(
         self, got: Pass, want: Pass, text: str = "{}", part: Any = ...
@@ -324,12 +307,14 @@ class LayerUnderTest:
         again = self.run().named()
         if any(mismatch(again[name], a) for name, a in results.items()):
             return worst  # what moves is chance
-        modes = {self.training: self.reference, self.steady_mode: self.steady}
+        modes = {self.training and not self.is_random: self.steady, self.training: self.reference}
+
+        def unit(a: Array) -> Array:
+            return np.asarray(rng.choice([-1.0, 1.0], a.shape) * np.spacing(a))
+
         for training, still in [*modes.items()] * _PROBES:
             with contextlib.suppress(Fault):  # beyond the numbers that the layer takes
-                moved = self.shifted(
-                    lambda a: rng.choice([-1.0, 1.0], a.shape) * np.spacing(a), training, still
-                ).named()
+                moved = self.shifted(unit, training, still).named()
                 for name, a in still.named().items():
                     if moved[name].shape == worst[name].shape:
                         np.fmax(worst[name], np.abs(moved[name] - a), out=worst[name])
@@ -347,21 +332,17 @@ def unseal(checked: Layer) -> None:
         object.__setattr__(part, "_open", True)
 
 
-def _protected(checked: Layer, broken: Collection[str]) -> Layer:
+def _protected(layer: Layer, broken: Collection[str]) -> Layer:
     """Give a layer copies of what by a broken rule it changes; return it."""
     for name, given in (_PROTECTIONS[rule] for rule in broken if rule in _PROTECTIONS):
-        method: Any = getattr(checked, name)  # bound, so that a deep copy has its own
-        object.__setattr__(checked, name, MethodType(_copying(method.__func__, given), checked))
-    return checked
+        method: Any = getattr(layer, name)  # bound, so that a deep copy has its own
+        object.__setattr__(layer, name, MethodType(_copying(method.__func__, given), layer))
+    return layer
 
 
 def _copying(method: Callable[..., Any], given: bool) -> Callable[..., Any]:
-    def copied(value: Any) -> Any:
-        if isinstance(value, tuple):
-            return tuple(map(copied, value))
-        return np.array(value) if isinstance(value, np.ndarray) else value
-
-    def copying(self: Any, *arguments: Any) -> Any:
-        return method(self, *copied(arguments)) if given else copied(method(self, *arguments))
+    def copying(self: Any, ctx: Any, *arrays: Any) -> Any:
+        result = method(self, ctx, *copy.deepcopy(arrays) if given else arrays)
+        return result if given else copy.deepcopy(result)
 
     return copying

@@ -32,10 +32,9 @@ def calls_work(under_test: LayerUnderTest) -> Findings:
     for mode, ys in (("inference", outputs), ("a recorded pass", recorded.outputs)):
         for i, y in enumerate(ys):
             if odd := _not_finite(y):
-                yield (
-                    f"{mode} returned {odd} in {name_of('output', i, ys)} for finite inputs; if "
-                    "the layer takes only some numbers, pass domain=(low, high)"
-                )
+                advice = "if the layer takes only some numbers, pass domain=(low, high)"
+                what = name_of("output", i, ys)
+                yield f"{mode} returned {odd} in {what} for finite inputs; {advice}"
                 return
     for name, array in recorded.named().items():
         if odd := _not_finite(array):
@@ -47,11 +46,8 @@ def _not_summed(under_test: LayerUnderTest, error: BaseException | None) -> Find
     for name, p in under_test.layer.named_parameters():
         for full in {x.shape[:1] + p.shape for x in under_test.inputs}:
             if isinstance(error, ShapeError) and f"{p.shape}, got {full}" in str(error):
-                message = (
-                    f"the gradient of {name} is not summed over the batch: it has shape {full} "
-                    f"instead of {p.shape}; use .sum(axis=0)"
-                )
-                yield Finding(message, name, "not summed")
+                text = f"the gradient of {name} is not summed over the batch: it has shape {full}"
+                yield Finding(f"{text} instead of {p.shape}; use .sum(axis=0)", name, "not summed")
                 return
 
 
@@ -77,10 +73,8 @@ def shapes_and_dtypes(under_test: LayerUnderTest) -> Findings:
         for i, (grad, x) in enumerate(zip(dx, inputs, strict=True)):
             what = name_of("input", i, inputs)
             if grad is not None and grad.shape != x.shape:
-                yield (
-                    f"backward returned a gradient of shape {grad.shape} for the {what} "
-                    f"of shape {x.shape}"
-                )
+                shapes = f"of shape {grad.shape} for the {what} of shape {x.shape}"
+                yield f"backward returned a gradient {shapes}"
             elif grad is not None and grad.dtype != dtype:
                 yield f"backward in {dtype} returned {grad.dtype} as the gradient of the {what}"
 

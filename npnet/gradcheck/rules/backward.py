@@ -20,24 +20,17 @@ def repeatable(under_test: LayerUnderTest) -> Findings:
     for name, found in changed.items():
         tensor, (one, two, three) = tensor_of(name), [p.named()[name] for p in passes]
         if not tensor:
-            yield (
-                f"in a second recorded pass with the same input and the same generator the {name} "
-                f"{found}: random numbers must come from ctx.rng, and nothing may be kept on the "
-                "layer between calls"
-            )
+            when = "in a second recorded pass with the same input and the same generator"
+            advice = "random numbers must come from ctx.rng, and nothing may be kept on the layer"
+            yield f"{when} the {name} {found}: {advice} between calls"
             break
         if mismatch(three - two, two - one):
-            text = (
-                f"identical passes gave different gradients: that of {tensor} {found}; backward "
-                "uses random numbers, or state from another call"
-            )
-            yield Finding(text, tensor)
+            text = f"identical passes gave different gradients: that of {tensor} {found}; backward"
+            yield Finding(f"{text} uses random numbers, or state from another call", tensor)
         else:
-            text = (
-                f"the gradient of {tensor} grows with every identical pass: it is summed up in an "
-                f"array that outlives the call; use {_add_grad(tensor)}"
-            )
-            yield Finding(text, tensor, "stale state")
+            text = f"the gradient of {tensor} grows with every identical pass: it is summed up in"
+            advice = f"an array that outlives the call; use {_add_grad(tensor)}"
+            yield Finding(f"{text} {advice}", tensor, "stale state")
     if not changed:
         under_test.run(layer, under_test.others())
         again = under_test.compared(under_test.run(layer), under_test.reference, every=True)
@@ -60,9 +53,9 @@ def recording_equals_inference(under_test: LayerUnderTest) -> Findings:
     """Check that a layer without random numbers computes the same whether it is recorded or not."""
     inferred = under_test.infer()
     for training in [False] if under_test.is_random else [False, True]:
-        outputs = under_test.record(under_test.fresh(), training=training).outputs
+        recorded = Pass(under_test.record(under_test.fresh(), training=training).outputs)
         says = f"with record(x, training={training}) {{}}, which is what inference gives"
-        yield from under_test.differences(Pass(outputs), inferred, says)
+        yield from under_test.differences(recorded, inferred, says)
 
 
 def zero_gradient(under_test: LayerUnderTest) -> Findings:
@@ -83,8 +76,8 @@ def linear_backward(under_test: LayerUnderTest) -> Findings:
         yield from under_test.differences(scaled.times(1 / factor), reference, says)
     added = [np.asarray(a + b, a.dtype) for a, b in zip(first, second, strict=True)]
     total = reference.plus(under_test.run(layer, upstream=second))
-    says = "for the sum of two upstream gradients {}, the sum of their gradients"
-    yield from under_test.differences(under_test.run(layer, upstream=added), total, says)
+    got, says = under_test.run(layer, upstream=added), "for the sum of two upstream gradients {}"
+    yield from under_test.differences(got, total, f"{says}, the sum of their gradients")
 
 
 def two_calls(under_test: LayerUnderTest) -> Findings:
@@ -111,11 +104,9 @@ def two_calls(under_test: LayerUnderTest) -> Findings:
         for one, want, i in (*pairs, (both, alone[0].plus(alone[1]), 2)):
             end = (" of the first {}", " of the second {}", " {}, the sum of both")[i]
             for name, found in under_test.compared(one, want).items():
-                text = (
-                    f"with two calls and then both backward passes {words}, the {name}"
-                    f"{end.format(found)}; what backward needs belongs into ctx, not on the layer"
-                )
-                yield Finding(text, tensor_of(name))
+                text = f"with two calls and then both backward passes {words}, the {name}"
+                advice = "what backward needs belongs into ctx, not on the layer"
+                yield Finding(f"{text}{end.format(found)}; {advice}", tensor_of(name))
                 return
 
 
@@ -188,10 +179,7 @@ def tape_agrees(under_test: LayerUnderTest) -> Findings:
         if not changes:
             yield from under_test.differences(got, under_test.reference)
             continue
-        says = (
-            "after the caller wrote into the output, {}; keep the output with ctx.save(...), or "
-            "save a copy, so that it can be protected"
-        )
+        says = "after the caller wrote into the output, {}; keep it, or a copy, with ctx.save(...)"
         yield from under_test.differences(got._replace(outputs=()), under_test.reference, says)
     recording = under_test.record(under_test.fresh())
     raw = recording.ctx.backward(*under_test.upstream(recording.outputs))

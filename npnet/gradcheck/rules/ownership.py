@@ -25,7 +25,8 @@ def nothing_kept_alive(under_test: LayerUnderTest) -> Findings:
 
         def run(layer: Layer | None = layer, recording: bool = recording) -> dict[str, Any]:
             """Run a pass whose arrays only weak references know when this returns."""
-            layer, inputs = layer or under_test.fresh(), under_test.arrays()
+            layer = under_test.fresh() if layer is None else layer
+            inputs = under_test.arrays()
             one = under_test.record(layer, inputs) if recording else under_test.infer(layer, inputs)
             grads = under_test.upstream(one.outputs)
             if isinstance(one, Recording):

@@ -25,11 +25,10 @@ def no_state_on_self(under_test: LayerUnderTest) -> Findings:
     under_test.run(layer)
     before = _attributes(layer)
     for name in sorted(before.keys() - known):
-        yield (
-            f"a call makes the attribute {name} (outside of this check that raises "
-            "NameTypoError); keep nothing on self, so that two calls do not mix; what backward "
-            "needs goes into ctx"
+        text = (
+            "(outside of this check that raises NameTypoError); what backward needs goes into ctx"
         )
+        yield f"a call makes the attribute {name} {text}"
     for mode in ("inference", "a recorded pass"):
         if mode == "inference":
             under_test.infer(layer, under_test.others())
@@ -40,10 +39,7 @@ def no_state_on_self(under_test: LayerUnderTest) -> Findings:
         names = sorted(known | (after.keys() - before.keys()))
         changed = [name for name in names if before.get(name) != after.get(name)]
         for name in changed:
-            yield (
-                f"{mode} changed the attribute {name}; keep what backward needs with "
-                "ctx.save(...), so that two calls do not mix"
-            )
+            yield f"{mode} changed the attribute {name}; keep what backward needs in ctx"
         if changed:
             return
 
@@ -98,10 +94,7 @@ def state_dict(under_test: LayerUnderTest) -> Findings:
         other.astype(np.float64)
     copies = {name: value.copy() for name, value in state.items()}
     attempt("load_state_dict", other.load_state_dict, copies)
-    says = (
-        "of another layer with the same state dictionary {}; something that it computes with is "
-        "neither a Parameter nor a Buffer"
-    )
+    says = "of another layer with the same state dictionary {}; is all a Parameter or a Buffer?"
     yield from under_test.differences(under_test.infer(other), want, says)
 
 
