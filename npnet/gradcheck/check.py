@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import choice, flag, float_dtype, real_number, refusal, shown, whole_number
+from npnet import arguments
+from npnet.arguments import shown, whole_number
 from npnet.errors import ArgumentError
 from npnet.gradcheck.functions import MODES, Functions, Options
 from npnet.gradcheck.gradients import GradientCheck
@@ -115,13 +116,10 @@ def check_gradients(
     )
     flags = {"allow_kinks": allow_kinks, "raises": raises}
     options = _checked("check_gradients", MODES, options, **flags)
-    max_noise = real_number("check_gradients", "max_noise", max_noise, 0, 1)
-    given: Any = layer
-    if not isinstance(given, Layer | Loss):
-        hint = "; call it first, or use check_layer, which does" if callable(given) else ""
-        if isinstance(given, type) and issubclass(given, Layer | Loss):
-            hint = f"; create one: {given.__name__}(...)"
-        raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {shown(given)}{hint}")
+    max_noise = arguments.real_number("check_gradients", "max_noise", max_noise, 0, 1)
+    if not isinstance(layer, Loss):
+        hint = "call it first, or use check_layer, which does" if callable(layer) else ""
+        arguments.instance("check_gradients", "layer", layer, Layer, hint)
     if not inputs and isinstance(layer, Layer):
         raise ArgumentError(f"check_gradients needs an input for {type(layer).__name__}")
     report = Report(_subject(layer), allow_kinks=allow_kinks, max_noise=max_noise)
@@ -273,20 +271,20 @@ def _subject(checked: Layer | Loss) -> str:
 
 def _checked(owner: str, modes: Collection[str], given: Options, **flags: Any) -> Options:
     """Return the options of a check, or raise `ArgumentError` or `DtypeError`."""
-    choice(owner, "mode", given.mode, modes)
+    arguments.choice(owner, "mode", given.mode, modes)
     whole_number(owner, "seed", given.seed, 0)
     whole_number(owner, "samples", given.samples, 1)
     flags |= {name: getattr(given, name) for name in ("training", "complex_step", "probe")}
     for name, value in flags.items():
-        flag(owner, name, value)
-    dtype, domain = float_dtype(owner, "dtype", given.dtype), given.domain
+        arguments.flag(owner, name, value)
+    dtype, domain = arguments.float_dtype(owner, "dtype", given.dtype), given.domain
     if dtype not in (np.float32, np.float64):
-        raise refusal(owner, "dtype", "float32 or float64", given.dtype)
+        raise arguments.refusal(owner, "dtype", "float32 or float64", given.dtype)
     if domain is not None:
         ends: Any = domain if isinstance(domain, tuple | list) else ()
         real = all(isinstance(end, Real) and not isinstance(end, bool) for end in ends)
         if len(ends) != 2 or not real or not ends[0] < ends[1]:
-            raise refusal(owner, "domain", "two numbers, the lesser one first", domain)
+            raise arguments.refusal(owner, "domain", "two numbers, the lesser one first", domain)
         domain = (float(ends[0]), float(ends[1]))
     return given._replace(dtype=dtype, domain=domain)
 

@@ -266,19 +266,18 @@ class Report:
 
     def __str__(self) -> str:
         outcome, what = "passed" if self.ok else "FAILED", self.subject
-        lines = [
-            f"{self.check}: " + (f"{outcome}\n{what}" if "\n" in what else f"{what} {outcome}")
-        ]
+        title = f"{outcome}\n{what}" if "\n" in what else f"{what} {outcome}"
+        lines = [f"{self.check}: {title}" if "\n" in what else _wrapped(f"{self.check}: ", title)]
         ruled = {violation.message for violation in self.violations}
         said = dict.fromkeys(d.message for d in self.diagnosis if d.message not in ruled)
         lines += [_wrapped("=> ", message) for message in said]
         lines += self._violations()
         if self.tensors:
-            rows = [["tensor", "shape", *(v.name.lower() for v in Verdict)]]
-            rows += [
-                [t.name, str(t.shape), *(str(t.count(v)) for v in Verdict)] for t in self.tensors
-            ]
-            lines += _aligned(rows, left=2)
+            names = ["tensor", "shape", *(v.name.lower() for v in Verdict)]
+            counts = (
+                [t.name, str(t.shape), *map(str, map(t.count, Verdict))] for t in self.tensors
+            )
+            lines += _aligned([names, *counts], left=2)
         for tensor in self.failing:
             lines.append(f"worst elements of {tensor.name}:")
             lines += ("  " + line for line in _aligned(_worst(tensor)))

@@ -445,8 +445,8 @@ class Locked(Square):
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "sentence"),
     [
-        ((3, X), {}, ArgumentError, "expects a Layer or a Loss, got 3"),
-        ((Square, X), {}, ArgumentError, r"got the class Square; create one: Square\(\.\.\.\)"),
+        ((3, X), {}, ArgumentError, "expects layer to be a Layer, got 3"),
+        ((Square, X), {}, ArgumentError, r"add parentheses: Square\(\.\.\.\)"),
         ((lambda: Square(), X), {}, ArgumentError, "call it first, or use check_layer"),
         ((Square(),), {}, ArgumentError, "needs an input for Square"),
         ((Square(), X, X), {}, ArgumentError, r"forward of Square takes \(ctx, x\)"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -81,19 +80,19 @@ def shapes_and_dtypes(under_test: LayerUnderTest) -> Findings:
 
 def precision(under_test: LayerUnderTest) -> Findings:
     """Check that what comes in as float64 is computed in float64 all the way."""
+
+    def moved(step: float) -> dict[str, Array]:
+        """Run a pass a little elsewhere, since float32 numbers may be what was given."""
+        rng = np.random.default_rng(13)
+        return under_test.shifted(lambda a: a * step * rng.uniform(1, 2, a.shape)).named()
+
     try:
-        results = [under_test.shifted(_stretch(step)).named() for step in (1e-4, 1e-3, 2e-3)]
+        results = [moved(step) for step in (1e-4, 1e-3, 2e-3)]
     except Fault:  # the inputs lie at the border of what the layer takes
         return
     for name in results[0]:
         if _rounded(*(values[name] for values in results)):
             yield f"the {name} was rounded to float32, though everything that came in is float64"
-
-
-def _stretch(step: float) -> Callable[[Array], Array]:
-    """Return a small shift, since float32 numbers may be what was given."""
-    rng = np.random.default_rng(13)
-    return lambda a: np.asarray(a * step * rng.uniform(1, 2, a.shape))
 
 
 def _rounded(one: Array, two: Array, three: Array) -> bool:

@@ -36,12 +36,12 @@ _SAYS = {
     ),
     "direct": ("Children are run by ctx.call.", "so the child has a context and a backward pass"),
 }
-_PASSES: tuple[dict[str, Any], ...] = (
-    {"recording": False, "training": False},
-    {},
-    {"training": False},
-    {"dtype": np.float32},
-    {"input_grad": False},
+_PASSES: tuple[tuple[bool, bool | None, Any, bool], ...] = (
+    (False, False, np.float64, True),  # recording, training, dtype, input_grad
+    (True, None, np.float64, True),
+    (True, False, np.float64, True),
+    (True, None, np.float32, True),
+    (True, None, np.float64, False),
 )
 
 
@@ -54,7 +54,7 @@ def none_of(kind: str) -> Callable[[LayerUnderTest], Findings]:
             under_test.cache["watched"] = dict[Any, Finding]()
             for options in _PASSES:
                 with contextlib.suppress(Fault):  # other rules say what was raised
-                    _watch(under_test, **options)
+                    _watch(under_test, *options)
         for found in under_test.cache["watched"].values():
             if found.kind == kind:
                 yield Finding(f"{found.message}; {advice}", found.tensor)
@@ -64,11 +64,7 @@ def none_of(kind: str) -> Callable[[LayerUnderTest], Findings]:
 
 
 def _watch(
-    under_test: LayerUnderTest,
-    recording: bool = True,
-    training: bool | None = None,
-    dtype: Any = np.float64,
-    input_grad: bool = True,
+    under_test: LayerUnderTest, recording: bool, training: bool | None, dtype: Any, input_grad: bool
 ) -> None:
     """Run one pass and watch what happens in it."""
     layer, inputs = under_test.fresh(dtype), under_test.arrays(dtype)
@@ -84,7 +80,7 @@ def _watch(
     for name, p in layer.named_parameters():
         watcher.track("parameter", f"the parameter {name}", p.data, name)
     first = buffers(layer)
-    ctx = WatchingContext(layer, recording, training, under_test.generator(), watcher)
+    ctx = WatchingContext(watcher, layer, recording, training, under_test.generator())
     outputs = call_forward(layer, ctx, inputs)
     watcher.look(f"forward of {ctx.name}")
     if not (recording and training):
@@ -161,16 +157,14 @@ class WatchingContext(Context):
 
     __slots__ = ("name", "watcher")
 
-    def __init__(
-        self, layer: Layer, recording: bool, training: bool, rng: Any, watcher: Watcher
-    ) -> None:
-        super().__init__(layer, recording, training, rng)
+    def __init__(self, watcher: Watcher, layer: Layer, *options: Any) -> None:
+        super().__init__(layer, *options)
         self.watcher, self.name = watcher, watcher.name(layer)
 
     def child(self, layer: Layer) -> WatchingContext:
         """Return a context that tells the same watcher."""
         self.watcher.look(f"forward of {self.name}")
-        return WatchingContext(layer, self.recording, self.training, self._rng, self.watcher)
+        return WatchingContext(self.watcher, layer, self.recording, self.training, self._rng)
 
     def run(self, *inputs: Any) -> Any:
         """Run this context's layer; note what it does to arrays."""
