@@ -94,7 +94,7 @@ def _sweep(function: Function, lines: Lines, first: int, last: int, levels: int)
     secant = np.where(usable[..., None], size, 0.0)[:, :_COARSE].max(axis=1)
     size = np.take_along_axis(size, best[:, None], axis=1)[:, 0]
     there = np.take_along_axis(largest, best[:, :1, None], axis=1)[:, 0]
-    outputs = (np.maximum(np.abs(here), there) * depends) @ weights
+    outputs = (np.maximum(np.maximum(np.abs(here), there), inside[:, 0]) * depends) @ weights
     return Slopes(
         value, error + 16 * EPS * size, size,
         outputs / lines.size[first:last, None], secant, lower, upper, jumps, ~rounded,
