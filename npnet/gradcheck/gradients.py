@@ -103,7 +103,8 @@ class GradientCheck:
             report.notes.append(
                 f"complex steps confirm {point.confirmed} of {point.tried} elements tried"
             )
-        for refusal in point.function.refusals[-1:]:
+        refusal = point.function.refusal
+        if refusal is not None:
             report.notes.append(
                 "the layer raised at some of the points around this one, which were left out: "
                 f"{type(refusal).__name__}: {refusal}"

@@ -95,12 +95,11 @@ class Kink:
         try:
             for j in chosen:
                 function.upstream = np.eye(1, function.here.size, int(j))
-                function.weights = function.upstream
                 kink = Kink(function)
                 if kink.here is None or not (kink._agrees(kink.here) or kink.accepts(False)):
                     return False
         finally:
-            function.upstream, function.weights = upstream, np.abs(upstream)
+            function.upstream = upstream
         return True
 
     # --- elements
@@ -193,7 +192,7 @@ class Kink:
         signs = [self._rng.choice([-1.0, 1.0], s.shape) for s in self._sizes]
         moves = [s * sign for s, sign in zip(self._sizes, signs, strict=True)]
         line = DirectionLine(function.variables, moves)
-        y, _ = function.rows(line, 0, 1, np.array([[step, -step]]))
+        y, _ = function.rows(line, np.array([[step, -step]]))
         change = (y[0, 0] - y[0, 1]) / (2 * step)
         weights = function.weights[0]
         rounding = ROUNDING * EPS * (weights @ np.abs(y[0, 0])) / step

@@ -1,43 +1,16 @@
 """Lines through the point: one for each element, or one along which everything moves at once.
 
 The derivative along a line is all that differences can see; an element of a gradient is the
-derivative along its own axis.
+derivative along its own axis. Of all lines, arrays say: a step of `scale` changes the function
+markedly, one of `finest` is the smallest useful one; `own` is how large the point itself is, `size`
+the same unless much less changes the function.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 
 from npnet.typing import Array
-
-
-class Lines(Protocol):
-    """Straight lines on which a function is evaluated; arrays have one entry for each line.
-
-    A step of `scale` changes the function markedly, one of `finest` is the smallest useful one;
-    `own` is how large the point itself is, `size` the same unless much less changes the function.
-    """
-
-    own: Array
-    scale: Array
-    finest: Array
-    size: Array
-
-    def __len__(self) -> int: ...
-
-    def move(self, i: int, step: float) -> float:
-        """Put the variables at `step` on line i; return the step really taken after rounding."""
-
-    def restore(self, i: int) -> None:
-        """Put the variables back."""
-
-    def only(self, chosen: Array) -> Lines:
-        """Return some of the lines."""
-
-    def closer(self, factor: float) -> Lines:
-        """Return the lines with a smaller scale."""
 
 
 class ElementLines:
@@ -61,7 +34,7 @@ class ElementLines:
         return len(self._positions)
 
     def move(self, i: int, step: float) -> float:
-        """Shift one element."""
+        """Shift the element of line i; return the step really taken after rounding."""
         start = self._start[i]
         moved = start + step
         self._flat[self._positions[i]] = moved
@@ -71,13 +44,9 @@ class ElementLines:
         """Put the element back."""
         self._flat[self._positions[i]] = self._start[i]
 
-    def only(self, chosen: Array) -> ElementLines:
-        """Return the lines of some of the elements."""
-        return ElementLines(self._variable, self.indices[chosen], self._reach)
-
-    def closer(self, factor: float) -> ElementLines:
-        """Return the lines with a smaller scale."""
-        return ElementLines(self._variable, self.indices, self._reach * factor)
+    def only(self, i: int, factor: float = 1.0) -> ElementLines:
+        """Return one of the lines, on demand with another scale."""
+        return ElementLines(self._variable, self.indices[i : i + 1], self._reach * factor)
 
 
 class DirectionLine:
@@ -108,13 +77,12 @@ class DirectionLine:
         for x, start in zip(self._variables, self._start, strict=True):
             x[...] = start
 
-    def only(self, chosen: Array) -> DirectionLine:
-        """Return the line; there is only one."""
-        return self
-
-    def closer(self, factor: float) -> DirectionLine:
-        """Return the line with a smaller scale."""
+    def only(self, i: int, factor: float = 1.0) -> DirectionLine:
+        """Return the line, on demand with another scale."""
         return DirectionLine(self._variables, self._directions, self.scale.item() * factor)
+
+
+Lines = ElementLines | DirectionLine
 
 
 def typical_size(x: Array) -> float:
