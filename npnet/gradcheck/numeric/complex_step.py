@@ -60,27 +60,25 @@ class ComplexStep:
         flat = self._variables[variable].reshape(-1)
         step = _STEP * typical_size(self._function.variables[variable])
         found = np.empty((indices.size, len(self._function.upstream)))
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            for i, j in enumerate(indices.tolist()):
-                start, flat[j] = flat[j], flat[j] + 1j * step
-                try:
-                    slope = self._slope()
-                except Exception:  # whatever it is: this forward takes no complex numbers
-                    slope = None
+        for i, j in enumerate(indices.tolist()):
+            start, flat[j] = flat[j], flat[j] + 1j * step
+            try:
+                found[i] = self._slope() / step
+            except Exception:  # whatever it is: this forward takes no complex numbers
+                return None
+            finally:
                 flat[j] = start
-                if slope is None:
-                    return None
-                found[i] = slope / step
         return found
 
-    def _slope(self) -> Array | None:
+    def _slope(self) -> Array:
         ctx, here = self._function.context(), self._function.here
         ctx.layer = self._copy
-        result = self._copy.forward(ctx, *[x.copy() for x in self._inputs])
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = self._copy.forward(ctx, *[x.copy() for x in self._inputs])
         outputs = result if isinstance(result, tuple) else (result,)
-        if any(not isinstance(y, np.ndarray) or y.dtype.kind != "c" for y in outputs):
-            return None
         y = np.concatenate([y.reshape(-1) for y in outputs])
         close = np.abs(y.real - here) <= 64 * EPS * (np.abs(here) + np.abs(here).max(initial=0))
-        return np.asarray(self._function.upstream @ y.imag) if close.all() else None
+        if not close.all() or any(y.dtype.kind != "c" for y in outputs):
+            raise ValueError("the imaginary part is lost")
+        return np.asarray(self._function.upstream @ y.imag)

@@ -9,12 +9,13 @@ tries all steps.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import DirectionLine, Lines, random_direction
+from npnet.gradcheck.numeric.lines import Line, direction_line, random_direction
 from npnet.typing import Array
 
 ROUNDING = 4.0  # units in the last place by which an output may be off
@@ -55,29 +56,22 @@ class Slopes(NamedTuple):
 
 
 def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> float:
-    """Find by how many times its size a variable must move to change the outputs markedly.
+    """Find by which share of its size a variable must move to change the outputs markedly.
 
-    An honest unit of length for the steps: a bias of 1e-9 before an output of 1 may take large
-    steps, exp(20 x) must take small ones, and zeros have no size of their own. It is 1 if moving
-    by its own size changes the outputs by about theirs.
+    An honest unit of length for the steps: exp(20 x) must take small ones. It is 1 if moving by
+    its own size changes the outputs by less than four times theirs.
     """
-    here = float(function.weights[0] @ np.abs(function.here))
+    here, reach = float(function.weights[0] @ np.abs(function.here)), 1.0
     if variable.size == 0 or here == 0 or not math.isfinite(here):
         return 1.0
-    line = DirectionLine([variable], [random_direction(variable, 1.0, rng)])
+    line = direction_line([variable], [random_direction(variable, 1.0, rng)])
 
     def change(reach: float) -> float:
-        rows, _ = function.rows(line, np.array([[reach]]))
+        rows, _ = function.rows([line], np.array([[reach]]))
         return float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
 
-    reach, there = 1.0, change(1.0)
-    if 1e-13 < there < 1 / 8:
-        larger = min(1 / there, 1e12)
-        straight = 0.1 < change(larger**0.5) / (larger**0.5 * there) < 10  # saturated ones are not
-        return larger if straight and change(larger) < 4 else reach
-    for _ in range(40):
-        if there < 4:
-            break
+    there = change(reach)
+    while reach > 2.0**-48 and not there < 4:
         nearer = change(reach / 8)
         if there <= 100 * nearer:  # large, but no steeper than a parabola
             break
@@ -85,12 +79,12 @@ def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> f
     return reach if math.isfinite(there) and reach > 2.0**-48 else 1.0  # at the end of a domain
 
 
-def glance(function: Function, lines: Lines, analytic: Array) -> Slopes:
+def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes:
     """Differentiate along every line with two steps, and compare with analytic values, (m, k).
 
     Settled only where these agree and the function is as good as straight.
     """
-    weights, h = function.weights.T, lines.scale[:, None] * 2.0**-17
+    weights, h = function.weights.T, np.array([[line.scale * 2.0**-17] for line in lines])
     y, t = function.rows(lines, h * np.array([1.0, -1.0]))
     change, span = y[:, 0] - y[:, 1], t[:, :1] - t[:, 1:]
     value, size = change @ function.upstream.T / span, np.abs(change) @ weights / span
@@ -103,8 +97,8 @@ def glance(function: Function, lines: Lines, analytic: Array) -> Slopes:
     settled = (np.abs(analytic - value) <= error) & np.isfinite(error)
     settled &= (rough <= 10 * _TIGHT * size) | (rough <= slack)
     settled &= gap <= np.maximum(2.0**-10 * size, 2.0**-14 * size.max(axis=0, initial=0.0))
-    none = np.full_like(value, np.nan)
+    none, sizes = np.full_like(value, np.nan), np.array([[line.size] for line in lines])
     return Slopes(
-        value, error, size, outputs / 2 / lines.size[:, None], size.copy(), none, none.copy(),
+        value, error, size, outputs / 2 / sizes, size.copy(), none, none.copy(),
         np.zeros(value.shape, bool), settled.all(axis=1),
     )  # fmt: skip

@@ -33,7 +33,7 @@ def judge_point(function: Function, rng: np.random.Generator, place: str = "") -
     everything = function.upstream
     function.upstream = everything[:1]  # is enough
     try:
-        point = Point(function, function, function.at(function.upstream), rng)
+        point = Point(function, rng)
     except Exception as error:  # forward was possible here, so backward must be
         return Finding(place, None, [], error)
     chosen = {i: np.flatnonzero(~np.isfinite(a[:, 0])) for i, a in enumerate(point.analytic)}
@@ -42,11 +42,11 @@ def judge_point(function: Function, rng: np.random.Generator, place: str = "") -
         if verdict in (Verdict.OK, Verdict.NOISE):
             return None
         kink = Kink(function)
-        if kink.accepts() or (verdict == Verdict.KINK and not kink.decides):
+        if kink.accepts() or (verdict == Verdict.KINK and not kink.tried):
             return None
         chosen = suspects(point, rng)
     function.upstream = everything
-    point = Point(function, function, function.at(everything), rng)
+    point = Point(function, rng)
     evidence = point.elements(chosen)
     wrong = any((e.judged.verdicts == Verdict.WRONG).any() for e in evidence)
     return Finding(place, point, evidence) if wrong else None

@@ -14,7 +14,7 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.numeric.draws import Draws
-from npnet.gradcheck.numeric.lines import Lines
+from npnet.gradcheck.numeric.lines import Line
 from npnet.gradcheck.passes import (
     Fault,
     LossLayer,
@@ -144,17 +144,17 @@ class Function:
         self.write_outputs(row)
         return row
 
-    def rows(self, lines: Lines, steps: Array) -> tuple[Array, Array]:
+    def rows(self, lines: Sequence[Line], steps: Array) -> tuple[Array, Array]:
         """Evaluate at j steps along each of m lines, (m, j).
 
         Returns the outputs, shape (m, j, n), and the steps as taken after rounding.
         """
         found, taken = np.empty((*steps.shape, self.here.size)), np.empty(steps.shape)
-        for i, wanted in enumerate(steps.tolist()):
-            for j, step in enumerate(wanted):
-                taken[i, j] = lines.move(i, step)
+        for i, line in enumerate(lines):
+            for j, step in enumerate(steps[i].tolist()):
+                taken[i, j] = line.move(step)
                 self.write_outputs(found[i, j])
-            lines.restore(i)
+            line.restore()
         return found, taken
 
     def at(self, upstream: Array) -> list[list[Array | None]]:
@@ -171,11 +171,11 @@ class Function:
 
     def stack(self, gradients: list[list[Array | None]]) -> list[Array]:
         """Put gradients for several upstream gradients side by side; zeros where none was set."""
-        found = []
-        for v, columns in zip(self.variables, zip(*gradients, strict=True), strict=True):
-            flat = [np.zeros(v.size) if g is None else g.reshape(-1) for g in columns]
-            found.append(np.stack(flat, axis=1).astype(np.float64))
-        return found
+        columns = zip(self.variables, *gradients, strict=True)
+        return [
+            np.stack([np.zeros(v.size) if g is None else np.ravel(g) for g in gs], 1, dtype=float)
+            for v, *gs in columns
+        ]
 
     def _name_variables(self) -> None:
         names = [name_of("input", i, self.given) for i in range(len(self.given))]
@@ -224,17 +224,13 @@ class Function:
         recording = self._record(self.context(kind))
         between()
         grads = recording.backward([r.copy() for r in upstream])
-        pairs = [(x, g) for x, g in zip(self.given, grads, strict=True) if g is not None]
-        named = zip(self.names, pairs, strict=False)
-        found: list[Any] = [_of_shape(g, x, f"the {name}") for name, (x, g) in named]
+        found: list[Any] = [np.array(g) for g in grads if g is not None]
+        for g, x, name in zip(found, self.variables, self.names, strict=False):
+            if g.shape != x.shape:
+                raise Fault(
+                    f"backward returned a gradient of shape {g.shape} for the {name} of shape "
+                    f"{x.shape}"
+                )
         found += [None if p.grad is None else p.grad.copy() for p in self.parameters.values()]
         self.layer.zero_grad()
         return found
-
-
-def _of_shape(grad: Array, x: Array, name: str) -> Array:
-    if grad.shape != x.shape:
-        raise Fault(
-            f"backward returned a gradient of shape {grad.shape} for {name} of shape {x.shape}"
-        )
-    return np.array(grad)

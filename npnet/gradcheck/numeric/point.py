@@ -12,7 +12,7 @@ from npnet.gradcheck.numeric.complex_step import ComplexStep
 from npnet.gradcheck.numeric.differences import Slopes, reach_of
 from npnet.gradcheck.numeric.function import EPS, Function
 from npnet.gradcheck.numeric.kinks import Kink
-from npnet.gradcheck.numeric.lines import DirectionLine, ElementLines, random_direction
+from npnet.gradcheck.numeric.lines import direction_line, element_lines, random_direction
 from npnet.gradcheck.numeric.rounding import rounding_moves
 from npnet.gradcheck.numeric.verdict import Judged, assess, judge
 from npnet.gradcheck.report import Verdict
@@ -37,12 +37,10 @@ class Point:
     Parameters
     ----------
     checked : Function
-        Whose backward is checked.
-    function : Function
-        Whose forward is differentiated: the same one, or the same numbers in float64.
-    gradients : list
-        For each upstream gradient, one gradient for each variable, None where backward set none.
+        Whose backward is checked, at the present values.
     rng : numpy.random.Generator
+    function : Function, optional
+        Whose forward is differentiated, if not the same: the same numbers in float64.
     allowed : list of ndarray, each (size, k) or (size, 1), optional
         What rounding may add to the error bars.
     """
@@ -50,15 +48,15 @@ class Point:
     def __init__(
         self,
         checked: Function,
-        function: Function,
-        gradients: list[list[Array | None]],
         rng: np.random.Generator,
+        function: Function | None = None,
         allowed: list[Array] | None = None,
         complex_step: bool = False,
     ) -> None:
-        self.checked, self.function, self.rng = checked, function, rng
-        self.gradients = gradients
-        self.analytic = checked.stack(gradients)
+        self.checked, self.rng = checked, rng
+        self.function = function = checked if function is None else function
+        self.gradients = checked.at(checked.upstream)  # None where backward set none
+        self.analytic = checked.stack(self.gradients)
         zeros = [np.zeros((v.size, 1)) for v in function.variables]
         self.allowed = zeros if allowed is None else allowed
         self.confirmed = self.tried = 0
@@ -81,7 +79,7 @@ class Point:
         parts = []
         for start in range(0, max(1, indices.size), size):
             own = slice(start, start + size)
-            lines = ElementLines(self.function.variables[i], indices[own], self.reach(i))
+            lines = element_lines(self.function.variables[i], indices[own], self.reach(i))
             parts.append(assess(self.function, lines, analytic[own], allowed[own]))
             moved(len(lines))
         slopes = Slopes._make(map(np.concatenate, zip(*(p.slopes for p in parts), strict=True)))
@@ -118,16 +116,16 @@ class Point:
             return found
         kink = Kink(self.function)
         accepted = kink.accepts()
-        if accepted != any_wrong or not kink.decides:
+        if accepted != any_wrong or not kink.tried:
             return found
         for e in found:
             now, error = e.judged.verdicts, e.judged.error
             if accepted:
-                at = (now == Verdict.WRONG) & kink.jumping(e.variable)[e.indices]
+                at = (now == Verdict.WRONG) & kink.jumping()[kink.of(e.variable)][e.indices]
                 now[at] = Verdict.KINK
                 error[at] = np.abs(e.judged.analytic - e.judged.numeric)[at]
             else:
-                outside = kink.outside(e.variable)[e.indices]
+                outside = kink.outside()[kink.of(e.variable)][e.indices]
                 at = (now == Verdict.KINK) & (outside if outside.any() else True)
                 now[at] = Verdict.WRONG
                 if at.any():
@@ -146,7 +144,7 @@ class Point:
         allowed = np.zeros_like(slope) + sum(
             EPS * ((v + np.abs(x.reshape(-1))) @ np.abs(a)) + v @ b for v, x, a, b in terms
         )
-        judged = assess(function, DirectionLine(function.variables, directions), slope, allowed)
+        judged = assess(function, [direction_line(function.variables, directions)], slope, allowed)
         largest = sum(v @ np.abs(a) for v, a in zip(sizes, self.analytic, strict=True))
         close = (np.abs(judged.analytic - judged.numeric) <= 1e-6 * largest).all()
         if judged.verdicts[0] != Verdict.WRONG or not close:

@@ -20,35 +20,32 @@ import numpy as np
 
 from npnet.gradcheck.numeric.differences import ROUNDING, Slopes
 from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import Lines
+from npnet.gradcheck.numeric.lines import Line
 from npnet.typing import Array
 
 _RATIO = 8.0  # between the steps of the sweep
-_BEYOND = 3  # larger steps over which a bend must not grow to be noise
 _COARSE = 3  # how many steps of the sweep are of about the scale
 _BEYOND_ROUNDING = 2.0**60  # by so much, a change shows in any output that depends on it
 
 
-def sweep(function: Function, line: Lines) -> Slopes:
+def sweep(function: Function, line: Line) -> Slopes:
     """Differentiate along one line with a sweep of steps, and look for a kink.
 
     Not settled where rounding makes a staircase of an output, which larger steps may cross.
     """
     here, r, weights = function.here, function.upstream.T, function.weights.T
-    scale, finest = line.scale[0], line.finest[0]
+    scale, finest = line.scale, line.finest
     levels = int(max(2, min(60.0, np.ceil(np.log(2 * scale / finest) / math.log(_RATIO)) + 1)))
-    # Steps that are no multiples of each other: rounding errors that repeat would look like none.
-    uneven = np.random.default_rng(0).uniform(0.8, 1.2, levels)
-    h = 2 * scale * _RATIO ** -np.arange(levels) * uneven
-    far = np.array([_BEYOND_ROUNDING * scale, 2 * line.own[0]])
-    rows, taken = function.rows(line, np.concatenate([h, -0.97 * h, far, -far])[None])
+    h = 2 * scale * _RATIO ** -np.arange(levels)
+    far = _BEYOND_ROUNDING * scale * np.array([1.0, -1.0])
+    rows, taken = function.rows([line], np.concatenate([h, -h, far])[None])
     above, below, beyond = np.split(rows[0], [levels, 2 * levels])
     right, left = taken[0, :levels, None], -taken[0, levels : 2 * levels, None]
     usable = (np.isfinite(above) & np.isfinite(below) & (right > 0) & (left > 0)).all(axis=1)
     # One-sided slopes, output by output: axes (level, output).
     forward = np.where(usable[:, None], (above - here) / right, 0.0)
     backward = np.where(usable[:, None], (here - below) / left, 0.0)
-    central = (forward * left + backward * right) / (right + left)  # exact for a parabola
+    central = np.where(usable[:, None], (above - below) / (right + left), 0.0)
     depends = (usable[:, None] & ((above != here) | (below != here))).any(axis=0)
     # Outputs far larger than their changes may hide a slope: a bias beside 1e18, for example.
     depends |= (np.isfinite(beyond) & (beyond != here)).any(axis=0)
@@ -57,29 +54,26 @@ def sweep(function: Function, line: Lines) -> Slopes:
     # Rounding noise of the outputs: assumed from their size, and seen at the smallest steps.
     largest = np.where(usable[:, None], np.maximum(np.abs(above), np.abs(below)), 0.0)
     # Numbers around one may cancel inside, 1 + tanh(x) in GELU, if outputs ever become so large.
-    across = np.nan_to_num(np.abs(beyond[1::2]), posinf=1.0).max(axis=0)
+    across = np.nan_to_num(np.abs(beyond), posinf=1.0).max(axis=0)
     inside = np.where(here == 0, 0.0, np.minimum(across, 1.0))
     outputs = np.maximum(np.maximum(largest, np.abs(here)), inside) * depends @ weights
     bends = np.abs(forward - backward) * np.minimum(right, left) @ weights
     bends[~usable] = 0.0
     grains = _grains(np.abs(above - here), np.abs(below - here), usable, largest) @ weights
     seen = np.maximum(_seen_noise(bends[h >= finest]), grains)
-    seen = np.maximum(seen, _plateau(bends, largest.max(axis=0) @ weights))
     noise = (ROUNDING * EPS * outputs + seen) / h[:, None]
     noise[~usable] = np.inf
 
     sizes = np.abs(central) @ weights  # axes (level, upstream)
     slope, gap = central @ r, np.abs(forward - backward) @ weights
     slope[~usable] = gap[~usable] = np.nan
-    sizes[~usable] = 0.0
-    middle = (forward + backward) / 2 @ r
     found = []
     for k in range(len(function.upstream)):
-        value, error, best = _vote(slope[:, k], noise[:, k], (right * left)[:, 0])
-        kink = _kink(middle[:, k], gap[:, k], noise[:, k])
+        value, error, best = _vote(slope[:, k], noise[:, k])
+        kink = _kink(slope[:, k], gap[:, k], noise[:, k])
         secant = sizes[:_COARSE, k].max()
-        size, grain = sizes[best, k], outputs[best, k] / line.size[0]
-        found.append([value, error + 16 * EPS * size, size, grain, secant, *kink])
+        size, grain = sizes[best, k], outputs[best, k] / line.size
+        found.append([value, error, size, grain, secant, *kink])
     *fields, jumps = np.array(found).T[:, None]
     return Slopes._make([*fields, jumps > 0, ~grains.any(keepdims=True)])
 
@@ -99,18 +93,6 @@ def _seen_noise(bends: Array) -> Array:
     return 2 * noise
 
 
-def _plateau(bends: Array, largest: Array) -> Array:
-    """Return the bends, tiny beside the outputs, that hardly grow over several steps.
-
-    Those of a kink or a curve grow with the step. Rounding inside, of 1 + tanh(x) in GELU, may
-    show at medium steps only, since at the smallest ones nothing inside moves.
-    """
-    own, count = bends[_BEYOND:], len(bends) - _BEYOND
-    beyond = np.max([bends[i : i + max(0, count)] for i in range(_BEYOND)], axis=0)
-    flat = (beyond <= _RATIO * own) & (own <= 64 * EPS * largest)
-    return np.asarray(np.where(flat, 2 * own, 0.0).max(axis=0, initial=0.0))
-
-
 def _grains(above: Array, below: Array, usable: Array, largest: Array) -> Array:
     """Return the steps in which outputs move that are differences of larger, rounded numbers.
 
@@ -128,11 +110,10 @@ def _grains(above: Array, below: Array, usable: Array, largest: Array) -> Array:
     return np.where(rounded, smallest, 0.0)
 
 
-def _vote(slope: Array, noise: Array, square: Array) -> tuple[float, float, int]:
+def _vote(slope: Array, noise: Array) -> tuple[float, float, int]:
     """Choose the best of the levels: the value, its error bar, the level."""
-    better = slope[1:] + np.diff(slope) / (square[:-1] / square[1:] - 1)
+    better = slope[1:] + np.diff(slope) / (_RATIO**2 - 1)
     moves = np.append(np.abs(np.diff(better)), np.abs(slope[-1] - slope[-2]))
-    moves[:-1] += moves[1:]  # two steps that agree by chance are not enough
     bars = 3 * (moves + 2 * noise[1:])
     low, high = -np.inf, np.inf
     found = np.nan, np.inf, 0

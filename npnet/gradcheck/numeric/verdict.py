@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from npnet.gradcheck.numeric.differences import Slopes, glance
-from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import Lines
+from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.lines import Line
 from npnet.gradcheck.numeric.sweep import sweep
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
 _UNSURE = 3e-4  # a wider error bar, as a share of the slope, says too little
 _UNSEEN = 1e-9  # and as a share of the outputs themselves
-_FAINT = 1e-11  # and as a share of the slope over large steps, which is the function's own measure
-_FLAT = 1e-5  # the same where the slope may well be zero
-_DEEP = 2.0**-40  # the share of that slope which rounding inside the function hides
+_FLAT = 1e-5  # where the slope may be zero, as a share of that over large steps
+_DEEP = 2.0**-40  # the share of the slope over large steps that rounding inside hides
 _UNDERFLOW = 1e-300
 _FAR = 2.0**20  # less than 2**26, so that no staircase looks like rounding from afar
 _ENOUGH = 24  # suspects in a row that are wrong, after which the others are believed to be
@@ -42,11 +42,10 @@ def judge(analytic: Array, slopes: Slopes, allowed: Array | float = 0.0) -> Judg
     value = np.where(kinked, (slopes.lower + slopes.upper) / 2, slopes.value)
     error = np.where(kinked, (slopes.upper - slopes.lower) / 2, slopes.error)
     size = np.maximum(np.maximum(slopes.size, np.abs(value)), np.abs(analytic))
-    share = np.where(np.abs(value) <= error, _FLAT, _FAINT)
-    limit = np.maximum(_UNSURE * size, _UNSEEN * slopes.grain)
-    limit = np.maximum(limit, share * slopes.secant + _UNDERFLOW)
+    limit = np.maximum(_UNSURE * size, _UNSEEN * slopes.grain) + _UNDERFLOW
+    limit = np.maximum(limit, np.where(np.abs(value) <= error, _FLAT * slopes.secant, 0.0))
     vague = (error > limit) & ~kinked
-    error = error + allowed + 16 * EPS * np.abs(analytic) + _DEEP * slopes.secant + _UNDERFLOW
+    error = error + allowed + _DEEP * slopes.secant + _UNDERFLOW
     off = np.abs(analytic - value)
     verdicts = np.where(kinked, Verdict.KINK, np.where(vague, Verdict.NOISE, Verdict.OK))
     verdicts[off > error] = Verdict.WRONG
@@ -61,7 +60,7 @@ def judge(analytic: Array, slopes: Slopes, allowed: Array | float = 0.0) -> Judg
 
 
 def assess(
-    function: Function, lines: Lines, analytic: Array, allowed: Array | float = 0.0
+    function: Function, lines: Sequence[Line], analytic: Array, allowed: Array | float = 0.0
 ) -> Judged:
     """Differentiate along m lines, as closely as it takes to judge the analytic values."""
     allowed = np.broadcast_to(allowed, analytic.shape)
@@ -71,12 +70,12 @@ def assess(
     # In a mixed order, the first ones stand for all.
     for i in np.random.default_rng(0).permutation(np.flatnonzero(suspects)).tolist():
         own = slice(i, i + 1)
-        found = sweep(function, lines.only(i))
+        found = sweep(function, lines[i])
         verdict = judge(analytic[own], found, allowed[own]).verdicts[0]
         # 1 - cos(x) near zero is lost in rounding before the step is far larger than x.
         still = not found.size.any() and analytic[i].any()
         if still or (verdict == Verdict.NOISE and not found.settled[0]):
-            far = sweep(function, lines.only(i, _FAR))
+            far = sweep(function, lines[i]._replace(scale=_FAR * lines[i].scale))
             # Where far steps see nothing either, they say nothing about a slope that saturates.
             found = far if far.size.any() else found
             verdict = judge(analytic[own], found, allowed[own]).verdicts[0]
@@ -88,11 +87,11 @@ def assess(
     return _with_infinite_slopes(function, lines, judge(analytic, slopes, allowed))
 
 
-def _with_infinite_slopes(function: Function, lines: Lines, judged: Judged) -> Judged:
+def _with_infinite_slopes(function: Function, lines: Sequence[Line], judged: Judged) -> Judged:
     """Accept an infinite value where the function is infinitely steep, as the root is at 0."""
     for i in np.flatnonzero(np.isinf(judged.analytic)).tolist():
-        steps = lines.scale[i] * 2.0 ** np.array([-10.0, -20.0, -30.0])
-        y, t = function.rows(lines.only(i), np.concatenate([steps, -steps])[None])
+        steps = lines[i].scale * 2.0 ** np.array([-10.0, -20.0, -30.0])
+        y, t = function.rows([lines[i]], np.concatenate([steps, -steps])[None])
         for side in np.split((y[0] - function.here) / t[0, :, None] @ function.upstream[0], 2):
             # A slope that converges changes a thousand times less with the second step.
             steep = np.abs(side[2] - side[1]) >= 0.5 * np.abs(side[1] - side[0])
