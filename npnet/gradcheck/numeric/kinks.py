@@ -25,19 +25,16 @@ import numpy as np
 from npnet.context import Context
 from npnet.gradcheck.numeric.differences import ROUNDING
 from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import DirectionLine, typical_size
+from npnet.gradcheck.numeric.lines import direction_line, typical_size
 from npnet.gradcheck.numeric.sampling import sample
 from npnet.typing import Array
 
 # How far nearby points are, relative to the variables, and the steps of differences there.
 _SCALES = ((2.0**-14, 2.0**-30), (2.0**-22, 2.0**-34))
 _CLOSE = 1e-3  # by how much the gradient on one side of a kink varies, as a share of the largest
-_MARGIN = 0.1  # share of the width of many pieces' slopes by which a value may lie outside
-_MANY = 8  # jumping elements, beyond which points nearby do not meet every piece
 _CURVED = 32.0  # and of what the largest contributes to a slope, times how far points are away
 _OUTPUTS = 64  # at most so many are looked at one by one
 _DIRECTIONS = 8
-_ORDERED = 8  # nearby points that are shifted in an order, as ties are often broken
 _POINTS = (12, 48, 192)  # nearby points, more as long as the answer is no
 
 
@@ -53,35 +50,29 @@ class Kink:
         self._sizes = [np.where(v != 0, np.abs(v), typical_size(v)) for v in function.variables]
         self.here = self._gradient()
         self._pieces: list[Array] = []
-        self._tried = 0
+        self.tried = 0  # points nearby; without any, nothing can be refused
         self._away, self._step = _SCALES[0]
         self._rng = np.random.default_rng(3)
 
-    def _gradient(self) -> Array | None:
+    def _gradient(self) -> Array:
         found = self.function.analytic(self.function.upstream[:1])
-        return None if found is None else np.concatenate([g[:, 0] for g in found])
+        nothing = np.full((self._ends[-1], 1), np.nan)
+        return np.concatenate([nothing] if found is None else found)[:, 0]
 
-    @property
-    def decides(self) -> bool:
-        """Whether enough is known about the points nearby to refuse what is returned here."""
-        return self.here is not None and self._tried > 0
-
-    def is_right(self) -> bool:
+    def is_right(self, by_output: bool = True) -> bool:
         """Tell whether the gradient is right here because there is no kink, or in spite of one."""
-        return self.here is not None and (self._agrees(self.here) or self.accepts())
+        return self._agrees(self.here) or self.accepts(by_output)
 
     def accepts(self, by_output: bool = True) -> bool:
         """Tell whether the gradient is right at a kink: by pieces, outputs, or the chain rule."""
-        if self.here is None or not np.isfinite(self.here).all():
+        if not np.isfinite(self.here).all():
             return False
         for self._away, self._step in _SCALES:
-            self._pieces, self._tried = [], 0
+            self._pieces, self.tried = [], 0
             self._visit(_POINTS[0])
-            if 2 * len(self._pieces) < self._tried:
+            if 2 * len(self._pieces) < self.tried:
                 return False
-            if not self.jumping().any():
-                continue
-            if self._is_limit() or self._follows_chain_rule() or self._lies_between():
+            if self.jumping().any() and (self._follows_chain_rule() or self._lies_between()):
                 return True
         return by_output and bool(self.jumping().any()) and self._is_right_by_output()
 
@@ -91,16 +82,13 @@ class Kink:
         chosen = np.flatnonzero(upstream[0])
         if chosen.size < 2 or function.is_loss:
             return False
-        chosen = chosen[sample(chosen.size, _OUTPUTS, self._rng)]
         try:
-            for j in chosen:
+            for j in chosen[sample(chosen.size, _OUTPUTS, self._rng)]:
                 function.upstream = np.eye(1, function.here.size, int(j))
-                function.weights = function.upstream
-                kink = Kink(function)
-                if kink.here is None or not (kink._agrees(kink.here) or kink.accepts(False)):
+                if not Kink(function).is_right(by_output=False):
                     return False
         finally:
-            function.upstream, function.weights = upstream, np.abs(upstream)
+            function.upstream = upstream
         return True
 
     # --- elements
@@ -108,46 +96,37 @@ class Kink:
     def _scaled(self) -> tuple[Array, Array, Array]:
         """Return the pieces and the gradient here, in units of each element's largest.
 
-        Last comes by how much each element may vary on one side of a kink, besides `_CLOSE`.
+        Last comes by how much each element may vary on one side of a kink.
         """
-        here = np.zeros(0) if self.here is None else self.here
-        pieces = np.array(self._pieces or [here])
-        highest = np.maximum(np.abs(pieces).max(axis=0), np.abs(here))
+        pieces = np.array(self._pieces)
+        highest = np.maximum(np.abs(pieces).max(axis=0), np.abs(self.here))
         unit = np.where(highest == 0, 1.0, highest)
         sizes = np.concatenate([s.reshape(-1) for s in self._sizes])
-        largest = float((highest * sizes).max(initial=0.0))
-        return pieces / unit, here / unit, _CURVED * self._away * largest / (sizes * unit)
+        curved = _CURVED * self._away * (highest * sizes).max(initial=0.0) / (sizes * unit)
+        return pieces / unit, self.here / unit, curved
 
-    def _of(self, variable: int) -> slice:
+    def of(self, variable: int) -> slice:
+        """Say where the elements of a variable are."""
         return slice(self._ends[variable - 1] if variable else 0, self._ends[variable])
 
-    def jumping(self, variable: int | None = None) -> Array:
+    def jumping(self) -> Array:
         """Mark the elements whose gradient differs between the pieces, or from the one here."""
         pieces, here, curved = self._scaled()
         width = np.ptp(np.concatenate([pieces, here[None]]), axis=0)
-        found = np.asarray(width > 10 * _CLOSE + curved / 8)
-        return found if variable is None else found[self._of(variable)]
+        return np.asarray(width > 10 * _CLOSE + curved / 8)
 
-    def outside(self, variable: int) -> Array:
+    def outside(self) -> Array:
         """Mark the elements whose gradient is beyond that of every piece."""
-        return self._outside()[self._of(variable)]
-
-    def _outside(self) -> Array:
         pieces, here, curved = self._scaled()
-        low, high = pieces.min(axis=0), pieces.max(axis=0)
-        slack = _CLOSE + curved + self._margin * (high - low)
-        return np.asarray((here < low - slack) | (here > high + slack))
-
-    @property
-    def _margin(self) -> float:
-        return _MARGIN if np.count_nonzero(self.jumping()) > _MANY else 0.0
+        slack = _CLOSE + curved
+        below, above = here < pieces.min(axis=0) - slack, here > pieces.max(axis=0) + slack
+        return np.asarray(below | above)
 
     def fault(self, variable: int) -> str:
         """Say how the gradient of a variable is wrong at the kink."""
+        chosen = self.of(variable), self.jumping()[self.of(variable)]
         pieces, here, _ = self._scaled()
-        at = self._of(variable)
-        chosen = self.jumping(variable)
-        size, sizes = (np.abs(g[..., at][..., chosen]).sum(axis=-1) for g in (here, pieces))
+        size, sizes = (np.abs(g[..., chosen[0]][..., chosen[1]]).sum(-1) for g in (here, pieces))
         if size > 1.2 * sizes.max():
             return (
                 "adds up to more than any gradient nearby: of several equal elements, each gets "
@@ -165,35 +144,20 @@ class Kink:
         """Add pieces until so many points are tried: gradients that a difference verifies."""
         function = self.function
         with function.restored() as kept:
-            while self._tried < count:
-                for v, k, offset in zip(function.variables, kept, self._offsets(), strict=True):
-                    v[...] = k + self._away * offset
-                self._tried += 1
+            while self.tried < count:
+                for v, k, size in zip(function.variables, kept, self._sizes, strict=True):
+                    v[...] = k + self._away * size * self._rng.uniform(-1.0, 1.0, v.shape)
+                self.tried += 1
                 piece = self._gradient()
-                if piece is not None and self._agrees(piece):
+                if self._agrees(piece):
                     self._pieces.append(piece)
-
-    def _offsets(self) -> list[Array]:
-        """Shift in the order of the elements, the first variable against the others; or anyhow."""
-        k, found = self._tried, []
-        for v, size in enumerate(self._sizes):
-            pattern = self._rng.uniform(-1.0, 1.0, size.shape)
-            if k < _ORDERED:
-                places = np.arange(size.size) + self._rng.uniform(0.0, 0.5, size.size)
-                ramp = 0.5 + 0.5 * places.reshape(size.shape) / max(1, size.size)
-                ramp = 1.5 - ramp if k & 1 else ramp
-                sign = -1.0 if bool(k & 2) != (bool(k & 4) and v == 0) else 1.0
-                pattern = sign * self._rng.uniform(0.5, 1.0) * ramp
-            found.append(size * pattern)
-        return found
 
     def _agrees(self, gradient: Array) -> bool:
         """Verify a gradient at the variables' present values along one direction."""
         function, step = self.function, self._step
-        signs = [self._rng.choice([-1.0, 1.0], s.shape) for s in self._sizes]
-        moves = [s * sign for s, sign in zip(self._sizes, signs, strict=True)]
-        line = DirectionLine(function.variables, moves)
-        y, _ = function.rows(line, 0, 1, np.array([[step, -step]]))
+        moves = [s * self._rng.choice([-1.0, 1.0], s.shape) for s in self._sizes]
+        line = direction_line(function.variables, moves)
+        y, _ = function.rows([line], np.array([[step, -step]]))
         change = (y[0, 0] - y[0, 1]) / (2 * step)
         weights = function.weights[0]
         rounding = ROUNDING * EPS * (weights @ np.abs(y[0, 0])) / step
@@ -202,26 +166,21 @@ class Kink:
         # A difference that is lost in rounding decides nothing.
         return bool(abs(function.upstream[0] @ change - along) <= 1e-4 * size + 16 * rounding)
 
-    def _is_limit(self) -> bool:
-        """Tell whether some piece has the gradient that is returned here."""
-        pieces, here, curved = self._scaled()
-        return bool((np.abs(pieces - here) <= _CLOSE + curved).all(axis=1).any())
-
     def _lies_between(self) -> bool:
         """Compare along joint directions: random ones, everything at once, each variable alone."""
-        count = self._ends[-1]
-        alone = [np.isin(np.arange(count), np.arange(s.start, s.stop))
-                 for s in map(self._of, range(len(self._ends)))]  # fmt: skip
-        random = self._rng.normal(size=(_DIRECTIONS, count))
-        directions = np.concatenate([np.ones((1, count)), np.array(alone, float), random])
+        alone = np.zeros((1 + len(self._ends), self._ends[-1]))
+        for i, direction in enumerate(alone):
+            direction[self.of(i) if i < len(self._ends) else ...] = 1.0
+        random = self._rng.normal(size=(_DIRECTIONS, self._ends[-1]))
+        directions = np.concatenate([alone, random])
         for points in _POINTS:
             self._visit(points)
             pieces, here, curved = self._scaled()
             at, own = pieces @ directions.T, here @ directions.T
             size = (np.abs(pieces) @ np.abs(directions).T).max(axis=0)
-            low, high = at.min(axis=0), at.max(axis=0)
-            slack = _CLOSE * size + np.abs(directions) @ curved + self._margin * (high - low)
-            if ((own >= low - slack) & (own <= high + slack)).all() and not self._outside().any():
+            slack = _CLOSE * size + np.abs(directions) @ curved
+            between = (own >= at.min(axis=0) - slack) & (own <= at.max(axis=0) + slack)
+            if between.all() and not self.outside().any():
                 return True
         return False
 

@@ -6,6 +6,7 @@ is moved by units in the last place, and what moves with it is allowed.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from npnet.typing import Array
 
 _EPS32 = float(np.finfo(np.float32).eps)
 _LARGE, _SMALL = 1e37, 1e-36  # near the ends of float32
-_ROUNDS = ((6, 2), (24, 8))  # how often everything is moved, and by at most how many units
+_TRIES, _UNITS = 6, 2  # how often everything is moved, and in float32 by how many units
+_Results = tuple[list[Array], list[Array]]  # in float32 and in float64
 
 
 def shaken(x: Array, rng: np.random.Generator, units: int = 1, dtype: Any = np.float64) -> Array:
@@ -26,7 +28,7 @@ def shaken(x: Array, rng: np.random.Generator, units: int = 1, dtype: Any = np.f
     return np.asarray(np.where(x == 0, 0.0, x + steps * unit))
 
 
-def rounding_moves(function: Function, tries: int = 6) -> list[Array]:
+def rounding_moves(function: Function) -> list[Array]:
     """Return how far the analytic gradients, (size, k) each, move with the last digits.
 
     Zero if the layer raises nearby.
@@ -35,7 +37,7 @@ def rounding_moves(function: Function, tries: int = 6) -> list[Array]:
     still = function.analytic()
     moved = [np.zeros((v.size, len(function.upstream))) for v in function.variables]
     with function.restored() as kept:
-        for _ in range(tries):
+        for _ in range(_TRIES):
             for v, k in zip(function.variables, kept, strict=True):
                 v[...] = shaken(k, rng)
             now = function.analytic(shaken(function.upstream, rng))
@@ -76,60 +78,55 @@ class Float32:
         self._names = [f"output {i}" if count > 1 else "output" for i in range(count)]
         self._names += [f"gradient of {name}" for name in double.names]
         self._shapes = [*double.shapes, *(v.shape for v in double.variables)]
+        self._results = self._both(self._upstream)
 
     def mismatches(self) -> list[Mismatch]:
         """Compare outputs and gradients; one entry for each tensor that is off."""
-        compared = zip(self._names, self._shapes, *self._compare(_ROUNDS), strict=True)
+        if self._results is None:
+            return []
+        allowed = self._basic(self._results[1])
+        triples = zip(*self._results, allowed, strict=True)
+        if not all((np.abs(a - b) <= c).all() for a, b, c in triples):
+            allowed = self._allowed(self._results)
+        compared = zip(self._names, self._shapes, *self._results, allowed, strict=True)
         found = [_mismatch(*one) for one in compared]
         return [one for one in found if one is not None]
 
-    def allowances(self) -> list[Array]:
+    def allowances(self) -> list[Array] | None:
         """Return for each variable, shape (size, 1), what rounding in float32 may cost."""
-        _, _, allowed = self._compare(_ROUNDS[:1], always=True)
-        return [np.nan_to_num(a)[:, None] for a in allowed[len(self.double.shapes) :]]
+        if self._results is None:
+            return None
+        allowed = self._allowed(self._results)[len(self.double.shapes) :]
+        return [np.nan_to_num(a)[:, None] for a in allowed]
 
-    def _compare(
-        self, rounds: tuple[tuple[int, int], ...], always: bool = False
-    ) -> tuple[list[Array], list[Array], list[Array]]:
-        """Return the results in float32 and float64, and how far they may be apart."""
-        both = self._both(self._upstream)
-        if both is None:
-            nothing = [np.zeros(int(np.prod(shape))) for shape in self._shapes]
-            return nothing, nothing, nothing
-        ours, true = both
-        with np.errstate(invalid="ignore"):
-            gaps = [
-                np.nan_to_num(a - b, posinf=0.0, neginf=0.0) for a, b in zip(*both, strict=True)
-            ]
-        low, high, moved = gaps, [g.copy() for g in gaps], [np.zeros_like(g) for g in gaps]
-        allowed, rng = self._basic(true), np.random.default_rng(0)
-        for tries, units in rounds:
-            triples = zip(ours, true, allowed, strict=True)
-            if not always and all((np.abs(a - b) <= c).all() for a, b, c in triples):
-                break
-            for nearby in self._nearby(tries, units, rng):
-                for i, (a, b) in enumerate(zip(*nearby, strict=True)):
-                    gap = np.where(np.isfinite(a - b), a - b, low[i])
-                    low[i], high[i] = np.fmin(low[i], gap), np.fmax(high[i], gap)
-                    moved[i] = np.fmax(moved[i], np.abs(b - true[i]))
-            ends = zip(self._basic(true), low, high, moved, strict=True)
-            allowed = [basic + 4 * (b - a) + 4 * m for basic, a, b, m in ends]
-        return ours, true, allowed
+    def _allowed(self, results: _Results) -> list[Array]:
+        """Return how far results may be apart: by how much they, and their gaps, vary nearby."""
+        found, nearby = self._basic(results[1]), [results, *self._nearby()]
+        for i, basic in enumerate(found):
+            single, double = (np.array([one[side][i] for one in nearby]) for side in (0, 1))
+            with np.errstate(invalid="ignore"):
+                gap, moved = single - double, np.abs(double - double[0])
+            gap[~np.isfinite(gap)] = np.nan
+            gap[0] = np.nan_to_num(gap[0])
+            spread = np.fmax.reduce(gap) - np.fmin.reduce(gap)
+            found[i] = basic + 4 * (spread + np.fmax.reduce(moved))
+        return found
 
-    def _nearby(self, tries: int, units: int, rng: np.random.Generator) -> Any:
-        """Yield results where everything is moved by some units in the last place."""
+    def _nearby(self) -> Iterator[_Results]:
+        """Yield results where everything is moved by a few units in the last place."""
+        rng = np.random.default_rng(0)
         with self.single.restored() as kept, self.double.restored():
-            for _ in range(tries):
+            for _ in range(_TRIES):
                 pairs = zip(self.single.variables, self.double.variables, kept, strict=True)
                 for v, w, k in pairs:
-                    v[...] = shaken(k, rng, units, np.float32)
+                    v[...] = shaken(k, rng, _UNITS, np.float32)
                     w[...] = v
-                upstream = shaken(self._upstream, rng, units, np.float32)
+                upstream = shaken(self._upstream, rng, _UNITS, np.float32)
                 both = self._both(upstream.astype(np.float32).astype(np.float64))
                 if both is not None:
                     yield both
 
-    def _both(self, upstream: Array) -> tuple[list[Array], list[Array]] | None:
+    def _both(self, upstream: Array) -> _Results | None:
         found = []
         for function in (self.single, self.double):
             gradients = function.analytic(upstream)
