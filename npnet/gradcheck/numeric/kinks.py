@@ -32,7 +32,10 @@ _SCALES = ((2.0**-14, 2.0**-30), (2.0**-22, 2.0**-34))
 _CLOSE = 1e-3  # by how much the gradient on one side of a kink varies, as a share of the largest
 _CURVED = 32.0  # and of what the largest contributes to a slope, times how far points are away
 _OUTPUTS = 64  # at most so many are looked at one by one
+_MARGIN = 0.1  # share of the width of many pieces' slopes by which a value may lie outside
+_MANY = 8  # jumping elements, beyond which points nearby do not meet every piece
 _DIRECTIONS = 8
+_ORDERED = 8  # nearby points that are shifted in an order, as ties are often broken
 _POINTS = (12, 48, 192)  # nearby points, more as long as the answer is no
 
 
@@ -116,9 +119,13 @@ class Kink:
     def outside(self) -> Array:
         """Mark the elements whose gradient is beyond that of every piece."""
         pieces, here, curved = self._scaled()
-        slack = _CLOSE + curved
+        slack = _CLOSE + curved + self._margin * np.ptp(pieces, axis=0)
         below, above = here < pieces.min(axis=0) - slack, here > pieces.max(axis=0) + slack
         return np.asarray(below | above)
+
+    @property
+    def _margin(self) -> float:
+        return _MARGIN if np.count_nonzero(self.jumping()) > _MANY else 0.0
 
     def fault(self, variable: int) -> str:
         """Say how the gradient of a variable is wrong at the kink."""
@@ -143,12 +150,26 @@ class Kink:
         function = self.function
         with function.restored() as kept:
             while self.tried < count:
-                for v, k, size in zip(function.variables, kept, self._sizes, strict=True):
-                    v[...] = k + self._away * size * self._rng.uniform(-1.0, 1.0, v.shape)
+                for v, k, offset in zip(function.variables, kept, self._offsets(), strict=True):
+                    v[...] = k + self._away * offset
                 self.tried += 1
                 piece = self._gradient()
                 if self._agrees(piece):
                     self._pieces.append(piece)
+
+    def _offsets(self) -> list[Array]:
+        """Shift in the order of the elements, the first variable against the others; or anyhow."""
+        k, found = self.tried, []
+        for v, size in enumerate(self._sizes):
+            pattern = self._rng.uniform(-1.0, 1.0, size.shape)
+            if k < _ORDERED:
+                places = np.arange(size.size) + self._rng.uniform(0.0, 0.5, size.size)
+                ramp = 0.5 + 0.5 * places.reshape(size.shape) / max(1, size.size)
+                ramp = 1.5 - ramp if k & 1 else ramp
+                sign = -1.0 if bool(k & 2) != (bool(k & 4) and v == 0) else 1.0
+                pattern = sign * self._rng.uniform(0.5, 1.0) * ramp
+            found.append(size * pattern)
+        return found
 
     def _agrees(self, gradient: Array) -> bool:
         """Verify a gradient at the variables' present values along one direction."""
@@ -177,6 +198,7 @@ class Kink:
             at, own = pieces @ directions.T, here @ directions.T
             size = (np.abs(pieces) @ np.abs(directions).T).max(axis=0)
             slack = _CLOSE * size + np.abs(directions) @ curved
+            slack += self._margin * np.ptp(at, axis=0)
             between = (own >= at.min(axis=0) - slack) & (own <= at.max(axis=0) + slack)
             if between.all() and not self.outside().any():
                 return True
