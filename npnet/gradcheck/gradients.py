@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from npnet.gradcheck.functions import Functions, Options
-from npnet.gradcheck.numeric.elsewhere import suspects
+from npnet.gradcheck.numeric.differences import Judged
 from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.lines import sample
+from npnet.gradcheck.numeric.places import suspects
 from npnet.gradcheck.numeric.point import Point
-from npnet.gradcheck.numeric.sampling import detection_probability, sample
-from npnet.gradcheck.numeric.verdict import Judged
 from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Diagnosis, Report, TensorReport, Verdict
 from npnet.gradcheck.reporting import add_diagnoses, tensor_report
@@ -141,3 +143,19 @@ def _what_shows(point: Point, judged: Judged, moves: list[Array]) -> str:
         f"all {total} elements were moved at once; an error shows if it is more than {whole:.1g} "
         f"of all of them together, {min(whole * total, 1):.1g} of one of typical size"
     )
+
+
+def detection_probability(size: int, count: int, faulty: int) -> float:
+    """Compute how probably a sample of `count` of `size` meets one of the faulty elements.
+
+    That is 1 - C(size - faulty, count) / C(size, count).
+
+    Examples
+    --------
+    >>> detection_probability(100, 10, 100)
+    1.0
+    >>> round(detection_probability(1000, 100, 10), 3)
+    0.653
+    """
+    missed = math.prod(max(0, size - count - i) / (size - i) for i in range(faulty))
+    return 1.0 - missed

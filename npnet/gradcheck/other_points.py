@@ -10,10 +10,17 @@ import numpy as np
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.functions import Functions
 from npnet.gradcheck.loss_under_test import LossUnderTest
-from npnet.gradcheck.numeric.elsewhere import Finding, judge_point, region
 from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.lines import random_direction
-from npnet.gradcheck.numeric.places import Place, batches, beside_branches, places
+from npnet.gradcheck.numeric.places import (
+    Finding,
+    Place,
+    batches,
+    beside_branches,
+    judge_point,
+    places,
+    region,
+)
 from npnet.gradcheck.numeric.rounding import Mismatch
 from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Diagnosis, Report
@@ -21,6 +28,8 @@ from npnet.gradcheck.reporting import add_finding, add_mismatch
 from npnet.typing import Array
 
 _NOT_FINITE = "the output is not finite"
+_STALE = """gradients are right at first, but not after the parameters have moved, as an \
+optimizer moves them: something of an earlier call is kept on the layer"""
 _ENOUGH = 6  # places at which something is wrong, after which no others are visited
 
 
@@ -72,8 +81,7 @@ class OtherPoints:
 
     def _after_a_step(self) -> None:
         """Check that gradients follow when the parameters move, as an optimizer moves them."""
-        place, rng = "with other parameters", self.rng
-        function = self.functions.quietly()
+        place, rng, function = "with other parameters", self.rng, self.functions.quietly()
         if function is None or not function.parameters:
             return
         try:
@@ -90,12 +98,8 @@ class OtherPoints:
             return
         add_finding(self.report, also)
         if also is None:
-            text = (
-                "gradients are right at first, but not after the parameters have moved, as an "
-                "optimizer moves them: something of an earlier call is kept on the layer"
-            )
-            self.report.violate("parameters change between calls", text)
-            self.report.diagnosis.append(Diagnosis("stale state", "", text))
+            self.report.violate("parameters change between calls", _STALE)
+            self.report.diagnosis.append(Diagnosis("stale state", "", _STALE))
 
     # --- other inputs
 
@@ -141,22 +145,20 @@ class OtherPoints:
 
     def _say_findings(self) -> None:
         """Say the first of each kind."""
-        report = self.report
+        notes = self.report.notes
         found = [f for f in self.findings if isinstance(f, Finding)]
         wrong = [f for f in found if f.point is not None]
         if wrong:
-            add_finding(report, wrong[0], region(wrong, self.right, self._is_right))
+            add_finding(self.report, wrong[0], region(wrong, self.right, self._is_right))
         for finding in [f for f in found if f.error is not None][:1]:
-            add_finding(report, finding)
+            add_finding(self.report, finding)
         for mismatch in [f for f in self.findings if not isinstance(f, Finding)][:1]:
-            add_mismatch(report, *mismatch)
+            add_mismatch(self.report, *mismatch)
         if self.visited:
-            text = f"gradients were also checked at {self.visited} other places"
-            report.notes.append(text)
+            notes.append(f"gradients were also checked at {self.visited} other places")
         if self.left_out and self.options.probe:
             where, why = ", ".join(self.left_out), next(iter(self.left_out.values()))
-            text = f"left out, because forward cannot be computed there: {where} ({why})"
-            report.notes.append(text)
+            notes.append(f"left out, because forward cannot be computed there: {where} ({why})")
 
 
 def _overflows(function: Function) -> bool:

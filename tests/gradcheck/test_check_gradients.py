@@ -7,7 +7,7 @@ from zoo.small import Scale, Square
 import npnet
 from npnet.errors import ArgumentError, DtypeError, GradientMismatch
 from npnet.gradcheck import Verdict, check_gradients
-from npnet.gradcheck.numeric.sampling import detection_probability
+from npnet.gradcheck.gradients import detection_probability
 
 X = np.random.default_rng(0).normal(size=(5, 4))
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.numeric.draws import Draws
 from npnet.gradcheck.numeric.lines import Line
 from npnet.gradcheck.passes import (
     Fault,
@@ -25,10 +24,47 @@ from npnet.gradcheck.passes import (
 )
 from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
-from npnet.typing import Array
+from npnet.typing import Array, DtypeLike
 
 EPS = float(np.finfo(np.float64).eps)
 LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backward shows
+
+
+class Draws(np.random.Generator):
+    """Notes the dtypes that it is asked for, or draws in those that were noted before.
+
+    A layer that draws in the dtype of its input gets other numbers in float32 than in float64.
+    """
+
+    def __init__(self, noted: Sequence[DtypeLike] = ()) -> None:
+        super().__init__(np.random.PCG64(0))
+        self.noted, self.asked = tuple(noted), list[DtypeLike]()
+        self._start = self.bit_generator.state
+
+    def rewind(self) -> None:
+        """Start again."""
+        self.bit_generator.state, self.asked = self._start, []
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was drawn since the start."""
+        return bool(self.bit_generator.state != self._start)
+
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """Draw from [0, 1)."""
+        return self._draw(super().random, size, dtype, out)
+
+    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """Draw from the normal distribution."""
+        return self._draw(super().standard_normal, size, dtype, out)
+
+    def _draw(self, draw: Callable[..., Any], size: Any, dtype: Any, out: Any) -> Any:
+        used = self.noted[len(self.asked)] if len(self.asked) < len(self.noted) else dtype
+        self.asked.append(dtype)
+        if out is None:
+            return np.dtype(dtype).type(draw(size, used))
+        out[...] = draw(out.shape, used)
+        return out
 
 
 class Function:
@@ -128,15 +164,13 @@ class Function:
             self.refusal = error
             row.fill(np.nan)
             return
-        start = 0
-        for y, shape, stop in zip(result, self.shapes, self.ends, strict=True):
+        for y, shape in zip(result, self.shapes, strict=True):
             if y.shape != shape:
                 raise Fault(
                     f"forward returned shape {y.shape} in another call, {shape} in the first; a "
                     "gradient needs an output of a fixed shape"
                 )
-            row[start:stop].reshape(shape)[...] = y
-            start = stop
+        np.concatenate([y.reshape(-1) for y in result], out=row)
 
     def here_now(self) -> Array:
         """Compute all outputs at the variables' present values."""

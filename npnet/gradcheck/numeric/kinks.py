@@ -1,14 +1,12 @@
 """Which gradients are right at a kink, where the derivative does not exist.
 
-Around a kink the function is made of smooth pieces, each with a gradient. Right at the kink are
-the limits of those and what lies between them (Clarke's generalised gradient). Points nearby are
-drawn, backward is verified at each by a difference, and the gradient at the kink is compared along
-joint directions with what the pieces have there. A maximum that gives every tied element the whole
-gradient lies outside, though each of its elements alone could be right.
+Right are the limits of the gradients nearby and what lies between them (Clarke's generalised
+gradient). Points nearby are drawn, backward is verified at each by a difference, and the gradient
+at the kink is compared with those along joint directions: a maximum that gives every tied element
+the whole gradient is wrong, though each of its elements alone could be right.
 
-In a model, the chain rule composes such gradients layer by layer: relu(x) - relu(-x) is x, smooth
-at 0, and every framework returns 0 there. So a model is right if it is right nearby, and each of
-its layers is right at its own kink.
+The chain rule composes such gradients: relu(x) - relu(-x) is x, smooth at 0, where every framework
+returns 0. So a model is right if it is right nearby, and each layer at its own kink.
 
 References
 ----------
@@ -18,6 +16,7 @@ F. H. Clarke, "Optimization and nonsmooth analysis", Wiley (1983), chapter 2.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,7 @@ import numpy as np
 from npnet.context import Context
 from npnet.gradcheck.numeric.differences import ROUNDING
 from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import direction_line, typical_size
-from npnet.gradcheck.numeric.sampling import sample
+from npnet.gradcheck.numeric.lines import direction_line, sample, typical_size
 from npnet.typing import Array
 
 # How far nearby points are, relative to the variables, and the steps of differences there.
@@ -34,7 +32,10 @@ _SCALES = ((2.0**-14, 2.0**-30), (2.0**-22, 2.0**-34))
 _CLOSE = 1e-3  # by how much the gradient on one side of a kink varies, as a share of the largest
 _CURVED = 32.0  # and of what the largest contributes to a slope, times how far points are away
 _OUTPUTS = 64  # at most so many are looked at one by one
+_MARGIN = 0.1  # share of the width of many pieces' slopes by which a value may lie outside
+_MANY = 8  # jumping elements, beyond which points nearby do not meet every piece
 _DIRECTIONS = 8
+_ORDERED = 8  # nearby points that are shifted in an order, as ties are often broken
 _POINTS = (12, 48, 192)  # nearby points, more as long as the answer is no
 
 
@@ -98,7 +99,7 @@ class Kink:
 
         Last comes by how much each element may vary on one side of a kink.
         """
-        pieces = np.array(self._pieces)
+        pieces = np.array(self._pieces or [self.here])
         highest = np.maximum(np.abs(pieces).max(axis=0), np.abs(self.here))
         unit = np.where(highest == 0, 1.0, highest)
         sizes = np.concatenate([s.reshape(-1) for s in self._sizes])
@@ -118,9 +119,13 @@ class Kink:
     def outside(self) -> Array:
         """Mark the elements whose gradient is beyond that of every piece."""
         pieces, here, curved = self._scaled()
-        slack = _CLOSE + curved
+        slack = _CLOSE + curved + self._margin * np.ptp(pieces, axis=0)
         below, above = here < pieces.min(axis=0) - slack, here > pieces.max(axis=0) + slack
         return np.asarray(below | above)
+
+    @property
+    def _margin(self) -> float:
+        return _MARGIN if np.count_nonzero(self.jumping()) > _MANY else 0.0
 
     def fault(self, variable: int) -> str:
         """Say how the gradient of a variable is wrong at the kink."""
@@ -145,12 +150,26 @@ class Kink:
         function = self.function
         with function.restored() as kept:
             while self.tried < count:
-                for v, k, size in zip(function.variables, kept, self._sizes, strict=True):
-                    v[...] = k + self._away * size * self._rng.uniform(-1.0, 1.0, v.shape)
+                for v, k, offset in zip(function.variables, kept, self._offsets(), strict=True):
+                    v[...] = k + self._away * offset
                 self.tried += 1
                 piece = self._gradient()
                 if self._agrees(piece):
                     self._pieces.append(piece)
+
+    def _offsets(self) -> list[Array]:
+        """Shift in the order of the elements, the first variable against the others; or anyhow."""
+        k, found = self.tried, []
+        for v, size in enumerate(self._sizes):
+            pattern = self._rng.uniform(-1.0, 1.0, size.shape)
+            if k < _ORDERED:
+                places = np.arange(size.size) + self._rng.uniform(0.0, 0.5, size.size)
+                ramp = 0.5 + 0.5 * places.reshape(size.shape) / max(1, size.size)
+                ramp = 1.5 - ramp if k & 1 else ramp
+                sign = -1.0 if bool(k & 2) != (bool(k & 4) and v == 0) else 1.0
+                pattern = sign * self._rng.uniform(0.5, 1.0) * ramp
+            found.append(size * pattern)
+        return found
 
     def _agrees(self, gradient: Array) -> bool:
         """Verify a gradient at the variables' present values along one direction."""
@@ -179,6 +198,7 @@ class Kink:
             at, own = pieces @ directions.T, here @ directions.T
             size = (np.abs(pieces) @ np.abs(directions).T).max(axis=0)
             slack = _CLOSE * size + np.abs(directions) @ curved
+            slack += self._margin * np.ptp(at, axis=0)
             between = (own >= at.min(axis=0) - slack) & (own <= at.max(axis=0) + slack)
             if between.all() and not self.outside().any():
                 return True
@@ -189,41 +209,34 @@ class Kink:
         function = self.function
         if not function.layer._layers:
             return False
-        calls: list[Any] = []
+        found: list[bool] = []
 
-        class Noting(_NotingContext):
-            noted = calls
+        class Judging(Context):
+            """A context that judges the layers without children."""
 
-        function.gradients(function.split(function.upstream[0]), Noting)
-        return bool(calls) and all(_layer_is_right(*call) for call in calls)
+            __slots__ = ("inputs",)
 
+            def child(self, layer: Any) -> Context:
+                return Judging(layer, self.recording, self.training, self._rng)
 
-class _NotingContext(Context):
-    """A context that notes the calls of layers without children."""
+            def run(self, *inputs: Any) -> Any:
+                self.inputs = [np.array(x) for x in inputs]
+                return super().run(*inputs)
 
-    __slots__ = ("inputs",)
-    noted: list[Any]
+            def backward(self, *grads: Any, **options: Any) -> Any:
+                if not self.layer._layers and all(g is not None for g in grads):
+                    found.append(_layer_is_right(self, grads))
+                return super().backward(*grads, **options)
 
-    def child(self, layer: Any) -> Context:
-        """Return a context that notes into the same list."""
-        return type(self)(layer, self.recording, self.training, self._rng)
-
-    def run(self, *inputs: Any) -> Any:
-        """Run the layer; note what it was given."""
-        self.inputs = [np.array(x) for x in inputs]
-        return super().run(*inputs)
-
-    def backward(self, *grads: Any, **options: Any) -> Any:
-        """Run backward; note what it was given."""
-        if not self.layer._layers and all(g is not None for g in grads):
-            upstream = np.concatenate([np.array(g).reshape(-1) for g in grads])[None]
-            self.noted.append((self.layer, self.inputs, upstream, self.training))
-        return super().backward(*grads, **options)
+        function.gradients(function.split(function.upstream[0]), Judging)
+        return bool(found) and all(found)
 
 
-def _layer_is_right(layer: Any, inputs: list[Any], upstream: Array, training: bool) -> bool:
+def _layer_is_right(ctx: Any, grads: Sequence[Array]) -> bool:
+    upstream = np.concatenate([np.ravel(g) for g in grads])[None]
+    layer, training = copy.deepcopy(ctx.layer), ctx.training
     try:
-        function = Function(copy.deepcopy(layer), inputs, training=training, upstream=upstream)
+        function = Function(layer, ctx.inputs, training=training, upstream=upstream)
     except Exception:  # it needs what only its model gives it
         return True
     return not function.variables or not upstream.any() or Kink(function).is_right()

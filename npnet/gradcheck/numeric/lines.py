@@ -15,22 +15,12 @@ from npnet.typing import Array
 
 
 class Line(NamedTuple):
-    """A line along which live arrays move.
+    """A line along which live arrays move."""
 
-    Attributes
-    ----------
-    parts : list of tuple
-        What moves: an array, the index there, the numbers at the start, and their direction.
-    scale, finest : float
-        A step of `scale` changes the function markedly, one of `finest` is the smallest useful.
-    size : float
-        How large the point itself is, unless much less changes the function.
-    """
-
-    parts: list[tuple[Array, Any, Any, Any]]
-    scale: float = 1.0
-    finest: float = 2.0**-42
-    size: float = 1.0
+    parts: list[tuple[Array, Any, Any, Any]]  # array, index, numbers at the start, direction
+    scale: float = 1.0  # a step that changes the function markedly
+    finest: float = 2.0**-42  # the smallest useful step
+    size: float = 1.0  # of the point itself, unless much less changes the function
 
     def move(self, step: float) -> float:
         """Shift by a step; return the one really taken after rounding."""
@@ -75,3 +65,8 @@ def random_direction(x: Array, reach: float, rng: np.random.Generator) -> Array:
     """Draw a direction in which every element moves by about its typical size, none by zero."""
     size = np.maximum(np.abs(x), typical_size(x)) * reach
     return np.asarray(size * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape))
+
+
+def sample(size: int, count: int, rng: np.random.Generator) -> Array:
+    """Choose `count` positions in a tensor of `size` elements; sorted, without repetition."""
+    return np.arange(size) if count >= size else np.sort(rng.choice(size, count, replace=False))

@@ -1,4 +1,4 @@
-"""Where nobody looked: other inputs at which a gradient may be wrong though it is right here.
+"""Other places at which a gradient may be wrong though it is right here, and whether it is.
 
 Zeros, ties, whole numbers, sizes from 1e-3 to 1000, a row of zeros, one large element, other batch
 sizes, and both sides of the values at which forward takes another branch.
@@ -12,6 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.kinks import Kink
+from npnet.gradcheck.numeric.lines import sample
+from npnet.gradcheck.numeric.point import Evidence, Point
+from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
 _BANDS = ((1e-3, 0.1), (0.1, 1.0), (1.0, 4.0), (4.0, 10.0), (10.0, 100.0), (100.0, 1000.0))
@@ -19,6 +23,9 @@ _COVERED = 24  # values of each band that are visited
 _MOST = 3  # times that a band is visited for it
 _GRID = 96  # sizes at which branches are looked for, on either side of 0
 _BRANCHES = 6
+_MANY = 600  # elements of a variable, above which faulty ones are located by halving
+_SAMPLED = 64
+_HALVINGS = 14
 _Domain = tuple[float, float] | None
 
 
@@ -43,20 +50,15 @@ def places(
         times = max(1, min(_MOST, _COVERED // max(1, times)))
         where = "" if group == list(moving) else f" of input {group[0]}"
         for drawn in zip(*(_numbers(inputs[i], rng, times, domain) for i in group), strict=True):
-            found = []
-            for arrays in zip(*(alternatives for _, alternatives in drawn), strict=True):
-                if all(((x >= low) & (x <= high)).all() for x in arrays):
-                    found.append(Place(drawn[0][0] + where, _replaced(inputs, group, arrays)))
-            yield found
+            yield [
+                Place(drawn[0][0] + where, _replaced(inputs, dict(zip(group, arrays, strict=True))))
+                for arrays in zip(*(alternatives for _, alternatives in drawn), strict=True)
+                if all(((x >= low) & (x <= high)).all() for x in arrays)
+            ]
 
 
-def _replaced(
-    inputs: Sequence[Array], where: Sequence[int], arrays: Sequence[Array]
-) -> list[Array]:
-    found = [np.array(x) for x in inputs]
-    for i, x in zip(where, arrays, strict=True):
-        found[i] = np.asarray(x, np.float64)
-    return found
+def _replaced(inputs: Sequence[Array], new: dict[int, Array]) -> list[Array]:
+    return [np.array(new[i], float) if i in new else x.copy() for i, x in enumerate(inputs)]
 
 
 def _numbers(
@@ -90,10 +92,9 @@ def _numbers(
 def _spread(shape: tuple[int, ...], low: float, high: float, rng: np.random.Generator) -> Array:
     """Spread sizes evenly over a range, in a random order; a wide one by their logarithms."""
     count = int(np.prod(shape))
-    share = (rng.permutation(count) + rng.uniform(0, 1, count)) / max(1, count)
+    share = ((rng.permutation(count) + rng.uniform(0, 1, count)) / max(1, count)).reshape(shape)
     wide = high > 20 * low
-    found = low * (high / low) ** share if wide else low + (high - low) * share
-    return np.asarray(found.reshape(shape))
+    return np.asarray(low * (high / low) ** share if wide else low + (high - low) * share)
 
 
 def batches(inputs: Sequence[Array], axis: int) -> Iterator[Place]:
@@ -115,13 +116,13 @@ def beside_branches(
 ) -> Iterator[Place]:
     """Look for values at which forward takes another branch; yield them and both sides of each."""
     r, given = function.upstream[0], [x.copy() for x in function.given]
+
+    def value(t: float) -> float:
+        variable.fill(t)
+        return float(r @ function.here_now())
+
     for i in moving:
         variable = function.given[i]
-
-        def value(t: float, variable: Array = variable) -> float:
-            variable.fill(t)
-            return float(r @ function.here_now())
-
         with function.restored():
             found = branches(value, 1e-12 * float(np.abs(r).sum()))
         for at in found:
@@ -131,7 +132,7 @@ def beside_branches(
                 (f"at inputs a little below {at:g}", -(abs(at) or 1.0)),
             ):
                 share = 10.0 ** rng.uniform(-4, -0.7, variable.shape)
-                yield Place(says, _replaced(given, [i], [at + shift * share]))
+                yield Place(says, _replaced(given, {i: at + shift * share}))
 
 
 def branches(value: Callable[[float], float], smallest: float) -> list[float]:
@@ -174,6 +175,96 @@ def _closed_in(value: Callable[[float], float], a: float, b: float) -> float | N
     # at a pole or a step, all of it.
     if abs(b - a) > 1e-6 * abs(start) or bend[k] > 1e-3 * first:
         return None
-    middle = 0.5 * (a + b)
-    nice = float(np.round(middle, 6))
-    return nice if abs(nice - middle) <= abs(b - a) + 1e-9 * abs(middle) else float(middle)
+    middle, nice = 0.5 * float(a + b), round(0.5 * float(a + b), 6)
+    return nice if abs(nice - middle) <= abs(b - a) + 1e-9 * abs(middle) else middle
+
+
+class Finding(NamedTuple):
+    """A gradient that is wrong at some point: where, which elements, or what was raised."""
+
+    place: str
+    point: Point | None
+    evidence: list[Evidence]
+    error: Exception | None = None
+
+
+def judge_point(function: Function, rng: np.random.Generator, place: str = "") -> Finding | None:
+    """Check all gradients of a function at its point along one direction; None if right."""
+    everything = function.upstream
+    function.upstream = everything[:1]  # is enough
+    try:
+        point = Point(function, rng)
+    except Exception as error:  # forward was possible here, so backward must be
+        return Finding(place, None, [], error)
+    chosen = {i: np.flatnonzero(~np.isfinite(a[:, 0])) for i, a in enumerate(point.analytic)}
+    if not any(at.size for at in chosen.values()):
+        verdict = point.everything()[0].verdicts[0]
+        if verdict in (Verdict.OK, Verdict.NOISE):
+            return None
+        kink = Kink(function)
+        if kink.accepts() or (verdict == Verdict.KINK and not kink.tried):
+            return None
+        chosen = suspects(point, rng)
+    function.upstream = everything
+    point = Point(function, rng)
+    evidence = point.elements(chosen)
+    wrong = any((e.judged.verdicts == Verdict.WRONG).any() for e in evidence)
+    return Finding(place, point, evidence) if wrong else None
+
+
+def suspects(point: Point, rng: np.random.Generator) -> dict[int, Array]:
+    """Choose what to look at where a direction has failed: all elements, or the faulty and some."""
+    return {
+        i: np.arange(v.size)
+        if v.size <= _MANY
+        else np.union1d(sample(v.size, _SAMPLED, rng), point.located(i))
+        for i, v in enumerate(point.function.variables)
+    }
+
+
+def region(
+    findings: Sequence[Finding], right: Sequence[Array], is_right: Callable[[int, float], bool]
+) -> str:
+    """Say in which range of numbers an elementwise gradient is wrong; empty if there is none.
+
+    No number with a `right` gradient may lie inside; its ends are closed in on by asking whether
+    the gradient `is_right` where a number fills an input.
+    """
+    bad, good, places, name = [], list(right), set[int](), ""
+    for point, e in ((f.point, e) for f in findings for e in f.evidence):
+        assert point is not None
+        v, verdicts = point.function.variables[e.variable], e.judged.verdicts
+        place = {i for i, x in enumerate(point.function.given) if x is v}
+        if place and (verdicts == Verdict.WRONG).any():
+            name, places = point.function.names[e.variable], places | place
+            bad.append(v.reshape(-1)[e.indices[verdicts == Verdict.WRONG]])
+            good.append(v.reshape(-1)[e.indices[verdicts == Verdict.OK]])
+    if len(places) != 1:
+        return ""
+    (i,) = places
+    for what, change in ((name, np.asarray), (f"the size of {name}", np.abs)):
+        wrong, fine = (change(np.concatenate(values)) for values in (bad, good))
+        low, high = float(wrong.min()), float(wrong.max())
+        below, above = fine[fine < low], fine[fine > high]
+        if fine.size and below.size + above.size == fine.size:
+            start = _end_of_region(float(below.max()), low, i, is_right) if below.size else None
+            end = _end_of_region(float(above.min()), high, i, is_right) if above.size else None
+            return f"the gradient of {name} is wrong exactly where {what} is " + (
+                f"{low:g}" if low == high
+                else f"below about {end:.4g}" if start is None
+                else f"above about {start:.4g}" if end is None
+                else f"between about {round(start, 6):.4g} and {round(end, 6):.4g}"
+            )  # fmt: skip
+    return ""
+
+
+def _end_of_region(
+    good: float, bad: float, i: int, is_right: Callable[[int, float], bool]
+) -> float:
+    """Halve the way from a number with a right gradient to one with a wrong one."""
+    if is_right(i, bad):
+        return (good + bad) / 2
+    for _ in range(_HALVINGS):
+        middle = (good + bad) / 2
+        good, bad = (middle, bad) if is_right(i, middle) else (good, middle)
+    return (good + bad) / 2

@@ -9,12 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 from npnet.gradcheck.numeric.complex_step import ComplexStep
-from npnet.gradcheck.numeric.differences import Slopes, reach_of
+from npnet.gradcheck.numeric.differences import Judged, Slopes, differentiate, judge, reach_of
 from npnet.gradcheck.numeric.function import EPS, Function
 from npnet.gradcheck.numeric.kinks import Kink
 from npnet.gradcheck.numeric.lines import direction_line, element_lines, random_direction
 from npnet.gradcheck.numeric.rounding import rounding_moves
-from npnet.gradcheck.numeric.verdict import Judged, assess, judge
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
@@ -34,15 +33,9 @@ class Evidence(NamedTuple):
 class Point:
     """A function, what its backward returns for some upstream gradients, and how to judge that.
 
-    Parameters
-    ----------
-    checked : Function
-        Whose backward is checked, at the present values.
-    rng : numpy.random.Generator
-    function : Function, optional
-        Whose forward is differentiated, if not the same: the same numbers in float64.
-    allowed : list of ndarray, each (size, k) or (size, 1), optional
-        What rounding may add to the error bars.
+    The forward of `function` is differentiated, which may have the same numbers in float64 as
+    `checked`, whose backward is judged. `allowed` (size, k) or (size, 1) of each variable is what
+    rounding may add to the error bars.
     """
 
     def __init__(
@@ -61,7 +54,6 @@ class Point:
         self.allowed = zeros if allowed is None else allowed
         self.confirmed = self.tried = 0
         self.at_kinks: dict[int, str] = {}  # how variables are wrong at kinks alone
-        self._reach: dict[int, float] = {}
         use = complex_step and not function.is_loss
         self._oracle = ComplexStep(function) if use else None
 
@@ -75,16 +67,14 @@ class Point:
     def _of_variable(self, i: int, indices: Array, moved: Callable[[int], object]) -> Judged:
         analytic = self.analytic[i][indices]
         allowed = np.broadcast_to(self.allowed[i][indices], analytic.shape)
-        size = max(1, min(_BLOCK, _NUMBERS // (2 * self.function.here.size + 1)))
-        parts = []
+        parts, size = [], max(1, min(_BLOCK, _NUMBERS // (2 * self.function.here.size + 1)))
         for start in range(0, max(1, indices.size), size):
             own = slice(start, start + size)
-            lines = element_lines(self.function.variables[i], indices[own], self.reach(i))
-            parts.append(assess(self.function, lines, analytic[own], allowed[own]))
+            lines = element_lines(self.function.variables[i], indices[own], self.reach[i])
+            parts.append(differentiate(self.function, lines, analytic[own], allowed[own]))
             moved(len(lines))
-        slopes = Slopes._make(map(np.concatenate, zip(*(p.slopes for p in parts), strict=True)))
-        fields = zip(*(p[:-1] for p in parts), strict=True)
-        judged = Judged._make([*map(np.concatenate, fields), slopes])
+        slopes = Slopes._make(map(np.concatenate, zip(*parts, strict=True)))
+        judged = judge(analytic, slopes, allowed)
         if self._oracle is not None and indices.size:
             confirmed, tried = self._oracle.confirm(i, indices, analytic, allowed, judged)
             self.confirmed, self.tried = self.confirmed + confirmed, self.tried + tried
@@ -97,11 +87,10 @@ class Point:
         limit = _LIMIT * (np.abs(self.analytic[i]).max(axis=0, initial=0.0) + slopes.grain)
         return judge(analytic, slopes, allowed + np.minimum(8 * self.rounding[i][indices], limit))
 
-    def reach(self, i: int) -> float:
-        """Return the honest unit of length of a variable."""
-        if i not in self._reach:
-            self._reach[i] = reach_of(self.function, self.function.variables[i], self.rng)
-        return self._reach[i]
+    @cached_property
+    def reach(self) -> list[float]:
+        """The honest unit of length of each variable."""
+        return [reach_of(self.function, v, self.rng) for v in self.function.variables]
 
     @cached_property
     def rounding(self) -> list[Array]:
@@ -136,40 +125,36 @@ class Point:
 
     def along(self, directions: list[Array]) -> Judged:
         """Judge the slope along one direction, given for every variable."""
-        function, moves = self.function, [v.reshape(-1) for v in directions]
-        sizes = [np.abs(v) for v in moves]
-        slope = np.array([sum(v @ a for v, a in zip(moves, self.analytic, strict=True))])
+        function = self.function
+        moves, x = (np.concatenate([v.reshape(-1) for v in several])
+                    for several in (directions, function.variables))  # fmt: skip
+        analytic, size = np.concatenate(self.analytic), np.abs(moves)
+        slope, largest = (moves @ analytic)[None], size @ np.abs(analytic)
         # Every term of the sum is rounded, and so is every variable when it moves.
-        terms = zip(sizes, function.variables, self.analytic, self.allowed, strict=True)
-        allowed = np.zeros_like(slope) + sum(
-            EPS * ((v + np.abs(x.reshape(-1))) @ np.abs(a)) + v @ b for v, x, a, b in terms
+        allowed = EPS * ((size + np.abs(x)) @ np.abs(analytic)) + size @ np.concatenate(
+            self.allowed
         )
-        judged = assess(function, [direction_line(function.variables, directions)], slope, allowed)
-        largest = sum(v @ np.abs(a) for v, a in zip(sizes, self.analytic, strict=True))
+        line = direction_line(function.variables, directions)
+        judged = judge(slope, differentiate(function, [line], slope, allowed[None]), allowed)
         close = (np.abs(judged.analytic - judged.numeric) <= 1e-6 * largest).all()
         if judged.verdicts[0] != Verdict.WRONG or not close:
             return judged
-        rounded = sum(v @ m for v, m in zip(sizes, self.rounding, strict=True))
-        return judge(slope, judged.slopes, allowed + np.minimum(8 * rounded, _LIMIT * largest))
+        rounded = np.minimum(8 * size @ np.concatenate(self.rounding), _LIMIT * largest)
+        return judge(slope, judged.slopes, allowed + rounded)
 
     def everything(self) -> tuple[Judged, list[Array]]:
         """Judge the slope along a random direction in which everything moves."""
-        directions = [
-            random_direction(v, self.reach(i), self.rng)
-            for i, v in enumerate(self.function.variables)
-        ]
+        pairs = zip(self.function.variables, self.reach, strict=True)
+        directions = [random_direction(v, reach, self.rng) for v, reach in pairs]
         return self.along(directions), directions
 
-    def locate(self) -> dict[int, Array]:
-        """Find faulty elements of each variable by halving what moves; at most `_LOCATED` of each.
+    def located(self, i: int) -> Array:
+        """Find up to `_LOCATED` faulty elements of a variable by halving what moves.
 
         Slopes along a direction have told before that there are some.
         """
-        return {i: self._located(i) for i in range(len(self.function.variables))}
-
-    def _located(self, i: int) -> Array:
         variables = self.function.variables
-        whole = random_direction(variables[i], self.reach(i), self.rng).reshape(-1)
+        whole = random_direction(variables[i], self.reach[i], self.rng).reshape(-1)
         pending: list[Array] = [np.arange(whole.size)]
         found: list[int] = []
         while pending and len(found) < _LOCATED:
