@@ -144,9 +144,8 @@ _STEPS: tuple[_Experiment, ...] = (
     whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
     whole.not_linear, whole.constant_factor,
     *map(_confirmed, (order.tensor, order.upstream)), order.sampled, paths.expression,
-    whole.any_factor, experiments.chain, experiments.children, experiments.parameter_turned,
+    whole.any_factor, experiments.chain, experiments.parameter_turned,
     _confirmed(order.forward_again), *(_confirmed(pattern, exact=True) for pattern in _WHERE),
-    *map(_confirmed, _FORMULAS), places.masked, experiments.instead,
-    *map(_confirmed, (places.shares, formulas.added)),
-    experiments.made_trivial, *map(_confirmed, _LAST),
+    *map(_confirmed, _FORMULAS), places.masked, _confirmed(places.shares),
+    *map(_confirmed, _LAST),
 )  # fmt: skip

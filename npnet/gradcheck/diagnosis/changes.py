@@ -14,9 +14,10 @@ from npnet.gradcheck.diagnosis.order import orders
 from npnet.typing import Array
 
 _ELEMENTS = 2_000  # of an array of which other orders are tried
-_KNOWN = {"tanh": "1 - y y of its value y", "sigmoid": "y (1 - y) of its value y", "abs": "the sign",
-          **dict.fromkeys(("maximum", "minimum", "clip", "where", "relu"),
-                          "a condition: zero in a region")}  # fmt: skip
+_REGION = "a condition: zero in a region"
+_KNOWN = {"tanh": "1 - y y of its value y", "sigmoid": "y (1 - y) of its value y",
+          "abs": "the sign", "relu": _REGION, "maximum": _REGION, "minimum": _REGION,
+          "clip": _REGION, "where": _REGION}  # fmt: skip
 Changes = Iterator[tuple[str, Change]]
 Shown = Callable[[int], str]
 
@@ -24,9 +25,7 @@ Shown = Callable[[int], str]
 def simple(source: Expressions, k: int, shown: Shown) -> Changes:
     """Yield changes of the expression with number `k`, and what they mean."""
     e, values = source.found[k], source.values[k]
-    if isinstance(e.node, ast.Constant) or (
-        isinstance(e.node, ast.Attribute) and not values[0].ndim
-    ):
+    if not values[0].ndim and isinstance(e.node, ast.Constant | ast.Attribute):
         whole = next((o.node for o in source.found if k in o.parts), None)
         factor = isinstance(getattr(whole, "op", None), ast.Mult | ast.Div)
         yield from _numbers(values, shown(k), ": that factor is missing" * factor)
@@ -60,7 +59,11 @@ def _numbers(values: list[Array], where: str, factor: str) -> Changes:
               -v: "minus that"}  # fmt: skip
     for other, words in others.items():
         if other != v:
-            yield f"is what it would be if {where} were {words}", lambda f, p, j, o=other: o
+
+            def change(f: Apply, p: Any, j: int, other: float = other) -> Any:
+                return other
+
+            yield f"is what it would be if {where} were {words}", change
 
 
 def times(source: Expressions, k: int, shown: Shown) -> Changes:
@@ -108,6 +111,13 @@ def _functions(source: Expressions, k: int, shown: Shown) -> Changes:
                     return values[j] + slope(values[j]) * (p[i] - first[j])
 
                 yield f"is wrong: the derivative of {shown(k)}{known} is {words}", change
+    if e.text.startswith("np.where(") and len(e.parts) == 3:
+
+        def inverted(f: Apply, p: Any, j: int) -> Any:
+            first = [source.values[floating[i]][j] if i in floating else p[i] for i in (1, 2)]
+            return values[j] + f(~p[0], *p[1:]) - f(~p[0], *first)
+
+        yield f"is wrong: in {shown(k)} the condition is inverted", inverted
     reduction = e.node.func.attr if isinstance(e.node.func, ast.Attribute) else ""  # type: ignore[attr-defined]
     if reduction in ("mean", "sum", "cumsum") and 0 in floating:
         of = source.values[floating[0]]

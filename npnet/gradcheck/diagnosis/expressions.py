@@ -39,7 +39,7 @@ class Expressions:
         self.found: list[Expression] = []
         self.values: list[list[Any]] = []
         self.still: set[int] = set()
-        self._keeping, self._number, self._counts = False, -1, list[int]()
+        self._keeping, self._numbers, self._counts = False, set[int](), list[int]()
         self._changed: Any = None
         self._done: dict[Any, Any] = {}
         for layer in layers:
@@ -53,8 +53,12 @@ class Expressions:
         self._keeping = False
 
     def change(self, number: int, changed: Change | None) -> None:
-        """Change one of them in the next pass; none if the number is -1."""
-        self._number, self._changed = number, changed
+        """Change one of them in the next pass, a number wherever it stands; none if it is -1."""
+        self._numbers, self._changed = {number}, changed
+        if number >= 0 and isinstance(self.found[number].node, ast.Attribute):
+            text, shape = self.found[number].text, np.shape(self.values[number][0])
+            alike = (k for k, e in enumerate(self.found) if e.text == text and not shape)
+            self._numbers.update(k for k in alike if self.values[k])
         self._counts = [0] * len(self.found)
 
     def watch(self, number: int, apply: Apply, *parts: Any) -> Any:
@@ -66,7 +70,7 @@ class Expressions:
             floating = isinstance(value, np.ndarray | float) and np.asarray(value).dtype.kind == "f"
             self.values[number].append(np.array(value) if floating else None)
             return value
-        if number == self._number:
+        if number in self._numbers:
             counts = self._counts.copy()
             value = self._changed(apply, parts, k)
             self._counts = counts
@@ -126,8 +130,8 @@ class Expressions:
 
 
 def _is_users(found: Any) -> bool:
-    named = isinstance(found, types.FunctionType) and found.__module__
-    return bool(named) and named.split(".")[0] not in _LIBRARIES
+    module = found.__module__ if isinstance(found, types.FunctionType) else ""
+    return bool(module) and module.split(".")[0] not in _LIBRARIES
 
 
 class _Marker(ast.NodeTransformer):
@@ -170,7 +174,7 @@ class _Marker(ast.NodeTransformer):
             where = [(node, "operand")]
         elif not _dotted(node):
             where = [(node, "value")]
-        parts, names, numbers = list[ast.AST](), list[str](), list[int | None]()
+        parts, names, numbers = list[ast.expr](), list[str](), list[int | None]()
         for holder, at in where:
             part = holder[at] if isinstance(at, int) else getattr(holder, at)
             new = self.visit(part)

@@ -179,10 +179,10 @@ def expression(case: Case) -> Found:
         else:
             group.append(k)
     clearest = list(map(paths.clearest, alike))
-    ordered = [k for k in usable if k in effects or isinstance(source.found[k].node, ast.Constant)]
+    ordered = [k for k in usable if k in effects or not source.values[k][0].ndim]
     ordered.sort(key=lambda k: source.found[k].text.startswith("self."))
     stages = itertools.chain(
-        ((k, changes.times) for k in clearest),
+        ((k, changes.times) for k in dict.fromkeys([*clearest, *(g[0] for g in alike)])),
         ((k, changes.simple) for k in ordered),
         ((k, changes.orders_of) for k in ordered if k in effects),
     )
