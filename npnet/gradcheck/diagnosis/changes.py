@@ -28,7 +28,8 @@ def simple(source: Expressions, k: int, shown: Shown) -> Changes:
     if not values[0].ndim and isinstance(e.node, ast.Constant | ast.Attribute):
         whole = next((o.node for o in source.found if k in o.parts), None)
         factor = isinstance(getattr(whole, "op", None), ast.Mult | ast.Div)
-        yield from _numbers(values, shown(k), ": that factor is missing" * factor)
+        where = f"`{e.text}`" if isinstance(e.node, ast.Attribute) else shown(k)
+        yield from _numbers(values, where, ": that factor is missing" * factor)
     if isinstance(e.node, ast.Call):
         yield from _functions(source, k, shown)
     yield from _factors(source, k, shown, turned=False)
@@ -54,10 +55,10 @@ def _numbers(values: list[Array], where: str, factor: str) -> Changes:
     if any(v.ndim or v != values[0] for v in values):
         return
     v = float(values[0])
-    others = {0.0: "0", 1.0: f"1{factor}", 1 - v: "1 minus that", 2 * v: "twice that",
-              v / 2: "half of that", v * v: "its square", np.sqrt(abs(v)): "its root",
-              -v: "minus that"}  # fmt: skip
-    for other, words in others.items():
+    others = ((0, "0"), (1, f"1{factor}"), (1 - v, "1 minus that"), (2 * v, "twice that"),
+              (v / 2, "half of that"), (v * v, "its square"), (np.sqrt(abs(v)), "its root"),
+              (-v, "minus that"))  # fmt: skip
+    for other, words in others:
         if other != v:
 
             def change(f: Apply, p: Any, j: int, other: float = other) -> Any:
@@ -74,6 +75,7 @@ def times(source: Expressions, k: int, shown: Shown) -> Changes:
     several = [("counts in the last alone", range(count - 1)),
                ("counts in the first alone", range(1, count)),
                ("is missing in the last", (count - 1,)), ("is missing in the first", (0,)),
+               *((f"counts only from the {_nth(j)} on,", range(j)) for j in range(2, count - 1)),
                *((f"is missing in the {_nth(j)}", (j,)) for j in range(1, count - 1))]  # fmt: skip
     for words, still in several if count > 1 else ():
 

@@ -152,8 +152,9 @@ class _Marker(ast.NodeTransformer):
             name = node.func.attr  # type: ignore[attr-defined]
             self.of_parents.append(name)
             node.func = ast.Name(_PARENT + name, ast.Load())
-            node.args.insert(0, ast.Name(self.first, ast.Load()))
-            return self.generic_visit(node)
+            arguments = [self.visit(a) for a in node.args]
+            node.args = [ast.Name(self.first, ast.Load()), *arguments]
+            return node
         if not isinstance(node, _WATCHED):
             if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
                 call, whole = node.value, _is_module(node.value.func)
@@ -189,10 +190,10 @@ class _Marker(ast.NodeTransformer):
             else:
                 setattr(holder, at, new)
         self.found.append(Expression(text, line, node, tuple(numbers), self.function))
-        arguments = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
+        of_parts = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
         number = ast.Constant(len(self.found) - 1)
         watch = ast.Name(_WATCH, ast.Load())
-        return ast.Call(watch, [number, ast.Lambda(arguments, node), *parts], [])
+        return ast.Call(watch, [number, ast.Lambda(of_parts, node), *parts], [])
 
 
 def _dotted(node: ast.AST) -> bool:

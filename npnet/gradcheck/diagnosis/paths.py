@@ -16,7 +16,7 @@ import numpy as np
 from npnet.gradcheck.diagnosis import changes
 from npnet.gradcheck.diagnosis.case import Case, remade
 from npnet.gradcheck.diagnosis.expressions import Apply, Change, Expressions
-from npnet.gradcheck.diagnosis.matrices import Found
+from npnet.gradcheck.diagnosis.matrices import Found, jacobians
 from npnet.gradcheck.diagnosis.naming import factor_words, listed
 from npnet.typing import Array
 
@@ -30,6 +30,10 @@ class _Paths:
     def __init__(self, case: Case) -> None:
         p = case.plain
         self.subject: Any = remade(case.subject)
+        x = self.subject.variables[case.number]
+        if not p.is_input and x.size and np.ptp(x) == 0:  # of zeros or ones little is seen
+            x += 0.3 * np.random.default_rng(5).normal(size=x.shape)
+            p = jacobians(self.subject, case.number, p.indices, case.budget)
         tree = [self.subject.checked]
         if not case.is_loss:
             tree += [c for n, c in self.subject.checked.named_layers()
@@ -209,6 +213,8 @@ def expression(case: Case) -> Found:
 def _kind(words: str) -> str:
     if re.search("transposed|flipped|shifted|exchanged", words):
         return "transposed"
+    if "would be if" in words:
+        return "factor"
     return "missing factor" if "factor" in words else "missing term"
 
 
