@@ -30,7 +30,7 @@ class Budget:
 
     def refill(self, passes: int) -> None:
         """Allow so many passes, and expressions that are computed."""
-        self.left, self.evaluations = passes, 100 * passes
+        self.left, self.evaluations = passes, 200 * passes
 
     def evaluate(self, count: int) -> None:
         """Count expressions that are about to be computed."""
