@@ -96,7 +96,7 @@ class LogSoftmaxMean(npnet.LogSoftmax):
         return grad - np.exp(y) * grad.mean(-1, keepdims=True)
 
 
-@planted(_X, says=("missing term",))
+@planted(_X, says=("missing term", "missing factor"))
 class LogSoftmaxPassesOn(npnet.LogSoftmax):
     """The normaliser is taken as a constant."""
 
