@@ -1,9 +1,15 @@
 """Gradient checking: is the backward pass right, and if not, what is wrong with it."""
 
-from npnet.gradcheck.check import check_gradients
-from npnet.gradcheck.contract import check_layer
-from npnet.gradcheck.report import Diagnosis, Example, Report, Violation
-from npnet.gradcheck.tensor_report import Element, TensorReport, Verdict
+from npnet.gradcheck.check import check_gradients, check_layer
+from npnet.gradcheck.report import (
+    Diagnosis,
+    Element,
+    Example,
+    Report,
+    TensorReport,
+    Verdict,
+    Violation,
+)
 
 __all__ = [
     "Diagnosis",

@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from npnet.errors import ArgumentError, NpnetError
-from npnet.gradcheck.contract import check_layer, rule_names
+from npnet.gradcheck.check import check_layer, rule_names
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.inputs import made
 from npnet.losses.loss import Loss
@@ -125,9 +125,8 @@ def _found(place: str) -> Any:
 def _input(text: str, rng: np.random.Generator, is_target: bool) -> Any:
     """Turn ``5,4`` into a shape, ``5,4:10`` into whole numbers below 10."""
     if not re.fullmatch(r"(\(\)|\(?\d+( *, *\d+)*,?\)?)(:0*[1-9]\d*)?", text.strip()):
-        raise ArgumentError(
-            f"expected a shape such as 5,4, or 5,4:10 for whole numbers below 10, got {text!r}"
-        )
+        wanted = "a shape such as 5,4, or 5,4:10 for whole numbers below 10"
+        raise ArgumentError(f"expected {wanted}, got {text!r}")
     sizes, _, count = text.partition(":")
     shape = tuple(map(int, re.findall(r"\d+", sizes)))
     if count:

@@ -1,30 +1,33 @@
-"""check_gradients: compare a backward pass with differences of the forward pass."""
+"""The two entrances: check_gradients, and check_layer for the whole contract."""
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from npnet.arguments import choice, flag, float_dtype, real_number, refusal, shown, whole_number
+from npnet import arguments
+from npnet.arguments import shown, whole_number
 from npnet.errors import ArgumentError
 from npnet.gradcheck.functions import MODES, Functions, Options
 from npnet.gradcheck.gradients import GradientCheck
-from npnet.gradcheck.inputs import as_inputs
-from npnet.gradcheck.loss_under_test import under_test_of
+from npnet.gradcheck.inputs import as_inputs, is_shape, made
+from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.passes import Fault
-from npnet.gradcheck.report import Report, subject_of
-from npnet.gradcheck.rules import check_rules
+from npnet.gradcheck.report import Report
+from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES, check_calls, check_rules
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.random import as_seed
 from npnet.typing import ArrayLike, DtypeLike, Rng
 
-_NUMBERS = (int, float, np.integer, np.floating)
+_MANY = 2000  # elements, above which gradients are checked along a direction
 
 
 def check_gradients(
@@ -108,14 +111,24 @@ def check_gradients(
     the gradient of input is 2/3 of the true one
     """
     __tracebackhide__ = True  # pytest then shows the report, not this code
-    seed, flags = as_seed(rng), {"allow_kinks": allow_kinks, "raises": raises}
-    options = Options(mode, samples, dtype, training, seed, complex_step, probe, domain=domain)
-    options = checked_options("check_gradients", MODES, options, **flags)
-    max_noise = real_number("check_gradients", "max_noise", max_noise, 0, 1)
-    with np.errstate(all="ignore"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # overflow and the like are looked for
-        under_test = _under_test(layer, inputs, options)
-        report = Report(subject_of(layer), allow_kinks=allow_kinks, max_noise=max_noise)
+    options = Options(
+        mode, samples, dtype, training, as_seed(rng), complex_step, probe, domain=domain
+    )
+    flags = {"allow_kinks": allow_kinks, "raises": raises}
+    options = _checked("check_gradients", MODES, options, **flags)
+    max_noise = arguments.real_number("check_gradients", "max_noise", max_noise, 0, 1)
+    if not isinstance(layer, Loss):
+        hint = "call it first, or use check_layer, which does" if callable(layer) else ""
+        arguments.instance("check_gradients", "layer", layer, Layer, hint)
+    if not inputs and isinstance(layer, Layer):
+        raise ArgumentError(f"check_gradients needs an input for {type(layer).__name__}")
+    report = Report(_subject(layer), allow_kinks=allow_kinks, max_noise=max_noise)
+    with _quiet():
+        under_test = _under_test(layer, inputs, options, shapes=isinstance(layer, Loss))
+        try:
+            under_test.fresh()
+        except Fault as fault:
+            raise ArgumentError(f"{type(layer).__name__} cannot be checked: {fault}") from fault
         functions = Functions(under_test, options)
         check = GradientCheck(report, functions)
         if check.start():
@@ -127,39 +140,161 @@ def check_gradients(
     return report
 
 
-def checked_options(owner: str, modes: Collection[str], given: Options, **flags: Any) -> Options:
+def check_layer(
+    layer_or_factory: Any,
+    *inputs: Any,
+    batch_axis: int | None = 0,
+    batch_independence: bool = True,
+    skip: Collection[str] = (),
+    only: Collection[str] | None = None,
+    mode: str = "auto",
+    dtype: DtypeLike = np.float64,
+    seed: int = 0,
+    raises: bool = True,
+    probe: bool | None = None,
+    domain: tuple[float, float] | None = None,
+) -> Report:
+    """Check that a layer or loss keeps the whole contract, gradients included.
+
+    Every rule is tried and every violation reported. Nothing that is passed is changed. Constant
+    parameters (gains of one, biases of zero), behind which mistakes hide, are moved in the copy
+    that is checked. What is not described here is as in `check_gradients`.
+
+    Parameters
+    ----------
+    layer_or_factory : Layer, Loss, or callable
+        A class or function is called without arguments; with one, the rule about state
+        dictionaries can compare two layers that start from different values.
+    *inputs : array_like or tuple of int
+        Inputs of a layer and predictions of a loss may be given by the shape, which is filled
+        with random numbers between 0.2 and 1.5 of either sign (indices for a layer with
+        `takes_integers`).
+    batch_axis : int or None
+        The axis of inputs and outputs that counts the samples. None if there is none.
+    batch_independence : bool
+        False for a layer that couples samples, as batch normalisation does, or such a loss. A
+        class declares it, for containers around it too, by ``batch_independent = False``.
+    skip, only : collection of str
+        Names of rules to leave out, and of those to try; ``"gradients"`` is one.
+    mode : {"auto", "full", "sample", "directional"}
+        ``"auto"`` is ``"full"`` up to 2,000 elements and ``"directional"`` above.
+    seed : int
+        Of everything random in the check.
+    dtype, raises, domain
+    probe : bool, optional
+        By default if an input is given by its shape.
+
+    Examples
+    --------
+    >>> import npnet
+    >>> from npnet.gradcheck import check_layer
+    >>> check_layer(npnet.Linear(3, 2), (4, 3)).ok
+    True
+    >>> check_layer(npnet.Softmax(), (4, 3), only=["tape", "repeatable"], probe=False)
+    Report('Softmax(dim=-1)', check='check_layer', ok=True, tensors=0, failing=0, violations=0)
+    """
+    __tracebackhide__ = True  # pytest then shows the report, not this code
+    checked, make = made(layer_or_factory)
+    chosen = rule_names(checked, skip, only)
+    if not chosen:
+        raise ArgumentError("check_layer has no rule to check: `only` and `skip` leave none")
+    if batch_axis is not None:
+        whole_number("check_layer", "batch_axis", batch_axis, 0)
+    probe = any(map(is_shape, inputs)) if probe is None else probe
+    flags = {"batch_independence": batch_independence, "raises": raises}
+    options = Options(mode, dtype=dtype, seed=seed, probe=probe, moves=True, domain=domain)
+    options = _checked("check_layer", ("auto", *MODES), options, **flags)
+    report = Report(_subject(checked), check="check_layer")
+    batches = {"batch_axis": batch_axis, "batch_independence": batch_independence}
+    with _quiet():
+        under_test = _under_test(checked, inputs, options, shapes=True, make=make, **batches)
+        if check_calls(under_test, report):
+            check_rules(under_test, report, chosen)
+            if "gradients" in chosen:
+                _check_gradients(report, under_test, options)
+        else:
+            report.notes.append("no other rule was checked")
+    if raises:
+        report.raise_if_failed()
+    return report
+
+
+def _check_gradients(report: Report, under_test: LayerUnderTest, options: Options) -> None:
+    """Check gradients after the rules, and do not say again what they said."""
+    if under_test.no_function:
+        why = under_test.worded(under_test.no_function)
+        cause = next((v.rule for v in report.violations if not v.follows), "")
+        return report.violate("gradients", f"not checked, because {why}", cause)
+    if options.mode == "auto":
+        arrays = [*under_test.inputs, *(p.data for p in under_test.layer.parameters())]
+        many = sum(x.size for x in arrays) > _MANY
+        options = options._replace(mode="directional" if many else "full")
+    functions = Functions(under_test, options)
+    check = GradientCheck(report, functions)
+    if check.start() and check.judge():
+        OtherPoints(report, functions).check()
+    if any(v.rule == "shapes and dtypes" for v in report.violations):
+        report.violations[:] = [v for v in report.violations if v.rule != "gradient"]
+
+
+def rule_names(
+    layer_or_factory: Any, skip: Collection[str] = (), only: Collection[str] | None = None
+) -> dict[str, str]:
+    """Return the rules that `check_layer` tries, with what each says."""
+    rules = LOSS_RULES if isinstance(made(layer_or_factory)[0], Loss) else LAYER_RULES
+    says = {"gradients": "The gradients are those of the function."}
+    says |= {name: rule.sentence for name, rule in rules.items()}
+    for argument, given in (("skip", skip), ("only", () if only is None else only)):
+        if isinstance(given, str) or not isinstance(given, Collection):
+            raise ArgumentError(f"{argument} expects a list of rule names, got {shown(given)}")
+        for name in given:
+            if not isinstance(name, str) or name not in says:
+                raise ArgumentError(f"no rule is named {shown(name)}; there are {', '.join(says)}")
+    return {n: text for n, text in says.items() if n not in skip and (only is None or n in only)}
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Let overflow and the like pass without a warning, since a check looks for them."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        yield
+
+
+def _subject(checked: Layer | Loss) -> str:
+    """Represent what is checked; a class whose `repr` fails is named instead."""
+    try:
+        return repr(checked)
+    except Exception:  # a user's __repr__ must not hide the report
+        return type(checked).__name__
+
+
+def _checked(owner: str, modes: Collection[str], given: Options, **flags: Any) -> Options:
     """Return the options of a check, or raise `ArgumentError` or `DtypeError`."""
-    choice(owner, "mode", given.mode, modes)
+    arguments.choice(owner, "mode", given.mode, modes)
     whole_number(owner, "seed", given.seed, 0)
     whole_number(owner, "samples", given.samples, 1)
     flags |= {name: getattr(given, name) for name in ("training", "complex_step", "probe")}
     for name, value in flags.items():
-        flag(owner, name, value)
-    dtype, domain = float_dtype(owner, "dtype", given.dtype), given.domain
+        arguments.flag(owner, name, value)
+    dtype, domain = arguments.float_dtype(owner, "dtype", given.dtype), given.domain
     if dtype not in (np.float32, np.float64):
-        raise refusal(owner, "dtype", "float32 or float64", given.dtype)
+        raise arguments.refusal(owner, "dtype", "float32 or float64", given.dtype)
     if domain is not None:
-        ends = domain if isinstance(domain, tuple | list) else ()
-        numbers = [float(e) for e in ends if isinstance(e, _NUMBERS) and not isinstance(e, bool)]
-        if not len(ends) == len(numbers) == 2 or not numbers[0] < numbers[1]:
-            raise refusal(owner, "domain", "two numbers, the lesser one first", domain)
-        domain = (numbers[0], numbers[1])
+        ends: Any = domain if isinstance(domain, tuple | list) else ()
+        real = all(isinstance(end, Real) and not isinstance(end, bool) for end in ends)
+        if len(ends) != 2 or not real or not ends[0] < ends[1]:
+            raise arguments.refusal(owner, "domain", "two numbers, the lesser one first", domain)
+        domain = (float(ends[0]), float(ends[1]))
     return given._replace(dtype=dtype, domain=domain)
 
 
-def _under_test(layer: Any, inputs: tuple[Any, ...], options: Options) -> LayerUnderTest:
-    """Return what is checked, a layer or a loss with its arguments."""
-    if not isinstance(layer, Layer | Loss):
-        hint = "; call it first, or use check_layer, which does" if callable(layer) else ""
-        if isinstance(layer, type) and issubclass(layer, Layer | Loss):
-            hint = f"; create one: {layer.__name__}(...)"
-        raise ArgumentError(f"check_gradients expects a Layer or a Loss, got {shown(layer)}{hint}")
-    if not inputs and isinstance(layer, Layer):
-        raise ArgumentError(f"check_gradients needs an input for {type(layer).__name__}")
-    arrays = as_inputs(layer, inputs, options.seed, shapes=isinstance(layer, Loss))
-    try:
-        under_test = under_test_of(layer, arrays, seed=options.seed, training=options.training)
-        under_test.fresh()
-    except Fault as fault:
-        raise ArgumentError(f"{type(layer).__name__} cannot be checked: {fault}") from fault
-    return under_test
+def _under_test(
+    checked: Layer | Loss, inputs: Any, options: Options, *, shapes: bool, **given: Any
+) -> LayerUnderTest:
+    """Return what a check runs, of a layer or a loss; inputs may be given by their `shapes`."""
+    arrays = as_inputs(checked, inputs, options.seed, options.domain, shapes=shapes)
+    given |= {"seed": options.seed, "training": options.training}
+    if isinstance(checked, Loss):
+        return LossUnderTest(checked, arrays, **given)
+    return LayerUnderTest(checked, arrays, **given)

@@ -14,22 +14,15 @@ _BETWEEN = ("calls", "configured", "context", "convert", "errors", "layer", "par
 
 
 def describe(error: BaseException) -> str:
-    """Return ``"ValueError: no way (mylayers.py, line 3)"``."""
+    """Return ``"ValueError: no way (mylayers.py, line 3)"``: the last line of the layer's own."""
     text = error.args[0] if isinstance(error, NpnetError) and error.args else error
-    words = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":")
-    place = _place(error)
-    return f"{words} ({place})" if place else words
-
-
-def _place(error: BaseException) -> str:
-    """Return ``"file.py, line 3"``: the innermost line of the layer's own code, if any."""
-    place = ""
+    words, place = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":"), ""
     trace = None if isinstance(error, SyntaxError) else error.__traceback__  # it says where
     while trace is not None:
         path = Path(trace.tb_frame.f_code.co_filename)
         between = path.parent == _NPNET and path.stem in _BETWEEN
         inside = "numpy" in path.parts or _GRADCHECK in path.parents
         if not (between or inside or path.name.startswith("<frozen")):
-            place = f"{path.name}, line {trace.tb_lineno}"
+            place = f" ({path.name}, line {trace.tb_lineno})"
         trace = trace.tb_next
-    return place
+    return words + place

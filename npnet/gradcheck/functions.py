@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.numeric.draws import Draws
-from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.function import Draws, Function
 from npnet.gradcheck.numeric.rounding import Float32
 from npnet.gradcheck.passes import differentiated
 from npnet.gradcheck.under_test import LayerUnderTest
@@ -47,14 +46,9 @@ class Functions:
         values: Sequence[Array] | None = None,
         **given: Any,
     ) -> Function:
-        """Return a function at the given or other inputs, in some dtype and mode.
-
-        `moved` asks for a copy whose constant parameters are moved, `values` for other
-        parameters. Raises what forward raises.
-        """
-        under_test = self.under_test
+        """Return a function, on demand with moved constant parameters or other `values` of all."""
         inputs = self.inputs if inputs is None else inputs
-        layer = under_test.fresh(dtype) if moved else under_test.plain(dtype)
+        layer = (self.under_test.fresh if moved else self.under_test.plain)(dtype)
         for p, value in zip(layer.parameters(), values or (), strict=False):
             p.data[...] = value
         given.setdefault("upstream", np.random.default_rng((self.options.seed, 5)))
@@ -78,6 +72,5 @@ class Functions:
     @property
     def moving(self) -> list[int]:
         """Which of the inputs are differentiated."""
-        return [
-            i for i, yes in enumerate(differentiated(self.under_test.layer, self.inputs)) if yes
-        ]
+        moving = differentiated(self.under_test.layer, self.inputs)
+        return np.flatnonzero(moving).tolist()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,9 @@ from npnet.errors import ArgumentError, DtypeError
 from npnet.gradcheck.error_text import describe
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
-from npnet.typing import Array, ArrayLike
+from npnet.typing import Array
 
 Domain = tuple[float, float] | None
-_ORDINARY = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 
 
 def made(layer_or_factory: Any) -> tuple[Layer | Loss, Callable[[], Any] | None]:
@@ -26,12 +24,11 @@ def made(layer_or_factory: Any) -> tuple[Layer | Loss, Callable[[], Any] | None]
     if isinstance(layer_or_factory, Layer | Loss):
         return layer_or_factory, None
     if not callable(layer_or_factory):
-        raise ArgumentError(
-            "expected a layer, a loss, or a class or function that makes one, "
-            f"got {shown(layer_or_factory)}"
-        )
+        wanted = "a layer, a loss, or a class or function that makes one"
+        raise ArgumentError(f"expected {wanted}, got {shown(layer_or_factory)}")
     name = getattr(layer_or_factory, "__name__", type(layer_or_factory).__name__)
-    missing = _missing_arguments(layer_or_factory)
+    parameters = _signature(layer_or_factory).parameters.values()
+    missing = [p.name for p in parameters if p.default is p.empty and "VAR" not in p.kind.name]
     if missing:
         raise ArgumentError(
             f"{name} needs arguments ({', '.join(missing)}) and is called without any to make a "
@@ -44,12 +41,6 @@ def made(layer_or_factory: Any) -> tuple[Layer | Loss, Callable[[], Any] | None]
     if not isinstance(checked, Layer | Loss):
         raise ArgumentError(f"{name}() returned {shown(checked)}, not a layer or a loss")
     return checked, None if other is checked else layer_or_factory
-
-
-def _missing_arguments(function: Any) -> list[str]:
-    """List the arguments without which a class or function cannot be called."""
-    parameters = _signature(function).parameters.values()
-    return [p.name for p in parameters if p.default is p.empty and p.kind not in _ORDINARY]
 
 
 def _signature(function: Any) -> inspect.Signature:
@@ -67,52 +58,38 @@ def as_inputs(
     The targets of a loss are as they are given.
     """
     owner, rng = type(checked).__name__, np.random.default_rng((seed, 3))
-    names, real = _names(checked, len(inputs))
-    arrays = []
-    for name, value, is_real in zip(names, inputs, real, strict=True):
+    arrays: list[Array] = []
+    for name, is_real, x in zip(*_names(checked, len(inputs)), inputs, strict=True):
         if isinstance(checked, Loss) and not is_real:
-            arrays.append(_target(owner, name, value, itertools.compress(inputs, real)))
-        elif shapes and is_shape(value):
-            arrays.append(drawn(value, rng, domain) if is_real else _indices(checked, value, rng))
+            if is_shape(x) and any(is_shape(y) and y == x for y in inputs[: len(arrays)]):
+                text = f"{owner}: the {name} {x} is taken for its values, not for a shape"
+                raise ArgumentError(f"{text}; pass an array of that shape, np.zeros({x})")
+            arrays.append(np.array(x))
+        elif shapes and is_shape(x):
+            arrays.append(_drawn(x, rng, domain) if is_real else _indices(checked, x, rng))
         else:
             if shapes and isinstance(checked, Layer):
-                _refuse_numbers(name, value)
-            array = real_array(value, f"{owner}: {name}")
-            if is_real or array.dtype.kind not in "iub":
-                array = as_real(owner, value, name).astype(np.float64)
-            arrays.append(array.copy())
+                _refuse_numbers(name, x)
+            arrays.append(_converted(f"{owner}: {name}", x, is_real))
     return arrays
 
 
 def _names(checked: Layer | Loss, count: int) -> tuple[Sequence[str], Sequence[bool]]:
     """Name the inputs, and tell which hold real numbers; refuse another number of them."""
+    owner = type(checked).__name__
     if isinstance(checked, Loss):
-        names = (*checked.arguments, "sample_weight")
+        names = (*checked.arguments, "sample_weight")[:count]
         if not 0 <= count - len(checked.arguments) <= 1:
-            raise ArgumentError(
-                f"{type(checked).__name__} takes ({', '.join(checked.arguments)}) and, if wanted, "
-                f"sample weights; got {count} argument(s)"
-            )
-        return names[:count], [name in checked.predictions for name in names[:count]]
+            takes = f"({', '.join(checked.arguments)}) and, if wanted, sample weights"
+            raise ArgumentError(f"{owner} takes {takes}; got {count} argument(s)")
+        return names, [name in checked.predictions for name in names]
     signature = _signature(checked.forward)
     try:
         signature.bind(None, *[None] * count)
     except TypeError:
-        raise ArgumentError(
-            f"forward of {type(checked).__name__} takes ({', '.join(signature.parameters)}); it is "
-            f"called with ctx and {count} input(s)"
-        ) from None
+        takes = f"forward of {owner} takes ({', '.join(signature.parameters)})"
+        raise ArgumentError(f"{takes}; it is called with ctx and {count} input(s)") from None
     return [f"input {i}" for i in range(count)], [not n for n in checked._integers(count)]
-
-
-def _target(owner: str, name: str, value: Any, predictions: Iterable[Any]) -> Array:
-    """Return an argument of a loss that has no gradient, as it is given."""
-    if is_shape(value) and any(is_shape(p) and p == value for p in predictions):
-        raise ArgumentError(
-            f"{owner}: the {name} {value} is taken for its values, not for a shape; pass an "
-            f"array of that shape, np.zeros({value})"
-        )
-    return np.array(value)
 
 
 def _refuse_numbers(name: str, value: Any) -> None:
@@ -120,10 +97,8 @@ def _refuse_numbers(name: str, value: Any) -> None:
     if isinstance(value, tuple) and any(isinstance(n, int) and n < 0 for n in value):
         raise ArgumentError(f"{name} expects a shape of lengths from 0 up, got {value}")
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise ArgumentError(
-            f"{name} is the number {value!r}; pass a tuple for a shape, ({value},), or an "
-            f"array for a value, np.array({float(value)})"
-        )
+        fix = f"a tuple for a shape, ({value},), or an array for a value, np.array({float(value)})"
+        raise ArgumentError(f"{name} is the number {value!r}; pass {fix}")
 
 
 def is_shape(value: Any) -> bool:
@@ -133,11 +108,11 @@ def is_shape(value: Any) -> bool:
     )
 
 
-def drawn(shape: tuple[int, ...], rng: np.random.Generator, domain: Domain = None) -> Array:
+def _drawn(shape: tuple[int, ...], rng: np.random.Generator, domain: Domain) -> Array:
     """Draw numbers of size 0.2 to 1.5 and either sign, away from a kink at 0; or in a domain."""
-    low, high = (-np.inf, np.inf) if domain is None else domain
+    low, high = domain or (-np.inf, np.inf)
     try:
-        if np.isfinite(low) and np.isfinite(high):
+        if np.isfinite([low, high]).all():
             return np.asarray(low + (high - low) * rng.uniform(0.05, 0.95, shape))
         size, sign = rng.uniform(0.2, 1.5, shape), rng.choice([-1.0, 1.0], shape)
     except (MemoryError, ValueError):
@@ -152,26 +127,24 @@ def _indices(layer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Ar
     return np.asarray(rng.integers(0, rows[0] if rows else 2, shape))
 
 
-def as_real(owner: str, value: ArrayLike, what: str) -> Array:
-    """Return a finite floating array, or raise an error that says who expects one and of what."""
-    x = real_array(value, f"{owner}: {what}")
-    if x.dtype.kind == "f":
-        if not np.isfinite(x).all():
-            index = [int(i) for i in np.argwhere(~np.isfinite(x))[0]]
-            raise ArgumentError(
-                f"{owner}: {what} holds {x[tuple(index)]} at {index}; "
-                "gradients are checked at finite points"
-            )
-        return x
-    if isinstance(value, tuple | list) and x.ndim == 1 and x.dtype.kind in "iu":
-        hint = f"if it is a shape, pass an array of that shape, np.ones({tuple(value)})"
-    else:
+def _converted(what: str, value: Any, is_real: bool) -> Array:
+    """Copy an array, finite floats to float64, or raise an error that says what it is to be."""
+    x = real_array(value, what)
+    if x.dtype.kind in "iub":
+        if not is_real:
+            return x.copy()
         hint = "give floats, x.astype(float)"
-    raise DtypeError(
-        f"{owner}: {what} holds integers ({x.dtype}), and there is no derivative with respect to "
-        f"integers; {hint}. A layer whose inputs are indices says so by `takes_integers = True` "
-        "in its class"
-    )
+        if isinstance(value, tuple | list) and x.ndim == 1 and x.dtype.kind in "iu":
+            hint = f"if it is a shape, pass an array of that shape, np.ones({tuple(value)})"
+        raise DtypeError(
+            f"{what} holds integers ({x.dtype}), and there is no derivative with respect to "
+            f"integers; {hint}. A layer whose inputs are indices says so by `takes_integers = "
+            "True` in its class"
+        )
+    for i in np.argwhere(~np.isfinite(x))[:1].tolist():
+        holds = f"{what} holds {x[tuple(i)]} at {i}"
+        raise ArgumentError(f"{holds}; gradients are checked at finite points")
+    return x.astype(np.float64)
 
 
 # --- other inputs than those given
@@ -179,10 +152,8 @@ def as_real(owner: str, value: ArrayLike, what: str) -> Array:
 
 def mixed(x: Array) -> Array:
     """Replace each sample, or element of a vector, by most of the one before it."""
-    if x.size == 0:
-        return x.copy()
-    rolled = np.roll(x, 1, axis=0) if x.ndim > 1 and len(x) > 1 else np.roll(x, 1)
-    if x.dtype.kind != "f":
+    rolled = np.roll(x, 1, axis=0 if x.ndim > 1 and len(x) > 1 else None)
+    if x.dtype.kind != "f" or x.size == 0:
         return rolled
     if (rolled == x).all():
         return np.asarray(0.9 * x + 0.1 * (x == 0))
@@ -196,15 +167,11 @@ def with_repeats(inputs: list[Array]) -> list[Array] | None:
     if not indices or any(np.unique(x).size < x.size for x in indices):
         return None
     for x in indices:
-        flat = x.reshape(-1)
-        flat[x.size // 2 :] = flat[: x.size - x.size // 2]
+        x.flat[x.size // 2 :] = x.flat[: x.size - x.size // 2]
     return inputs
 
 
-# --- the same values in other memory: what a layer must not notice about an array
-
-
-# Each returns a copy.
+# The same values in other memory, which a layer must not notice; each returns a copy.
 LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "non-contiguous": lambda a: np.stack([a, np.full_like(a, 7)], -1)[..., 0],
     "reversed": lambda a: np.asarray(np.flip(np.asarray(np.flip(a)).copy())),

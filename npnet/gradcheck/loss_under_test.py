@@ -6,13 +6,12 @@ import copy
 import re
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from npnet.gradcheck.passes import LossLayer, attempt
 from npnet.gradcheck.under_test import LayerUnderTest
-from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array, DtypeLike
 
@@ -23,8 +22,8 @@ _WORDS = (
     (r"two passes", "two calls"),
     (r"the same input and the same generator", "the same arguments"),
     (r"\boutput\b", "value"),
-    (r"keep what backward needs with ctx.save\(\.\.\.\)", "keep nothing on self"),
-    (r"[:;] (random numbers must|what backward).*", ""),
+    (r"keep what backward needs in ctx", "keep nothing on self"),
+    (r"[:;] (random numbers must|what backward|use ctx).*| with a generator given", ""),
 )
 
 
@@ -32,13 +31,12 @@ class LossUnderTest(LayerUnderTest):
     """One loss that is checked: a layer whose inputs are the arguments, some of them predictions.
 
     `given` are the arrays in the order of `loss.arguments`, predictions in float64, and sample
-    weights, if there are any; `names` are what sentences call them.
+    weights, if there are any.
     """
 
     def __init__(self, loss: Loss, given: Sequence[Any], **options: Any) -> None:
         super().__init__(LossLayer(loss), list(given), **options | {"batch_axis": 0})
         self.loss, self.weighted = loss, len(given) > len(loss.arguments)
-        self.names = (*loss.arguments, "sample_weight")[: len(given)]
 
     def reduced(self, reduction: str) -> LossUnderTest:
         """Return the loss with another reduction."""
@@ -47,8 +45,7 @@ class LossUnderTest(LayerUnderTest):
             loss.reduction = reduction
             options = {"batch_independence": self.batch_independence, "broken": self.broken}
             self.cache[reduction] = LossUnderTest(loss, self.inputs, **options)
-        found: LossUnderTest = self.cache[reduction]
-        return found
+        return cast(LossUnderTest, self.cache[reduction])
 
     @cached_property
     def samples(self) -> int:
@@ -67,15 +64,8 @@ class LossUnderTest(LayerUnderTest):
 
     def worded(self, text: str) -> str:
         """Say what a rule found in the words of losses, but for what the loss raised."""
-        said, raised, error = text.partition(" raised ")
+        said, *raised = text.partition(" raised ")
         for pattern, word in _WORDS:
             said = re.sub(pattern, word, said)
-        said = re.sub(r"\binput (\d+)", lambda m: self.names[int(m[1])], said)
-        return said + raised + error
-
-
-def under_test_of(checked: Layer | Loss, inputs: list[Array], **options: Any) -> LayerUnderTest:
-    """Return what a check runs, of a layer or a loss."""
-    if isinstance(checked, Loss):
-        return LossUnderTest(checked, inputs, **options)
-    return LayerUnderTest(checked, inputs, **options)
+        names = (*self.loss.arguments, "sample_weight")
+        return re.sub(r"\binput (\d+)", lambda m: names[int(m[1])], said) + "".join(raised)

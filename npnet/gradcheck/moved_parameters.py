@@ -27,10 +27,8 @@ def move_constants(layer: Layer) -> bool:
 
 
 def _hides_bugs(values: Array) -> bool:
-    first = values.flat[0] if values.size else None
-    return bool(
-        values.size and (values == first).all() and (values.size > 1 or first in (-1, 0, 1))
-    )
+    one = np.unique(values)
+    return one.size == 1 and (values.size > 1 or one[0] in (-1, 0, 1))
 
 
 def _near(values: Array, rng: np.random.Generator, sign: Array | float) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,27 @@ import numpy as np
 from npnet.gradcheck.error_text import describe
 from npnet.gradcheck.functions import Functions
 from npnet.gradcheck.loss_under_test import LossUnderTest
-from npnet.gradcheck.numeric.elsewhere import Elsewhere, judge_point
+from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.lines import random_direction
-from npnet.gradcheck.numeric.places import batches, places
+from npnet.gradcheck.numeric.places import (
+    Finding,
+    Place,
+    batches,
+    beside_branches,
+    judge_point,
+    places,
+    region,
+)
+from npnet.gradcheck.numeric.rounding import Mismatch
+from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Diagnosis, Report
 from npnet.gradcheck.reporting import add_finding, add_mismatch
+from npnet.typing import Array
+
+_NOT_FINITE = "the output is not finite"
+_STALE = """gradients are right at first, but not after the parameters have moved, as an \
+optimizer moves them: something of an earlier call is kept on the layer"""
+_ENOUGH = 6  # places at which something is wrong, after which no others are visited
 
 
 class OtherPoints:
@@ -22,12 +39,22 @@ class OtherPoints:
     def __init__(self, report: Report, functions: Functions) -> None:
         self.report, self.functions, self.options = report, functions, functions.options
         self.rng = np.random.default_rng((self.options.seed, 19))
+        self.findings: list[Finding | tuple[Mismatch, str]] = []
+        self.right: list[Array] = []  # numbers in the inputs of places where gradients are right
+        self.left_out: dict[str, str] = {}  # why forward could not be computed, by place
+        self.visited = 0
 
     def check(self) -> None:
         """Do them all; at the given point all must be right."""
-        self._in_float32()
-        under_test, options = self.functions.under_test, self.options
-        if not isinstance(under_test, LossUnderTest):
+        report, options, under_test = self.report, self.options, self.functions.under_test
+        if options.dtype != np.float32:
+            try:
+                for mismatch in self.functions.pair().mismatches():
+                    add_mismatch(report, mismatch)
+            except Exception as error:
+                report.violate("float32", f"in float32 the layer raised {describe(error)}")
+        is_loss = isinstance(under_test, LossUnderTest)
+        if not is_loss:
             if options.training:
                 self._at("in evaluation mode", training=False, moved=options.moves)
             if options.moves and under_test.has_moved:
@@ -35,32 +62,26 @@ class OtherPoints:
             repeated = under_test.repeated() if options.moves else None
             if repeated is not None:
                 self._at("with indices that occur twice", inputs=repeated)
-            if not self.report.violations:
+            if not report.violations:
                 self._after_a_step()
-        if options.probe or options.moves:
-            self._elsewhere()
+        several = (options.moves or options.probe) and not is_loss and under_test.has_batches
+        if several:
+            self._visit([p] for p in batches(self.functions.inputs, under_test.batch_axis or 0))
+        if options.probe:
+            inputs, moving = self.functions.inputs, self.functions.moving
+            self._visit(places(inputs, moving, self.rng, options.domain))
+            function = self.functions.make()
+            self._visit([p] for p in beside_branches(function, moving, self.rng))
+        self._say_findings()
 
     def _at(self, place: str, **options: Any) -> None:
         function = self.functions.quietly(**options)
         if function is not None and function.finite:
             add_finding(self.report, judge_point(function, self.rng, place))
 
-    def _in_float32(self) -> None:
-        """Compare outputs and gradients in float32 with those in float64."""
-        if self.options.dtype == np.float32:
-            return
-        try:
-            both = self.functions.pair()
-        except Exception as error:
-            self.report.violate("float32", f"in float32 the layer raised {describe(error)}")
-            return
-        for mismatch in both.mismatches():
-            add_mismatch(self.report, mismatch)
-
     def _after_a_step(self) -> None:
         """Check that gradients follow when the parameters move, as an optimizer moves them."""
-        place, rng = "with other parameters", self.rng
-        function = self.functions.quietly()
+        place, rng, function = "with other parameters", self.rng, self.functions.quietly()
         if function is None or not function.parameters:
             return
         try:
@@ -77,44 +98,74 @@ class OtherPoints:
             return
         add_finding(self.report, also)
         if also is None:
-            text = (
-                "gradients are right at first, but not after the parameters have moved, as an "
-                "optimizer moves them: something of an earlier call is kept on the layer"
-            )
-            self.report.violate("parameters change between calls", text)
-            self.report.diagnosis.append(Diagnosis("stale state", "", text))
+            self.report.violate("parameters change between calls", _STALE)
+            self.report.diagnosis.append(Diagnosis("stale state", "", _STALE))
 
-    def _elsewhere(self) -> None:
-        """Visit batches of other sizes; if asked for, other inputs and branches of forward."""
-        functions, options, moving = self.functions, self.options, self.functions.moving
-        under_test, inputs = functions.under_test, functions.inputs
-        search = Elsewhere(functions.make, functions.pair, self.rng)
-        if not isinstance(under_test, LossUnderTest) and under_test.has_batches:
-            for place in batches(inputs, under_test.batch_axis or 0):
-                search.visit([place])
-        if options.probe:
-            for several in places(inputs, moving, self.rng, options.domain):
-                search.visit(several)
-            search.visit_branches(inputs, moving)
-        self._say_findings(search)
+    # --- other inputs
 
-    def _say_findings(self, search: Elsewhere) -> None:
-        report, inputs = self.report, self.functions.inputs
-        wrong = [f for f in search.findings if f.point is not None]
+    def _visit(self, groups: Iterable[Sequence[Place]]) -> None:
+        """Check, of each group of places, the first at which forward can be computed."""
+        for several in groups:
+            for place in several if len(self.findings) < _ENOUGH else ():
+                try:
+                    function = self.functions.make(place.inputs)
+                    why = "" if function.finite else _NOT_FINITE
+                except Exception as error:  # whatever it is: forward does not take these numbers
+                    why = f"{type(error).__name__}: {error}"
+                if not why:
+                    self._check_at(place, function)
+                    break
+                self.left_out[place.says] = why
+
+    def _check_at(self, place: Place, function: Function) -> None:
+        self.visited += 1
+        finding = judge_point(function, self.rng, place.says)
+        if finding is not None:
+            self.findings.append(finding)
+            return
+        self.right += [x.reshape(-1) for x in place.inputs if x.dtype.kind == "f"]
+        single = f"{place.says}, in float32"
+        try:
+            both = self.functions.pair(place.inputs)
+            if both.single.finite or _overflows(both.single):
+                self.findings += [(m, place.says) for m in both.mismatches()[:1]]
+            else:
+                self.left_out[single] = _NOT_FINITE
+        except Exception as error:
+            self.left_out[single] = f"{type(error).__name__}: {error}"
+
+    def _is_right(self, i: int, number: float) -> bool:
+        """Tell whether the gradient is right where a number fills an input."""
+        inputs = list(self.functions.inputs)
+        inputs[i] = np.full(inputs[i].shape, number)
+        function = self.functions.quietly(inputs)
+        if function is None or not function.finite:
+            return True
+        return judge_point(function, self.rng) is None
+
+    def _say_findings(self) -> None:
+        """Say the first of each kind."""
+        notes = self.report.notes
+        found = [f for f in self.findings if isinstance(f, Finding)]
+        wrong = [f for f in found if f.point is not None]
         if wrong:
-            add_finding(report, wrong[0], search.region(inputs))
-        for finding in search.findings:
-            if finding.error is not None:
-                add_finding(report, finding)
-                break
-        for finding in search.findings:
-            if finding.float32 is not None:
-                add_mismatch(report, finding.float32, finding.place)
-                break
-        if search.visited:
-            text = f"gradients were also checked at {search.visited} other places"
-            report.notes.append(text)
-        if search.left_out and self.options.probe:
-            where, why = ", ".join(search.left_out), next(iter(search.left_out.values()))
-            text = f"left out, because forward cannot be computed there: {where} ({why})"
-            report.notes.append(text)
+            add_finding(self.report, wrong[0], region(wrong, self.right, self._is_right))
+        for finding in [f for f in found if f.error is not None][:1]:
+            add_finding(self.report, finding)
+        for mismatch in [f for f in self.findings if not isinstance(f, Finding)][:1]:
+            add_mismatch(self.report, *mismatch)
+        if self.visited:
+            notes.append(f"gradients were also checked at {self.visited} other places")
+        if self.left_out and self.options.probe:
+            where, why = ", ".join(self.left_out), next(iter(self.left_out.values()))
+            notes.append(f"left out, because forward cannot be computed there: {where} ({why})")
+
+
+def _overflows(function: Function) -> bool:
+    """Tell whether a number in the forward pass becomes too large, which no domain explains."""
+    try:
+        with np.errstate(over="raise"):
+            function.run()
+    except Fault as fault:
+        return isinstance(fault.__cause__, FloatingPointError)
+    return False

@@ -6,6 +6,7 @@ Passes are run on the raw `forward` and `backward` with a context, below the con
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -17,6 +18,8 @@ from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array
 
+_ADVICE = "; it must return an array or, for several {}, a tuple of arrays"
+
 
 class Fault(Exception):
     """A call of the layer failed or returned something else than arrays; the text says what."""
@@ -26,8 +29,19 @@ def attempt(what: str, function: Callable[..., Any], *arguments: Any, **options:
     """Call a function; raise a `Fault` if that raises."""
     try:
         return function(*arguments, **options)
+    except Fault:
+        raise
     except Exception as error:
         raise Fault(f"{what} raised {describe(error)}") from error
+
+
+@contextlib.contextmanager
+def saying(when: str, advice: str = "") -> Iterator[None]:
+    """Put words around the text of a `Fault`."""
+    try:
+        yield
+    except Fault as fault:
+        raise Fault(f"{when} {fault}{advice}") from fault.__cause__
 
 
 class Finding(NamedTuple):
@@ -45,8 +59,8 @@ class Pass(NamedTuple):
     """What one pass gave: None stands for the gradient of an integer input."""
 
     outputs: tuple[Array, ...]
-    input_grads: tuple[Array | None, ...]
-    parameter_grads: dict[str, Array]
+    input_grads: tuple[Array | None, ...] = ()
+    parameter_grads: dict[str, Array] = {}  # noqa: RUF012
 
     def named(self) -> dict[str, Array]:
         """Return every array under a name that a sentence can use."""
@@ -83,10 +97,10 @@ class Recording(NamedTuple):
     inputs: Sequence[Array]
     outputs: tuple[Array, ...]
 
-    def backward(self, grads: Sequence[Array], needs_input_grad: bool = True) -> Any:
+    def backward(self, grads: Sequence[Any], needs_input_grad: bool = True) -> Any:
         """Run the raw backward pass; return one gradient for each input."""
         result = attempt("backward", self.ctx.backward, *grads, needs_input_grad=needs_input_grad)
-        return _checked_grads(result, self.layer, self.inputs) if needs_input_grad else None
+        return _checked_grads(result, self.layer, self.inputs) if needs_input_grad else ()
 
 
 class LossLayer(Layer):
@@ -138,8 +152,7 @@ def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[A
         if y is None:
             raise Fault(f"forward returned None{what}; does it lack a return statement?")
         y = np.asarray(y) if isinstance(y, float) else y
-        advice = "; it must return an array or, for several outputs, a tuple of arrays"
-        found.append(_as_array("forward", y, what, advice))
+        found.append(_as_array("forward", y, what, _ADVICE.format("outputs")))
     return tuple(found)
 
 
@@ -150,25 +163,18 @@ def differentiated(layer: Layer, inputs: Sequence[Array]) -> list[bool]:
 
 
 def _checked_grads(result: Any, layer: Layer, inputs: Sequence[Array]) -> tuple[Array | None, ...]:
-    advice = "; it must return an array or, for several inputs, a tuple of arrays"
     if isinstance(result, list | dict):
-        raise Fault(f"backward returned a {type(result).__name__}{advice}")
-    grads = result if isinstance(result, tuple) else (result,)
+        raise Fault(f"backward returned a {type(result).__name__}{_ADVICE.format('inputs')}")
+    grads = list(result) if isinstance(result, tuple) else [result]
     if len(grads) != len(inputs):
-        raise Fault(
-            f"backward returned {len(grads)} gradient(s) for {len(inputs)} input(s); "
-            "it must return one for each, None for an integer one"
-        )
-    found: list[Array | None] = []
-    for i, (grad, wanted) in enumerate(zip(grads, differentiated(layer, inputs), strict=True)):
+        counts = f"{len(grads)} gradient(s) for {len(inputs)} input(s)"
+        raise Fault(f"backward returned {counts}; it must return one for each, None for integers")
+    for i, wanted in enumerate(differentiated(layer, inputs)):
         what = f" as the gradient of {name_of('input', i, inputs)}"
-        if not wanted:
-            found.append(None)
-        elif grad is None:
+        if wanted and grads[i] is None:
             raise Fault(f"backward returned None{what}, which is floating")
-        else:
-            found.append(_as_array("backward", grad, what))
-    return tuple(found)
+        grads[i] = _as_array("backward", grads[i], what) if wanted else None
+    return tuple(grads)
 
 
 def _as_array(who: str, value: Any, what: str, advice: str = "") -> Array:

@@ -4,20 +4,104 @@ from __future__ import annotations
 
 import os
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, NamedTuple
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from npnet.errors import GradientMismatch
-from npnet.gradcheck.picture import draw
-from npnet.gradcheck.tensor_report import Element, TensorReport, Verdict
+from npnet.typing import Array
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Diagnosis", "Element", "Example", "Report", "TensorReport", "Verdict", "Violation"]
+
+class Verdict(IntEnum):
+    """What is said about one element of a gradient.
+
+    ``OK``: the analytic value lies inside the error bar. ``WRONG``: outside. ``KINK``: it is a
+    valid subgradient at a kink. ``NOISE``: the function is too rough, or not finite, to say.
+    """
+
+    OK = 0
+    WRONG = 1
+    KINK = 2
+    NOISE = 3
+
+
+class Element(NamedTuple):
+    """One checked element of a gradient.
+
+    Attributes
+    ----------
+    index : tuple of int
+    analytic, numeric, error : float
+        What backward returned, what differences of forward say, by how much the two may differ.
+    verdict : Verdict
+    """
+
+    index: tuple[int, ...]  # type: ignore[assignment]  # hides tuple.index
+    analytic: float
+    numeric: float
+    error: float
+    verdict: Verdict
+
+
+@dataclass(repr=False)
+class TensorReport:
+    """The gradient with respect to one input or parameter.
+
+    Attributes
+    ----------
+    name : str
+        ``"input"``, ``"input 1"``, ``"pred"``, or a parameter's dotted name.
+    shape : tuple of int
+    indices : ndarray of int, shape (m,)
+        Which elements were checked, as positions in the flattened tensor.
+    analytic, numeric, error, verdicts : ndarray, shape (m,)
+        As in `Element`, for each of them.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    indices: Array
+    analytic: Array
+    numeric: Array
+    error: Array
+    verdicts: Array
+
+    def count(self, verdict: Verdict) -> int:
+        """Count the elements with this verdict."""
+        return int(np.count_nonzero(self.verdicts == verdict))
+
+    def fails(self, allow_kinks: bool = True, max_noise: float = 0.0) -> bool:
+        """Tell whether this gradient is rejected; for the options see `check_gradients`."""
+        wrong = self.count(Verdict.WRONG) + (0 if allow_kinks else self.count(Verdict.KINK))
+        return wrong > 0 or self.count(Verdict.NOISE) > max_noise * max(1, len(self.verdicts))
+
+    def distances(self) -> Array:
+        """Return how far analytic and numerical values are apart, in error bars, shape (m,)."""
+        with np.errstate(all="ignore"):
+            off = np.abs(self.analytic - self.numeric)
+            return np.where(off == 0, 0.0, off / self.error)
+
+    def worst(self, count: int = 5) -> list[Element]:
+        """List some elements: wrong ones, then noise, kinks and right ones; by `distances`."""
+        bars = np.nan_to_num(self.distances(), nan=np.inf, posinf=np.inf)
+        off = np.abs(self.analytic - self.numeric)
+        rank = np.array([3, 0, 2, 1])[self.verdicts]
+        found = []
+        for i in np.lexsort((self.indices, -off, -bars, rank))[:count]:
+            index = tuple(map(int, np.unravel_index(self.indices[i], self.shape)))
+            a, n, e = (float(column[i]) for column in (self.analytic, self.numeric, self.error))
+            found.append(Element(index, a, n, e, Verdict(self.verdicts[i])))
+        return found
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{v.name.lower()}={self.count(v)}" for v in Verdict)
+        return f"TensorReport({self.name!r}, {tuple(self.shape)}, {counts})"
 
 
 class Violation(NamedTuple):
@@ -84,7 +168,8 @@ class Example(NamedTuple):
     says: str
 
     def __str__(self) -> str:
-        return f"{self.shapes}\n{textwrap.indent(self.code, '  ')}\n{self.says}"
+        code = textwrap.indent(self.code, "  ")
+        return f"{_wrapped('', self.shapes, 98)}\n{code}\n{_wrapped('', self.says, 98)}"
 
 
 @dataclass(repr=False)
@@ -163,8 +248,11 @@ class Report:
 
         The figure is saved at `path` if given. `ArgumentError` if no gradient was compared.
         """
+        from npnet.plot.gradients import plot_gradients
+
         tensors = sorted(self.tensors, key=lambda t: not t.fails(self.allow_kinks, self.max_noise))
-        return draw(tensors, f"{self._title}: {'passed' if self.ok else 'FAILED'}", path)
+        title = f"{self._title}: {'passed' if self.ok else 'FAILED'}"
+        return plot_gradients(tensors, title, path)
 
     @property
     def _title(self) -> str:
@@ -177,65 +265,63 @@ class Report:
         return f"Report({self._title!r}, check={self.check!r}, ok={self.ok}, {counts})"
 
     def __str__(self) -> str:
-        return "\n".join(self._lines())
-
-    def _lines(self) -> Iterator[str]:
         outcome, what = "passed" if self.ok else "FAILED", self.subject
-        yield f"{self.check}: " + (f"{outcome}\n{what}" if "\n" in what else f"{what} {outcome}")
+        title = f"{outcome}\n{what}" if "\n" in what else f"{what} {outcome}"
+        lines = [f"{self.check}: {title}" if "\n" in what else _wrapped(f"{self.check}: ", title)]
         ruled = {violation.message for violation in self.violations}
         said = dict.fromkeys(d.message for d in self.diagnosis if d.message not in ruled)
-        yield from (f"=> {message}" for message in said)
-        yield from self._violations()
+        lines += [_wrapped("=> ", message) for message in said]
+        lines += self._violations()
         if self.tensors:
-            rows = [
-                [t.name, str(t.shape), *(str(t.count(v)) for v in Verdict)] for t in self.tensors
-            ]
             names = ["tensor", "shape", *(v.name.lower() for v in Verdict)]
-            yield from _aligned([names, *rows], left=2)
+            counts = (
+                [t.name, str(t.shape), *map(str, map(t.count, Verdict))] for t in self.tensors
+            )
+            lines += _aligned([names, *counts], left=2)
         for tensor in self.failing:
-            yield f"worst elements of {tensor.name}:"
-            yield from ("  " + line for line in _aligned(_worst(tensor)))
+            lines.append(f"worst elements of {tensor.name}:")
+            lines += ("  " + line for line in _aligned(_worst(tensor)))
         if self.example:
-            yield "smallest example found:"
-            yield textwrap.indent(str(self.example), "  ")
-        yield from (f"note: {note}" for note in self.notes)
+            lines += ["smallest example found:", textwrap.indent(str(self.example), "  ")]
+        return "\n".join(lines + [_wrapped("note: ", note) for note in self.notes])
 
     def _violations(self) -> Iterator[str]:
         """Yield causes as they were found, each with all that follows from it below."""
         first = {v.rule: v for v in reversed(self.violations)}
-        groups: dict[str, list[Violation]] = {"": []}  # of the diagnosis, printed above
+        groups: dict[str, list[str]] = {"": []}  # of the diagnosis, printed above
         for violation in self.violations:
             cause, seen = violation, set[str]()
             while cause.follows in first and cause.rule not in seen:
                 seen.add(cause.rule)
                 cause = first[cause.follows]
             diagnosed = cause.follows == "gradients" and self.diagnosis
-            groups.setdefault("" if diagnosed else cause.rule, []).append(violation)
-        for rule, found in groups.items():
-            yield from (f"- {v}" for v in found if v.rule == rule)
-            yield from (f"  (follows from it) - {v}" for v in found if v.rule != rule)
+            rule = "" if diagnosed else cause.rule
+            start = "- " if violation.rule == rule else "  (follows from it) - "
+            groups.setdefault(rule, []).append(_wrapped(start, str(violation)))
+        for found in groups.values():
+            yield from sorted(found, key=lambda text: text.startswith(" "))
 
 
-def _worst(tensor: TensorReport) -> Iterator[list[str]]:
-    yield ["index", "analytic", "numerical", "error bar", "verdict", "analytic / numerical"]
+def _wrapped(start: str, text: str, width: int = 100) -> str:
+    """Return lines of at most `width` characters, the later ones indented by two."""
+    indent = " " * (len(start) - len(start.lstrip()) + 2)
+    wrap = textwrap.TextWrapper(width, start, indent, break_long_words=False)
+    wrap.break_on_hyphens = False  # minus signs
+    return wrap.fill(text)
+
+
+def _worst(tensor: TensorReport) -> list[list[str]]:
+    rows = [["index", "analytic", "numerical", "error bar", "verdict", "analytic / numerical"]]
     for index, analytic, numeric, error, verdict in tensor.worst():
         ratio = analytic / numeric if numeric else np.nan
         values = [f"{analytic:.9g}", f"{numeric:.9g}", f"{error:.1g}", verdict.name.lower()]
-        yield [str(list(index)), *values, f"{ratio:.6g}" if np.isfinite(ratio) else "-"]
+        rows.append([str(list(index)), *values, f"{ratio:.6g}" if np.isfinite(ratio) else "-"])
+    return rows
 
 
-def _aligned(rows: Iterable[list[str]], left: int = 0) -> Iterator[str]:
+def _aligned(rows: list[list[str]], left: int = 0) -> Iterator[str]:
     """Yield the rows with their cells in columns, to the right but for some at the left."""
-    rows = list(rows)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = enumerate(zip(row, widths, strict=True))
         yield "  ".join(c.ljust(w) if i < left else c.rjust(w) for i, (c, w) in cells)
-
-
-def subject_of(checked: Any) -> str:
-    """Represent what is checked; a class whose `repr` fails is named instead."""
-    try:
-        return repr(checked)
-    except Exception:  # a user's __repr__ must not hide the report
-        return type(checked).__name__

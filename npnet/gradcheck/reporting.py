@@ -6,7 +6,7 @@ import numpy as np
 
 from npnet.gradcheck.diagnosis import diagnose, example
 from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.numeric.elsewhere import Finding
+from npnet.gradcheck.numeric.places import Finding
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.numeric.rounding import Mismatch
 from npnet.gradcheck.report import Diagnosis, Report, TensorReport, Verdict
@@ -17,11 +17,8 @@ _VAGUE = ("formula", "unknown", "elements", "rows")
 
 def tensor_report(point: Point, e: Evidence) -> TensorReport:
     """Return the verdicts on the elements of one variable."""
-    shape, judged = point.function.variables[e.variable].shape, e.judged
-    return TensorReport(
-        point.function.names[e.variable], shape, e.indices, judged.analytic, judged.numeric,
-        judged.error, judged.verdicts,
-    )  # fmt: skip
+    name, shape = point.function.names[e.variable], point.function.variables[e.variable].shape
+    return TensorReport(name, shape, e.indices, *e.judged[1:4], e.judged.verdicts)
 
 
 def add_diagnoses(
@@ -44,22 +41,18 @@ def add_diagnoses(
 def add_mismatch(report: Report, found: Mismatch, place: str = "") -> None:
     """Say what float32 gets wrong."""
     where = f" at {list(found.index)}" if found.index else ""
-    start = f"{place}: " if place else ""
-    text = f"{start}in float32 the {found.name} is "
+    text = f"{place}: " if place else ""
+    text += f"in float32 the {found.name} is "
     if not np.isfinite(found.single):
-        text += (
-            f"{found.single}{where}, in float64 {found.double:.6g}: something overflows on the "
-            "way, or is divided by what has become zero"
-        )
+        text += f"{found.single}{where}, in float64 {found.double:.6g}: something overflows on the "
+        text += "way, or is divided by what has become zero"
     elif found.factor is not None:
         text += f"{found.factor:.7g} times that in float64: does the code depend on the dtype?"
     else:
-        text += (
-            f"{found.single:.9g}{where}, in float64 {found.double:.9g}: more than rounding explains"
-        )
+        text += f"{found.single:.9g}{where}, in float64 {found.double:.9g}: more than rounding "
+        text += "explains"
     report.violate("float32", text)
-    name = found.name.removeprefix("gradient of ")
-    report.diagnosis.append(Diagnosis("float32", name, text))
+    report.diagnosis.append(Diagnosis("float32", found.name.removeprefix("gradient of "), text))
 
 
 def add_finding(report: Report, found: Finding | None, where: str = "") -> None:
@@ -76,15 +69,11 @@ def add_finding(report: Report, found: Finding | None, where: str = "") -> None:
         return
     point = found.point
     assert point is not None
-    for e in found.evidence:
-        tensor = tensor_report(point, e)
+    for tensor in (tensor_report(point, e) for e in found.evidence):
         if tensor.count(Verdict.WRONG):
             worst = tensor.worst(1)[0]
-            report.violate(
-                rule,
-                f"{place} the gradient of {tensor.name} is {worst.analytic:.6g} instead of "
-                f"{worst.numeric:.6g} at {list(worst.index)}",
-            )
+            text = f"{worst.analytic:.6g} instead of {worst.numeric:.6g} at {list(worst.index)}"
+            report.violate(rule, f"{place} the gradient of {tensor.name} is {text}")
     if where:
         name = point.function.names[found.evidence[0].variable]
         report.diagnosis.append(Diagnosis("region", name, where))

@@ -8,7 +8,7 @@ from typing import Any
 
 from npnet.arguments import wrong_call
 from npnet.errors import ArgumentError, MissingDependency
-from npnet.gradcheck.contract import check_layer, rule_names
+from npnet.gradcheck.check import check_layer, rule_names
 
 
 def layer_tests(

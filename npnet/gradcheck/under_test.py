@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from types import MethodType
 from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.attributes import protected, unseal
 from npnet.gradcheck.comparison import mismatch
 from npnet.gradcheck.inputs import mixed, with_repeats
 from npnet.gradcheck.moved_parameters import move_constants
@@ -35,15 +35,22 @@ from npnet.typing import Array, DtypeLike
 _MARGIN = 100  # results may differ by so many times what a rounding error in the inputs moves
 _PROBES = 16  # where numbers cancel, one of three leaves a result as it is
 
+# By the rule that is broken, the method that copies what it is given, or what it returns.
+_PROTECTIONS = {
+    "input unchanged": ("forward", True),
+    "upstream gradient unchanged": ("backward", True),
+    "output unchanged": ("forward", False),
+}
+
 
 @dataclass(eq=False)
 class LayerUnderTest:
     """One layer that is checked; only copies of it are run.
 
     `inputs` are in float64, or integers; `make` makes another layer of the same kind; `seed` is
-    that of upstream gradients and of the generators that passes draw from; `training` is the mode
-    of passes where a rule does not choose it. `broken` holds by broken rule the tensors that it is
-    about; copies are protected from what was found already.
+    that of upstream gradients and generators; `training` is the mode of passes where a rule does
+    not choose it. `broken` holds by broken rule the tensors that it is about; copies are protected
+    from what was found already.
     """
 
     layer: Layer
@@ -57,7 +64,10 @@ class LayerUnderTest:
     broken: dict[str, set[str]] = field(default_factory=dict)
     _bases: dict[Any, Layer] = field(default_factory=dict)
 
-    # --- copies of the layer
+    def __post_init__(self) -> None:
+        declared = (getattr(part, "batch_independent", True) for _, part in parts(self.layer))
+        self.batch_independence = self.batch_independence and all(declared)
+        self._moving = differentiated(self.layer, self.inputs)
 
     def fresh(self, dtype: DtypeLike = np.float64) -> Layer:
         """Return a copy in `dtype`, without gradients, whose constant parameters are moved."""
@@ -77,29 +87,27 @@ class LayerUnderTest:
         """Whether the layer still works when its constant parameters are moved."""
         layer = self._copy(np.dtype(np.float64), moved=True)
         contexts = (Context(layer, False, False), Context(layer, True, True, self.generator()))
-        try:
-            results = [call_forward(layer, ctx, self.arrays()) for ctx in contexts]
-        except Fault:
-            return False
-        return all(np.isfinite(y).all() for outputs in results for y in outputs)
+        return all(self._finite(layer, ctx, self.arrays()) for ctx in contexts)
 
     def _copy(self, dtype: np.dtype[Any], moved: bool) -> Layer:
-        key = (dtype, moved)
-        if key not in self._bases:
-            layer = _independent_copy(self.layer)
+        if (dtype, moved) not in self._bases:
+            layer: Layer = attempt("copy.deepcopy", copy.deepcopy, self.layer)
+            if {*map(id, layer.parameters())} & {*map(id, self.layer.parameters())}:
+                text = "copy.deepcopy gave a layer that shares parameters with the original"
+                raise Fault(f"{text}; the checks run on copies, mend this first")
             unseal(layer)
+            for p in layer.parameters():
+                p.requires_grad_(True)  # frozen ones have no gradient
             layer.zero_grad()
             layer.astype(np.float64)
             if moved:
                 move_constants(layer)
-            self._bases[key] = layer.astype(dtype)
-        return protected(copy.deepcopy(self._bases[key]), self.broken)
-
-    # --- inputs, upstream gradients, random numbers
+            self._bases[dtype, moved] = layer.astype(dtype)
+        return _protected(copy.deepcopy(self._bases[dtype, moved]), self.broken)
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
         """Return contiguous copies of the inputs; integers stay integers."""
-        pairs = zip(self.inputs, differentiated(self.layer, self.inputs), strict=True)
+        pairs = zip(self.inputs, self._moving, strict=True)
         return [np.array(x, dtype if moves else None, order="C") for x, moves in pairs]
 
     def others(self) -> list[Array]:
@@ -108,22 +116,26 @@ class LayerUnderTest:
 
     @cached_property
     def _others(self) -> list[Array]:
-        pairs = zip(self.inputs, differentiated(self.layer, self.inputs), strict=True)
+        pairs = zip(self.inputs, self._moving, strict=True)
         found = [mixed(x) if moves or x.dtype.kind != "f" else x for x, moves in pairs]
-        return found if self.outputs_of(found) is not None else self.inputs
+        return found if self._work(found) else self.inputs
 
     def repeated(self) -> list[Array] | None:
         """Return the inputs with indices that occur twice, if none of them does."""
         found = with_repeats(self.arrays())
-        return None if found is None or self.outputs_of(found) is None else found
+        return found if found and self._work(found) else None
 
-    def outputs_of(self, inputs: Sequence[Array]) -> tuple[Array, ...] | None:
-        """Run inference on other inputs; None if they are refused or give no finite outputs."""
-        try:
-            outputs = self.infer(inputs=[x.copy() for x in inputs]).outputs
-        except Fault:
-            return None
-        return outputs if all(np.isfinite(y).all() for y in outputs) else None
+    def _work(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        """Run inference on other inputs; none if they are refused or give no finite outputs."""
+        layer = self.fresh()
+        return self._finite(layer, Context(layer, False, False), [x.copy() for x in inputs])
+
+    def _finite(self, layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[Array, ...]:
+        with contextlib.suppress(Fault):
+            outputs = call_forward(layer, ctx, inputs)
+            if all(np.isfinite(y).all() for y in outputs):
+                return outputs
+        return ()
 
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
         """Draw a gradient for each output, of either sign and away from zero; ones for a loss."""
@@ -137,29 +149,27 @@ class LayerUnderTest:
         """Return the generator that a pass draws from: always the same numbers."""
         return np.random.default_rng((self.seed, 7, variant))
 
-    # --- passes
-
     def infer(self, layer: Layer | None = None, inputs: Sequence[Array] | None = None) -> Pass:
         """Run the layer as ``layer(*inputs)`` does; the pass has outputs only."""
         layer = self.fresh() if layer is None else layer
-        inputs = self.arrays() if inputs is None else inputs
-        return Pass(call_forward(layer, Context(layer, False, False), inputs), (), {})
+        inputs = inputs or self.arrays()
+        return Pass(call_forward(layer, Context(layer, False, False), inputs))
 
     def record(
         self, layer: Layer, inputs: Any = None, training: bool | None = None, rng: Any = None
     ) -> Recording:
         """Run a forward pass that remembers, from the layer's first buffers."""
         self.restore_buffers(layer)
-        rng = self.generator() if rng is None else rng
-        ctx = Context(layer, True, self.training if training is None else training, rng)
-        inputs = self.arrays() if inputs is None else inputs
+        training = self.training if training is None else training
+        ctx = Context(layer, True, training, rng or self.generator())
+        inputs = inputs or self.arrays()
         return Recording(layer, ctx, inputs, call_forward(layer, ctx, inputs))
 
     def run(
         self,
         layer: Layer | None = None,
         inputs: Sequence[Array] | None = None,
-        upstream: Sequence[Array] | None = None,
+        upstream: Sequence[Any] | None = None,
         *,
         training: bool | None = None,
         needs_input_grad: bool = True,
@@ -171,15 +181,7 @@ class LayerUnderTest:
         outputs = tuple(y.copy() for y in recording.outputs)
         grads = self.upstream(outputs) if upstream is None else upstream
         dx = recording.backward(grads, needs_input_grad)
-        return Pass(outputs, dx if needs_input_grad else (), parameter_grads(layer))
-
-    def arranged(self, arrange: Callable[[Array], Array]) -> dict[str, Callable[[], Pass]]:
-        """Return passes with arrays in another memory layout, by what is in it."""
-        grads = self.upstream(self.reference.outputs)
-        return {
-            "inputs": lambda: self.run(inputs=[arrange(x) for x in self.arrays()]),
-            "upstream gradient": lambda: self.run(upstream=[arrange(g) for g in grads]),
-        }
+        return Pass(outputs, dx, parameter_grads(layer))
 
     def shifted(
         self, shift: Callable[[Array], Array], training: bool | None = None, still: Any = None
@@ -187,26 +189,21 @@ class LayerUnderTest:
         """Run a pass where a shift of its own is added to everything floating that goes in."""
         layer, inputs = self.fresh(), self.arrays()
         grads = self.upstream((still or self.reference).outputs)
-        moving = [
-            x for x, moves in zip(inputs, differentiated(layer, inputs), strict=True) if moves
-        ]
-        moving += [g for g in grads if g.dtype.kind == "f"]
-        for array in (*moving, *(p.data for p in layer.parameters())):
-            array += shift(array)
+        moving = [x for x, moves in zip(inputs, self._moving, strict=True) if moves]
+        for array in (*moving, *grads, *(p.data for p in layer.parameters())):
+            if array.dtype.kind == "f":
+                array += shift(array)
         return self.run(layer, inputs, grads, training=training)
 
     def restore_buffers(self, layer: Layer) -> None:
         """Put the buffers back to where every pass starts, in the dtype that they have."""
-        if self._first_buffers:
-            now, first = buffers(layer), self._first_buffers
-            values = {name: first.get(name, b).astype(b.dtype) for name, b in now.items()}
-            restore_buffers(layer, values)
+        if first := self._first_buffers:
+            now = buffers(layer)
+            restore_buffers(layer, {n: first.get(n, b).astype(b.dtype) for n, b in now.items()})
 
     @cached_property
     def _first_buffers(self) -> dict[str, Array]:
         return buffers(self.fresh())
-
-    # --- what kind of layer it is
 
     @cached_property
     def reference(self) -> Pass:
@@ -222,19 +219,18 @@ class LayerUnderTest:
     @cached_property
     def is_random(self) -> bool:
         """Whether training mode differs from evaluation mode by right."""
-        if self.draws(self.training):
-            return True
         layer = self.fresh()
-        before = buffers(layer)
+        before = buffers(layer).items()
         self.record(layer)
         after = buffers(layer)
-        return any(mismatch(after[name], before[name], 0.0) for name in before)
+        moved = any(mismatch(after[name], buffer, 0.0) for name, buffer in before)
+        return moved or self.draws(self.training)
 
     @cached_property
     def no_function(self) -> str:
         """Why forward cannot be differentiated; empty if it can."""
         layer = self.fresh()
-        one, two = (Pass(self.run(layer).outputs, (), {}) for _ in range(2))
+        one, two = (Pass(self.run(layer).outputs) for _ in range(2))
         changed = self.compared(two, one, every=True)
         return "two passes with the same input and the same generator differ" if changed else ""
 
@@ -253,24 +249,17 @@ class LayerUnderTest:
         if len({x.shape[axis] for x in inputs}) != 1:
             return False
         n, pairs = inputs[0].shape[axis], zip(self.arrays(), self.others(), strict=True)
-        double = self.outputs_of([np.concatenate(pair, axis) for pair in pairs])
-        return double is not None and all(
+        double = self._work([np.concatenate(pair, axis) for pair in pairs])
+        return bool(double) and all(
             y.shape[axis : axis + 1] == (n,)
             and twice.shape == (*y.shape[:axis], 2 * n, *y.shape[axis + 1 :])
             for y, twice in zip(self.steady.outputs, double, strict=True)
         )
 
-    @property
-    def steady_mode(self) -> bool:
-        """The value of `training` with which the layer is one fixed function."""
-        return self.training and not self.is_random
-
     @cached_property
     def steady(self) -> Pass:
         """A pass in the mode in which the layer is one fixed function."""
         return self.run(training=False) if self.is_random else self.reference
-
-    # --- comparison, and what identical passes may differ by
 
     def differences(
         self, got: Pass, want: Pass, text: str = "{}", part: Any = ...
@@ -299,12 +288,11 @@ class LayerUnderTest:
         """The results that differ between identical passes, about which nothing else is said."""
         layer = self.fresh()
         first = self.infer(layer).copy()
-        found = self.compared(self.infer(layer), first, every=True).keys() | set()
+        found = {*self.compared(self.infer(layer), first, every=True)}
         with contextlib.suppress(Fault):
             for inputs in (None, None, self.others(), None):
                 got = self.run(layer, inputs)
-                if inputs is None:
-                    found |= self.compared(got, self.reference, every=True).keys()
+                found |= set() if inputs else self.compared(got, self.reference, every=True).keys()
         return found
 
     @cached_property
@@ -313,32 +301,48 @@ class LayerUnderTest:
 
         At least by a unit of the inputs and the upstream gradients, which may cancel.
         """
-        rng = np.random.default_rng((self.seed, 11))
-        results = self.reference.named().items()
+        rng, results = np.random.default_rng((self.seed, 11)), self.reference.named()
         least = np.spacing(max(1.0, *(np.abs(x).max(initial=0.0) for x in self.inputs)))
-        worst = {name: np.full(a.shape, least) for name, a in results}
+        worst = {name: np.full(a.shape, least) for name, a in results.items()}
         again = self.run().named()
-        if any(mismatch(again[name], a) for name, a in self.reference.named().items()):
+        if any(mismatch(again[name], a) for name, a in results.items()):
             return worst  # what moves is chance
-        modes = {self.training: self.reference, self.steady_mode: self.steady}
-        for training, still in modes.items():
-            for _ in range(_PROBES):
-                with contextlib.suppress(Fault):  # beyond the numbers that the layer takes
-                    moved = self.shifted(
-                        lambda a: rng.choice([-1.0, 1.0], a.shape) * np.spacing(a), training, still
-                    ).named()
-                    for name, a in still.named().items():
-                        if moved[name].shape == worst[name].shape:
-                            np.fmax(worst[name], np.abs(moved[name] - a), out=worst[name])
+        modes = {self.training and not self.is_random: self.steady, self.training: self.reference}
+
+        def unit(a: Array) -> Array:
+            return np.asarray(rng.choice([-1.0, 1.0], a.shape) * np.spacing(a))
+
+        for training, still in [*modes.items()] * _PROBES:
+            with contextlib.suppress(Fault):  # beyond the numbers that the layer takes
+                moved = self.shifted(unit, training, still).named()
+                for name, a in still.named().items():
+                    if moved[name].shape == worst[name].shape:
+                        np.fmax(worst[name], np.abs(moved[name] - a), out=worst[name])
         return worst
 
 
-def _independent_copy(layer: Layer) -> Layer:
-    twin: Layer = attempt("copy.deepcopy", copy.deepcopy, layer)
-    own = set(map(id, layer.parameters()))
-    if any(id(p) in own for p in twin.parameters()):
-        raise Fault(
-            "copy.deepcopy gave a layer that shares parameters with the original; the checks run "
-            "on copies, mend this first"
-        )
-    return twin
+def parts(checked: Layer) -> list[tuple[str, Any]]:
+    """List the layer and its children, with dotted names; of a loss, the loss."""
+    return [("", checked.loss)] if isinstance(checked, LossLayer) else [*checked.named_layers()]
+
+
+def unseal(checked: Layer) -> None:
+    """Let passes make new attributes, so that a layer which does can be checked to the end."""
+    for _, part in parts(checked):
+        object.__setattr__(part, "_open", True)
+
+
+def _protected(layer: Layer, broken: Collection[str]) -> Layer:
+    """Give a layer copies of what by a broken rule it changes; return it."""
+    for name, given in (_PROTECTIONS[rule] for rule in broken if rule in _PROTECTIONS):
+        method: Any = getattr(layer, name)  # bound, so that a deep copy has its own
+        object.__setattr__(layer, name, MethodType(_copying(method.__func__, given), layer))
+    return layer
+
+
+def _copying(method: Callable[..., Any], given: bool) -> Callable[..., Any]:
+    def copying(self: Any, ctx: Any, *arrays: Any) -> Any:
+        result = method(self, ctx, *copy.deepcopy(arrays) if given else arrays)
+        return result if given else copy.deepcopy(result)
+
+    return copying

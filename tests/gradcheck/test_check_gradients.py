@@ -7,7 +7,7 @@ from zoo.small import Scale, Square
 import npnet
 from npnet.errors import ArgumentError, DtypeError, GradientMismatch
 from npnet.gradcheck import Verdict, check_gradients
-from npnet.gradcheck.numeric.sampling import detection_probability
+from npnet.gradcheck.gradients import detection_probability
 
 X = np.random.default_rng(0).normal(size=(5, 4))
 
@@ -188,7 +188,7 @@ def test_the_complex_step_confirms_what_is_analytic_and_falls_back_elsewhere():
         assert check_gradients(layer, X).notes == []
 
 
-def test_the_complex_step_decides_where_rounding_hides_the_slope():
+def test_what_rounding_hides_is_called_noise():
     speed = np.array([1.0, 1.0, 1.0, 1e12])
 
     class Fast(npnet.Layer):
@@ -199,8 +199,7 @@ def test_the_complex_step_decides_where_rounding_hides_the_slope():
         def backward(self, ctx, grad):
             return grad * speed * np.cos(speed * ctx.saved[0])
 
-    assert check_gradients(Fast(), X[0]).tensor("input").count(Verdict.OK) == 4
-    report = refuted(Fast(), X[0], complex_step=False)
+    report = refuted(Fast(), X[0])
     assert report.tensor("input").verdicts.tolist() == [0, 0, 0, Verdict.NOISE]
 
 
@@ -302,7 +301,7 @@ class NoParametersWithoutInput(Scale):
 )
 def test_conduct(layer, kind, sentence):
     report = refuted(layer())
-    assert sentence in str(report)
+    assert sentence in " ".join(str(report).split())
     assert kind in {d.kind for d in report.diagnosis}
 
 
@@ -445,8 +444,8 @@ class Locked(Square):
 @pytest.mark.parametrize(
     ("arguments", "options", "error", "sentence"),
     [
-        ((3, X), {}, ArgumentError, "expects a Layer or a Loss, got 3"),
-        ((Square, X), {}, ArgumentError, r"got the class Square; create one: Square\(\.\.\.\)"),
+        ((3, X), {}, ArgumentError, "expects layer to be a Layer, got 3"),
+        ((Square, X), {}, ArgumentError, r"add parentheses: Square\(\.\.\.\)"),
         ((lambda: Square(), X), {}, ArgumentError, "call it first, or use check_layer"),
         ((Square(),), {}, ArgumentError, "needs an input for Square"),
         ((Square(), X, X), {}, ArgumentError, r"forward of Square takes \(ctx, x\)"),

@@ -12,7 +12,7 @@ from zoo.bugs import FAMILIES, FILES, MUTANTS
 
 import npnet
 from npnet.gradcheck import Diagnosis, check_gradients
-from npnet.gradcheck.contract import check_layer
+from npnet.gradcheck.check import check_layer
 from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES
 
 

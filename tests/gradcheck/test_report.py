@@ -75,6 +75,19 @@ def test_what_is_said_twice_is_shown_once():
     assert lines(report) == ["=> never set", "- backward raised ValueError: no"]
 
 
+def test_lines_are_wrapped_at_100_characters():
+    words = " ".join(["word"] * 60)
+    report = Report("Layer()", notes=[words], example=Example(words, "print(1)", words))
+    report.diagnosis.append(Diagnosis("factor", "input", f"{words}."))
+    report.violate("tape", words)
+    report.violate("memory layout", words, follows="tape")
+    text = str(report)
+    assert 90 < max(map(len, text.split("\n"))) <= 100
+    assert " ".join(text.split()).count(words) == 6
+    starts = [line[: len(line) - len(line.lstrip())] for line in lines(report)]
+    assert set(starts) == {"", "  ", "    "}
+
+
 def test_the_cause_comes_first_and_notes_last():
     report = Report("Layer()", tensors=[tensor([Verdict.WRONG], [2.0], [1.0])], notes=["noted"])
     report.example = Example("x ()", "print(1)", "2 instead of 1")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis import experiments, formulas, order, places, whole
+from npnet.gradcheck.diagnosis import experiments, formulas, order, paths, places, whole
 from npnet.gradcheck.diagnosis.case import Case, remade
 from npnet.gradcheck.diagnosis.example import smallest
 from npnet.gradcheck.diagnosis.matrices import Budget, Found, Jacobians
@@ -23,7 +23,7 @@ _Experiment = Callable[[Case], Found]
 _Pattern = Callable[[Jacobians], Any]  # returns one or yields several of what is found
 
 _PASSES, _OF_EXAMPLE = 6_000, 1_500  # that are run, forward or backward
-_WHERE: tuple[_Pattern, ...] = (places.rows, places.distances, places.overlap, places.through)
+_WHERE: tuple[_Pattern, ...] = (places.overlap, places.rows, places.distances, places.through)
 _FORMULAS: tuple[_Pattern, ...] = (
     formulas.missing, formulas.product_rule, places.inverted, order.permuted, order.exchanged,
     formulas.statistics, places.region, places.elements,
@@ -42,7 +42,7 @@ def diagnose(
     found: list[tuple[int, tuple[str, str], str]] = []
     for case in cases:
         if case.wrong.any() and case.name not in known:
-            case.budget.left = _PASSES // (1 + len(found))
+            case.budget.refill(_PASSES // (1 + len(found)))
             found.append((*_explained(case), case.name))
     found.sort(key=lambda one: one[0])
     clear = [one for one in found if one[0] < len(_STEPS)]  # of what one fault does, the clearest
@@ -143,10 +143,9 @@ def _within(text: str, *both: Jacobians) -> str:
 _STEPS: tuple[_Experiment, ...] = (
     whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
     whole.not_linear, whole.constant_factor,
-    *map(_confirmed, (order.tensor, order.upstream)),
-    experiments.chain, experiments.children, experiments.parameter_turned,
+    *map(_confirmed, (order.tensor, order.upstream)), order.sampled, paths.expression,
+    whole.any_factor, experiments.chain, experiments.parameter_turned,
     _confirmed(order.forward_again), *(_confirmed(pattern, exact=True) for pattern in _WHERE),
-    *map(_confirmed, _FORMULAS), places.masked, experiments.instead,
-    *map(_confirmed, (places.shares, formulas.added)),
-    experiments.made_trivial, *map(_confirmed, _LAST),
+    *map(_confirmed, _FORMULAS), places.masked, _confirmed(places.shares),
+    *map(_confirmed, _LAST),
 )  # fmt: skip

@@ -143,10 +143,6 @@ class Case:
         enough = np.abs(t).max() > 1e-3 * np.abs(self._true_slopes).max()
         return c if enough and np.allclose(a, c * t, 1e-6, 1e-7 * np.abs(a).max()) else np.nan
 
-    def is_cured(self, change: Change = unchanged, inputs: Any = None) -> bool:
-        """Whether backward is right for a changed layer or other inputs."""
-        return abs(self.factor(change, inputs) - 1) < 1e-6
-
     @functools.cached_property
     def _true_slopes(self) -> Array:
         return self.slopes()[1]

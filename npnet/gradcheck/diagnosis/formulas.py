@@ -93,8 +93,7 @@ def unnamed(p: Jacobians) -> Found:
                 what = f"changes with the position along axis {k}{of} alone"
         return "missing factor", (
             f"is off by a factor that {what} (between {rate[some].min():.4g} and "
-            f"{rate[some].max():.4g}): a factor (a gate, a weight, a norm, a derivative) or a term "
-            "of the product rule is missing or wrong"
+            f"{rate[some].max():.4g})"
         )
     return None
 
@@ -205,23 +204,4 @@ def invariance(p: Jacobians) -> Found:
                 f"forward does not change when {how} along {axes_words(list(some))}, but {{}} has "
                 "a part in that direction: the term of a sum, mean or norm is missing or wrong"
             )
-    return None
-
-
-def added(p: Jacobians) -> Found:
-    """A multiple of the upstream gradient, or of that times an array, is missing or too many."""
-    off = np.where(p.known, p.a - p.t, 0.0)
-    if p.own is None or (p.wrong & ~p.own).any() or not p.known.all():
-        return None
-    d, bound = np.where(p.own, off, 0).sum(axis=0), 1e-6 * np.abs(off).max()
-    for name, v in [("", np.ones_like(d)), *beside_outputs(p)]:
-        for of, w in ((name, v), (f"the square of {name}", v * v)):
-            c = float(w @ d) / float(w @ w or 1)
-            simple = abs(c) > 1e-3 and abs(2 * c - round(2 * c)) < 1e-6
-            if simple and np.abs(c * w - d).max() <= bound:
-                how = "lacks" if abs(c + 1) < 1e-6 else f"is off by {c:+g} times"
-                return (
-                    "missing term",
-                    f"{how} the upstream gradient{f' times {of}' if name else ''}",
-                )
     return None

@@ -26,7 +26,17 @@ class Budget:
     """Passes, forward or backward, that a diagnosis may take: a count, so that it is repeatable."""
 
     def __init__(self, passes: int) -> None:
-        self.left = passes
+        self.refill(passes)
+
+    def refill(self, passes: int) -> None:
+        """Allow so many passes, and expressions that are computed."""
+        self.left, self.evaluations = passes, 200 * passes
+
+    def evaluate(self, count: int) -> None:
+        """Count expressions that are about to be computed."""
+        self.evaluations -= count
+        if self.evaluations < 0:
+            raise RuntimeError("the evaluations of a diagnosis are used up")
 
     def take(self, count: int) -> None:
         """Count passes that are about to be run."""

@@ -25,6 +25,15 @@ def tensor(p: Jacobians) -> Iterator[tuple[str, str]]:
             yield "transposed", f"uses the derivative (or mask) of another element: {how}"
 
 
+def sampled(case: Case) -> Found:
+    """The same of a tensor that is too large for matrices."""
+    at = case.usable & np.isfinite(case.full).all()
+    if case.plain.complete or at.sum() < 3:
+        return None
+    found = _found(case.full, case.numeric[at], case.indices[at], case.variable.shape)
+    return next((("transposed", f"is {how}") for how in found), None)
+
+
 def upstream(p: Jacobians) -> Iterator[tuple[str, str]]:
     """The upstream gradient is read in another order."""
     count, sizes = len(p.outputs), {y.size for y in p.outputs}
@@ -48,7 +57,7 @@ def upstream(p: Jacobians) -> Iterator[tuple[str, str]]:
 def _found(a: Array, t: Array, indices: Array, shape: tuple[int, ...]) -> Iterator[str]:
     """Yield the orders in which the rows of `a` (all elements) are those of `t` (at indices)."""
     bound = 1e-7 * np.abs(t).max(axis=0, initial=0.0) + 1e-11 * np.abs(t).max(initial=0.0)
-    for words, source in _orders(shape) if np.isfinite(a).all() and t.any() else ():
+    for words, source in orders(shape) if np.isfinite(a).all() and t.any() else ():
         back = np.full(source.size, -1)
         back[source[source >= 0]] = np.flatnonzero(source >= 0)
         rows = back[indices]
@@ -59,7 +68,7 @@ def _found(a: Array, t: Array, indices: Array, shape: tuple[int, ...]) -> Iterat
                 yield words
 
 
-def _orders(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
+def orders(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
     """Yield words and where each element comes from (-1: lost) for each way to mistake an order."""
     number, axes = np.arange(int(np.prod(shape))).reshape(shape), tuple(range(len(shape)))
     for order in itertools.permutations(axes) if len(shape) < 6 else ():
@@ -71,7 +80,9 @@ def _orders(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:
             yield "reshaped where it should be transposed", other.reshape(-1)
     for count in range(1, len(shape) + 1):
         for some in itertools.combinations(axes, count):
-            words = f"flipped (reversed) along {axes_words(list(some))}"
+            two = all(shape[k] == 2 for k in some)
+            words = "its two parts are exchanged, or shifted by one" if two else "reversed"
+            words = f"flipped ({words}) along {axes_words(list(some))}"
             yield words, np.flip(number, some).reshape(-1)
     for axis, length in enumerate(shape):
         along = f"along axis {axis}"

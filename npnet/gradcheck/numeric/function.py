@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.numeric.draws import Draws
-from npnet.gradcheck.numeric.lines import Lines
+from npnet.gradcheck.numeric.lines import Line
 from npnet.gradcheck.passes import (
     Fault,
     LossLayer,
@@ -25,10 +24,47 @@ from npnet.gradcheck.passes import (
 )
 from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
-from npnet.typing import Array
+from npnet.typing import Array, DtypeLike
 
 EPS = float(np.finfo(np.float64).eps)
 LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backward shows
+
+
+class Draws(np.random.Generator):
+    """Notes the dtypes that it is asked for, or draws in those that were noted before.
+
+    A layer that draws in the dtype of its input gets other numbers in float32 than in float64.
+    """
+
+    def __init__(self, noted: Sequence[DtypeLike] = ()) -> None:
+        super().__init__(np.random.PCG64(0))
+        self.noted, self.asked = tuple(noted), list[DtypeLike]()
+        self._start = self.bit_generator.state
+
+    def rewind(self) -> None:
+        """Start again."""
+        self.bit_generator.state, self.asked = self._start, []
+
+    @property
+    def used(self) -> bool:
+        """Whether anything was drawn since the start."""
+        return bool(self.bit_generator.state != self._start)
+
+    def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """Draw from [0, 1)."""
+        return self._draw(super().random, size, dtype, out)
+
+    def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
+        """Draw from the normal distribution."""
+        return self._draw(super().standard_normal, size, dtype, out)
+
+    def _draw(self, draw: Callable[..., Any], size: Any, dtype: Any, out: Any) -> Any:
+        used = self.noted[len(self.asked)] if len(self.asked) < len(self.noted) else dtype
+        self.asked.append(dtype)
+        if out is None:
+            return np.dtype(dtype).type(draw(size, used))
+        out[...] = draw(out.shape, used)
+        return out
 
 
 class Function:
@@ -37,7 +73,7 @@ class Function:
     `layer` is a copy that nobody else uses, in the function's dtype; `checked` is the same, or the
     loss. It is called with `given`; `names` and `variables` are what is differentiated: floating
     inputs, or predictions, then parameters. `here` (n,) holds the outputs at the point, `upstream`
-    (k, n) the upstream gradients, `refusals` the last exception of the layer at a shifted point.
+    (k, n) the upstream gradients, `refusal` the last exception of the layer at a shifted point.
     """
 
     def __init__(
@@ -59,7 +95,7 @@ class Function:
         self._buffers = buffers(layer)
         layer.zero_grad()
         self._name_variables()
-        self.refusals: list[Exception] = []
+        self.refusal: Exception | None = None
         found = self.run()
         self._floating = [y.dtype.kind == "f" for y in found]
         if not any(self._floating):
@@ -71,7 +107,7 @@ class Function:
         self.here = np.concatenate([y.reshape(-1) for y in found]).astype(np.float64)
         if not isinstance(upstream, np.ndarray):
             upstream = self._draw_upstream(np.random.default_rng(upstream))
-        self.upstream, self.weights = upstream, np.abs(upstream)
+        self.upstream = upstream
         self.draws_numbers = self._draws.used  # rewinding costs more than a small pass
 
     def _draw_upstream(self, rng: np.random.Generator) -> Array:
@@ -96,15 +132,19 @@ class Function:
         """Whether all outputs are finite at the point."""
         return bool(np.isfinite(self.here).all())
 
-    def split(self, flat: Array) -> list[Array]:
+    @property
+    def weights(self) -> Array:
+        """Sizes of the upstream gradients, (k, n)."""
+        return np.asarray(np.abs(self.upstream))
+
+    def split(self, flat: Array, dtype: Any = None) -> list[Array]:
         """Cut a vector over all outputs into one array for each, in the function's dtype."""
-        parts = np.split(flat, self.ends[:-1])
-        return [p.reshape(s).astype(self.dtype) for p, s in zip(parts, self.shapes, strict=True)]
+        parts, dtype = np.split(flat, self.ends[:-1]), self.dtype if dtype is None else dtype
+        return [p.reshape(s).astype(dtype) for p, s in zip(parts, self.shapes, strict=True)]
 
     def outputs(self) -> list[Array]:
         """Compute the outputs at the variables' present values, in float64."""
-        parts = np.split(self.here_now(), self.ends[:-1])
-        return [p.reshape(s) for p, s in zip(parts, self.shapes, strict=True)]
+        return self.split(self.here_now(), np.float64)
 
     @contextlib.contextmanager
     def restored(self) -> Iterator[list[Array]]:
@@ -121,18 +161,16 @@ class Function:
         try:
             result = self.run()
         except Exception as error:  # outside the layer's domain; such a step is passed over
-            self.refusals[:] = [error]
+            self.refusal = error
             row.fill(np.nan)
             return
-        start = 0
-        for y, shape, stop in zip(result, self.shapes, self.ends, strict=True):
+        for y, shape in zip(result, self.shapes, strict=True):
             if y.shape != shape:
                 raise Fault(
                     f"forward returned shape {y.shape} in another call, {shape} in the first; a "
                     "gradient needs an output of a fixed shape"
                 )
-            row[start:stop].reshape(shape)[...] = y
-            start = stop
+        np.concatenate([y.reshape(-1) for y in result], out=row)
 
     def here_now(self) -> Array:
         """Compute all outputs at the variables' present values."""
@@ -140,17 +178,17 @@ class Function:
         self.write_outputs(row)
         return row
 
-    def rows(self, lines: Lines, first: int, last: int, steps: Array) -> tuple[Array, Array]:
-        """Evaluate lines `first` to `last` at steps of shape (last - first, j).
+    def rows(self, lines: Sequence[Line], steps: Array) -> tuple[Array, Array]:
+        """Evaluate at j steps along each of m lines, (m, j).
 
-        Returns the outputs, shape (last - first, j, n), and the steps as taken after rounding.
+        Returns the outputs, shape (m, j, n), and the steps as taken after rounding.
         """
         found, taken = np.empty((*steps.shape, self.here.size)), np.empty(steps.shape)
-        for i, wanted in enumerate(steps.tolist()):
-            for j, step in enumerate(wanted):
-                taken[i, j] = lines.move(first + i, step)
+        for i, line in enumerate(lines):
+            for j, step in enumerate(steps[i].tolist()):
+                taken[i, j] = line.move(step)
                 self.write_outputs(found[i, j])
-            lines.restore(first + i)
+            line.restore()
         return found, taken
 
     def at(self, upstream: Array) -> list[list[Array | None]]:
@@ -162,16 +200,16 @@ class Function:
         try:
             return self.stack(self.at(self.upstream if upstream is None else upstream))
         except Exception as error:  # outside the layer's domain
-            self.refusals[:] = [error]
+            self.refusal = error
             return None
 
     def stack(self, gradients: list[list[Array | None]]) -> list[Array]:
         """Put gradients for several upstream gradients side by side; zeros where none was set."""
-        found = []
-        for v, columns in zip(self.variables, zip(*gradients, strict=True), strict=True):
-            flat = [np.zeros(v.size) if g is None else g.reshape(-1) for g in columns]
-            found.append(np.stack(flat, axis=1).astype(np.float64))
-        return found
+        columns = zip(self.variables, *gradients, strict=True)
+        return [
+            np.stack([np.zeros(v.size) if g is None else np.ravel(g) for g in gs], 1, dtype=float)
+            for v, *gs in columns
+        ]
 
     def _name_variables(self) -> None:
         names = [name_of("input", i, self.given) for i in range(len(self.given))]
@@ -220,17 +258,13 @@ class Function:
         recording = self._record(self.context(kind))
         between()
         grads = recording.backward([r.copy() for r in upstream])
-        pairs = [(x, g) for x, g in zip(self.given, grads, strict=True) if g is not None]
-        named = zip(self.names, pairs, strict=False)
-        found: list[Any] = [_of_shape(g, x, f"the {name}") for name, (x, g) in named]
+        found: list[Any] = [np.array(g) for g in grads if g is not None]
+        for g, x, name in zip(found, self.variables, self.names, strict=False):
+            if g.shape != x.shape:
+                raise Fault(
+                    f"backward returned a gradient of shape {g.shape} for the {name} of shape "
+                    f"{x.shape}"
+                )
         found += [None if p.grad is None else p.grad.copy() for p in self.parameters.values()]
         self.layer.zero_grad()
         return found
-
-
-def _of_shape(grad: Array, x: Array, name: str) -> Array:
-    if grad.shape != x.shape:
-        raise Fault(
-            f"backward returned a gradient of shape {grad.shape} for {name} of shape {x.shape}"
-        )
-    return np.array(grad)

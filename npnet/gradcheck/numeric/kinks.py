@@ -1,14 +1,12 @@
 """Which gradients are right at a kink, where the derivative does not exist.
 
-Around a kink the function is made of smooth pieces, each with a gradient. Right at the kink are
-the limits of those and what lies between them (Clarke's generalised gradient). Points nearby are
-drawn, backward is verified at each by a difference, and the gradient at the kink is compared along
-joint directions with what the pieces have there. A maximum that gives every tied element the whole
-gradient lies outside, though each of its elements alone could be right.
+Right are the limits of the gradients nearby and what lies between them (Clarke's generalised
+gradient). Points nearby are drawn, backward is verified at each by a difference, and the gradient
+at the kink is compared with those along joint directions: a maximum that gives every tied element
+the whole gradient is wrong, though each of its elements alone could be right.
 
-In a model, the chain rule composes such gradients layer by layer: relu(x) - relu(-x) is x, smooth
-at 0, and every framework returns 0 there. So a model is right if it is right nearby, and each of
-its layers is right at its own kink.
+The chain rule composes such gradients: relu(x) - relu(-x) is x, smooth at 0, where every framework
+returns 0. So a model is right if it is right nearby, and each layer at its own kink.
 
 References
 ----------
@@ -18,6 +16,7 @@ F. H. Clarke, "Optimization and nonsmooth analysis", Wiley (1983), chapter 2.
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,17 +24,16 @@ import numpy as np
 from npnet.context import Context
 from npnet.gradcheck.numeric.differences import ROUNDING
 from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import DirectionLine, typical_size
-from npnet.gradcheck.numeric.sampling import sample
+from npnet.gradcheck.numeric.lines import direction_line, sample, typical_size
 from npnet.typing import Array
 
 # How far nearby points are, relative to the variables, and the steps of differences there.
 _SCALES = ((2.0**-14, 2.0**-30), (2.0**-22, 2.0**-34))
 _CLOSE = 1e-3  # by how much the gradient on one side of a kink varies, as a share of the largest
-_MARGIN = 0.1  # share of the width of many pieces' slopes by which a value may lie outside
-_MANY = 8  # jumping elements, beyond which points nearby do not meet every piece
 _CURVED = 32.0  # and of what the largest contributes to a slope, times how far points are away
 _OUTPUTS = 64  # at most so many are looked at one by one
+_MARGIN = 0.1  # share of the width of many pieces' slopes by which a value may lie outside
+_MANY = 8  # jumping elements, beyond which points nearby do not meet every piece
 _DIRECTIONS = 8
 _ORDERED = 8  # nearby points that are shifted in an order, as ties are often broken
 _POINTS = (12, 48, 192)  # nearby points, more as long as the answer is no
@@ -53,35 +51,29 @@ class Kink:
         self._sizes = [np.where(v != 0, np.abs(v), typical_size(v)) for v in function.variables]
         self.here = self._gradient()
         self._pieces: list[Array] = []
-        self._tried = 0
+        self.tried = 0  # points nearby; without any, nothing can be refused
         self._away, self._step = _SCALES[0]
         self._rng = np.random.default_rng(3)
 
-    def _gradient(self) -> Array | None:
+    def _gradient(self) -> Array:
         found = self.function.analytic(self.function.upstream[:1])
-        return None if found is None else np.concatenate([g[:, 0] for g in found])
+        nothing = np.full((self._ends[-1], 1), np.nan)
+        return np.concatenate([nothing] if found is None else found)[:, 0]
 
-    @property
-    def decides(self) -> bool:
-        """Whether enough is known about the points nearby to refuse what is returned here."""
-        return self.here is not None and self._tried > 0
-
-    def is_right(self) -> bool:
+    def is_right(self, by_output: bool = True) -> bool:
         """Tell whether the gradient is right here because there is no kink, or in spite of one."""
-        return self.here is not None and (self._agrees(self.here) or self.accepts())
+        return self._agrees(self.here) or self.accepts(by_output)
 
     def accepts(self, by_output: bool = True) -> bool:
         """Tell whether the gradient is right at a kink: by pieces, outputs, or the chain rule."""
-        if self.here is None or not np.isfinite(self.here).all():
+        if not np.isfinite(self.here).all():
             return False
         for self._away, self._step in _SCALES:
-            self._pieces, self._tried = [], 0
+            self._pieces, self.tried = [], 0
             self._visit(_POINTS[0])
-            if 2 * len(self._pieces) < self._tried:
+            if 2 * len(self._pieces) < self.tried:
                 return False
-            if not self.jumping().any():
-                continue
-            if self._is_limit() or self._follows_chain_rule() or self._lies_between():
+            if self.jumping().any() and (self._follows_chain_rule() or self._lies_between()):
                 return True
         return by_output and bool(self.jumping().any()) and self._is_right_by_output()
 
@@ -91,16 +83,13 @@ class Kink:
         chosen = np.flatnonzero(upstream[0])
         if chosen.size < 2 or function.is_loss:
             return False
-        chosen = chosen[sample(chosen.size, _OUTPUTS, self._rng)]
         try:
-            for j in chosen:
+            for j in chosen[sample(chosen.size, _OUTPUTS, self._rng)]:
                 function.upstream = np.eye(1, function.here.size, int(j))
-                function.weights = function.upstream
-                kink = Kink(function)
-                if kink.here is None or not (kink._agrees(kink.here) or kink.accepts(False)):
+                if not Kink(function).is_right(by_output=False):
                     return False
         finally:
-            function.upstream, function.weights = upstream, np.abs(upstream)
+            function.upstream = upstream
         return True
 
     # --- elements
@@ -108,35 +97,31 @@ class Kink:
     def _scaled(self) -> tuple[Array, Array, Array]:
         """Return the pieces and the gradient here, in units of each element's largest.
 
-        Last comes by how much each element may vary on one side of a kink, besides `_CLOSE`.
+        Last comes by how much each element may vary on one side of a kink.
         """
-        here = np.zeros(0) if self.here is None else self.here
-        pieces = np.array(self._pieces or [here])
-        highest = np.maximum(np.abs(pieces).max(axis=0), np.abs(here))
+        pieces = np.array(self._pieces or [self.here])
+        highest = np.maximum(np.abs(pieces).max(axis=0), np.abs(self.here))
         unit = np.where(highest == 0, 1.0, highest)
         sizes = np.concatenate([s.reshape(-1) for s in self._sizes])
-        largest = float((highest * sizes).max(initial=0.0))
-        return pieces / unit, here / unit, _CURVED * self._away * largest / (sizes * unit)
+        curved = _CURVED * self._away * (highest * sizes).max(initial=0.0) / (sizes * unit)
+        return pieces / unit, self.here / unit, curved
 
-    def _of(self, variable: int) -> slice:
+    def of(self, variable: int) -> slice:
+        """Say where the elements of a variable are."""
         return slice(self._ends[variable - 1] if variable else 0, self._ends[variable])
 
-    def jumping(self, variable: int | None = None) -> Array:
+    def jumping(self) -> Array:
         """Mark the elements whose gradient differs between the pieces, or from the one here."""
         pieces, here, curved = self._scaled()
         width = np.ptp(np.concatenate([pieces, here[None]]), axis=0)
-        found = np.asarray(width > 10 * _CLOSE + curved / 8)
-        return found if variable is None else found[self._of(variable)]
+        return np.asarray(width > 10 * _CLOSE + curved / 8)
 
-    def outside(self, variable: int) -> Array:
+    def outside(self) -> Array:
         """Mark the elements whose gradient is beyond that of every piece."""
-        return self._outside()[self._of(variable)]
-
-    def _outside(self) -> Array:
         pieces, here, curved = self._scaled()
-        low, high = pieces.min(axis=0), pieces.max(axis=0)
-        slack = _CLOSE + curved + self._margin * (high - low)
-        return np.asarray((here < low - slack) | (here > high + slack))
+        slack = _CLOSE + curved + self._margin * np.ptp(pieces, axis=0)
+        below, above = here < pieces.min(axis=0) - slack, here > pieces.max(axis=0) + slack
+        return np.asarray(below | above)
 
     @property
     def _margin(self) -> float:
@@ -144,10 +129,9 @@ class Kink:
 
     def fault(self, variable: int) -> str:
         """Say how the gradient of a variable is wrong at the kink."""
+        chosen = self.of(variable), self.jumping()[self.of(variable)]
         pieces, here, _ = self._scaled()
-        at = self._of(variable)
-        chosen = self.jumping(variable)
-        size, sizes = (np.abs(g[..., at][..., chosen]).sum(axis=-1) for g in (here, pieces))
+        size, sizes = (np.abs(g[..., chosen[0]][..., chosen[1]]).sum(-1) for g in (here, pieces))
         if size > 1.2 * sizes.max():
             return (
                 "adds up to more than any gradient nearby: of several equal elements, each gets "
@@ -165,17 +149,17 @@ class Kink:
         """Add pieces until so many points are tried: gradients that a difference verifies."""
         function = self.function
         with function.restored() as kept:
-            while self._tried < count:
+            while self.tried < count:
                 for v, k, offset in zip(function.variables, kept, self._offsets(), strict=True):
                     v[...] = k + self._away * offset
-                self._tried += 1
+                self.tried += 1
                 piece = self._gradient()
-                if piece is not None and self._agrees(piece):
+                if self._agrees(piece):
                     self._pieces.append(piece)
 
     def _offsets(self) -> list[Array]:
         """Shift in the order of the elements, the first variable against the others; or anyhow."""
-        k, found = self._tried, []
+        k, found = self.tried, []
         for v, size in enumerate(self._sizes):
             pattern = self._rng.uniform(-1.0, 1.0, size.shape)
             if k < _ORDERED:
@@ -190,10 +174,9 @@ class Kink:
     def _agrees(self, gradient: Array) -> bool:
         """Verify a gradient at the variables' present values along one direction."""
         function, step = self.function, self._step
-        signs = [self._rng.choice([-1.0, 1.0], s.shape) for s in self._sizes]
-        moves = [s * sign for s, sign in zip(self._sizes, signs, strict=True)]
-        line = DirectionLine(function.variables, moves)
-        y, _ = function.rows(line, 0, 1, np.array([[step, -step]]))
+        moves = [s * self._rng.choice([-1.0, 1.0], s.shape) for s in self._sizes]
+        line = direction_line(function.variables, moves)
+        y, _ = function.rows([line], np.array([[step, -step]]))
         change = (y[0, 0] - y[0, 1]) / (2 * step)
         weights = function.weights[0]
         rounding = ROUNDING * EPS * (weights @ np.abs(y[0, 0])) / step
@@ -202,26 +185,22 @@ class Kink:
         # A difference that is lost in rounding decides nothing.
         return bool(abs(function.upstream[0] @ change - along) <= 1e-4 * size + 16 * rounding)
 
-    def _is_limit(self) -> bool:
-        """Tell whether some piece has the gradient that is returned here."""
-        pieces, here, curved = self._scaled()
-        return bool((np.abs(pieces - here) <= _CLOSE + curved).all(axis=1).any())
-
     def _lies_between(self) -> bool:
         """Compare along joint directions: random ones, everything at once, each variable alone."""
-        count = self._ends[-1]
-        alone = [np.isin(np.arange(count), np.arange(s.start, s.stop))
-                 for s in map(self._of, range(len(self._ends)))]  # fmt: skip
-        random = self._rng.normal(size=(_DIRECTIONS, count))
-        directions = np.concatenate([np.ones((1, count)), np.array(alone, float), random])
+        alone = np.zeros((1 + len(self._ends), self._ends[-1]))
+        for i, direction in enumerate(alone):
+            direction[self.of(i) if i < len(self._ends) else ...] = 1.0
+        random = self._rng.normal(size=(_DIRECTIONS, self._ends[-1]))
+        directions = np.concatenate([alone, random])
         for points in _POINTS:
             self._visit(points)
             pieces, here, curved = self._scaled()
             at, own = pieces @ directions.T, here @ directions.T
             size = (np.abs(pieces) @ np.abs(directions).T).max(axis=0)
-            low, high = at.min(axis=0), at.max(axis=0)
-            slack = _CLOSE * size + np.abs(directions) @ curved + self._margin * (high - low)
-            if ((own >= low - slack) & (own <= high + slack)).all() and not self._outside().any():
+            slack = _CLOSE * size + np.abs(directions) @ curved
+            slack += self._margin * np.ptp(at, axis=0)
+            between = (own >= at.min(axis=0) - slack) & (own <= at.max(axis=0) + slack)
+            if between.all() and not self.outside().any():
                 return True
         return False
 
@@ -230,41 +209,34 @@ class Kink:
         function = self.function
         if not function.layer._layers:
             return False
-        calls: list[Any] = []
+        found: list[bool] = []
 
-        class Noting(_NotingContext):
-            noted = calls
+        class Judging(Context):
+            """A context that judges the layers without children."""
 
-        function.gradients(function.split(function.upstream[0]), Noting)
-        return bool(calls) and all(_layer_is_right(*call) for call in calls)
+            __slots__ = ("inputs",)
 
+            def child(self, layer: Any) -> Context:
+                return Judging(layer, self.recording, self.training, self._rng)
 
-class _NotingContext(Context):
-    """A context that notes the calls of layers without children."""
+            def run(self, *inputs: Any) -> Any:
+                self.inputs = [np.array(x) for x in inputs]
+                return super().run(*inputs)
 
-    __slots__ = ("inputs",)
-    noted: list[Any]
+            def backward(self, *grads: Any, **options: Any) -> Any:
+                if not self.layer._layers and all(g is not None for g in grads):
+                    found.append(_layer_is_right(self, grads))
+                return super().backward(*grads, **options)
 
-    def child(self, layer: Any) -> Context:
-        """Return a context that notes into the same list."""
-        return type(self)(layer, self.recording, self.training, self._rng)
-
-    def run(self, *inputs: Any) -> Any:
-        """Run the layer; note what it was given."""
-        self.inputs = [np.array(x) for x in inputs]
-        return super().run(*inputs)
-
-    def backward(self, *grads: Any, **options: Any) -> Any:
-        """Run backward; note what it was given."""
-        if not self.layer._layers and all(g is not None for g in grads):
-            upstream = np.concatenate([np.array(g).reshape(-1) for g in grads])[None]
-            self.noted.append((self.layer, self.inputs, upstream, self.training))
-        return super().backward(*grads, **options)
+        function.gradients(function.split(function.upstream[0]), Judging)
+        return bool(found) and all(found)
 
 
-def _layer_is_right(layer: Any, inputs: list[Any], upstream: Array, training: bool) -> bool:
+def _layer_is_right(ctx: Any, grads: Sequence[Array]) -> bool:
+    upstream = np.concatenate([np.ravel(g) for g in grads])[None]
+    layer, training = copy.deepcopy(ctx.layer), ctx.training
     try:
-        function = Function(copy.deepcopy(layer), inputs, training=training, upstream=upstream)
+        function = Function(layer, ctx.inputs, training=training, upstream=upstream)
     except Exception:  # it needs what only its model gives it
         return True
     return not function.variables or not upstream.any() or Kink(function).is_right()

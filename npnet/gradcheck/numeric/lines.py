@@ -1,4 +1,4 @@
-"""Lines through the point: one for each element, or one along which everything moves at once.
+"""Lines through the point: along one element, or along which everything moves at once.
 
 The derivative along a line is all that differences can see; an element of a gradient is the
 derivative along its own axis.
@@ -6,115 +6,53 @@ derivative along its own axis.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from npnet.typing import Array
 
 
-class Lines(Protocol):
-    """Straight lines on which a function is evaluated; arrays have one entry for each line.
+class Line(NamedTuple):
+    """A line along which live arrays move."""
 
-    A step of `scale` changes the function markedly, one of `finest` is the smallest useful one;
-    `own` is how large the point itself is, `size` the same unless much less changes the function.
-    """
+    parts: list[tuple[Array, Any, Any, Any]]  # array, index, numbers at the start, direction
+    scale: float = 1.0  # a step that changes the function markedly
+    finest: float = 2.0**-42  # the smallest useful step
+    size: float = 1.0  # of the point itself, unless much less changes the function
 
-    own: Array
-    scale: Array
-    finest: Array
-    size: Array
+    def move(self, step: float) -> float:
+        """Shift by a step; return the one really taken after rounding."""
+        for x, at, start, direction in self.parts:
+            x[at] = moved = start + step * direction
+        return moved - start if isinstance(start, float) else step
 
-    def __len__(self) -> int: ...
-
-    def move(self, i: int, step: float) -> float:
-        """Put the variables at `step` on line i; return the step really taken after rounding."""
-
-    def restore(self, i: int) -> None:
-        """Put the variables back."""
-
-    def only(self, chosen: Array) -> Lines:
-        """Return some of the lines."""
-
-    def closer(self, factor: float) -> Lines:
-        """Return the lines with a smaller scale."""
+    def restore(self) -> None:
+        """Put everything back."""
+        for x, at, start, _ in self.parts:
+            x[at] = start
 
 
-class ElementLines:
-    """One line for each chosen element of a live, contiguous variable.
+def element_lines(variable: Array, indices: Array, reach: float = 1.0) -> list[Line]:
+    """Make a line for each chosen element of a contiguous variable.
 
     The variable must move by `reach` times its size to change the function markedly.
     """
-
-    def __init__(self, variable: Array, indices: Array, reach: float = 1.0) -> None:
-        self._variable, self._reach, self.indices = variable, reach, indices
-        self._flat = variable.reshape(-1)
-        self._positions: list[int] = indices.tolist()
-        self._start: list[float] = self._flat[indices].tolist()
-        size, typical = np.abs(self._flat[indices]), typical_size(variable)
-        self.own = np.maximum(size, typical)
-        self.scale = self.own * reach
-        self.size = self.own * min(reach, 1.0)
-        self.finest = np.where(size > 0, size, typical * min(reach, 1.0)) * 2.0**-50
-
-    def __len__(self) -> int:
-        return len(self._positions)
-
-    def move(self, i: int, step: float) -> float:
-        """Shift one element."""
-        start = self._start[i]
-        moved = start + step
-        self._flat[self._positions[i]] = moved
-        return moved - start
-
-    def restore(self, i: int) -> None:
-        """Put the element back."""
-        self._flat[self._positions[i]] = self._start[i]
-
-    def only(self, chosen: Array) -> ElementLines:
-        """Return the lines of some of the elements."""
-        return ElementLines(self._variable, self.indices[chosen], self._reach)
-
-    def closer(self, factor: float) -> ElementLines:
-        """Return the lines with a smaller scale."""
-        return ElementLines(self._variable, self.indices, self._reach * factor)
+    flat, typical, near = variable.reshape(-1), typical_size(variable), min(reach, 1.0)
+    found = []
+    for i in indices.tolist():
+        start = float(flat[i])
+        size, own = abs(start) or typical * near, max(abs(start), typical)
+        found.append(Line([(flat, i, start, 1.0)], own * reach, size * 2.0**-50, own * near))
+    return found
 
 
-class DirectionLine:
-    """One line along which several live variables move at once."""
-
-    def __init__(
-        self, variables: list[Array], directions: list[Array], factor: float = 1.0
-    ) -> None:
-        self._variables, self._directions = variables, directions
-        self._start = [x.copy() for x in variables]
-        pairs = zip(variables, directions, strict=True)
-        reach = max((typical_size(v) / typical_size(x) for x, v in pairs), default=1.0)
-        self.scale, self.size, self.own = np.full(1, factor), np.ones(1), np.ones(1)
-        self.finest = np.full(1, 2.0**-42 / max(1.0, reach))
-
-    def __len__(self) -> int:
-        return 1
-
-    def move(self, i: int, step: float) -> float:
-        """Shift all variables by `step` times the direction."""
-        for x, start, v in zip(self._variables, self._start, self._directions, strict=True):
-            np.multiply(v, step, out=x)
-            x += start
-        return step
-
-    def restore(self, i: int) -> None:
-        """Put the variables back."""
-        for x, start in zip(self._variables, self._start, strict=True):
-            x[...] = start
-
-    def only(self, chosen: Array) -> DirectionLine:
-        """Return the line; there is only one."""
-        return self
-
-    def closer(self, factor: float) -> DirectionLine:
-        """Return the line with a smaller scale."""
-        return DirectionLine(self._variables, self._directions, self.scale.item() * factor)
+def direction_line(variables: Sequence[Array], directions: Sequence[Array]) -> Line:
+    """Make a line along which variables move at once."""
+    pairs = list(zip(variables, directions, strict=True))
+    reach = max((typical_size(v) / typical_size(x) for x, v in pairs), default=1.0)
+    return Line([(x, ..., x.copy(), v) for x, v in pairs], finest=2.0**-42 / max(1.0, reach))
 
 
 def typical_size(x: Array) -> float:
@@ -127,3 +65,8 @@ def random_direction(x: Array, reach: float, rng: np.random.Generator) -> Array:
     """Draw a direction in which every element moves by about its typical size, none by zero."""
     size = np.maximum(np.abs(x), typical_size(x)) * reach
     return np.asarray(size * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape))
+
+
+def sample(size: int, count: int, rng: np.random.Generator) -> Array:
+    """Choose `count` positions in a tensor of `size` elements; sorted, without repetition."""
+    return np.arange(size) if count >= size else np.sort(rng.choice(size, count, replace=False))

@@ -6,8 +6,10 @@ is moved by units in the last place, and what moves with it is allowed.
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -16,31 +18,38 @@ from npnet.typing import Array
 
 _EPS32 = float(np.finfo(np.float32).eps)
 _LARGE, _SMALL = 1e37, 1e-36  # near the ends of float32
-_ROUNDS = ((6, 2), (24, 8))  # how often everything is moved, and by at most how many units
+_TRIES = 6  # how often everything is moved
 
 
-def shaken(x: Array, rng: np.random.Generator, units: int = 1, dtype: Any = np.float64) -> Array:
-    """Move every element by one to `units` units in the last place of `dtype`, up or down."""
-    unit = np.spacing(np.abs(x).astype(dtype)).astype(np.float64)
-    steps = rng.integers(1, units + 1, x.shape) * rng.choice([-1.0, 1.0], x.shape)
-    return np.asarray(np.where(x == 0, 0.0, x + steps * unit))
+def _nearby(functions: Sequence[Function], upstream: Array, units: int) -> Iterator[Array]:
+    """Move the variables of functions by one to `units` units in the last place, up or down.
 
-
-def rounding_moves(function: Function, tries: int = 6) -> list[Array]:
-    """Return how far the analytic gradients, (size, k) each, move with the last digits.
-
-    Zero if the layer raises nearby.
+    Yields upstream gradients moved as much, in the dtype of the first function.
     """
-    rng = np.random.default_rng(0)
+    rng, dtype = np.random.default_rng(0), functions[0].dtype
+
+    def shaken(x: Array) -> Array:
+        steps = rng.integers(1, units + 1, x.shape) * rng.choice([-1.0, 1.0], x.shape)
+        moved = x + steps * np.spacing(np.abs(x).astype(dtype)).astype(np.float64)
+        return np.where(x == 0, 0.0, moved).astype(dtype).astype(np.float64)
+
+    with contextlib.ExitStack() as stack:
+        kept, *_ = [stack.enter_context(function.restored()) for function in functions]
+        for _ in range(_TRIES):
+            for i, k in enumerate(kept):
+                moved = shaken(k)
+                for function in functions:
+                    function.variables[i][...] = moved
+            yield shaken(upstream)
+
+
+def rounding_moves(function: Function) -> list[Array]:
+    """Return how far the analytic gradients, (size, k) each, move with the last digits."""
     still = function.analytic()
     moved = [np.zeros((v.size, len(function.upstream))) for v in function.variables]
-    with function.restored() as kept:
-        for _ in range(tries):
-            for v, k in zip(function.variables, kept, strict=True):
-                v[...] = shaken(k, rng)
-            now = function.analytic(shaken(function.upstream, rng))
-            if still is None or now is None:
-                break
+    for upstream in _nearby([function], function.upstream, 1):
+        now = function.analytic(upstream)
+        if still is not None and now is not None:
             for found, a, b in zip(moved, still, now, strict=True):
                 np.maximum(found, np.nan_to_num(np.abs(a - b), nan=np.inf), out=found)
     return moved
@@ -48,22 +57,19 @@ def rounding_moves(function: Function, tries: int = 6) -> list[Array]:
 
 @dataclass
 class Mismatch:
-    """One result that float32 gets wrong by more than rounding.
-
-    `factor` is the constant one by which all its elements are off, if there is one.
-    """
+    """One result that float32 gets wrong by more than rounding."""
 
     name: str
     index: tuple[int, ...]
     single: float
     double: float
-    factor: float | None
+    factor: float | None  # by which all its elements are off, if there is one
 
 
 class Float32:
     """A function in float32 beside the same numbers, upstream gradients and draws in float64.
 
-    The results compared are all outputs and the gradients of all variables, flattened.
+    The results compared are all outputs and the gradients of all variables, in one vector.
     """
 
     def __init__(self, single: Function, double: Function) -> None:
@@ -76,86 +82,66 @@ class Float32:
         self._names = [f"output {i}" if count > 1 else "output" for i in range(count)]
         self._names += [f"gradient of {name}" for name in double.names]
         self._shapes = [*double.shapes, *(v.shape for v in double.variables)]
+        self._ends = np.cumsum([math.prod(shape) for shape in self._shapes])[:-1]
+        self._results = self._both(self._upstream)
 
     def mismatches(self) -> list[Mismatch]:
         """Compare outputs and gradients; one entry for each tensor that is off."""
-        compared = zip(self._names, self._shapes, *self._compare(_ROUNDS), strict=True)
-        found = [_mismatch(*one) for one in compared]
+        if self._results is None:
+            return []
+        (ours, true), allowed = self._results, self._basic(self._results[1])
+        if not (np.abs(ours - true) <= allowed).all():
+            allowed = self._allowed(self._results)
+        parts = (np.split(x, self._ends) for x in (ours, true, allowed))
+        found = (_mismatch(*one) for one in zip(self._names, self._shapes, *parts, strict=True))
         return [one for one in found if one is not None]
 
-    def allowances(self) -> list[Array]:
+    def allowances(self) -> list[Array] | None:
         """Return for each variable, shape (size, 1), what rounding in float32 may cost."""
-        _, _, allowed = self._compare(_ROUNDS[:1], always=True)
-        return [np.nan_to_num(a)[:, None] for a in allowed[len(self.double.shapes) :]]
+        if self._results is None:
+            return None
+        allowed = np.split(np.nan_to_num(self._allowed(self._results)), self._ends)
+        return [a[:, None] for a in allowed[len(self.double.shapes) :]]
 
-    def _compare(
-        self, rounds: tuple[tuple[int, int], ...], always: bool = False
-    ) -> tuple[list[Array], list[Array], list[Array]]:
-        """Return the results in float32 and float64, and how far they may be apart."""
-        both = self._both(self._upstream)
-        if both is None:
-            nothing = [np.zeros(int(np.prod(shape))) for shape in self._shapes]
-            return nothing, nothing, nothing
-        ours, true = both
+    def _allowed(self, results: Array) -> Array:
+        """Return how far results may be apart: by how much they, and their gaps, vary nearby."""
+        moved = _nearby((self.single, self.double), self._upstream, 2)
+        nearby = [self._both(upstream) for upstream in moved]
+        single, double = np.stack([results, *(x for x in nearby if x is not None)], axis=1)
         with np.errstate(invalid="ignore"):
-            gaps = [
-                np.nan_to_num(a - b, posinf=0.0, neginf=0.0) for a, b in zip(*both, strict=True)
-            ]
-        low, high, moved = gaps, [g.copy() for g in gaps], [np.zeros_like(g) for g in gaps]
-        allowed, rng = self._basic(true), np.random.default_rng(0)
-        for tries, units in rounds:
-            triples = zip(ours, true, allowed, strict=True)
-            if not always and all((np.abs(a - b) <= c).all() for a, b, c in triples):
-                break
-            for nearby in self._nearby(tries, units, rng):
-                for i, (a, b) in enumerate(zip(*nearby, strict=True)):
-                    gap = np.where(np.isfinite(a - b), a - b, low[i])
-                    low[i], high[i] = np.fmin(low[i], gap), np.fmax(high[i], gap)
-                    moved[i] = np.fmax(moved[i], np.abs(b - true[i]))
-            ends = zip(self._basic(true), low, high, moved, strict=True)
-            allowed = [basic + 4 * (b - a) + 4 * m for basic, a, b, m in ends]
-        return ours, true, allowed
+            gap, moves = single - double, np.abs(double - double[0])
+        gap[~np.isfinite(gap)] = np.nan
+        gap[0] = np.nan_to_num(gap[0])
+        spread = np.fmax.reduce(gap) - np.fmin.reduce(gap)
+        return np.asarray(self._basic(results[1]) + 4 * (spread + np.fmax.reduce(moves)))
 
-    def _nearby(self, tries: int, units: int, rng: np.random.Generator) -> Any:
-        """Yield results where everything is moved by some units in the last place."""
-        with self.single.restored() as kept, self.double.restored():
-            for _ in range(tries):
-                pairs = zip(self.single.variables, self.double.variables, kept, strict=True)
-                for v, w, k in pairs:
-                    v[...] = shaken(k, rng, units, np.float32)
-                    w[...] = v
-                upstream = shaken(self._upstream, rng, units, np.float32)
-                both = self._both(upstream.astype(np.float32).astype(np.float64))
-                if both is not None:
-                    yield both
-
-    def _both(self, upstream: Array) -> tuple[list[Array], list[Array]] | None:
+    def _both(self, upstream: Array) -> Array | None:
+        """Return the results in float32 and float64, (2, N), if there are any."""
         found = []
         for function in (self.single, self.double):
             gradients = function.analytic(upstream)
             if gradients is None:
                 return None
-            outputs = [y.reshape(-1) for y in function.outputs()]
-            found.append([*outputs, *(g[:, 0] for g in gradients)])
-        return found[0], found[1]
+            found.append(np.concatenate([function.here_now(), *(g[:, 0] for g in gradients)]))
+        return np.array(found)
 
-    def _basic(self, true: list[Array]) -> list[Array]:
+    def _basic(self, true: Array) -> Array:
         """Return a few units of the largest element, and of what may cancel inside.
 
         That is as large as the inputs, the outputs and one, and in parameters' gradients as
         their product: 1 - sigmoid(x) is lost beside 1, whatever it is multiplied by.
         """
-        double, count = self.double, len(self.double.shapes)
-        loud = _largest(self._upstream)
+        double, parts = self.double, np.split(true, self._ends)
+        count, loud = len(double.shapes), _largest(self._upstream)
         inside = max(1.0, *map(_largest, double.variables))
-        result = max(1.0, *map(_largest, true[:count]))
+        result = max(1.0, *map(_largest, parts[:count]))
         floors = [inside] * count
         for v in double.variables:
             is_input = any(v is x for x in double.inputs)
             floors.append(loud * (max(inside, result) if is_input else inside * result))
-        sizes = [np.where(np.isfinite(t), np.abs(t), 0.0) + _largest(t) for t in true]
-        pairs = zip(sizes, floors, strict=True)
-        return [_EPS32 * (64 * size + 16 * floor) + _SMALL for size, floor in pairs]
+        sizes = [np.where(np.isfinite(t), np.abs(t), 0.0) + _largest(t) for t in parts]
+        units = [64 * size + 16 * floor for size, floor in zip(sizes, floors, strict=True)]
+        return _EPS32 * np.concatenate(units) + _SMALL
 
 
 def _largest(x: Array) -> float:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from npnet.errors import ShapeError
 from npnet.gradcheck.inputs import LAYOUTS
-from npnet.gradcheck.passes import Fault, Finding, Findings, name_of
+from npnet.gradcheck.passes import Fault, Finding, Findings, name_of, saying
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
@@ -19,48 +19,42 @@ def calls_work(under_test: LayerUnderTest) -> Findings:
     """Check that a call and a backward pass work and give finite real arrays."""
     layer = under_test.fresh()
     outputs, again = (under_test.infer(layer).outputs for _ in range(2))
-    if [y.shape for y in again] != [y.shape for y in outputs]:
-        shapes = [", ".join(str(y.shape) for y in ys) for ys in (outputs, again)]
-        yield (
-            f"forward returned shape {shapes[0]} in a first call and {shapes[1]} in a second "
-            "with the same input"
-        )
+    one, two = (", ".join(str(y.shape) for y in ys) for ys in (outputs, again))
+    if one != two:
+        yield f"forward returned shape {one} in a first call and {two} in a second with that input"
         return
     try:
-        one = under_test.run(layer)
+        recorded = under_test.run(layer)
     except Fault as fault:
         yield from _not_summed(under_test, fault.__cause__)
         raise
-    for mode, ys in (("inference", outputs), ("a recorded pass", one.outputs)):
+    for mode, ys in (("inference", outputs), ("a recorded pass", recorded.outputs)):
         for i, y in enumerate(ys):
-            if not np.isfinite(y).all():
-                yield (
-                    f"{mode} returned {_first_odd(y)} in {name_of('output', i, ys)} for finite "
-                    "inputs; if the layer takes only some numbers, pass domain=(low, high)"
-                )
+            if odd := _not_finite(y):
+                advice = "if the layer takes only some numbers, pass domain=(low, high)"
+                what = name_of("output", i, ys)
+                yield f"{mode} returned {odd} in {what} for finite inputs; {advice}"
                 return
-    for name, array in one.named().items():
-        if not np.isfinite(array).all():
-            yield f"the {name} is {_first_odd(array)} for finite inputs"
+    for name, array in recorded.named().items():
+        if odd := _not_finite(array):
+            yield f"the {name} is {odd} for finite inputs"
 
 
 def _not_summed(under_test: LayerUnderTest, error: BaseException | None) -> Findings:
     """Recognise a parameter gradient that still has the batch axis."""
     for name, p in under_test.layer.named_parameters():
-        for batch in {x.shape[:1] for x in under_test.inputs}:
-            full = batch + p.shape
+        for full in {x.shape[:1] + p.shape for x in under_test.inputs}:
             if isinstance(error, ShapeError) and f"{p.shape}, got {full}" in str(error):
-                message = (
-                    f"the gradient of {name} is not summed over the batch: it has shape "
-                    f"{full} instead of {p.shape}; use .sum(axis=0)"
-                )
-                yield Finding(message, name, "not summed")
+                text = f"the gradient of {name} is not summed over the batch: it has shape {full}"
+                yield Finding(f"{text} instead of {p.shape}; use .sum(axis=0)", name, "not summed")
                 return
 
 
-def _first_odd(array: Array) -> str:
-    index = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
-    return f"{array[tuple(index)]}" + (f" at {index}" if index else "")
+def _not_finite(array: Array) -> str:
+    """Return ``"nan at [0, 1]"``, the first number that is not finite, if any."""
+    for index in np.argwhere(~np.isfinite(array))[:1].tolist():
+        return f"{array[tuple(index)]}" + (f" at {index}" if index else "")
+    return ""
 
 
 def shapes_and_dtypes(under_test: LayerUnderTest) -> Findings:
@@ -78,29 +72,27 @@ def shapes_and_dtypes(under_test: LayerUnderTest) -> Findings:
         for i, (grad, x) in enumerate(zip(dx, inputs, strict=True)):
             what = name_of("input", i, inputs)
             if grad is not None and grad.shape != x.shape:
-                yield (
-                    f"backward returned a gradient of shape {grad.shape} for the {what} "
-                    f"of shape {x.shape}"
-                )
+                shapes = f"of shape {grad.shape} for the {what} of shape {x.shape}"
+                yield f"backward returned a gradient {shapes}"
             elif grad is not None and grad.dtype != dtype:
                 yield f"backward in {dtype} returned {grad.dtype} as the gradient of the {what}"
 
 
 def precision(under_test: LayerUnderTest) -> Findings:
     """Check that what comes in as float64 is computed in float64 all the way."""
+
+    def moved(step: float) -> dict[str, Array]:
+        """Run a pass a little elsewhere, since float32 numbers may be what was given."""
+        rng = np.random.default_rng(13)
+        return under_test.shifted(lambda a: a * step * rng.uniform(1, 2, a.shape)).named()
+
     try:
-        results = [under_test.shifted(_stretch(step)).named() for step in (1e-4, 1e-3, 2e-3)]
+        results = [moved(step) for step in (1e-4, 1e-3, 2e-3)]
     except Fault:  # the inputs lie at the border of what the layer takes
         return
     for name in results[0]:
         if _rounded(*(values[name] for values in results)):
             yield f"the {name} was rounded to float32, though everything that came in is float64"
-
-
-def _stretch(step: float) -> Callable[[Array], Array]:
-    """Return a small shift, since float32 numbers may be what was given."""
-    rng = np.random.default_rng(13)
-    return lambda a: np.asarray(a * step * rng.uniform(1, 2, a.shape))
 
 
 def _rounded(one: Array, two: Array, three: Array) -> bool:
@@ -110,18 +102,17 @@ def _rounded(one: Array, two: Array, three: Array) -> bool:
     changes = (one != two) * 1 + (two != three)
     twice = (changes == 2) & (np.abs(one) > _TINY)
     values = np.stack([a[twice] for a in (one, two, three)])
-    with np.errstate(over="ignore"):
-        always = one.dtype == np.float64 and (values.astype(np.float32) == values).all()
+    always = one.dtype == np.float64 and (values.astype(np.float32) == values).all()
     return bool(always and (changes == 2).sum() > (changes == 1).sum() and twice.any())
 
 
 def memory_layout(under_test: LayerUnderTest) -> Findings:
     """Check that strides, Fortran order and read-only flags make no difference."""
-    for name, arrange in LAYOUTS.items():
-        for what, run in under_test.arranged(arrange).items():
-            try:
-                got = run()
-            except Fault as fault:
-                yield f"with {name} {what} {fault}"
-                continue
-            yield from under_test.differences(got, under_test.reference, f"with {name} {what} {{}}")
+    grads = under_test.upstream(under_test.reference.outputs)
+    for layout, arrange in LAYOUTS.items():
+        for name, arrays in (("inputs", under_test.arrays()), ("upstream", grads)):
+            when = f"with {layout} {name if name == 'inputs' else 'upstream gradients'}"
+            with saying(when):
+                options: dict[str, Any] = {name: [arrange(x) for x in arrays]}
+                got = under_test.run(**options)
+            yield from under_test.differences(got, under_test.reference, f"{when} {{}}")

@@ -2,72 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.passes import (
-    Fault,
-    Finding,
-    Findings,
-    Pass,
-    attempt,
-    parameter_grads,
-    tensor_of,
-)
+from npnet.gradcheck.passes import Finding, Findings, Pass, parameter_grads, saying, tensor_of
 from npnet.gradcheck.under_test import LayerUnderTest
-from npnet.layer import Layer
 from npnet.store import FlatStore
-from npnet.typing import Array
 
 
-def inference_repeats(under_test: LayerUnderTest) -> Findings:
-    """Check that the same input gives the same inference output."""
+def repeatable(under_test: LayerUnderTest) -> Findings:
+    """Check that the same input and random numbers give the same results, recorded or not."""
     layer = under_test.fresh()
-    first = under_test.infer(layer).copy()
-    under_test.run(layer, under_test.others())
-    under_test.restore_buffers(layer)
-    differs = under_test.compared(under_test.infer(layer), first, every=True)
-    for name, found in differs.items():
-        yield f"called again with the same input, the {name} {found}"
-
-
-def passes_repeat(under_test: LayerUnderTest) -> Findings:
-    """Check that the same input and random numbers give the same pass."""
-    layer = under_test.fresh()
-    one, two, three = (under_test.run(layer) for _ in range(3))
-    changed = under_test.compared(two, one, every=True)
+    passes = [under_test.run(layer) for _ in range(3)]
+    changed = under_test.compared(passes[1], passes[0], every=True)
     for name, found in changed.items():
-        tensor = tensor_of(name)
-        first, second, third = (p.named()[name] for p in (one, two, three))
+        tensor, (one, two, three) = tensor_of(name), [p.named()[name] for p in passes]
         if not tensor:
-            text = (
-                f"in a second recorded pass with the same input and the same generator the {name} "
-                f"{found}: random numbers must come from ctx.rng, and nothing may be kept on the "
-                "layer between calls"
-            )
-            yield Finding(text)
-            return
-        if not mismatch(third - second, second - first):
-            text = (
-                f"the gradient of {tensor} grows with every identical pass: it is summed up in an "
-                f"array that outlives the call; use {_add_grad(tensor)}"
-            )
-            yield Finding(text, tensor, "stale state")
+            when = "in a second recorded pass with the same input and the same generator"
+            advice = "random numbers must come from ctx.rng, and nothing may be kept on the layer"
+            yield f"{when} the {name} {found}: {advice} between calls"
+            break
+        if mismatch(three - two, two - one):
+            text = f"identical passes gave different gradients: that of {tensor} {found}; backward"
+            yield Finding(f"{text} uses random numbers, or state from another call", tensor)
         else:
-            text = (
-                f"identical passes gave different gradients: that of {tensor} {found}; backward "
-                "uses random numbers, or state from another call"
-            )
-            yield Finding(text, tensor)
+            text = f"the gradient of {tensor} grows with every identical pass: it is summed up in"
+            advice = f"an array that outlives the call; use {_add_grad(tensor)}"
+            yield Finding(f"{text} {advice}", tensor, "stale state")
     if not changed:
         under_test.run(layer, under_test.others())
         again = under_test.compared(under_test.run(layer), under_test.reference, every=True)
         for name, found in again.items():
             text = f"after a pass with another input the {name} {found}: something of an earlier"
             yield Finding(f"{text} call is used", tensor_of(name), "stale state")
+    layer = under_test.fresh()
+    first = under_test.infer(layer).copy()
+    under_test.run(layer, under_test.others())
+    under_test.restore_buffers(layer)
+    for name, found in under_test.compared(under_test.infer(layer), first, every=True).items():
+        yield f"called again with the same input, the {name} {found}"
 
 
 def _add_grad(name: str) -> str:
@@ -78,16 +53,15 @@ def recording_equals_inference(under_test: LayerUnderTest) -> Findings:
     """Check that a layer without random numbers computes the same whether it is recorded or not."""
     inferred = under_test.infer()
     for training in [False] if under_test.is_random else [False, True]:
-        outputs = under_test.record(under_test.fresh(), training=training).outputs
+        recorded = Pass(under_test.record(under_test.fresh(), training=training).outputs)
         says = f"with record(x, training={training}) {{}}, which is what inference gives"
-        yield from under_test.differences(Pass(outputs, (), {}), inferred, says)
+        yield from under_test.differences(recorded, inferred, says)
 
 
 def zero_gradient(under_test: LayerUnderTest) -> Findings:
     """Check that a zero upstream gradient gives zero gradients."""
-    zeros = [np.zeros_like(y) for y in under_test.reference.outputs]
-    got = under_test.run(upstream=zeros)._replace(outputs=())
-    for name, grad in got.named().items():
+    got = under_test.run(upstream=[np.zeros_like(y) for y in under_test.reference.outputs])
+    for name, grad in got._replace(outputs=()).named().items():
         if found := mismatch(grad, np.zeros_like(grad), 0.0):
             yield f"for an upstream gradient of zeros the {name} {found}"
 
@@ -102,98 +76,74 @@ def linear_backward(under_test: LayerUnderTest) -> Findings:
         yield from under_test.differences(scaled.times(1 / factor), reference, says)
     added = [np.asarray(a + b, a.dtype) for a, b in zip(first, second, strict=True)]
     total = reference.plus(under_test.run(layer, upstream=second))
-    says = "for the sum of two upstream gradients {}, the sum of their gradients"
-    yield from under_test.differences(under_test.run(layer, upstream=added), total, says)
+    got, says = under_test.run(layer, upstream=added), "for the sum of two upstream gradients {}"
+    yield from under_test.differences(got, total, f"{says}, the sum of their gradients")
 
 
 def two_calls(under_test: LayerUnderTest) -> Findings:
     """Check that two calls and then both backward passes, in either order, do not mix."""
-    alone = [_calls(under_test, under_test.fresh(), [i])[i] for i in (0, 1)]
-    total = alone[0].plus(alone[1])
+
+    def calls(layer: Any, *order: int) -> dict[int, Pass]:
+        """Record these calls one after the other, then run them back in the order given."""
+        layer.zero_grad()
+        inputs, recorded, found = (under_test.arrays, under_test.others), {}, {}
+        for i in sorted(order):
+            recorded[i] = under_test.record(layer, inputs[i](), rng=under_test.generator(i))
+        for i in order:
+            outputs = tuple(y.copy() for y in recorded[i].outputs)
+            dx = recorded[i].backward(under_test.upstream(outputs, 1 + i))
+            found[i] = Pass(outputs, dx, parameter_grads(layer))
+        return found
+
+    alone = [calls(under_test.fresh(), i)[i] for i in (0, 1)]
     layer = under_test.fresh()
     for order, words in (((0, 1), "in the order of the calls"), ((1, 0), "in reverse order")):
-        got = _calls(under_test, layer, order)
-        pairs = [(got[i]._replace(parameter_grads={}), alone[i], i) for i in order]
+        got = calls(layer, *order)
         both = Pass((), (), got[order[1]].parameter_grads)
-        for one, want, i in (*pairs, (both, total, 2)):
+        pairs = [(got[i]._replace(parameter_grads={}), alone[i], i) for i in order]
+        for one, want, i in (*pairs, (both, alone[0].plus(alone[1]), 2)):
             end = (" of the first {}", " of the second {}", " {}, the sum of both")[i]
             for name, found in under_test.compared(one, want).items():
-                text = (
-                    f"with two calls and then both backward passes {words}, the {name}"
-                    f"{end.format(found)}; what backward needs belongs into ctx, not on the layer"
-                )
-                yield Finding(text, tensor_of(name))
+                text = f"with two calls and then both backward passes {words}, the {name}"
+                advice = "what backward needs belongs into ctx, not on the layer"
+                yield Finding(f"{text}{end.format(found)}; {advice}", tensor_of(name))
                 return
 
 
-def _calls(under_test: LayerUnderTest, layer: Layer, order: Sequence[int]) -> dict[int, Pass]:
-    """Record the calls of these numbers one after the other, then run them back in this order."""
-    layer.zero_grad()
-    inputs = [under_test.arrays(), under_test.others()]
-    recorded = {
-        i: under_test.record(layer, inputs[i], rng=under_test.generator(i)) for i in sorted(order)
-    }
-    found = {}
-    for i in order:
-        outputs = tuple(y.copy() for y in recorded[i].outputs)
-        dx = recorded[i].backward(under_test.upstream(outputs, 1 + i))
-        found[i] = Pass(outputs, dx, parameter_grads(layer))
-    return found
-
-
 def accumulation(under_test: LayerUnderTest) -> Findings:
-    """Check that backward adds to the gradients that are there."""
-    alone = under_test.reference.parameter_grads
-    layer = under_test.fresh()
-    for name, p in layer.named_parameters():
-        p.grad = np.full(p.shape, 3.0 * (np.abs(alone[name]).max(initial=0.0) or 1.0))
-    before = under_test.reference._replace(parameter_grads=parameter_grads(layer))
-    recording = under_test.record(layer)
-    recording.backward(under_test.upstream(recording.outputs))
-    after = Pass((), (), parameter_grads(layer))
-    for name, found in under_test.compared(after, under_test.reference.plus(before)).items():
-        tensor = tensor_of(name)
-        fix = f"use {_add_grad(tensor)}"
-        if mismatch(after.parameter_grads[tensor], alone[tensor]):
-            text = f"with a gradient already there, the {name} {found}, the sum; {fix}"
-            yield Finding(text, tensor, "stale state")
-        else:
-            text = f"backward overwrites the {name} instead of adding to it; {fix}"
-            yield Finding(text, tensor)
-
-
-def used_twice(under_test: LayerUnderTest) -> Findings:
-    """Check that a layer that occurs twice in a model gets the gradients of both places."""
-    layer, want = under_test.fresh(), under_test.steady
-    both = [under_test.record(layer, training=under_test.steady_mode) for _ in range(2)]
-    for one in reversed(both):
-        one.backward(under_test.upstream(one.outputs))
-    says = "used twice in one model, {}, the sum of both uses"
-    yield from under_test.differences(Pass((), (), parameter_grads(layer)), want.plus(want), says)
-
-
-def flat_store(under_test: LayerUnderTest) -> Findings:
-    """Check that gradients land in the flat vector of an optimizer."""
-    layer = under_test.fresh()
+    """Check that backward adds to the gradients that are there, in the vector of an optimizer."""
+    layer, alone = under_test.fresh(), under_test.reference.parameter_grads
     parameters = dict(layer.named_parameters())
     if not parameters:
         return
+    for name, p in parameters.items():
+        p.grad = np.full(p.shape, 3.0 * (np.abs(alone[name]).max(initial=0.0) or 1.0))
+    before = under_test.reference._replace(parameter_grads=parameter_grads(layer))
     store = FlatStore(list(parameters.values()))
-    says = "after an optimizer gathered the parameters, {}"
-    yield from under_test.differences(under_test.run(layer), under_test.reference, says)
+    recording = under_test.record(layer)
+    recording.backward(under_test.upstream(recording.outputs))
+    after = Pass((), (), parameter_grads(layer))
     for name, p in parameters.items():
         if p.grad is not None and not np.shares_memory(p.grad, store.grad):
-            yield f"the gradient of {name} is not in the optimizer's vector; use {_add_grad(name)}"
+            text = f"the gradient of {name} is not in the optimizer's vector; use {_add_grad(name)}"
+            yield Finding(text, name)
+    for name, found in under_test.compared(after, under_test.reference.plus(before)).items():
+        tensor = tensor_of(name)
+        if mismatch(after.parameter_grads[tensor], alone[tensor]):
+            text, kind = (
+                f"with a gradient already there, the {name} {found}, the sum",
+                "stale state",
+            )
+        else:
+            text, kind = f"backward overwrites the {name} instead of adding to it", ""
+        yield Finding(f"{text}; use {_add_grad(tensor)}", tensor, kind)
 
 
 def input_gradient_on_demand(under_test: LayerUnderTest) -> Findings:
     """Check that without the input's gradient, the parameters' gradients are the same."""
     when = "with ctx.needs_input_grad=False, as in training,"
-    try:
+    with saying(when):
         got = under_test.run(needs_input_grad=False)
-    except Fault as fault:
-        yield Finding(f"{when} {fault}", "", "raised")
-        return
     for name, found in under_test.compared(got, under_test.reference).items():
         kind = "stale state" if got.named()[name].any() else ""
         yield Finding(f"{when} the {name} {found}", tensor_of(name), kind)
@@ -202,48 +152,36 @@ def input_gradient_on_demand(under_test: LayerUnderTest) -> Findings:
 def unused_outputs(under_test: LayerUnderTest) -> Findings:
     """Check that None for an output that nobody used stands for a gradient of zeros."""
     outputs = under_test.reference.outputs
-    for i in range(len(outputs) if len(outputs) > 1 else 0):
-        grads: list[Any] = under_test.upstream(outputs)
-        zeros = [*grads[:i], np.zeros_like(grads[i]), *grads[i + 1 :]]
-        grads[i] = None
-        what = f"with None as the gradient of output {i}"
-        try:
-            got = under_test.run(upstream=grads)
-        except Fault as fault:
-            yield Finding(f"{what}, which nobody may have used, {fault}", kind="note")
-            continue
-        says = f"{what} {{}}, that with zeros"
-        yield from under_test.differences(got, under_test.run(upstream=zeros), says)
+    for i, y in enumerate(outputs):
+        if not any(other.dtype.kind == "f" for other in (*outputs[:i], *outputs[i + 1 :])):
+            continue  # without this output nothing flows back, and nobody runs backward
+        zero, none = under_test.upstream(outputs), list[Any](under_test.upstream(outputs))
+        zero[i], none[i] = np.zeros_like(y), None
+        when = f"with None as the gradient of output {i}, which nobody used,"
+        with saying(when, "; None stands for zeros"):
+            got = under_test.run(upstream=none)
+        want = under_test.run(upstream=zero)
+        yield from under_test.differences(got, want, f"{when} {{}}, that with zeros")
 
 
 def tape_agrees(under_test: LayerUnderTest) -> Findings:
-    """Check that `Layer.record` and `Tape.backward` give what forward and backward give."""
-    got = attempt("record or backward", _taped, under_test, lambda y: None)
-    yield from under_test.differences(got, under_test.reference)
+    """Check that `Layer.record` and `Tape.backward` give the same, also if the output changes."""
+    for changes in (False, True):
+        layer, rng = under_test.fresh(), under_test.generator()
+        output, tape = layer.record(*under_test.arrays(), training=under_test.training, rng=rng)
+        outputs = output if isinstance(output, tuple) else (output,)
+        upstream = under_test.upstream(outputs)
+        for y in outputs if changes else ():
+            if y.flags.writeable:
+                y.fill(5)
+        dx = tape.backward(*upstream, input_grad=True)
+        got = Pass(outputs, dx if isinstance(dx, tuple) else (dx,), parameter_grads(layer))
+        if not changes:
+            yield from under_test.differences(got, under_test.reference)
+            continue
+        says = "after the caller wrote into the output, {}; keep it, or a copy, with ctx.save(...)"
+        yield from under_test.differences(got._replace(outputs=()), under_test.reference, says)
     recording = under_test.record(under_test.fresh())
     raw = recording.ctx.backward(*under_test.upstream(recording.outputs))
     if len(under_test.inputs) == 1 and isinstance(raw, tuple):
         yield "backward returned a tuple for the one input; return the array itself"
-
-
-def outputs_writable(under_test: LayerUnderTest) -> Findings:
-    """Check that the caller may write into the output before backward runs."""
-    got = _taped(under_test, lambda y: y.fill(5))
-    says = (
-        "after the caller wrote into the output, {}; keep the output with ctx.save(...), or save "
-        "a copy, so that it can be protected"
-    )
-    yield from under_test.differences(got._replace(outputs=()), under_test.reference, says)
-
-
-def _taped(under_test: LayerUnderTest, change: Callable[[Array], object]) -> Pass:
-    """Run a pass as a user does, who changes the outputs that may be written into."""
-    layer, rng = under_test.fresh(), under_test.generator()
-    output, tape = layer.record(*under_test.arrays(), training=under_test.training, rng=rng)
-    outputs = output if isinstance(output, tuple) else (output,)
-    upstream = under_test.upstream(outputs)
-    for y in outputs:
-        if y.flags.writeable:
-            change(y)
-    dx = tape.backward(*upstream, input_grad=True)
-    return Pass(outputs, dx if isinstance(dx, tuple) else (dx,), parameter_grads(layer))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
-from npnet.gradcheck.passes import Fault, Finding, Findings, Pass
+from npnet.gradcheck.passes import Finding, Findings, Pass, saying
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.typing import Array
 
@@ -29,18 +27,15 @@ def empty_batch(under_test: LayerUnderTest) -> Findings:
 def _batch_of(under_test: LayerUnderTest, n: int, size: str) -> Findings:
     if not under_test.has_batches or not under_test.batch_independence:
         return
-    axis = under_test.batch_axis or 0
+    axis, steady = under_test.batch_axis or 0, under_test.steady
     inputs = [_part(x, axis, 0, n) for x in under_test.arrays()]
-    steady = under_test.steady
     for mode, run in (("inference", under_test.infer), ("training", under_test.run)):
-        try:
+        with saying(f"with {size} in {mode}"):
             got = run(inputs=inputs)
-        except Fault as fault:
-            yield f"with {size} in {mode} {fault}"
-            return
         for name, array in got.named().items():
             if name.removeprefix("gradient of ") not in steady.parameter_grads:
-                shape = _with_length(steady.named()[name], axis, n)
+                y = steady.named()[name]
+                shape = (*y.shape[:axis], n, *y.shape[axis + 1 :])
                 if array.shape != shape:
                     yield f"with {size} in {mode} the {name} has shape {array.shape}, not {shape}"
             elif not np.isfinite(array).all():
@@ -62,18 +57,19 @@ def batch_independence(under_test: LayerUnderTest) -> Findings:
     n = whole.outputs[0].shape[axis]
     for rows in np.array_split(np.arange(n), min(n, _PARTS)):
         i, length = int(rows[0]), len(rows)
-        inputs = [_part(x, axis, i, length) for x in under_test.arrays()]
-        upstream = [_part(g, axis, i, length) for g in grads]
-        got = under_test.run(inputs=inputs, upstream=upstream, training=training)
+
+        def cut(x: Array, i: int = i, length: int = length) -> Array:
+            return _part(x, axis, i, length)
+
+        inputs, upstream = map(cut, under_test.arrays()), map(cut, grads)
+        got = under_test.run(inputs=[*inputs], upstream=[*upstream], training=training)
         total = got.plus(total)
-        dx = (None if g is None else _part(g, axis, i, length) for g in whole.input_grads)
-        want = Pass(tuple(_part(y, axis, i, length) for y in whole.outputs), tuple(dx), {})
+        dx = (None if g is None else cut(g) for g in whole.input_grads)
+        want = Pass(tuple(map(cut, whole.outputs)), tuple(dx))
         part = (slice(None),) * axis + (slice(i, i + length),)
         which = f"sample {i}" if length == 1 else f"samples {i} to {i + length - 1}"
-        says = (
-            f"for {which} alone {{}}, which is what it is among the others; if samples are "
-            "meant to be coupled, pass batch_independence=False"
-        )
+        says = f"for {which} alone {{}}, which is what it is among the others; if samples are "
+        says += "meant to be coupled, pass batch_independence=False"
         yield from under_test.differences(got._replace(parameter_grads={}), want, says, part)
     says = "{}, the sum over the samples, each alone"
     yield from under_test.differences(Pass((), (), whole.parameter_grads), total, says)
@@ -85,30 +81,21 @@ def batches_of_other_sizes(under_test: LayerUnderTest) -> Findings:
         return
     layer, axis = under_test.fresh(), under_test.batch_axis or 0
     double = [np.concatenate([x, x], axis) for x in under_test.arrays()]
-    inferred = under_test.infer()
-    try:
-        long = under_test.run(inputs=double)
+    wanted = [under_test.infer(), *[under_test.reference] * 2]
+    with saying("with a batch of another size than before,"):
+        wanted.append(under_test.run(inputs=double))
         under_test.run(layer, double)
         under_test.infer(layer, double)
         under_test.restore_buffers(layer)
-        found = [("after", under_test.infer(layer), inferred)]
-        found.append(("after", under_test.run(layer), under_test.reference))
-        both = [under_test.record(layer), under_test.record(layer, double)]
-        for one, want in zip(both, (under_test.reference, long), strict=True):
+        found = [under_test.infer(layer), under_test.run(layer)]
+        for one in [under_test.record(layer), under_test.record(layer, double)]:
             grads = one.backward(under_test.upstream(one.outputs))
-            found.append(("beside", Pass(one.outputs, grads, {}), want))
-    except Fault as fault:
-        yield f"with a batch of another size than before, {fault}"
-        return
-    for when, got, want in found:
+            found.append(Pass(one.outputs, grads))
+    for when, got, want in zip(("after",) * 2 + ("beside",) * 2, found, wanted, strict=True):
         says = f"in a pass {when} one of another batch size {{}}, which a new layer gives"
         yield from under_test.differences(got, want, says)
 
 
 def _part(x: Array, axis: int, start: int, length: int) -> Array:
-    rows: tuple[Any, ...] = (slice(None),) * axis + (slice(start, start + length),)
-    return np.array(x[rows])
-
-
-def _with_length(y: Array, axis: int, n: int) -> tuple[int, ...]:
-    return (*y.shape[:axis], n, *y.shape[axis + 1 :])
+    """Copy some samples."""
+    return np.take(x, range(start, start + length), axis)

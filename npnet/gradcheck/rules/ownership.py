@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gc
 import weakref
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.passes import Findings, LossLayer, name_of
+from npnet.gradcheck.passes import Findings, LossLayer, Recording, name_of
 from npnet.gradcheck.under_test import LayerUnderTest
 from npnet.layer import Layer
 from npnet.typing import Array
@@ -23,7 +22,21 @@ def nothing_kept_alive(under_test: LayerUnderTest) -> Findings:
     """Check that after inference, and after a backward pass, no array of the call is alive."""
     for recording, mode in ((False, "inference"), (True, "a finished backward pass")):
         layer = None if "no state on self" in under_test.broken else under_test.fresh()
-        run = partial(_run_and_forget, under_test, layer, recording)
+
+        def run(layer: Layer | None = layer, recording: bool = recording) -> dict[str, Any]:
+            """Run a pass whose arrays only weak references know when this returns."""
+            layer = under_test.fresh() if layer is None else layer
+            inputs = under_test.arrays()
+            one = under_test.record(layer, inputs) if recording else under_test.infer(layer, inputs)
+            grads = under_test.upstream(one.outputs)
+            if isinstance(one, Recording):
+                one.backward(grads)
+            groups = {"input": inputs, "output": one.outputs, "upstream gradient": grads}
+            named = (
+                (name_of(kind, i, g), a) for kind, g in groups.items() for i, a in enumerate(g)
+            )
+            return {name: weakref.ref(array) for name, array in named}
+
         arrays = run()
         if any(ref() is not None for ref in arrays.values()):
             gc.collect()
@@ -32,25 +45,6 @@ def nothing_kept_alive(under_test: LayerUnderTest) -> Findings:
             yield f"after {mode} the {name} is still alive; something holds on to it"
         if not kept and _grows(run):
             yield f"after {mode} an array that it made is still alive, one more with every call"
-
-
-def _run_and_forget(
-    under_test: LayerUnderTest, layer: Layer | None, recording: bool
-) -> dict[str, Any]:
-    """Run a pass whose arrays only weak references know when this returns."""
-    layer = under_test.fresh() if layer is None else layer
-    groups: dict[str, Sequence[Array]] = {"input": under_test.arrays()}
-    if recording:
-        one = under_test.record(layer, groups["input"])
-        groups |= {"output": one.outputs, "upstream gradient": under_test.upstream(one.outputs)}
-        one.backward(groups["upstream gradient"])
-    else:
-        groups["output"] = under_test.infer(layer, groups["input"]).outputs
-    return {
-        name_of(kind, i, group): weakref.ref(a)
-        for kind, group in groups.items()
-        for i, a in enumerate(group)
-    }
 
 
 def _grows(run: Callable[[], object]) -> bool:
@@ -68,12 +62,8 @@ def _grows(run: Callable[[], object]) -> bool:
 
     tracing = tracemalloc.is_tracing()
     tracemalloc.start()
-    try:
-        for collect in (False, True):  # which is slow, but what waits for it does not count
-            before, after = count(collect), count(collect)
-            if after < before + _REPEATS:
-                return False
-        return True
+    try:  # collecting is slow, but what waits for it does not count
+        return all(count(collect) + _REPEATS <= count(collect) for collect in (False, True))
     finally:
         if not tracing:
             tracemalloc.stop()
@@ -82,15 +72,19 @@ def _grows(run: Callable[[], object]) -> bool:
 def outputs_not_reused(under_test: LayerUnderTest) -> Findings:
     """Check that a later call does not write into what an earlier one returned."""
     layer = under_test.fresh()
-    first = under_test.infer(layer)
-    handed = [("what inference returned", y, y.copy()) for y in first.outputs]
+    handed: list[tuple[str, Array, Array]] = []
+
+    def hand(what: str, arrays: Iterable[Array | None]) -> None:
+        handed.extend((what, a, a.copy()) for a in arrays if a is not None)
+
+    hand("what inference returned", under_test.infer(layer).outputs)
     under_test.infer(layer, under_test.others())
     recordings = [under_test.record(layer, x) for x in (under_test.arrays(), under_test.others())]
     for one in recordings:
-        handed += [("the output of a recorded pass", y, y.copy()) for y in one.outputs]
+        hand("the output of a recorded pass", one.outputs)
     for one in recordings:
-        dx = [g for g in one.backward(under_test.upstream(one.outputs)) if g is not None]
-        handed += [("an input's gradient of an earlier one", g, g.copy()) for g in dx]
+        dx = one.backward(under_test.upstream(one.outputs))
+        hand("an input's gradient of an earlier one", dx)
     under_test.run(layer, under_test.others())
     for what, array, before in handed:
         if mismatch(array, before, 0.0):
@@ -102,16 +96,16 @@ def gradients_not_shared(under_test: LayerUnderTest) -> Findings:
     layer = under_test.fresh()
     recording = under_test.record(layer)
     grads = under_test.upstream(recording.outputs)
-    dx = recording.backward(grads)
-    named = [(name_of("input", i, dx), g) for i, g in enumerate(dx) if g is not None]
-    others: list[tuple[str, Array]] = [("the upstream gradient", g) for g in grads]
+    dx, named = recording.backward(grads), dict(layer.named_parameters())
+    of_inputs = [(name_of("input", i, dx), g) for i, g in enumerate(dx) if g is not None]
+    others = [("the upstream gradient", g) for g in grads]
     others += [(name_of("the input", i, dx), x) for i, x in enumerate(recording.inputs)]
     if isinstance(layer, LossLayer):
-        owned, advice = named, "return a new array"
+        owned, advice = of_inputs, "return a new array"
     else:
-        others += [(f"the gradient of {name}", g) for name, g in named]
-        others += [(f"the value of {name}", p.data) for name, p in layer.named_parameters()]
-        owned = [(name, p.grad) for name, p in layer.named_parameters() if p.grad is not None]
+        others += [(f"the gradient of {name}", g) for name, g in of_inputs]
+        others += [(f"the value of {name}", p.data) for name, p in named.items()]
+        owned = [(name, p.grad) for name, p in named.items() if p.grad is not None]
         advice = "use ctx.add_grad(parameter, value), which copies"
     for name, grad in owned:
         for what, other in others:

@@ -17,13 +17,86 @@ from npnet.layer import Layer
 from npnet.state import buffers
 from npnet.typing import Array
 
+# By the kind of finding: what the rule says, and what to do.
+_SAYS = {
+    "input": ("Inputs stay as they are.", "an input belongs to the caller, work on a copy"),
+    "upstream gradient": (
+        "Backward leaves the gradient that it is given as it is.",
+        "others may still need it, write into a new array",
+    ),
+    "output": ("Backward leaves outputs as they are.", "it was handed out, work on a copy"),
+    "parameter": ("A pass leaves parameters as they are.", "only an optimizer may do that"),
+    "buffer": (
+        "Buffers move in a recorded pass in training mode only.",
+        "update buffers only if ctx.recording and ctx.training",
+    ),
+    "child": (
+        "A container leaves what its children returned as it is, and so do the children.",
+        "a child may have kept it, add into an array of your own",
+    ),
+    "direct": ("Children are run by ctx.call.", "so the child has a context and a backward pass"),
+}
+_PASSES: tuple[tuple[bool, bool | None, Any, bool], ...] = (
+    (False, False, np.float64, True),  # recording, training, dtype, input_grad
+    (True, None, np.float64, True),
+    (True, False, np.float64, True),
+    (True, None, np.float32, True),
+    (True, None, np.float64, False),
+)
+
+
+def none_of(kind: str) -> Callable[[LayerUnderTest], Findings]:
+    """Return the check that nothing of this kind happens, in all modes and both dtypes."""
+    sentence, advice = _SAYS[kind]
+
+    def check(under_test: LayerUnderTest) -> Findings:
+        if "watched" not in under_test.cache:
+            under_test.cache["watched"] = dict[Any, Finding]()
+            for options in _PASSES:
+                with contextlib.suppress(Fault):  # other rules say what was raised
+                    _watch(under_test, *options)
+        for found in under_test.cache["watched"].values():
+            if found.kind == kind:
+                yield Finding(f"{found.message}; {advice}", found.tensor)
+
+    check.__doc__ = sentence
+    return check
+
+
+def _watch(
+    under_test: LayerUnderTest, recording: bool, training: bool | None, dtype: Any, input_grad: bool
+) -> None:
+    """Run one pass and watch what happens in it."""
+    layer, inputs = under_test.fresh(dtype), under_test.arrays(dtype)
+    training = under_test.training if training is None else training
+    watcher = Watcher(layer, under_test.cache["watched"])
+
+    def track(kind: str, label: str, arrays: Sequence[Array]) -> None:
+        for i, array in enumerate(arrays):
+            name = name_of(kind, i, arrays)
+            watcher.track(kind, label.format(name), array, name if kind == "input" else "")
+
+    track("input", "its {}", inputs)
+    for name, p in layer.named_parameters():
+        watcher.track("parameter", f"the parameter {name}", p.data, name)
+    first = buffers(layer)
+    ctx = WatchingContext(watcher, layer, recording, training, under_test.generator())
+    outputs = call_forward(layer, ctx, inputs)
+    watcher.look(f"forward of {ctx.name}")
+    if not (recording and training):
+        mode = "a recorded pass with training=False" if recording else "inference"
+        for name, value in buffers(layer).items():
+            if text := mismatch(value, first.get(name, value + 1), 0.0):
+                watcher.note("buffer", f"{mode} changed the buffer {name}: it now {text}")
+    if recording:
+        track("output", "the {} that forward returned", outputs)
+        grads = under_test.upstream(outputs)
+        track("upstream gradient", "its {}", grads)
+        Recording(layer, ctx, inputs, outputs).backward(grads, input_grad)
+
 
 class Watcher:
-    """Arrays with copies of them, and what was found so far.
-
-    A finding is of the kind "input", "upstream gradient", "output", "parameter", "buffer", "child"
-    or "direct": an array changed by somebody who did not make it, or a child run past `ctx.call`.
-    """
+    """Arrays with copies of them, and what was found so far: who changed which, by kind."""
 
     def __init__(self, layer: Layer, found: dict[Any, Finding]) -> None:
         self.names = {id(part): name for name, part in layer.named_layers()}
@@ -62,12 +135,12 @@ class Watcher:
 
         @functools.wraps(forward)
         def watched(ctx: Any, *inputs: Any) -> Any:
-            is_own = isinstance(ctx, WatchingContext) and ctx.layer is child
+            watching = isinstance(ctx, WatchingContext)
+            is_own = watching and ctx.layer is child
             if not is_own and self.running[-1]:
-                how = "{}.forward(...)" if isinstance(ctx, WatchingContext) else "{}(x)"
                 text = (
                     f"forward of {self.running[-1]} runs its child {self.name(child)} by "
-                    f"{how.format(own)} instead of ctx.call({own}, x)"
+                    f"{own}{'.forward(...)' if watching else '(x)'} instead of ctx.call({own}, x)"
                 )
                 self.note("direct", text)
             self.running.append(self.name(child) if is_own else "")  # below, nothing is said
@@ -84,22 +157,18 @@ class WatchingContext(Context):
 
     __slots__ = ("name", "watcher")
 
-    def __init__(
-        self, layer: Layer, recording: bool, training: bool, rng: Any, watcher: Watcher
-    ) -> None:
-        super().__init__(layer, recording, training, rng)
+    def __init__(self, watcher: Watcher, layer: Layer, *options: Any) -> None:
+        super().__init__(layer, *options)
         self.watcher, self.name = watcher, watcher.name(layer)
 
     def child(self, layer: Layer) -> WatchingContext:
         """Return a context that tells the same watcher."""
         self.watcher.look(f"forward of {self.name}")
-        return WatchingContext(layer, self.recording, self.training, self._rng, self.watcher)
+        return WatchingContext(self.watcher, layer, self.recording, self.training, self._rng)
 
     def run(self, *inputs: Any) -> Any:
         """Run this context's layer; note what it does to arrays."""
-        output = super().run(*inputs)
-        self._watch(f"forward of {self.name}", "what", output)
-        return output
+        return self._seen(f"forward of {self.name}", "what", super().run(*inputs))
 
     def backward(self, *grads: Array, needs_input_grad: Any = True) -> Any:
         """Run this call's backward pass; note what it does to arrays."""
@@ -108,95 +177,10 @@ class WatchingContext(Context):
             if id(grad) not in self.watcher.arrays:
                 self.watcher.track("child", f"the upstream gradient of {self.name}", grad)
         result = super().backward(*grads, needs_input_grad=needs_input_grad)
-        self._watch(f"backward of {self.name}", "the gradient that", result)
-        return result
+        return self._seen(f"backward of {self.name}", "the gradient that", result)
 
-    def _watch(self, who: str, what: str, result: Any) -> None:
+    def _seen(self, who: str, what: str, result: Any) -> Any:
         self.watcher.look(who)
         for array in result if isinstance(result, tuple) else (result,):
             self.watcher.track("child", f"{what} {who} returned", array)
-
-
-_PASSES: tuple[dict[str, Any], ...] = (
-    {"recording": False, "training": False},
-    {},
-    {"training": False},
-    {"dtype": np.float32},
-    {"input_grad": False},
-)
-
-
-# By the kind of event: what the rule says, and what to do.
-_SAYS = {
-    "input": ("Inputs stay as they are.", "an input belongs to the caller, work on a copy"),
-    "upstream gradient": (
-        "Backward leaves the gradient that it is given as it is.",
-        "others may still need it, write into a new array",
-    ),
-    "output": ("Backward leaves outputs as they are.", "it was handed out, work on a copy"),
-    "parameter": ("A pass leaves parameters as they are.", "only an optimizer may do that"),
-    "buffer": (
-        "Buffers move in a recorded pass in training mode only.",
-        "update buffers only if ctx.recording and ctx.training",
-    ),
-    "child": (
-        "A container leaves what its children returned as it is, and so do the children.",
-        "a child may have kept it, add into an array of your own",
-    ),
-    "direct": ("Children are run by ctx.call.", "so the child has a context and a backward pass"),
-}
-
-
-def none_of(kind: str) -> Callable[[LayerUnderTest], Findings]:
-    """Return the check that nothing of this kind happens, in all modes and both dtypes."""
-    sentence, advice = _SAYS[kind]
-
-    def check(under_test: LayerUnderTest) -> Findings:
-        if "events" not in under_test.cache:
-            found = under_test.cache["events"] = dict[Any, Finding]()
-            for options in _PASSES:
-                with contextlib.suppress(Fault):  # other rules say what was raised
-                    _watch(under_test, found, **options)
-        for event in under_test.cache["events"].values():
-            if event.kind == kind:
-                yield Finding(f"{event.message}; {advice}", event.tensor)
-
-    check.__doc__ = sentence
-    return check
-
-
-def _watch(
-    under_test: LayerUnderTest,
-    found: dict[Any, Finding],
-    recording: bool = True,
-    training: bool | None = None,
-    dtype: Any = np.float64,
-    input_grad: bool = True,
-) -> None:
-    """Run one pass and watch what happens in it."""
-    layer, inputs = under_test.fresh(dtype), under_test.arrays(dtype)
-    training = under_test.training if training is None else training
-    watcher = Watcher(layer, found)
-
-    def track(kind: str, label: str, arrays: Sequence[Array]) -> None:
-        for i, array in enumerate(arrays):
-            name = name_of(kind, i, arrays)
-            watcher.track(kind, label.format(name), array, name if kind == "input" else "")
-
-    track("input", "its {}", inputs)
-    for name, p in layer.named_parameters():
-        watcher.track("parameter", f"the parameter {name}", p.data, name)
-    first = buffers(layer)
-    ctx = WatchingContext(layer, recording, training, under_test.generator(), watcher)
-    outputs = call_forward(layer, ctx, inputs)
-    watcher.look(f"forward of {ctx.name}")
-    if not (recording and training):
-        mode = "a recorded pass with training=False" if recording else "inference"
-        for name, value in buffers(layer).items():
-            if text := mismatch(value, first.get(name, value + 1), 0.0):
-                watcher.note("buffer", f"{mode} changed the buffer {name}: it now {text}")
-    if recording:
-        track("output", "the {} that forward returned", outputs)
-        grads = under_test.upstream(outputs)
-        track("upstream gradient", "its {}", grads)
-        Recording(layer, ctx, inputs, outputs).backward(grads, input_grad)
+        return result

@@ -18,7 +18,7 @@ def _phi(x):
     return np.exp(-0.5 * x * x) / math.sqrt(2 * math.pi)
 
 
-@planted(_X, says="region")
+@planted(_X, says=("region", "missing factor"))
 class ReLUPassesEverything(npnet.ReLU):
     """The gradient passes where the input is negative."""
 
@@ -74,7 +74,7 @@ class ReLUMasksUpstream(npnet.ReLU):
         return grad
 
 
-@planted(_X, says=("region", "zero"))
+@planted(_X, says=("region", "zero", "factor"))
 class LeakyReLUNoLeak(npnet.LeakyReLU):
     """The slope is forgotten in backward."""
 
@@ -175,7 +175,7 @@ class SiLUOtherTerm(npnet.SiLU):
         return grad * x * s * (1 - s)
 
 
-@planted(_X, says=("output writable",))
+@planted(_X, says=("tape",))
 class SiLUOutputOnContext(npnet.SiLU):
     """The output is kept where nobody protects it: behind a function."""
 
@@ -189,7 +189,7 @@ class SiLUOutputOnContext(npnet.SiLU):
         return grad * (ctx.s + ctx.y() * (1 - ctx.s))
 
 
-@planted(_X, says=("missing factor",))
+@planted(_X, says=("missing factor", "missing term"))
 class SigmoidHalf(npnet.Sigmoid):
     """The factor 1 - y is missing."""
 

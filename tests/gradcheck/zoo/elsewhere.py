@@ -335,7 +335,7 @@ class LogCoshOverflows(LogCosh):
         return np.sinh(x) / np.cosh(x)
 
 
-@planted(_X, cause=_REGION + "|zero")
+@planted(_X, cause=_REGION + r"|zero|`0\.5` .{0,12} were 0")
 class SoftShrinkInside(SoftShrink):
     """Inside the threshold the gradient is one as well."""
 

@@ -331,6 +331,18 @@ CASES: dict[str, Honest] = {
     "square of 1e-15": Honest(
         elementwise(lambda x: x * x, lambda x: 2 * x), (normal(3, 4, scale=1e-15),)
     ),
+    # differences.sweep: 1 + tanh cancels inside, in steps that the small outputs do not show
+    "gelu by tanh where it is saturated": Honest(
+        lambda: npnet.GELU("tanh"), (np.linspace(-6.8, -5.5, 40).reshape(8, 5),)
+    ),
+    # Kink._is_right_by_output
+    "relus of both signs, side by side": Honest(
+        op(
+            lambda x: (np.concatenate([np.maximum(x, 0), np.maximum(-x, 0)], axis=1), x),
+            lambda grad, x: grad[:, :3] * (x > 0) - grad[:, 3:] * (x < 0),
+        ),
+        (np.zeros((2, 3)),),
+    ),
     "sum of 1e8 and 1": Honest(
         op(lambda a, b: (a + b,), lambda grad: (grad, grad)),
         (normal(3, 2, scale=1e8), normal(3, 2)),

@@ -219,6 +219,10 @@ UNSURE = (lambda e: np.maximum(np.abs(e) - 1, 0)), (lambda e: np.sign(e) * (np.a
 HINGE = (lambda m: np.maximum(1 - m, 0)), (lambda m: np.where(m < 1, -1.0, 0.0))
 
 CASES: dict[str, Honest] = {
+    # Kink._offsets: all errors on one side, which few random points are
+    "pinball where every prediction is right": Honest(
+        lambda: OfError(*PINBALL, reduction="sum"), (normal(8, 5), normal(8, 5))
+    ),
     "mean squared error": Honest(npnet.MSELoss, (normal(4, 3), normal(4, 3) + 1)),
     "squared error of 1e9": Honest(npnet.MSELoss, (normal(4, 3, scale=1e9), normal(4, 3))),
     "squared error of 1e-9": Honest(

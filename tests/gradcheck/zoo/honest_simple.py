@@ -180,6 +180,7 @@ class SinCos(npnet.Layer):
 
     def backward(self, ctx, dsin, dcos):
         (x,) = ctx.saved
+        dsin, dcos = (np.zeros_like(x) if grad is None else grad for grad in (dsin, dcos))
         return dsin * np.cos(x) - dcos * np.sin(x)
 
 
@@ -187,11 +188,14 @@ class Halves(npnet.Layer):
     """Two views of the input."""
 
     def forward(self, ctx, x):
-        half = x.shape[-1] // 2
+        half, ctx.shape = x.shape[-1] // 2, x.shape
         return x[..., :half], x[..., half:]
 
     def backward(self, ctx, a, b):
-        return np.concatenate([a, b], -1)
+        dx = np.zeros(ctx.shape, (b if a is None else a).dtype)
+        dx[..., : ctx.shape[-1] // 2] = 0 if a is None else a
+        dx[..., ctx.shape[-1] // 2 :] = 0 if b is None else b
+        return dx
 
 
 class GLU(npnet.Layer):

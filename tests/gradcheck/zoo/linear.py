@@ -599,7 +599,7 @@ class SharesItsCopies(Base):
         return copy.copy(self)
 
 
-@planted(_X, says="flat store")
+@planted(_X, says="gradients accumulate")
 class BypassesTheStore(Base):
     """The gradient is put where no optimizer looks."""
 
@@ -740,7 +740,7 @@ class Table(npnet.Layer):
         np.add.at(table, index, grad)
 
 
-@planted(np.array([0, 5, 2, 3]), says="rows")
+@planted(np.array([0, 5, 2, 3]), says=("rows", "not summed"))
 class TableForgetsRepeats(Table):
     """Of an index that occurs twice, one gradient is lost."""
 

@@ -92,7 +92,7 @@ class MSEWritesPrediction(npnet.MSELoss):
         return Terms(pred * pred, None, 2 * pred if with_grad else None)
 
 
-@planted(*_REAL, says=("input unchanged", "gradient not shared", "mutation"))
+@planted(*_REAL, says=("input unchanged", "gradients not shared", "mutation"))
 class MSEWritesTarget(npnet.MSELoss):
     """The gradient is computed in the target."""
 
@@ -123,7 +123,7 @@ class MSETwoValues(npnet.MSELoss):
         return Terms(values if with_grad else 0.5 * values, weights, grad, axes)
 
 
-@planted(*_REAL, says=("repeatable",))
+@planted(*_REAL, says=("no state on self",))
 class MSEOneBuffer(npnet.MSELoss):
     """All calls write the gradient into one array."""
 
@@ -140,7 +140,7 @@ class MSEOneBuffer(npnet.MSELoss):
         return Terms(values, weights, grad, axes)
 
 
-@planted(*_REAL, says=("sample independence",))
+@planted(*_REAL, says=("batch independence",))
 class MSECentred(npnet.MSELoss):
     """The batch's mean error is taken away, with the right gradient."""
 
@@ -182,7 +182,7 @@ class MSENoisy(npnet.MSELoss):
         return Terms(values, weights, grad, axes)
 
 
-@planted(*_REAL, says=("repeatable",))
+@planted(*_REAL, says=("no state on self",))
 class MSERunningMean(npnet.MSELoss):
     """A running mean on self is taken away."""
 
@@ -390,7 +390,7 @@ class BCENoGradient(npnet.BCEWithLogitsLoss):
         return super().terms(pred, target, False)
 
 
-@planted(*_REAL, says=("gradient not shared",))
+@planted(*_REAL, says=("gradients not shared",))
 class ProductSharesTarget(npnet.Loss):
     """The gradient is the target's own array."""
 

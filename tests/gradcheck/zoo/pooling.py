@@ -284,7 +284,7 @@ class GlobalMeanHeightAlone(GlobalMean):
         return grad / shape[2]
 
 
-@planted(normal(2, 2, 4, 6), cause="zero|where|everywhere|winner|largest")
+@planted(normal(2, 2, 4, 6), cause="zero|where|everywhere|winner|largest|summed along axis 2")
 class GlobalMaxEverywhere(GlobalMax):
     """Every element gets the gradient of the largest."""
 

@@ -315,7 +315,7 @@ class GatedSlope(Gated):
         return gate
 
 
-@planted(normal(3, 4), cause="zero")
+@planted(normal(3, 4), cause=r"zero|lacks what comes through `sigmoid")
 class GatedGateForgotten(Gated):
     """The gate gets no gradient."""
 

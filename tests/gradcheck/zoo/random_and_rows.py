@@ -96,7 +96,7 @@ class LogSoftmaxMean(npnet.LogSoftmax):
         return grad - np.exp(y) * grad.mean(-1, keepdims=True)
 
 
-@planted(_X, says=("missing term",))
+@planted(_X, says=("missing term", "missing factor"))
 class LogSoftmaxPassesOn(npnet.LogSoftmax):
     """The normaliser is taken as a constant."""
 
@@ -204,7 +204,7 @@ class DropForgotten(Drop):
         return grad.copy()
 
 
-@planted(_X, says=("inference repeatable", "randomness"))
+@planted(_X, says=("repeatable", "randomness"))
 class DropAlways(Drop):
     """Inference drops as well."""
 

@@ -1,4 +1,4 @@
-"""The picture of a report: analytic against numerical gradients, and how far they are apart."""
+"""The picture of a gradient check: analytic against numerical gradients, and how far apart."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npnet.errors import ArgumentError
-from npnet.gradcheck.tensor_report import TensorReport, Verdict
 from npnet.plot.figure import new_figure, save_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Distinguishable without colour vision, and by their shape.
+    from npnet.gradcheck import TensorReport
+
+# By the number of the verdict: distinguishable without colour vision, and by their shape.
 _STYLE = {
-    Verdict.OK: ("#0072b2", "o", 14),
-    Verdict.KINK: ("#e69f00", "D", 22),
-    Verdict.NOISE: ("#999999", "v", 26),
-    Verdict.WRONG: ("#d55e00", "X", 40),
+    0: ("ok", "#0072b2", "o", 14),
+    2: ("kink", "#e69f00", "D", 22),
+    3: ("noise", "#999999", "v", 26),
+    1: ("wrong", "#d55e00", "X", 40),
 }
 _MOST = 8  # tensors drawn
 _FLOOR = 1e-4  # the smallest distance drawn, in error bars
 
 
-def draw(
+def plot_gradients(
     tensors: Sequence[TensorReport], title: str, path: str | os.PathLike[str] | None = None
 ) -> Figure:
     """Draw one column for each of at most 8 tensors, and save the figure if there is a path.
@@ -64,7 +65,7 @@ def _draw(above: Any, below: Any, tensor: TensorReport) -> dict[str, Any]:
     bars = np.nan_to_num(tensor.distances(), nan=0.0, posinf=1e18)
     order, widths = np.argsort(bars, kind="stable"), np.nan_to_num(tensor.error, posinf=0)
     dots = {}
-    for verdict, (colour, marker, size) in _STYLE.items():
+    for verdict, (name, colour, marker, size) in _STYLE.items():
         style: Any = {"s": size, "c": colour, "marker": marker, "linewidths": 0, "zorder": 2}
         at = (tensor.verdicts == verdict) & np.isfinite(x + y)
         rank = np.flatnonzero(tensor.verdicts[order] == verdict)
@@ -72,7 +73,7 @@ def _draw(above: Any, below: Any, tensor: TensorReport) -> dict[str, Any]:
         above.scatter(x[at], y[at], **style)
         drawn = below.scatter(rank, np.maximum(bars[order][rank], _FLOOR), **style)
         if rank.size:
-            dots[verdict.name.lower()] = drawn
+            dots[name] = drawn
     above.set(xlim=ends, ylim=ends, xlabel="numerical")
     above.set_title(f"{tensor.name} {tuple(tensor.shape)}", fontsize="medium")
     above.ticklabel_format(scilimits=(-3, 4), useMathText=True)

@@ -1,0 +1,210 @@
+"""The expressions in the source of forward: their values, and how to change one of them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+import types
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_WATCH = "_gradcheck_watch"
+_PARENT = "_gradcheck_parent_"
+_WATCHED = (ast.BinOp, ast.UnaryOp, ast.Call, ast.Subscript, ast.Attribute, ast.Name, ast.Constant)
+_LIBRARIES = ("npnet", "numpy", "scipy", "numba", "torch")
+Apply = Callable[..., Any]  # computes an expression of the values of its parts
+Change = Callable[[Apply, tuple[Any, ...], int], Any]  # also given how often it was computed
+
+
+class Expression(NamedTuple):
+    """A part of the source; `parts` are the numbers of what it is computed of, or None."""
+
+    text: str
+    line: int
+    node: ast.AST
+    parts: tuple[int | None, ...]
+    function: str
+
+
+class Expressions:
+    """The expressions of some functions; `values` are those at first, None if not floating.
+
+    One of them may be changed; the `still` are constants besides.
+    """
+
+    def __init__(self, layers: list[Any]) -> None:
+        self.found: list[Expression] = []
+        self.values: list[list[Any]] = []
+        self.still: set[int] = set()
+        self._keeping, self._numbers, self._counts = False, set[int](), list[int]()
+        self._changed: Any = None
+        self._done: dict[Any, Any] = {}
+        for layer in layers:
+            self._rewrite_methods(layer, ["terms" if hasattr(layer, "terms") else "forward"])
+
+    def keep(self, run: Callable[[], object]) -> None:
+        """Run forward and keep the values of its expressions."""
+        self.values, self._keeping = [[] for _ in self.found], True
+        self._counts = [0] * len(self.found)
+        run()
+        self._keeping = False
+
+    def change(self, number: int, changed: Change | None) -> None:
+        """Change one of them in the next pass, a number wherever it stands; none if it is -1."""
+        self._numbers, self._changed = {number}, changed
+        if number >= 0 and isinstance(self.found[number].node, ast.Attribute):
+            text, shape = self.found[number].text, np.shape(self.values[number][0])
+            alike = (k for k, e in enumerate(self.found) if e.text == text and not shape)
+            self._numbers.update(k for k in alike if self.values[k])
+        self._counts = [0] * len(self.found)
+
+    def watch(self, number: int, apply: Apply, *parts: Any) -> Any:
+        """Return the value of an expression, or what it is changed to."""
+        k = self._counts[number]
+        self._counts[number] += 1
+        if self._keeping:
+            value = apply(*parts)
+            floating = isinstance(value, np.ndarray | float) and np.asarray(value).dtype.kind == "f"
+            self.values[number].append(np.array(value) if floating else None)
+            return value
+        if number in self._numbers:
+            counts = self._counts.copy()
+            value = self._changed(apply, parts, k)
+            self._counts = counts
+        elif number in self.still:
+            value = self.values[number][k]
+        else:
+            return apply(*parts)
+        return np.asarray(value).astype(self.values[number][k].dtype)
+
+    def _rewrite_methods(self, layer: Any, names: list[str]) -> None:
+        for name in names:
+            method = inspect.getattr_static(type(layer), name, None)
+            if isinstance(method, types.FunctionType) and name not in vars(layer):
+                new = self._rewritten(method, type(layer))
+                if new is not None:
+                    object.__setattr__(layer, name, types.MethodType(new, layer))
+                    called = [n for n in method.__code__.co_names if n != "backward"]
+                    own = (n for n in called if _is_users(getattr(type(layer), n, None)))
+                    self._rewrite_methods(layer, list(own))
+
+    def _rewritten(self, function: types.FunctionType, owner: Any = None) -> Any:
+        """Return the same function with all its expressions watched; None without its source."""
+        if function in self._done:
+            return self._done[function]
+        self._done[function] = function
+        try:
+            tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
+        except (OSError, TypeError, SyntaxError):  # there is none, or it is a lambda
+            return None
+        (definition,) = tree.body
+        if not isinstance(definition, ast.FunctionDef):
+            return None
+        definition.decorator_list, definition.args.defaults = [], []
+        definition.args.kw_defaults = [None for _ in definition.args.kw_defaults]
+        marker = _Marker(self.found, function.__code__.co_firstlineno - 1, definition)
+        definition.body = [marker.visit(s) for s in definition.body]
+        free = ", ".join(function.__code__.co_freevars)
+        outer = ast.parse(f"def _outer({free}):\n    return {definition.name}")
+        outer.body[0].body.insert(0, definition)  # type: ignore[attr-defined]
+        scope = dict(function.__globals__)
+        for name in function.__code__.co_names:
+            if _is_users(scope.get(name)):
+                scope[name] = self._rewritten(scope[name]) or scope[name]
+        scope[_WATCH] = self.watch
+        for name in marker.of_parents:
+            above = [k for k in owner.__mro__ if name in vars(k)] if owner else []
+            after = [k for k in above if vars(k)[name] is not function]
+            if after:
+                method = vars(after[0])[name]
+                new = self._rewritten(method, owner) if _is_users(method) else method
+                scope[_PARENT + name] = new or method
+        exec(compile(ast.fix_missing_locations(outer), "<watched>", "exec"), scope)
+        new = scope["_outer"](*(c.cell_contents for c in function.__closure__ or ()))
+        new.__defaults__, new.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+        self._done[function] = new
+        return new
+
+
+def _is_users(found: Any) -> bool:
+    module = found.__module__ if isinstance(found, types.FunctionType) else ""
+    return bool(module) and module.split(".")[0] not in _LIBRARIES
+
+
+class _Marker(ast.NodeTransformer):
+    """Writes watch(number, lambda parts: expression, parts) where there may be an array."""
+
+    def __init__(self, found: list[Expression], above: int, function: ast.FunctionDef) -> None:
+        self.found, self.above, self.function = found, above, function.name
+        self.first = function.args.args[0].arg if function.args.args else ""
+        self.of_parents: list[str] = []
+
+    def visit(self, node: ast.AST) -> Any:
+        """Mark what is read; leave alone what is written, called, compared or an index."""
+        if isinstance(node, ast.Compare | ast.JoinedStr | ast.Slice | ast.Lambda):
+            return node
+        if isinstance(getattr(node, "ctx", None), ast.Store):
+            return node if isinstance(node, ast.Subscript) else self.generic_visit(node)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).startswith("super()."):
+            name = node.func.attr  # type: ignore[attr-defined]
+            self.of_parents.append(name)
+            node.func = ast.Name(_PARENT + name, ast.Load())
+            arguments = [self.visit(a) for a in node.args]
+            node.args = [ast.Name(self.first, ast.Load()), *arguments]
+            return node
+        if not isinstance(node, _WATCHED):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+                call, whole = node.value, _is_module(node.value.func)
+                # A function of a library may write into its first argument.
+                call.args[whole:] = [self.visit(a) for a in call.args[whole:]]
+                return node
+            return self.generic_visit(node)
+        text, line = ast.unparse(node), node.lineno + self.above
+        where: list[tuple[Any, Any]] = []  # what holds a part, and its name or place there
+        if isinstance(node, ast.Call):
+            if isinstance(node.func, ast.Attribute) and not _is_module(node.func):
+                where.append((node.func, "value"))
+            where += [(node.args, i) for i in range(len(node.args))]
+            where += [(k, "value") for k in node.keywords if k.arg not in ("out", None)]
+        elif isinstance(node, ast.BinOp):
+            where = [(node, "left"), (node, "right")]
+        elif isinstance(node, ast.UnaryOp):
+            where = [(node, "operand")]
+        elif not _dotted(node):
+            where = [(node, "value")]
+        parts, names, numbers = list[ast.expr](), list[str](), list[int | None]()
+        for holder, at in where:
+            part = holder[at] if isinstance(at, int) else getattr(holder, at)
+            new = self.visit(part)
+            if not isinstance(part, ast.Starred):
+                names.append(f"_p{len(names)}")
+                parts.append(new)
+                marked = isinstance(new, ast.Call) and getattr(new.func, "id", "") == _WATCH
+                numbers.append(new.args[0].value if marked else None)
+                new = ast.Name(names[-1], ast.Load())
+            if isinstance(at, int):
+                holder[at] = new
+            else:
+                setattr(holder, at, new)
+        self.found.append(Expression(text, line, node, tuple(numbers), self.function))
+        of_parts = ast.arguments([], [ast.arg(n) for n in names], None, [], [], None, [])
+        number = ast.Constant(len(self.found) - 1)
+        watch = ast.Name(_WATCH, ast.Load())
+        return ast.Call(watch, [number, ast.Lambda(of_parts, node), *parts], [])
+
+
+def _dotted(node: ast.AST) -> bool:
+    """Whether it is a name with attributes alone, as self.weight.data, or a number."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name | ast.Constant)
+
+
+def _is_module(node: ast.AST) -> bool:
+    """Whether a function belongs to a module, the layer or its context, and to no array."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return isinstance(node, ast.Name) and node.id in ("np", "numpy", "self", "ctx")
