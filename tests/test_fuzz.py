@@ -134,7 +134,8 @@ for cls in classes(losses, losses.Loss):
         )  # fmt: skip
 for cls in classes(optim, optim.Optimizer):
     params = [filled().weight] if cls is optim.Muon else list(filled().parameters())
-    target(cls.__name__, lambda cls=cls: cls, params=params)
+    more = {"eps": (None, 1e-3)} if cls is optim.Adafactor else {}
+    target(cls.__name__, lambda cls=cls: cls, params=params, **more)
 for name in init.__all__ if hasattr(init, "__all__") else dir(init):
     function = getattr(init, name)
     if inspect.isfunction(function) and function.__module__ == "npnet.init" and name[0] != "_":
@@ -171,8 +172,11 @@ target("clip_grad_norm", lambda: optim.clip_grad_norm, parameters=list(filled().
 target("clip_grad_value", lambda: optim.clip_grad_value, parameters=list(filled().parameters()))
 target("MaxNorm", lambda: npnet.constraints.MaxNorm)
 target("AveragedModel", lambda: training.AveragedModel, model=linear())
-target("AveragedModel().update_parameters",
-       lambda: training.AveragedModel(linear()).update_parameters, model=linear())
+target(
+    "AveragedModel().update_parameters",
+    lambda: training.AveragedModel(linear()).update_parameters,
+    model=linear(),
+)
 target("minimize", lambda: training.minimize, model=linear(), loss=npnet.MSELoss(), x=X, y=X)
 target("manual_seed", lambda: npnet.manual_seed)
 target("ops.use", lambda: npnet.ops.use)

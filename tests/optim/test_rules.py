@@ -81,7 +81,9 @@ def test_like_pytorch(torch, name, options, of_a_group):
         return [{"params": ps[:2]}, {"params": ps[2:], **of_a_group}]
 
     mine = run(
-        lambda ps: getattr(npnet.optim, name)(groups(ps), **options), start, np.random.default_rng(4)
+        lambda ps: getattr(npnet.optim, name)(groups(ps), **options),
+        start,
+        np.random.default_rng(4),
     )
     reference = run_torch(
         torch,

@@ -150,7 +150,9 @@ def test_float32(rng):
 def test_dropout_draws_the_same_in_all_evaluations(rng):
     model = npnet.Sequential(npnet.Dropout(0.5), npnet.Linear(3, 2, rng=0)).astype(np.float64)
     _, x, y = line(rng)
-    first, second = (minimize(copy.deepcopy(model), npnet.MSELoss(), x, y, rng=3).fun for _ in range(2))
+    first, second = (
+        minimize(copy.deepcopy(model), npnet.MSELoss(), x, y, rng=3).fun for _ in range(2)
+    )
     assert first == second
     assert minimize(copy.deepcopy(model), npnet.MSELoss(), x, y, rng=3).success
 
