@@ -169,7 +169,8 @@ target("generator_at", lambda: npnet.random.generator_at, epoch=1, batch=0)
 target("with_steps_per_epoch", lambda: schedules.with_steps_per_epoch, schedule=abs)
 target("Optimizer.lr", lambda: setter(adam(), "lr"), value=0.1)
 target("clip_grad_norm", lambda: optim.clip_grad_norm, parameters=list(filled().parameters()))
-target("clip_grad_value", lambda: optim.clip_grad_value, parameters=list(filled().parameters()))
+target("clip_grad_value", lambda: optim.clip_grad_value, clip_value=1.0,
+       parameters=list(filled().parameters()))  # fmt: skip
 target("MaxNorm", lambda: npnet.constraints.MaxNorm)
 target("AveragedModel", lambda: training.AveragedModel, model=linear())
 target(
