@@ -52,7 +52,6 @@ def newton_schulz(
         factor *= c2
         gram *= c1
         factor += gram
-        product = factor @ b
-        b *= c0
-        b += product
+        factor.flat[:: len(factor) + 1] += c0
+        b = factor @ b
     return b.T if n > k else b
