@@ -82,7 +82,7 @@ MORE = {
     "ASGD": [o | more for o in SHARED for more in
              ({}, {"lambd": 0.1, "alpha": 0.5}, {"t0": 10}, {"t0": 0, "lambd": 0.0})],
     "Adafactor": [o | more for o in SHARED for more in
-                  ({}, {"beta2_decay": -0.5, "d": 1.5}, {"eps": (1e-3, 0.1)})],
+                  ({}, {"beta2_decay": -0.5, "d": 1.5}, {"eps": (1e-3, 0.1)}, {"eps": (2.0, 0.1)})],
     "Muon": [{"ns_steps": 0}, *options(
         lr=[0.05], weight_decay=[0, 0.3], nesterov=[False, True], momentum=[0, 0.8],
         adjust_lr_fn=["original", "match_rms_adamw"])],
