@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import npnet
+from tests.optim.test_problems import RATES
 
-MATRICES_ONLY = ("Muon",)
 NAMES = [
     "SGD", "ASGD", "Adam", "AdamW", "NAdam", "RAdam", "Adamax", "RMSprop", "Adagrad", "Adadelta",
     "Rprop", "Adafactor", "Lion", "Lamb", "SparseAdam", "Muon",
@@ -14,6 +14,10 @@ GRADIENTS = {
     "zero": 0.0, "tiny": 1e-300, "small": 1e-40, "huge": 1e200, "inf": np.inf, "-inf": -np.inf,
     "nan": np.nan,
 }  # fmt: skip
+
+
+def test_none_is_left_out():
+    assert {*NAMES, "LBFGS"} == set(RATES)  # which has tests of its own
 
 
 @pytest.fixture(params=["numpy", "numba"])
