@@ -80,7 +80,8 @@ def __getattr__(name: str) -> object:
 
         return import_module("npnet.gradcheck")
     rooms = {"optim": optim, "losses": losses, "data": data, "schedules": schedules, "init": init,
-             "training": training, "datasets": datasets, "random": random}  # fmt: skip
+             "training": training, "datasets": datasets, "random": random,
+             "constraints": constraints}  # fmt: skip
     found = [f"npnet.{room}.{name}" for room, module in rooms.items() if name in dir(module)]
     others = {
         "nn": "layers and losses are npnet's own names: npnet.Linear",

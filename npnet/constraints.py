@@ -15,6 +15,8 @@ from npnet.configured import Configured
 from npnet.errors import ArgumentError, MissingMethod
 from npnet.typing import Array
 
+__all__ = ["Constraint", "MaxNorm", "NonNegative"]
+
 _EPSILON = 1e-7
 """Keras's, which makes the norm of every vector that little smaller."""
 

@@ -164,8 +164,8 @@ for cls in classes(penalties, penalties.Penalty):
     target(cls.__name__, lambda cls=cls: cls, parameters=list(filled().parameters()), strength=0.1)
 for cls in classes(optim, optim.Optimizer):
     params = [filled().weight] if cls is optim.Muon else list(filled().parameters())
-    eps = (None, 1e-3) if cls is optim.Adafactor else 1e-8
-    target(cls.__name__, lambda cls=cls: cls, params=params, eps=eps)
+    more = {"eps": (None, 1e-3)} if cls is optim.Adafactor else {}
+    target(cls.__name__, lambda cls=cls: cls, params=params, **more)
 for name in init.__all__:
     function = getattr(init, name)
     kernel = {"shape": (2, 3, 1)} if name == "dirac" else {}
@@ -209,7 +209,8 @@ target("generator_at", lambda: npnet.random.generator_at, epoch=1, batch=0)
 target("with_steps_per_epoch", lambda: schedules.with_steps_per_epoch, schedule=abs)
 target("Optimizer.lr", lambda: setter(adam(), "lr"), value=0.1)
 target("clip_grad_norm", lambda: optim.clip_grad_norm, parameters=list(filled().parameters()))
-target("clip_grad_value", lambda: optim.clip_grad_value, parameters=list(filled().parameters()))
+target("clip_grad_value", lambda: optim.clip_grad_value, clip_value=1.0,
+       parameters=list(filled().parameters()))  # fmt: skip
 target("MaxNorm", lambda: npnet.constraints.MaxNorm)
 target("AveragedModel", lambda: training.AveragedModel, model=linear())
 target(

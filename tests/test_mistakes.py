@@ -188,6 +188,21 @@ MISTAKES = {
     "StepLR(optimizer)": (
         lambda: schedules.StepLR(optim.Adam(model().parameters()), 30), "lr=StepLR"),
     "scheduler.step": (lambda: schedules.StepLR(0.1, 30).step(), "optimizer|lr="),
+    "foreach": (lambda: optim.SGD(model().parameters(), foreach=True), "there is one form"),
+    "fused": (lambda: optim.RMSprop(model().parameters(), fused=True), "there is one form"),
+    "clipnorm": (lambda: optim.Adam(model().parameters(), clipnorm=1.0), "clip_norm is the joint"),
+    "clipvalue": (lambda: optim.Lion(model().parameters(), clipvalue=1.0), "called clip_value"),
+    "a misspelt keyword of all": (
+        lambda: optim.Adam(model().parameters(), clip_nrom=1.0), "did you mean 'clip_norm'"),
+    "a negative clip": (lambda: optim.Adam(model().parameters(), clip_norm=-1), "clip_norm"),
+    "Muon for everything": (lambda: optim.Muon(model().parameters()), "AdamW"),
+    "LBFGS in the Trainer": (
+        lambda: training.Trainer(
+            (net := model()), npnet.MSELoss(), optim.LBFGS(net.parameters())
+        ).fit(np.ones((4, 3)), np.ones((4, 3))),
+        r"optimizer\.step\(closure\)"),
+    "optimizer.minimize": (
+        lambda: optim.Adam(model().parameters()).minimize, r"tape\.backward"),
     "an empty optimizer": (lambda: optim.Adam(npnet.ReLU().parameters()), "no parameters"),
     # --- data
     "DataLoader(x, y)": (lambda: data.DataLoader(X, Y, batch_size=4), r"DataLoader\(\(x, y\)"),

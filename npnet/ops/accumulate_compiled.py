@@ -29,7 +29,7 @@ def rmsprop(data, grad, square, mean, velocity, lr, keep, gain, eps, momentum, w
     lr, keep, gain, eps = t(lr), t(keep), t(gain), t(eps)
     momentum, decay = t(momentum), t(weight_decay)
     for i in range(data.size):
-        d = grad[i] + decay * data[i]
+        d = grad[i] + decay * data[i] if decay != 0 else grad[i]
         s = square[i] = keep * square[i] + gain * d * d
         if mean is not None:
             m = mean[i] = mean[i] + gain * (d - mean[i])
@@ -49,7 +49,7 @@ def adadelta(data, grad, square, delta, lr, rho, eps, weight_decay):
     t = data.dtype.type
     keep, gain, lr, eps, decay = t(rho), t(1 - rho), t(lr), t(eps), t(weight_decay)
     for i in range(data.size):
-        d = grad[i] + decay * data[i]
+        d = grad[i] + decay * data[i] if decay != 0 else grad[i]
         s = square[i] = keep * square[i] + gain * d * d
         d *= np.sqrt(delta[i] + eps) / np.sqrt(s + eps)
         delta[i] = keep * delta[i] + gain * d * d
@@ -65,7 +65,7 @@ def adamax(data, grad, mean, peak, beta1, beta2, rate, eps, weight_decay):
     b1, c1, b2 = t(beta1), t(1 - beta1), t(beta2)
     rate, eps, decay = t(rate), t(eps), t(weight_decay)
     for i in range(data.size):
-        d = grad[i] + decay * data[i]
+        d = grad[i] + decay * data[i] if decay != 0 else grad[i]
         m = mean[i] = b1 * mean[i] + c1 * d
         u, v = b2 * peak[i], abs(d) + eps
         u = peak[i] = v if v > u or v != v else u

@@ -9,6 +9,11 @@ from npnet.ops.update import blocks, decayed, numbers
 from npnet.typing import Array
 
 
+def sign(x: Array, out: Array) -> Array:
+    """Compute what `np.sign` does, which is slow where signs cannot be predicted; 0 for NaN."""
+    return np.subtract((x > 0).view(np.int8), (x < 0).view(np.int8), out=out)
+
+
 @kernel
 def lion(
     data: Array,
@@ -29,9 +34,12 @@ def lion(
         m += np.multiply(g, c2, out=u)
         if keep != 1:
             x *= keep
-        np.sign(t, out=t)
-        t *= rate0
-        x -= t
+        sign(t, out=u)
+        nan = np.isnan(t)
+        if nan.any():
+            u[nan] = np.nan
+        u *= rate0
+        x -= u
 
 
 @kernel
@@ -57,8 +65,9 @@ def rprop(
         t += one
         s *= t
         np.clip(s, least, most, out=s)
-        np.multiply(g, ~turned, out=old)
-        np.sign(old, out=t)
+        old[...] = g
+        np.putmask(old, turned, 0)
+        sign(old, out=t)
         t *= s
         x -= t
 
@@ -71,12 +80,15 @@ def asgd(
     *,
     lr: float,
     share: float,
+    keep: float,
     weight_decay: float,
 ) -> None:
-    """Descend, and move the average by a share of the way to the values."""
+    """Step, x <- keep x - lr g, and move the average by a share of the way to the values."""
     rate0, share0 = numbers(data, lr, share)
     for x, g, a, t in blocks((data, grad, average), 1):
         g = decayed(x, g, weight_decay, t)
+        if keep != 1:
+            x *= keep
         x -= np.multiply(g, rate0, out=t)
         if share == 1:
             a[...] = x

@@ -37,18 +37,19 @@ def rprop(data, grad, before, size, minus, plus, least, most):
         s = least if s < least else (most if s > most else s)
         g = zero if product < zero else g
         size[i], before[i] = s, g
-        data[i] -= s if g > zero else (-s if g < zero else g * zero)
+        data[i] -= s if g > zero else (-s if g < zero else zero)
     return True
 
 
-@loop(lambda t: (*(t[::1],) * 3, *(float64,) * 3))
-def asgd(data, grad, average, lr, share, weight_decay):
+@loop(lambda t: (*(t[::1],) * 3, *(float64,) * 4))
+def asgd(data, grad, average, lr, share, keep, weight_decay):
     if not data.size == grad.size == average.size:
         return False
     t = data.dtype.type
-    lr, share, decay = t(lr), t(share), t(weight_decay)
+    lr, share, keep, decay = t(lr), t(share), t(keep), t(weight_decay)
     whole = share == t(1)
     for i in range(data.size):
-        x = data[i] = data[i] - lr * (grad[i] + decay * data[i])
+        d = grad[i] + decay * data[i] if decay != 0 else grad[i]
+        x = data[i] = keep * data[i] - lr * d
         average[i] = x if whole else average[i] + share * (x - average[i])
     return True

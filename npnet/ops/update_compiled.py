@@ -20,7 +20,7 @@ def sgd(
     t = data.dtype.type
     lr, momentum, gain, decay = t(lr), t(momentum), t(1 - dampening), t(weight_decay)
     for i in range(data.size):
-        d = grad[i] + decay * data[i]
+        d = grad[i] + decay * data[i] if decay != 0 else grad[i]
         if velocity is not None:
             v = velocity[i] = d if first else momentum * velocity[i] + gain * d
             d = d + momentum * v if nesterov else v
@@ -44,7 +44,7 @@ def adam(
     b1, b2, c1, c2 = t(beta1), t(beta2), t(1 - beta1), t(1 - beta2)
     rate, gain, eps, keep, decay = t(rate), t(gain), t(eps), t(keep), t(weight_decay)
     for i in range(data.size):
-        d = grad[i] + decay * data[i]
+        d = grad[i] + decay * data[i] if decay != 0 else grad[i]
         m = mean[i] = mean[i] * b1 + d * c1
         v = square[i] = square[i] * b2 + d * d * c2
         if peak is not None:

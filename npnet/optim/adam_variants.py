@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Unpack
 
-from npnet.ops import accumulate, update
+from npnet.ops import accumulate
 from npnet.optim.adam import MOMENTS, adam_step
 from npnet.optim.group import ParamSlice, StateSpec
 from npnet.optim.optimizer import Optimizer, Params
@@ -170,11 +170,15 @@ class RAdam(Optimizer):
             rate *= math.sqrt(left * part / whole)
             adam_step(at, options, rate=rate, eps=options["eps"], decoupled=decoupled)
             return
-        adam_step(at, options, rate=0.0, eps=1.0, decoupled=decoupled)  # the moments alone
-        update.sgd(
-            at.data, at.state["exp_avg"], None, lr=rate, momentum=0.0, dampening=0.0,
-            nesterov=False, weight_decay=0.0, first=False,
-        )  # fmt: skip
+        x, g, decay = at.data, at.gradient(options), options["weight_decay"]
+        if decay and not decoupled:
+            g = g + x * decay
+        for moment, new, beta in (("exp_avg", g, beta1), ("exp_avg_sq", g * g, beta2)):
+            at.state[moment] *= beta
+            at.state[moment] += new * (1 - beta)
+        if decoupled:
+            x *= 1 - at.lr * decay
+        x -= at.state["exp_avg"] * rate
 
 
 class Adamax(Optimizer):

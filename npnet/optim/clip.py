@@ -65,7 +65,7 @@ def clip_grad_norm(
     norm_type = _real_or_inf("norm_type", norm_type, above=0)
     fail = flag("clip_grad_norm", "error_if_nonfinite", error_if_nonfinite)
     grads = _grads("clip_grad_norm", parameters)
-    norm = _joint_norm(grads, norm_type)
+    norm = joint_norm(grads, norm_type)
     if fail and not math.isfinite(norm):
         raise ArgumentError(f"clip_grad_norm: the gradients' norm is {norm}")
     factor = max_norm / (norm + 1e-6) if max_norm < math.inf else 1.0
@@ -124,7 +124,8 @@ def _real_or_inf(name: str, value: float, above: float | None = None) -> float:
     return real_number("clip_grad_norm", name, value, 0, above=above)
 
 
-def _joint_norm(grads: list[Array], p: float) -> float:
+def joint_norm(grads: list[Array], p: float = 2) -> float:
+    """Return the p-norm of vectors taken as one, which neither overflows nor vanishes."""
     with np.errstate(over="ignore"):
         if p == 2:
             total = sum(float(np.dot(g, g)) for g in grads)

@@ -13,6 +13,7 @@ from npnet.errors import ArgumentError
 from npnet.ops import update
 from npnet.ops.orthogonal import newton_schulz
 from npnet.optim.adam import MOMENTS
+from npnet.optim.clip import joint_norm
 from npnet.optim.group import ParamSlice, Shape, StateSpec
 from npnet.optim.optimizer import Optimizer, Params
 from npnet.optim.options import Betas, Common, Rate, number, several, whole
@@ -96,8 +97,7 @@ class Lamb(Optimizer):
 
 
 def _norm(x: Array) -> float:
-    flat = x.reshape(-1)
-    return math.sqrt(float(np.dot(flat, flat)))
+    return joint_norm([x.reshape(-1)])
 
 
 def _rms(x: Array) -> float:
@@ -336,6 +336,7 @@ class Muon(Optimizer):
                 factor = 0.2 * math.sqrt(max(n, k))
             else:
                 factor = math.sqrt(max(1.0, n / k)) if k else 1.0
-            o = newton_schulz(b, options["ns_coefficients"], options["ns_steps"], options["eps"])
+            norm = x.dtype.type(max(_norm(b), options["eps"]))
+            o = newton_schulz(b / norm, options["ns_coefficients"], options["ns_steps"])
             o *= at.lr * factor
             x -= o

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
+import numpy as np
+
 from npnet.arguments import did_you_mean, refusal, whole_number
 from npnet.configured import Configured
 from npnet.errors import ArgumentError, MissingMethod, TapeError
@@ -263,16 +265,17 @@ class Optimizer(Configured):
             hint = "all parameters are frozen" if frozen else "call tape.backward(grad) first"
             raise TapeError(f"{type(self).__name__}.step found no gradient; {hint}")
         self._clip()
-        for at, options, by_rows in work:  # what can raise was above: all groups move or none
-            at.step += 1
-            if by_rows:
-                part = at.gather()
-                self.update(part, options)
-                at.scatter(part)
-            else:
-                self.update(at, options)
-            at.fresh = ()
-            at.constrain(options["constraints"])
+        with np.errstate(all="ignore"):  # compiled or not, infinity and NaN go their way
+            for at, options, by_rows in work:  # what can raise was above: all groups move or none
+                at.step += 1
+                if by_rows:
+                    part = at.gather()
+                    self.update(part, options)
+                    at.scatter(part)
+                else:
+                    self.update(at, options)
+                at.fresh = ()
+                at.constrain(options["constraints"])
         self.step_count += 1
         return loss
 

@@ -173,14 +173,15 @@ class ASGD(Optimizer):
 
     def update(self, at: ParamSlice, options: Mapping[str, Any]) -> None:
         """Do one step."""
-        lambd = options["lambd"]
+        lambd, eta = options["lambd"], at.scalars["eta"]
         signs.asgd(
             at.data,
             at.gradient(options),
             at.state["ax"],
-            lr=at.scalars["eta"],
+            lr=eta,
             share=at.scalars["mu"],
-            weight_decay=options["weight_decay"] + lambd,
+            keep=1 - lambd * eta,
+            weight_decay=options["weight_decay"],
         )
         at.scalars["eta"] = at.lr / (1 + lambd * at.lr * at.step) ** options["alpha"]
         at.scalars["mu"] = 1 / max(1.0, at.step - options["t0"])

@@ -148,7 +148,7 @@ CASES = [
          lambda d, s: (d.normal(s), d.normal(s), d.rectified(s), d.uniform(s)),
          {"minus": 0.5, "plus": 1.2, "least": 0.2, "most": 0.8}, 8),
     *(Case(signs, "asgd", VECTORS, lambda d, s: (d.normal(s), d.normal(s), d.normal(s)),
-           {"lr": 0.1, "share": share, "weight_decay": decay}, 8)
+           {"lr": 0.1, "share": share, "keep": 1 - decay, "weight_decay": decay}, 8)
       for share in (1.0, 0.25) for decay in (0.0, 0.1)),
 ]  # fmt: skip
 
@@ -319,3 +319,21 @@ def test_training_ends_in_the_same_place():
     for name, array in state.items():
         norm = np.linalg.norm(array)
         assert np.linalg.norm(other_state[name] - array) <= 1e-4 * norm
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS, indirect=True)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_signs_of_special_values(implementation, dtype):
+    g = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-40, -1e-40, 2, -2], dtype)
+    expected = np.sign(g)
+    np.testing.assert_array_equal(signs.sign(g, np.empty_like(g)), np.nan_to_num(expected))
+    x, m = np.zeros_like(g), np.zeros_like(g)
+    signs.lion(x, g, m, lr=1.0, beta1=0.0, beta2=0.0, keep=1.0)
+    np.testing.assert_array_equal(x, -expected)
+    np.testing.assert_array_equal(m, g)
+    x, before, size = np.zeros_like(g), np.ones_like(g), np.ones_like(g)
+    signs.rprop(x, g, before, size, minus=0.5, plus=2.0, least=0.0, most=9.0)
+    np.testing.assert_array_equal(x, [0, -2, 0, 0, 0, -2, 0, -2, 0])
+    np.testing.assert_array_equal(before, np.where(g < 0, 0, g))
+    np.testing.assert_array_equal(size, [1, 2, 0.5, 1, 1, 2, 0.5, 2, 0.5])
+    assert npnet.ops.active() == implementation

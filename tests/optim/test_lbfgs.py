@@ -9,7 +9,7 @@ import pytest
 
 import npnet
 from npnet.errors import ArgumentError, StateError, TapeError
-from npnet.optim.line_search import Point, minimum_of_cubic
+from npnet.optim.line_search import Point, minimum_of_cubic, strong_wolfe
 
 SHAPES = [(3, 2), (4,)]
 
@@ -261,3 +261,46 @@ def test_the_lowest_place_of_a_cubic(turned):
     assert minimum_of_cubic(ends[0], ends[0], 0.0, 3.0) == 1.5
     nowhere = Point(1.0, math.nan, np.zeros(1), 1.0)
     assert minimum_of_cubic(ends[0], nowhere, 0.0, 3.0) == 1.5
+
+
+def test_the_search_is_that_of_pytorch(torch):
+    from torch.optim.lbfgs import _strong_wolfe
+
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        a, b, c, scale = rng.normal(size=4) * [3, 3, 1, 10]
+
+        def f(t, a=a, b=b, c=c):
+            return a * np.sin(b * t) + c * t + 0.05 * t**4
+
+        def slope(t, a=a, b=b, c=c):
+            return a * b * np.cos(b * t) + c + 0.2 * t**3
+
+        if slope(0.0) >= -1e-3:
+            continue
+        start = Point(0.0, f(0.0), np.array([slope(0.0)]), slope(0.0))
+        first, limit = abs(scale) + 1e-3, int(rng.integers(1, 25))
+        got, evaluations = strong_wolfe(
+            lambda t: Point(t, f(t), np.array([slope(t)]), slope(t)), start, first, 1.0, limit
+        )
+        one = torch.ones(1)
+        value, g, t, calls = _strong_wolfe(
+            lambda x, t, d: (f(float(t)), torch.tensor([slope(float(t))])),
+            None, first, one, f(0.0), torch.tensor([slope(0.0)]), torch.tensor(slope(0.0)),
+            max_ls=limit,
+        )  # fmt: skip
+        assert evaluations == calls
+        np.testing.assert_allclose([got.t, got.f, got.g[0]], [float(t), value, float(g)], rtol=1e-8)
+
+
+def test_a_search_never_ends_at_nan():
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        low, high = np.sort(rng.uniform(0.1, 5, 2))
+
+        def point(t, low=low, high=high):
+            f = np.nan if low < t < high else np.cos(3 * t) - t / 3
+            return Point(t, f, np.zeros(1), -3 * np.sin(3 * t) - 1 / 3)
+
+        end, _ = strong_wolfe(point, point(0.0), rng.uniform(0.1, 5), 1.0, 10)
+        assert end.f <= 1

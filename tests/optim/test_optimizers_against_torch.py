@@ -77,14 +77,15 @@ MORE = {
     "Adagrad": [o | more for o in SHARED for more in
                 ({}, {"lr_decay": 0.1}, {"initial_accumulator_value": 0.7, "eps": 1e-3})],
     "Adadelta": [o | more for o in SHARED for more in ({}, {"rho": 0.5, "eps": 1e-2}, {"rho": 1})],
-    "Rprop": options(lr=[0.05], etas=[(0.5, 1.2), (0.3, 1.5)], step_sizes=[(1e-6, 50), (0.04, 0.06)],
-                     maximize=[False, True]),
+    "Rprop": options(lr=[0.05], etas=[(0.5, 1.2), (0.3, 1.5)],
+                     step_sizes=[(1e-6, 50), (0.04, 0.06)], maximize=[False, True]),
     "ASGD": [o | more for o in SHARED for more in
              ({}, {"lambd": 0.1, "alpha": 0.5}, {"t0": 10}, {"t0": 0, "lambd": 0.0})],
     "Adafactor": [o | more for o in SHARED for more in
-                  ({}, {"beta2_decay": -0.5, "d": 1.5}, {"eps": (1e-3, 0.1)})],
-    "Muon": options(lr=[0.05], weight_decay=[0, 0.3], nesterov=[False, True], momentum=[0, 0.8],
-                    adjust_lr_fn=["original", "match_rms_adamw"]) + [{"ns_steps": 0}],
+                  ({}, {"beta2_decay": -0.5, "d": 1.5}, {"eps": (1e-3, 0.1)}, {"eps": (2.0, 0.1)})],
+    "Muon": [{"ns_steps": 0}, *options(
+        lr=[0.05], weight_decay=[0, 0.3], nesterov=[False, True], momentum=[0, 0.8],
+        adjust_lr_fn=["original", "match_rms_adamw"])],
 }  # fmt: skip
 ALONE = ("LBFGS", "SparseAdam")  # which have tests of their own
 CASES = [(name, kwargs) for name, kwargs in database() if name not in ALONE]

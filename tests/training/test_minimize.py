@@ -168,16 +168,30 @@ def test_bounds_and_a_callback(rng):
 
 def test_after_an_error_the_model_has_the_best_parameters(rng):
     model, x, y = line(rng)
-    loss = npnet.MSELoss()
-    before = loss(model(x), y)
+    seen = []
 
-    def stop(xk):
-        raise KeyboardInterrupt
+    class Stopping(npnet.MSELoss):
+        def evaluate(self, *arrays, **options):
+            result = super().evaluate(*arrays, **options)
+            seen.append(result.value)
+            if len(seen) == 40:
+                raise KeyboardInterrupt
+            return result
 
     with pytest.raises(KeyboardInterrupt):
-        minimize(model, loss, x, y, callback=stop)
-    assert loss(model(x), y) < before
+        minimize(model, Stopping(), x, y, "Powell")
+    assert npnet.MSELoss()(model(x), y) == pytest.approx(min(seen[:-1]), rel=1e-12)
+    assert seen[-1] > min(seen)
     assert model.weight.grad is None
+
+
+def test_a_penalty(rng):
+    model, x, y = line(rng)
+    model.bias.data[:] = 0
+    model.bias.requires_grad_(False)
+    minimize(model, npnet.MSELoss(reduction="sum"), x, y, penalties=[Decay(model, 1, 30.0)])
+    ridge = np.linalg.solve(x.T @ x + 15 * np.eye(3), x.T @ y)
+    np.testing.assert_allclose(model.weight.data, ridge.T, atol=1e-4)
 
 
 def test_mistakes(rng):
