@@ -119,18 +119,15 @@ class Layer(Registry):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse a forward pass without the context."""
         super().__init_subclass__(**kwargs)
-        back = list(inspect.signature(cls.backward).parameters)[1:]
-        if "backward" in vars(cls) and back[:1] in (["grad"], ["g"], ["dy"], ["grad_output"]):
-            raise SignatureError(
-                f"{cls.__name__}.backward(self, {', '.join(back)}) lacks the context; "
-                f"write backward(self, ctx, {', '.join(back)})"
-            )
-        names = list(inspect.signature(cls.forward).parameters)[1:]
-        if "forward" in vars(cls) and names[:1] in (["x"], ["input"], ["inputs"], ["X"]):
-            raise SignatureError(
-                f"{cls.__name__}.forward(self, {', '.join(names)}) lacks the context; "
-                f"write forward(self, ctx, {', '.join(names)})"
-            )
+        firsts = {"forward": {"x", "input", "inputs", "X"},
+                  "backward": {"grad", "g", "dy", "grad_output"}}  # fmt: skip
+        for method in sorted(firsts.keys() & vars(cls).keys()):
+            names = list(inspect.signature(getattr(cls, method)).parameters)[1:]
+            if names and names[0] in firsts[method]:
+                raise SignatureError(
+                    f"{cls.__name__}.{method}(self, {', '.join(names)}) lacks the context; "
+                    f"write {method}(self, ctx, {', '.join(names)})"
+                )
 
     def forward(self, ctx: Context, *inputs: Any) -> Any:
         """Compute the output.
