@@ -14,7 +14,7 @@ import numpy as np
 
 from npnet.arguments import checked_call, flag
 from npnet.calls import missing_input, refuse_direct_call, running
-from npnet.context import Context
+from npnet.context import Context, quietly
 from npnet.convert import as_input
 from npnet.errors import MissingMethod, NameTypoError, NpnetError, SignatureError
 from npnet.parameter import Parameter
@@ -63,7 +63,8 @@ class Layer(Registry):
 
     A subclass writes ``forward(self, ctx, *inputs)`` and ``backward(self, ctx, *grads)``. It
     assigns `Parameter`, `Buffer` and `Layer` objects to attributes in its constructor, keeps
-    what its backward pass needs in `ctx`, and changes no array that it did not make itself.
+    what its backward pass needs in `ctx`, and changes no array that it did not make itself. In a
+    pass NumPy gives no floating-point warnings: infinities and NaN are values like others.
 
     Attributes
     ----------
@@ -196,7 +197,8 @@ class Layer(Registry):
         if running.layer is not None:
             refuse_direct_call(self)
         try:
-            return Context(self, False, False).run(*self._as_inputs(inputs))
+            arrays = self._as_inputs(inputs)
+            return quietly(Context(self, False, False).run, *arrays)
         except NpnetError as error:
             error.locate(self)
             raise
@@ -233,7 +235,7 @@ class Layer(Registry):
             ctx = Context(self, True, training, rng)
             running.layer = self
             try:
-                output = ctx.run(*arrays)
+                output = quietly(ctx.run, *arrays)
             finally:
                 running.layer = outer
         except NpnetError as error:

@@ -195,11 +195,10 @@ class PReLU(Layer):
         slopes = self._slopes(x)
         x = x.astype(slopes.dtype, copy=False)
         ctx.save(x)
-        with np.errstate(invalid="ignore"):
-            if self.num_parameters == 1:
-                return activation.leaky_relu(x, float(slopes.item()), np.empty_like(x))
-            y: Array = np.minimum(x, 0) * slopes
-            y += np.maximum(x, 0)
+        if self.num_parameters == 1:
+            return activation.leaky_relu(x, float(slopes.item()), np.empty_like(x))
+        y: Array = np.minimum(x, 0) * slopes
+        y += np.maximum(x, 0)
         return y
 
     def backward(self, ctx: Context, grad: Array) -> Array:
@@ -208,9 +207,8 @@ class PReLU(Layer):
         positive = x > 0
         below = ops.keep_where(~positive, grad, np.empty_like(x))
         dx = ops.keep_where(positive, grad, np.empty_like(x))
-        with np.errstate(invalid="ignore"):
-            dx += below * self._slopes(x)
-            below *= x
+        dx += below * self._slopes(x)
+        below *= x
         channels = () if self.num_parameters == 1 else (1,)
         axes = tuple(axis for axis in range(x.ndim) if axis not in channels)
         ctx.add_grad(self.weight, below.sum(axis=axes, dtype=np.float64).reshape(-1))

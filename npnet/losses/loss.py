@@ -65,7 +65,8 @@ class Loss(Configured):
     """Base of all losses.
 
     A subclass writes ``terms(self, pred, target, with_grad)``. One with other arguments names
-    them in `arguments`, and in `predictions` those that have a gradient.
+    them in `arguments`, and in `predictions` those that have a gradient. NumPy gives no
+    floating-point warnings there: infinities and NaN are values like others.
 
     Parameters
     ----------
@@ -189,6 +190,7 @@ class Loss(Configured):
             raise ArgumentError(f"{type(self).__name__}.terms returned no gradient")
         return value, grad
 
+    @np.errstate(all="ignore")
     def evaluate(
         self,
         *arrays: ArrayLike,

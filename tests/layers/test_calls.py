@@ -168,3 +168,16 @@ def test_numbers_are_vectors_of_one():
 def test_mistakes_are_named(call, match):
     with pytest.raises(npnet.NpnetError, match=match):
         call()
+
+
+@EACH
+def test_infinities_nan_and_huge_numbers_are_values_like_others(case, rng):
+    for _ in range(10):  # warnings are errors here
+        inputs = [
+            rng.choice([np.inf, -np.inf, np.nan, 1e308, 5e-324, 0.0, 1.0], x)
+            if isinstance(x, tuple)
+            else x
+            for x in case.inputs
+        ]
+        y, tape = case.make().astype(np.float64).record(*inputs)
+        tape.backward(rng.choice([np.inf, np.nan, 1e308, 0.0, 1.0], y.shape))
