@@ -113,7 +113,7 @@ class CrossEntropyLoss(ClassLoss):
     ignore_index : int
         A label whose terms are 0 and do not count.
     reduction : {"mean", "sum", "none"}
-        A mean in which nothing counts is NaN.
+        A mean in which nothing counts is NaN, and its gradient 0.
     label_smoothing : float
         e, from 0 to 1.
 
@@ -281,7 +281,7 @@ class NLLLoss(ClassLoss):
     ignore_index : int
         A label whose terms are 0 and do not count.
     reduction : {"mean", "sum", "none"}
-        A mean in which nothing counts is NaN.
+        A mean in which nothing counts is NaN, and its gradient 0.
 
     Raises
     ------
