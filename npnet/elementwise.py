@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -41,10 +40,6 @@ class Elementwise(Layer):
     """
 
     keeps_output: ClassVar[bool] = False
-
-    habits: ClassVar[Mapping[str, str]] = {
-        "inplace": "leave it out, npnet never writes into its inputs"
-    }
 
     def function(self, x: Array, out: Array) -> Any:
         """Write f(x).

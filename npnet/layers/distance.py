@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.arguments import flag, norm_order, real_number, whole_number
+from npnet.arguments import axis_of, flag, norm_order, real_number, whole_number
 from npnet.context import Context
-from npnet.errors import ShapeError, shape_error
+from npnet.errors import shape_error
 from npnet.layer import Layer
 from npnet.ops import norms
 from npnet.typing import Array
@@ -18,9 +18,7 @@ def _axis(layer: Layer, x1: Array, x2: Array, dim: int) -> int:
         shape = np.broadcast_shapes(x1.shape, x2.shape) or (1,)  # two numbers are vectors of one
     except ValueError:
         raise shape_error(layer, f"{x1.shape}, or one that broadcasts", x2.shape) from None
-    if not -len(shape) <= dim < len(shape):
-        raise ShapeError(f"expected inputs with an axis {dim}, got {x1.shape}, {x2.shape}", layer)
-    return dim % len(shape)
+    return axis_of(layer, dim, shape)
 
 
 class CosineSimilarity(Layer):

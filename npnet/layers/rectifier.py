@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
 from npnet.arguments import float_dtype, real_number, whole_number
@@ -105,8 +102,6 @@ class RReLU(Layer):
     array([-0.2,  0. ,  2. ], dtype=float32)
     """
 
-    habits = Elementwise.habits
-
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3) -> None:
         super().__init__()
         self.upper = real_number(self, "upper", upper)
@@ -171,8 +166,6 @@ class PReLU(Layer):
     >>> npnet.PReLU()([-1.0, 0.0, 2.0])
     array([-0.25,  0.  ,  2.  ], dtype=float32)
     """
-
-    habits: ClassVar[Mapping[str, str]] = {"device": "npnet computes on the CPU"}
 
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, *, dtype: DtypeLike = np.float32

@@ -275,7 +275,7 @@ def test_arguments_that_are_refused(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: npnet.ReLU6(inplace=True), "leave it out, npnet never writes into its inputs"),
+        (lambda: npnet.ReLU6(inplace=True), "leave it out; no layer writes into its input"),
         (lambda: npnet.RReLU(inplace=True), "leave it out"),
         (lambda: npnet.Hardtanh(min_value=-1), "it is min_val"),
         (lambda: npnet.PReLU(device="cpu"), "npnet computes on the CPU"),
