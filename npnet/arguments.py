@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from npnet.errors import ArgumentError, DtypeError, NpnetError, SignatureError
+from npnet.errors import ArgumentError, DtypeError, NpnetError, ShapeError, SignatureError
 from npnet.typing import DtypeLike
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -170,6 +170,13 @@ def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
     if not isinstance(value, tuple | list):
         raise refusal(owner, name, "a shape, such as (784,)", value)
     return tuple(whole_number(owner, f"{name}[{i}]", n, 0) for i, n in enumerate(value))
+
+
+def axis_of(layer: Any, dim: int, shape: tuple[int, ...]) -> int:
+    """Return the number of an axis, from 0, of inputs of a shape."""
+    if not -len(shape) <= dim < len(shape):
+        raise ShapeError(f"axis {dim} does not exist in an input of shape {shape}", layer)
+    return dim % len(shape)
 
 
 def items(owner: Any, name: str, value: Any, kind: str = "a list", hint: str = "") -> list[Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from npnet.arguments import name_of, wrong_call
 from npnet.errors import ArgumentError, DtypeError, SignatureError
 from npnet.registry import Registry, holds_hidden
 
@@ -88,6 +89,20 @@ def missing_input(layer: Any, inputs: Sequence[Any]) -> DtypeError | None:
         if x is None and p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD:
             return DtypeError(f"expected an array as the input {p.name}, got None", layer)
     return None
+
+
+def by_position(
+    function: Callable[..., Any], owner: Any, given: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[Any, ...]:
+    """Return the inputs of a call of which some were given by name, in the function's order."""
+    signature = inspect.signature(function)
+    try:
+        bound = signature.bind(*given, **named)
+    except TypeError as error:
+        raise wrong_call(function, name_of(owner), given, named) or error from None
+    bound.apply_defaults()
+    last = max(list(signature.parameters).index(name) for name in named)
+    return tuple(bound.arguments.values())[: max(last + 1, len(given))]
 
 
 def wrong_grads(layer: Any, ctx: Any, grads: Sequence[Any]) -> SignatureError | None:

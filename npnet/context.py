@@ -7,7 +7,7 @@ context of this very call, so a layer may be called twice before either backward
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -188,7 +188,7 @@ class Context:
         """
         outer, running.layer = running.layer, self.layer
         try:
-            return self.run(*inputs)
+            return quietly(self.run, *inputs)
         except NpnetError as error:
             error.locate(self.layer)
             raise
@@ -269,6 +269,12 @@ class Context:
             if call.retains(array):
                 return True
         return False
+
+
+@np.errstate(all="ignore")
+def quietly(run: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call a function without NumPy's floating-point warnings."""
+    return run(*args, **kwargs)
 
 
 def _holds(kept: Any, owner: Any) -> bool:

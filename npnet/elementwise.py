@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,8 +17,7 @@ class Elementwise(Layer):
     """Base of activations: y_i = f(x_i), of the input's shape and dtype.
 
     A subclass writes the two formulas `function` and `gradient`. Large arrays come to them in
-    blocks that stay in the processor's cache. Overflow and invalid operations raise no warnings:
-    infinities and NaN are values like others.
+    blocks that stay in the processor's cache.
 
     Attributes
     ----------
@@ -42,10 +40,6 @@ class Elementwise(Layer):
     """
 
     keeps_output: ClassVar[bool] = False
-
-    habits: ClassVar[Mapping[str, str]] = {
-        "inplace": "leave it out, npnet never writes into its inputs"
-    }
 
     def function(self, x: Array, out: Array) -> Any:
         """Write f(x).
@@ -75,9 +69,8 @@ class Elementwise(Layer):
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute y; keep x or y."""
         y: Array = np.empty_like(x)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for x_part, y_part in ops.blocks(x, y):
-                self.function(x_part, y_part)
+        for x_part, y_part in ops.blocks(x, y):
+            self.function(x_part, y_part)
         ctx.save(y if self.keeps_output else x)
         return y
 
@@ -85,7 +78,6 @@ class Elementwise(Layer):
         """Return grad * f'(x)."""
         (kept,) = ctx.saved
         dx: Array = np.empty_like(kept)
-        with np.errstate(over="ignore", invalid="ignore"):
-            for parts in ops.blocks(grad, kept, dx):
-                self.gradient(*parts)
+        for parts in ops.blocks(grad, kept, dx):
+            self.gradient(*parts)
         return dx

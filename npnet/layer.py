@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
 from npnet.arguments import checked_call, flag
-from npnet.calls import missing_input, refuse_direct_call, running
-from npnet.context import Context
+from npnet.calls import by_position, missing_input, refuse_direct_call, running
+from npnet.context import Context, quietly
 from npnet.convert import as_input
 from npnet.errors import MissingMethod, NameTypoError, NpnetError, SignatureError
 from npnet.parameter import Parameter
@@ -63,7 +64,8 @@ class Layer(Registry):
 
     A subclass writes ``forward(self, ctx, *inputs)`` and ``backward(self, ctx, *grads)``. It
     assigns `Parameter`, `Buffer` and `Layer` objects to attributes in its constructor, keeps
-    what its backward pass needs in `ctx`, and changes no array that it did not make itself.
+    what its backward pass needs in `ctx`, and changes no array that it did not make itself. In a
+    pass NumPy gives no floating-point warnings: infinities and NaN are values like others.
 
     Attributes
     ----------
@@ -178,13 +180,15 @@ class Layer(Registry):
         """
         return []
 
-    def __call__(self, *inputs: ArrayLike) -> Any:
+    def __call__(self, *inputs: ArrayLike, **named: ArrayLike) -> Any:
         """Compute the output in evaluation mode and keep nothing.
 
         Parameters
         ----------
         *inputs : array_like or None
             Real arrays; converted to the parameters' dtype.
+        **named : array_like or None
+            Inputs by the names that `forward` has for them.
 
         Returns
         -------
@@ -193,13 +197,18 @@ class Layer(Registry):
         if running.layer is not None:
             refuse_direct_call(self)
         try:
-            return Context(self, False, False).run(*self._as_inputs(inputs))
+            arrays = self._as_inputs(self._in_order(inputs, named) if named else inputs)
+            return quietly(Context(self, False, False).run, *arrays)
         except NpnetError as error:
             error.locate(self)
             raise
 
     def record(
-        self, *inputs: ArrayLike, training: bool = True, rng: Rng | LazyGenerator = None
+        self,
+        *inputs: ArrayLike,
+        training: bool = True,
+        rng: Rng | LazyGenerator = None,
+        **named: ArrayLike,
     ) -> Any:
         """Compute the output and remember the pass.
 
@@ -212,6 +221,8 @@ class Layer(Registry):
             False records a pass in evaluation mode, without dropout for example.
         rng : numpy.random.Generator or int, optional
             Where this pass's random numbers come from.
+        **named : array_like or None
+            Inputs by the names that `forward` has for them.
 
         Returns
         -------
@@ -222,7 +233,7 @@ class Layer(Registry):
         if outer is not None:
             refuse_direct_call(self)
         try:
-            arrays = self._as_inputs(inputs)
+            arrays = self._as_inputs(self._in_order(inputs, named) if named else inputs)
             if rng is not None and not isinstance(rng, LazyGenerator):
                 rng = as_generator(rng)
             if training is not True:
@@ -230,7 +241,7 @@ class Layer(Registry):
             ctx = Context(self, True, training, rng)
             running.layer = self
             try:
-                output = ctx.run(*arrays)
+                output = quietly(ctx.run, *arrays)
             finally:
                 running.layer = outer
         except NpnetError as error:
@@ -246,6 +257,9 @@ class Layer(Registry):
             shared = ctx.retains(y) or any(y is other for other in own)
             own.append(y.copy() if shared else y)
         return Recorded((tuple(own), tape))
+
+    def _in_order(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        return by_position(partial(self.forward, None), self, inputs, named)  # type: ignore[arg-type]
 
     def _as_inputs(self, inputs: tuple[ArrayLike | None, ...]) -> Sequence[Array | None]:
         dtype = self.dtype

@@ -126,8 +126,7 @@ class Lookup(Layer):
             return
         rows = scatter.unique(index)
         table = self.weight.data
-        with np.errstate(all="ignore"):
-            norms = np.linalg.norm(table[rows], self.norm_type, axis=1)
+        norms = np.linalg.norm(table[rows], self.norm_type, axis=1)
         long = norms > self.max_norm
         scale = self.max_norm / (norms[long, np.newaxis] + table.dtype.type(_SMALL))
         table[rows[long]] *= scale.astype(table.dtype)

@@ -62,6 +62,7 @@ class Penalty(Configured):
             value = real_number(self, name, value, 0)
         super().__setattr__(name, value)
 
+    @np.errstate(all="ignore")
     def __call__(self) -> float:
         """Compute the penalty.
 
@@ -71,6 +72,7 @@ class Penalty(Configured):
         """
         return self.strength * sum(float(self.value(p.data)) for p in self.parameters)
 
+    @np.errstate(all="ignore")
     def backward(self) -> None:
         """Add the gradient of the penalty to that of each parameter; frozen ones have none."""
         for p in self.parameters:

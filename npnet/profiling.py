@@ -130,8 +130,8 @@ _HABITS = {
 def profile(model: Layer, x: ArrayLike, y: ArrayLike, loss: Loss, rounds: int = 20) -> Profile:
     """Measure a training step layer by layer: time forward and backward, memory, products.
 
-    The parameters' gradients are put back as they were; buffers (running statistics) move as in
-    any training pass.
+    The parameters' gradients are put back as they were; buffers (running statistics), and
+    embeddings with a `max_norm`, change as in any training pass.
 
     Parameters
     ----------

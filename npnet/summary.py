@@ -10,7 +10,6 @@ import numpy as np
 from npnet.arguments import refusal, shape, whole_number
 from npnet.context import Context
 from npnet.layer import Layer
-from npnet.state import buffers, restore_buffers
 from npnet.typing import Array
 
 
@@ -156,11 +155,11 @@ def summarize(model: Layer, input_shape: Any, batch_size: int = 1) -> Summary:
     names = {id(layer): name for name, layer in reversed(list(model.named_layers()))}
     rows: list[Row] = []
     seen: dict[int, Array] = {}
-    before = buffers(model)
+    before = model.state_dict()
     try:
         _Observer(model, names, rows, seen).run_as_root(*model._as_inputs(tuple(inputs)))
     finally:
-        restore_buffers(model, before)  # a training pass may have moved them
+        model.load_state_dict(before)  # which a training pass may have changed
     kept = sum(array.nbytes for array in seen.values())
     itemsize = 4 if model.dtype is None else model.dtype.itemsize
     return Summary(rows, sum(p.size for p in model.parameters()), kept, itemsize)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from npnet.arguments import flag
-from npnet.context import Context
+from npnet.context import Context, quietly
 from npnet.convert import as_gradient
 from npnet.errors import NpnetError, TapeError
 from npnet.typing import Array, ArrayLike
@@ -98,7 +98,7 @@ class Tape:
             wants = self._wants(ctx.layer, input_grad)
         self._ctx = None
         try:
-            result = ctx.backward(*upstream, needs_input_grad=wants)
+            result = quietly(ctx.backward, *upstream, needs_input_grad=wants)
         except NpnetError as error:
             error.locate(ctx.layer)
             raise

@@ -263,6 +263,8 @@ def random_call(rng, label):
         if p.kind is p.VAR_POSITIONAL:
             names += [(name, i) for i in range(len(given) if given is not p.empty else 0)]
             args += [] if given is p.empty else list(given)
+        elif p.kind is p.VAR_KEYWORD:  # the same inputs, by name
+            continue
         elif given is p.empty:
             kwargs[name] = None
             names.append((name, None))

@@ -12,6 +12,7 @@ from npnet.errors import (
     DtypeError,
     NameTypoError,
     ShapeError,
+    SignatureError,
     StateError,
     TapeError,
 )
@@ -524,3 +525,21 @@ def test_summary_and_profile_leave_buffers_and_take_several_inputs():
         layer, (np.ones((4, 3)), np.arange(4)), np.zeros((4, 2)), npnet.MSELoss(), rounds=2
     )
     assert [cost.name for cost in costs.layers] == ["linear"]
+
+
+def test_inputs_are_given_by_name_too():
+    bag = npnet.EmbeddingBag(3, 2, mode="sum").astype(np.float64)
+    rows, weights = [[0, 1]], np.array([[1.0, 2.0]])
+    expected = bag(rows, None, weights)
+    np.testing.assert_array_equal(bag(rows, per_sample_weights=weights), expected)
+    y, tape = bag.record(x=rows, per_sample_weights=weights, training=False)
+    np.testing.assert_array_equal(y, expected)
+    dweights = tape.backward([[1.0, 0.0]], input_grad=True)[2]
+    np.testing.assert_array_equal(dweights, bag.weight.data[:2, 0][np.newaxis])
+    for call in (bag, bag.record):
+        with pytest.raises(SignatureError, match=r"'weight'.* takes \(x, offsets=None, per_"):
+            call(rows, weight=weights)
+        with pytest.raises(SignatureError, match="multiple values for argument 'x'"):
+            call(rows, x=rows)
+    with pytest.raises(SignatureError, match=r"it takes \(\*xs\)"):
+        npnet.Sequential(npnet.ReLU())(x=[1.0])

@@ -205,3 +205,15 @@ def test_complex_object_and_string_inputs_are_refused(case, shape):
     for dtype in (complex, object, str):
         with pytest.raises(npnet.errors.DtypeError, match="real numbers"):
             layer(np.ones(shape).astype(dtype))
+
+
+@pytest.mark.parametrize(("case", "shape"), FIRST)
+def test_infinities_nan_and_huge_numbers_are_values_like_others(case, shape, rng):
+    # Warnings are errors here.
+    for _ in range(10):
+        x = rng.choice([np.inf, -np.inf, np.nan, 1e308, -1e308, 5e-324, 0.0, 1.0], shape)
+        layer = make(case)
+        y, tape = layer.record(x, rng=7)
+        upstream = rng.choice([np.inf, np.nan, 1e308, 0.0, 1.0], y.shape)
+        assert tape.backward(upstream, input_grad=True).shape == x.shape
+        assert layer(x).shape == y.shape

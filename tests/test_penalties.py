@@ -98,6 +98,8 @@ def test_zero_and_extreme_parameters():
         p.zero_grad()
         penalty.backward()
         assert p.grad[0] == 0
+    huge = npnet.Parameter(np.array([1e308, -1e200]))
+    assert L2([huge], 1.0)() == np.inf
     nothing = L2([p], 0)
     p.zero_grad()
     nothing.backward()

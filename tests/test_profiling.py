@@ -69,3 +69,9 @@ def test_show_config_tells_versions_and_kernels(capsys):
     assert np.__version__ in shown
     assert npnet.ops.active() in shown
     assert npnet.__version__ in shown
+
+
+def test_summary_leaves_tables_with_a_largest_norm_alone():
+    layer = npnet.Embedding.from_pretrained([[3.0, 4.0], [0.3, 0.4]], max_norm=1.0)
+    layer.summary((3,))
+    np.testing.assert_allclose(layer.weight.data, [[3, 4], [0.3, 0.4]], rtol=1e-6)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.arguments import flag, norm_order, real_number, whole_number
+from npnet.arguments import axis_of, flag, norm_order, real_number, whole_number
 from npnet.context import Context
-from npnet.errors import ShapeError, shape_error
+from npnet.errors import shape_error
 from npnet.layer import Layer
 from npnet.ops import norms
 from npnet.typing import Array
@@ -18,9 +18,7 @@ def _axis(layer: Layer, x1: Array, x2: Array, dim: int) -> int:
         shape = np.broadcast_shapes(x1.shape, x2.shape) or (1,)  # two numbers are vectors of one
     except ValueError:
         raise shape_error(layer, f"{x1.shape}, or one that broadcasts", x2.shape) from None
-    if not -len(shape) <= dim < len(shape):
-        raise ShapeError(f"expected inputs with an axis {dim}, got {x1.shape}, {x2.shape}", layer)
-    return dim % len(shape)
+    return axis_of(layer, dim, shape)
 
 
 class CosineSimilarity(Layer):
@@ -63,22 +61,20 @@ class CosineSimilarity(Layer):
         x1, x2 = np.broadcast_arrays(np.atleast_1d(x1), x2)
         n1, n2 = (norms.vector_norm(x, 2.0, axis) for x in (x1, x2))
         ctx.save(x1, x2, n1, n2)
-        with np.errstate(invalid="ignore"):  # without an eps, 0 / 0 is NaN
-            units = x1 / np.maximum(n1, self.eps) * (x2 / np.maximum(n2, self.eps))
+        units = x1 / np.maximum(n1, self.eps) * (x2 / np.maximum(n2, self.eps))
         return np.asarray(units.sum(axis))
 
     def backward(self, ctx: Context, grad: Array) -> tuple[Array, Array]:
         """Return grad * (unit of the other - cosine * own unit) / own norm for each input."""
         x1, x2, n1, n2 = ctx.saved
         grad = np.expand_dims(grad, ctx.axis)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            m1, m2 = np.maximum(n1, self.eps), np.maximum(n2, self.eps)
-            u1, u2 = x1 / m1, x2 / m2
-            cosine = (u1 * u2).sum(ctx.axis, keepdims=True)
-            along1 = np.where(n1 == 0, 0, x1 / n1)  # the gradient of the norm
-            along2 = np.where(n2 == 0, 0, x2 / n2)
-            dx1 = grad * (u2 - cosine * along1) / m1
-            dx2 = grad * (u1 - cosine * along2) / m2
+        m1, m2 = np.maximum(n1, self.eps), np.maximum(n2, self.eps)
+        u1, u2 = x1 / m1, x2 / m2
+        cosine = (u1 * u2).sum(ctx.axis, keepdims=True)
+        along1 = np.where(n1 == 0, 0, x1 / n1)  # the gradient of the norm
+        along2 = np.where(n2 == 0, 0, x2 / n2)
+        dx1 = grad * (u2 - cosine * along1) / m1
+        dx2 = grad * (u1 - cosine * along2) / m2
         return norms.sum_to(dx1, ctx.shapes[0]), norms.sum_to(dx2, ctx.shapes[1])
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from npnet.arguments import function_name
 from npnet.context import Context
+from npnet.convert import real_array
 from npnet.errors import shape_error
 from npnet.layer import Layer
 from npnet.typing import Array
@@ -20,7 +19,8 @@ class Lambda(Layer):
     Parameters
     ----------
     f : callable
-        Takes an array and returns f of each element, in an array of the same shape.
+        Takes an array, which is read-only, and returns f of each element, in an array of the same
+        shape.
     df : callable
         The same for the derivative: the gradient of the input is ``grad * df(x)``.
 
@@ -28,6 +28,8 @@ class Lambda(Layer):
     ------
     ArgumentError
         If `f` or `df` is not callable.
+    DtypeError
+        In a pass, if one of them returns something else than real numbers.
     ShapeError
         In a pass, if one of them returns another shape.
 
@@ -53,7 +55,9 @@ class Lambda(Layer):
 
     def _of(self, function: Callable[[Array], Any], name: str, x: Array) -> Array:
         """Return a function of x in its dtype, after a check of the shape."""
-        y = np.asarray(function(x))
+        x = x.view()
+        x.flags.writeable = False  # what was given, or is kept for the backward pass
+        y = real_array(function(x), f"result of {name}", self)
         if y.shape != x.shape:
             hint = "it is applied to every element"
             raise shape_error(self, str(x.shape), y.shape, hint, what=f"result of {name}")

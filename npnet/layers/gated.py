@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.arguments import whole_number
+from npnet.arguments import axis_of, whole_number
 from npnet.context import Context
 from npnet.errors import ShapeError
 from npnet.layer import Layer
@@ -49,9 +49,7 @@ class GLU(Layer):
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute y; keep a and sigmoid(b)."""
-        if not -x.ndim <= self.dim < x.ndim:
-            raise ShapeError(f"axis {self.dim} does not exist in an input of shape {x.shape}", self)
-        if x.shape[self.dim] % 2:
+        if x.shape[axis_of(self, self.dim, x.shape)] % 2:
             raise ShapeError(
                 f"expected an even size of axis {self.dim}, to halve it, got the shape {x.shape}",
                 self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.arguments import whole_number
+from npnet.arguments import axis_of, whole_number
 from npnet.context import Context
 from npnet.errors import ShapeError
 from npnet.layer import Layer
@@ -50,11 +50,7 @@ class Maxout(Layer):
 
     def forward(self, ctx: Context, x: Array) -> Array:
         """Compute the maxima; keep where they are."""
-        if not -x.ndim <= self.axis < x.ndim:
-            raise ShapeError(
-                f"axis {self.axis} does not exist in an input of shape {x.shape}", self
-            )
-        axis, units = self.axis % x.ndim, self.num_units
+        axis, units = axis_of(self, self.axis, x.shape), self.num_units
         pieces, rest = divmod(x.shape[axis], units)
         if rest or not pieces:
             raise ShapeError(

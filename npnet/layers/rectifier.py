@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 import numpy as np
 
 from npnet.arguments import float_dtype, real_number, whole_number
@@ -105,8 +102,6 @@ class RReLU(Layer):
     array([-0.2,  0. ,  2. ], dtype=float32)
     """
 
-    habits = Elementwise.habits
-
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3) -> None:
         super().__init__()
         self.upper = real_number(self, "upper", upper)
@@ -172,8 +167,6 @@ class PReLU(Layer):
     array([-0.25,  0.  ,  2.  ], dtype=float32)
     """
 
-    habits: ClassVar[Mapping[str, str]] = {"device": "npnet computes on the CPU"}
-
     def __init__(
         self, num_parameters: int = 1, init: float = 0.25, *, dtype: DtypeLike = np.float32
     ) -> None:
@@ -195,11 +188,10 @@ class PReLU(Layer):
         slopes = self._slopes(x)
         x = x.astype(slopes.dtype, copy=False)
         ctx.save(x)
-        with np.errstate(invalid="ignore"):
-            if self.num_parameters == 1:
-                return activation.leaky_relu(x, float(slopes.item()), np.empty_like(x))
-            y: Array = np.minimum(x, 0) * slopes
-            y += np.maximum(x, 0)
+        if self.num_parameters == 1:
+            return activation.leaky_relu(x, float(slopes.item()), np.empty_like(x))
+        y: Array = np.minimum(x, 0) * slopes
+        y += np.maximum(x, 0)
         return y
 
     def backward(self, ctx: Context, grad: Array) -> Array:
@@ -208,9 +200,8 @@ class PReLU(Layer):
         positive = x > 0
         below = ops.keep_where(~positive, grad, np.empty_like(x))
         dx = ops.keep_where(positive, grad, np.empty_like(x))
-        with np.errstate(invalid="ignore"):
-            dx += below * self._slopes(x)
-            below *= x
+        dx += below * self._slopes(x)
+        below *= x
         channels = () if self.num_parameters == 1 else (1,)
         axes = tuple(axis for axis in range(x.ndim) if axis not in channels)
         ctx.add_grad(self.weight, below.sum(axis=axes, dtype=np.float64).reshape(-1))

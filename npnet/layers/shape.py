@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
-from npnet.arguments import refusal, whole_number
+from npnet.arguments import axis_of, refusal, whole_number
 from npnet.context import Context
 from npnet.errors import shape_error
 from npnet.layer import Layer
@@ -127,9 +127,7 @@ class Unflatten(Layer):
     def forward(self, ctx: Context, x: Array) -> Array:
         """Return a view of x where the memory order allows it; keep the shape."""
         ctx.shape = x.shape
-        axis, sizes = self.dim + x.ndim * (self.dim < 0), self.unflattened_size
-        if not 0 <= axis < x.ndim:
-            raise shape_error(self, f"with an axis {self.dim}", x.shape)
+        axis, sizes = axis_of(self, self.dim, x.shape), self.unflattened_size
         known = abs(math.prod(sizes))  # a -1 stands for any number
         rest, left = divmod(x.shape[axis], known) if known else (1, x.shape[axis])
         if -1 in sizes and known and not left:

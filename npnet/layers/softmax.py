@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from npnet.arguments import whole_number
+from npnet.arguments import axis_of, whole_number
 from npnet.context import Context
-from npnet.errors import ShapeError, shape_error
+from npnet.errors import shape_error
 from npnet.layer import Layer
 from npnet.ops import softmax as ops
 from npnet.typing import Array
@@ -20,9 +20,7 @@ class _AlongAxis(Layer):
         self.dim = whole_number(self, "dim", dim)
 
     def _check(self, x: Array) -> None:
-        axes = max(x.ndim, 1)  # a scalar is a distribution over one class
-        if not -axes <= self.dim < axes:
-            raise ShapeError(f"axis {self.dim} does not exist in an input of shape {x.shape}", self)
+        axis_of(self, self.dim, x.shape or (1,))  # a scalar is a distribution over one class
 
 
 class Softmax(_AlongAxis):

@@ -215,8 +215,7 @@ class BCELoss(BinaryLoss):
         right = (pred >= 0) & (pred <= 1)
         require(self, "pred", pred, right, "probabilities from 0 to 1", ArgumentError, hint)
         target = self._shares(pred, target)
-        with np.errstate(divide="ignore"):
-            positive, negative = np.log(pred), np.log1p(-pred)
+        positive, negative = np.log(pred), np.log1p(-pred)
         values = (target - 1) * np.maximum(negative, -100) - target * np.maximum(positive, -100)
         grad = (pred - target) / np.maximum(pred * (1 - pred), TINY) if with_grad else None
         values, grad = self._weighted(pred, values, grad)

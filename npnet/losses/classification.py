@@ -113,7 +113,7 @@ class CrossEntropyLoss(ClassLoss):
     ignore_index : int
         A label whose terms are 0 and do not count.
     reduction : {"mean", "sum", "none"}
-        A mean in which nothing counts is NaN.
+        A mean in which nothing counts is NaN, and its gradient 0.
     label_smoothing : float
         e, from 0 to 1.
 
@@ -150,6 +150,7 @@ class CrossEntropyLoss(ClassLoss):
         self.ignore_index: int = ignore_index
         self.label_smoothing = label_smoothing
 
+    @np.errstate(all="ignore")
     def evaluate(
         self,
         *arrays: ArrayLike,
@@ -280,7 +281,7 @@ class NLLLoss(ClassLoss):
     ignore_index : int
         A label whose terms are 0 and do not count.
     reduction : {"mean", "sum", "none"}
-        A mean in which nothing counts is NaN.
+        A mean in which nothing counts is NaN, and its gradient 0.
 
     Raises
     ------

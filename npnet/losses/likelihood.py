@@ -187,13 +187,11 @@ class PoissonNLLLoss(Loss):
         target = self._same_shape(pred, target)
         require(self, "target", target, ~(target < 0), "counts of at least 0")
         if self.log_input:
-            with np.errstate(over="ignore"):  # a rate of infinity
-                rate = np.exp(pred)
+            rate = np.exp(pred)
             values, grad = rate - target * pred, rate - target
         else:
             rate = pred + self.eps
-            with np.errstate(divide="ignore", invalid="ignore"):
-                values, grad = pred - target * np.log(rate), 1 - target / rate
+            values, grad = pred - target * np.log(rate), 1 - target / rate
         if self.full:
             t = np.where(target <= 1, 1, target)
             stirling = t * np.log(t) - t + 0.5 * np.log(2 * math.pi * t)
@@ -244,7 +242,6 @@ class KLDivLoss(Loss):
         """Compute the terms and -t."""
         target = self._same_shape(pred, target)
         t = np.exp(target) if self.log_target else target
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log_t = target if self.log_target else np.log(t)
-            values = t * log_t - t * pred
+        log_t = target if self.log_target else np.log(t)
+        values = t * log_t - t * pred
         return Terms(np.where((t == 0) & ~np.isnan(pred), 0, values), None, -t)

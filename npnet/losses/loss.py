@@ -65,7 +65,8 @@ class Loss(Configured):
     """Base of all losses.
 
     A subclass writes ``terms(self, pred, target, with_grad)``. One with other arguments names
-    them in `arguments`, and in `predictions` those that have a gradient.
+    them in `arguments`, and in `predictions` those that have a gradient. NumPy gives no
+    floating-point warnings there: infinities and NaN are values like others.
 
     Parameters
     ----------
@@ -146,7 +147,9 @@ class Loss(Configured):
         check = self.checks.get(name)
         super().__setattr__(name, value if check is None else check(self, name, value))
 
-    def __call__(self, *arrays: ArrayLike, sample_weight: ArrayLike | None = None) -> Any:
+    def __call__(
+        self, *arrays: ArrayLike, sample_weight: ArrayLike | None = None, **named: ArrayLike
+    ) -> Any:
         """Compute the loss.
 
         Parameters
@@ -157,22 +160,25 @@ class Loss(Configured):
         sample_weight : array_like, shape (n,) or that of the terms, optional
             Non-negative factors of the samples' terms. A mean divides by their sum, so that a
             weight of 2 equals the sample given twice, and 0 leaves it out.
+        **named : array_like
+            Arrays by their names in `arguments`.
 
         Returns
         -------
         float, or ndarray with ``reduction="none"``
         """
+        arrays = self._in_order(arrays, named) if named else arrays
         value = self.evaluate(*arrays, sample_weight=sample_weight, with_grad=False).value
         return _Number(value) if type(value) is float else value
 
     def value_and_grad(
-        self, *arrays: ArrayLike, sample_weight: ArrayLike | None = None
+        self, *arrays: ArrayLike, sample_weight: ArrayLike | None = None, **named: ArrayLike
     ) -> tuple[Any, Any]:
         """Compute the loss and its gradient with respect to the predictions.
 
         Parameters
         ----------
-        *arrays, sample_weight
+        *arrays, sample_weight, **named
             As for a call.
 
         Returns
@@ -181,6 +187,7 @@ class Loss(Configured):
         grad : ndarray, shape of the prediction; for several predictions a tuple of them
             Of the sum of the terms with ``reduction="none"``.
         """
+        arrays = self._in_order(arrays, named) if named else arrays
         if sample_weight is None:  # the usual call; keywords beside a star cost time
             value, grad, _ = self.evaluate(*arrays)
         else:
@@ -189,6 +196,7 @@ class Loss(Configured):
             raise ArgumentError(f"{type(self).__name__}.terms returned no gradient")
         return value, grad
 
+    @np.errstate(all="ignore")
     def evaluate(
         self,
         *arrays: ArrayLike,
@@ -262,6 +270,15 @@ class Loss(Configured):
         Terms
         """
         raise MissingMethod("it has no terms(self, pred, target, with_grad)", self)
+
+    def _in_order(self, arrays: tuple[Any, ...], named: Mapping[str, Any]) -> tuple[Any, ...]:
+        names = self.arguments[len(arrays) :]
+        if set(names) != set(named):
+            raise SignatureError(
+                f"{name_of(self)} takes ({', '.join(self.arguments)}), got {len(arrays)} array(s) "
+                f"and {', '.join(named)}"
+            )
+        return (*arrays, *(named[name] for name in names))
 
     def _as_arrays(self, arrays: tuple[ArrayLike, ...]) -> dict[str, Array]:
         """Return the arrays by name, predictions in a floating dtype."""

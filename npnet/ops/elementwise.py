@@ -138,8 +138,7 @@ def dropout(x: Array, noise: Array, p: float, scale: float, out: Array) -> Array
 def sigmoid(x: Array, out: Array) -> Array:
     """Write 1 / (1 + exp(-x))."""
     np.negative(x, out=out)
-    with np.errstate(over="ignore"):  # exp(-x) = inf gives the right 0
-        np.exp(out, out=out)
+    np.exp(out, out=out)  # where that is infinite the result is 0
     out += 1
     return np.divide(1, out, out=out)
 

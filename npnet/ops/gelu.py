@@ -109,8 +109,8 @@ def gelu_tanh(x: Array, out: Array) -> Array:
     out *= _SQRT_2_PI
     np.tanh(out, out=out)
     out += 1
-    out *= x
     out *= 0.5
+    out *= x
     return out
 
 

@@ -5,7 +5,7 @@ import pytest
 
 import npnet
 from npnet.elementwise import Elementwise
-from npnet.errors import ArgumentError, MissingMethod, ShapeError, SignatureError
+from npnet.errors import ArgumentError, DtypeError, MissingMethod, ShapeError, SignatureError
 from npnet.ops.elementwise import WHOLE
 
 # Class, arguments, and points besides the usual ones.
@@ -24,6 +24,7 @@ EDGES = [
     ("Mish", (), (-40.0, -1.192, 19.9, 20.1)),
     ("SiLU", (), (-40.0,)),
     ("GELU", (), ()),
+    ("GELU", ("tanh",), ()),
     ("Sigmoid", (), (-40.0,)),
     ("LogSigmoid", (), (40.0,)),
     ("Tanh", (), ()),
@@ -237,6 +238,20 @@ def test_lambda():
     assert npnet.Lambda(lambda x: x > 0, np.zeros_like)([1.0]).dtype == np.float32
 
 
+@pytest.mark.parametrize("wrong", [None, 1j * np.ones(2), ["a", "b"]])
+def test_lambda_refuses_what_is_not_real(wrong):
+    with pytest.raises(DtypeError, match="result of f"):
+        npnet.Lambda(lambda x: wrong, np.cos)(np.ones(2))
+
+
+def test_functions_of_lambda_cannot_change_the_input():
+    x = np.ones(2)
+    layer = npnet.Lambda(lambda x: np.sin(x, out=x), np.cos)
+    with pytest.raises(ValueError, match="read-only"):
+        layer(x)
+    np.testing.assert_array_equal(x, [1, 1])
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -260,7 +275,7 @@ def test_arguments_that_are_refused(make, message):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: npnet.ReLU6(inplace=True), "leave it out, npnet never writes into its inputs"),
+        (lambda: npnet.ReLU6(inplace=True), "leave it out; no layer writes into its input"),
         (lambda: npnet.RReLU(inplace=True), "leave it out"),
         (lambda: npnet.Hardtanh(min_value=-1), "it is min_val"),
         (lambda: npnet.PReLU(device="cpu"), "npnet computes on the CPU"),
@@ -329,3 +344,10 @@ def test_formulas_that_are_missing():
         tape.backward(y)
     with pytest.raises(MissingMethod, match="function"):
         Elementwise()([2.0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_both_forms_of_gelu_hand_the_largest_number_on(dtype):
+    largest = np.array([np.finfo(dtype).max])
+    np.testing.assert_array_equal(npnet.GELU()(largest), largest)
+    np.testing.assert_array_equal(npnet.GELU("tanh")(largest), largest)

@@ -146,10 +146,10 @@ def test_numbers_are_vectors_of_one():
 
 
 @pytest.mark.parametrize(("call", "match"), [
-    (lambda: npnet.CosineSimilarity()(np.ones(3), np.ones(3)), "an axis 1"),
+    (lambda: npnet.CosineSimilarity()(np.ones(3), np.ones(3)), "axis 1 does not exist"),
     (lambda: npnet.CosineSimilarity()(np.ones((3, 2)), np.ones((4, 2))), "broadcasts"),
     (lambda: npnet.CosineSimilarity(eps=-1), "eps"),
-    (lambda: npnet.CosineSimilarity()(1.0, 2.0), "an axis 1"),
+    (lambda: npnet.CosineSimilarity()(1.0, 2.0), "axis 1 does not exist"),
     (lambda: npnet.AlphaDropout(0.5, inplace=True), "leave it out"),
     (lambda: npnet.Bilinear(2, 3, 4, device="cpu"), "on the CPU"),
     (lambda: npnet.PairwiseDistance("2"), "p to be"),
@@ -161,10 +161,23 @@ def test_numbers_are_vectors_of_one():
     (lambda: npnet.Unflatten(1, (4, -1))(np.ones((2, 6))), "a multiple of 4"),
     (lambda: npnet.Unflatten(1, (4, 2))(np.ones((2, 6))), "with 8 along axis 1"),
     (lambda: npnet.Unflatten(1, (0, -1))(np.ones((2, 0))), "a multiple of 0"),
-    (lambda: npnet.Unflatten(2, (2, 3))(np.ones((2, 6))), "an axis 2"),
+    (lambda: npnet.Unflatten(2, (2, 3))(np.ones((2, 6))), "axis 2 does not exist"),
     (lambda: npnet.FeatureAlphaDropout().record(np.ones(3)), "channels"),
     (lambda: npnet.GaussianNoise(0.1, seed=3), "record"),
 ])  # fmt: skip
 def test_mistakes_are_named(call, match):
     with pytest.raises(npnet.NpnetError, match=match):
         call()
+
+
+@EACH
+def test_infinities_nan_and_huge_numbers_are_values_like_others(case, rng):
+    for _ in range(10):  # warnings are errors here
+        inputs = [
+            rng.choice([np.inf, -np.inf, np.nan, 1e308, 5e-324, 0.0, 1.0], x)
+            if isinstance(x, tuple)
+            else x
+            for x in case.inputs
+        ]
+        y, tape = case.make().astype(np.float64).record(*inputs)
+        tape.backward(rng.choice([np.inf, np.nan, 1e308, 0.0, 1.0], y.shape))

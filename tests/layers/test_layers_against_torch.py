@@ -52,9 +52,8 @@ def test_special_values(name, dtype):
     tx = torch.from_numpy(x.astype(np.float64)).requires_grad_()
     ty = getattr(torch.nn, name)()(tx)
     ty.sum().backward()
-    with np.errstate(all="ignore"):
-        y, tape = getattr(npnet, name)().record(x)
-        dx = tape.backward(np.ones_like(y), input_grad=True)
+    y, tape = getattr(npnet, name)().record(x)
+    dx = tape.backward(np.ones_like(y), input_grad=True)
     rtol = 1e-5 if dtype == np.float32 else 1e-9
     finite = np.abs(x) < 1e9
     np.testing.assert_allclose(y, ty.detach().numpy(), rtol=rtol, atol=1e-30)

@@ -8,7 +8,7 @@ import pytest
 
 import npnet
 from cases import LOSSES, LossCase
-from npnet.errors import ArgumentError, DtypeError, ShapeError, TargetError
+from npnet.errors import ArgumentError, DtypeError, ShapeError, SignatureError, TargetError
 from numerics import central_differences
 
 CASES = [
@@ -257,3 +257,13 @@ def test_a_subclass_with_other_terms_is_not_passed_by(rng):
     once, grad_once = npnet.CrossEntropyLoss().value_and_grad(pred, target)
     assert value == pytest.approx(2 * once, rel=1e-14)
     np.testing.assert_allclose(grad, 2 * grad_once, rtol=1e-14)
+
+
+def test_arrays_are_given_by_name_too():
+    loss = npnet.GaussianNLLLoss()
+    value, (dpred, dvar) = loss.value_and_grad([3.0], var=[1.0], target=[1.0])
+    assert (value, dpred.tolist(), dvar.tolist()) == (2.0, [2.0], [-1.5])
+    assert loss(pred=[3.0], var=[1.0], target=[1.0]) == 2
+    for wrong in ({"input": [1.0]}, {"target": [1.0]}, {"var": [1.0], "pred": [1.0]}):
+        with pytest.raises(SignatureError, match=r"takes \(pred, target, var\), got 1 array"):
+            loss([3.0], **wrong)

@@ -92,8 +92,7 @@ ODD = [
 def attempt(function, args, kwargs, refused):
     """Call it; tell whether it was refused, as it must be if `refused` is true."""
     try:
-        with np.errstate(all="ignore"):
-            function(*args, **kwargs)
+        function(*args, **kwargs)
     except NpnetError:
         return True
     assert not refused, (function, args, kwargs)
