@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import instance, real_number, several, whole_number
+from npnet.arguments import instance, real_number, several, shown, whole_number
 from npnet.configured import Configured
-from npnet.errors import ArgumentError, MissingMethod
+from npnet.errors import ArgumentError, MissingMethod, ShapeError
 from npnet.typing import Array
 
 __all__ = ["Constraint", "MaxNorm", "NonNegative"]
@@ -50,6 +50,27 @@ class Constraint(Configured):
         ndarray, shape of `w`
         """
         raise MissingMethod(f"{type(self).__name__} has no __call__(self, w)")
+
+    def apply(self, values: Array) -> None:
+        """Put the values that `__call__` returns in the place of a parameter's.
+
+        Parameters
+        ----------
+        values : ndarray
+            Changed in place.
+
+        Raises
+        ------
+        ShapeError
+            If `__call__` returns something else than an array of their shape.
+        """
+        new = self(values)
+        if np.shape(new) != values.shape or np.asarray(new).dtype.kind not in "fiub":
+            raise ShapeError(
+                f"{type(self).__name__} was given a parameter of shape {values.shape} and has to "
+                f"return an array of this shape, got {shown(new)}"
+            )
+        values[...] = new
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise an error if parameters of a shape cannot be constrained.

@@ -220,10 +220,15 @@ class AveragedModel(Layer):
             self.multi_avg_fn(new, present, count)
         else:
             rule = self.avg_fn or get_swa_avg_fn()
-            new = [np.asarray(rule(*pair, count)) for pair in zip(mine, present, strict=True)]
+            new = [rule(*pair, count) for pair in zip(mine, present, strict=True)]
         for name, old, value in zip(averaged, mine, new, strict=True):
-            if value.shape != old.shape:
-                raise ShapeError(f"avg_fn made {name} of shape {value.shape} from {old.shape}")
+            if value is None:
+                raise ArgumentError(
+                    "avg_fn returned None; a function that works in place on lists of arrays is "
+                    "multi_avg_fn"
+                )
+            if np.shape(value) != old.shape:
+                raise ShapeError(f"avg_fn made {name} of shape {np.shape(value)} from {old.shape}")
         for old, value in zip(mine, new, strict=True):
             old[...] = value
         for name in copied:

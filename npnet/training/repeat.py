@@ -127,7 +127,10 @@ def repeat(
     """
     if not callable(make_trainer):
         raise refusal("repeat", "make_trainer", "a function f(seed) -> Trainer", make_trainer)
-    takes_seed = wrong_call(make_trainer, "make_trainer", (0,), {}) is None
+    wrong = wrong_call(make_trainer, "make_trainer, called with (seed)", (0,), {})
+    takes_seed = wrong is None
+    if wrong and wrong_call(make_trainer, "make_trainer", (), {}):
+        raise wrong
     if isinstance(seeds, str | bytes):
         raise refusal("repeat", "seeds", "a list of integers", seeds)
     given = [whole_number("repeat", "seeds", seed, 0) for seed in items("repeat", "seeds", seeds)]

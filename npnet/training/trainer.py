@@ -38,7 +38,7 @@ _PARTS: dict[str, tuple[type[Any], str]] = {
     "optimizer": (Optimizer, "such as npnet.optim.Adam(model.parameters(), lr=1e-3)"),
 }
 
-_CHECKS: dict[str, Callable[[Any], Any]] = {"averaged": as_averaged, "penalties": as_penalties}
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {"averaged": as_averaged, "penalties": as_penalties}
 
 _KEYWORDS = {
     "verbose": "the bar is shown or hidden by progress=True or progress=False",
@@ -165,7 +165,7 @@ class Trainer(Configured):
             value = instance(self, name, value, *_PARTS[name])
             self._advice.forget_outputs()
         elif name in _CHECKS:
-            value = _CHECKS[name](value)
+            value = _CHECKS[name]("Trainer", value)
         super().__setattr__(name, value)
 
     # --- training

@@ -108,21 +108,21 @@ def total(penalties: list[Any]) -> float:
     return math.fsum(float(penalty()) for penalty in penalties)
 
 
-def as_averaged(averaged: Any) -> Any:
+def as_averaged(owner: str, averaged: Any) -> Any:
     """Return what averages the model, or None."""
     if averaged is not None and not (callable(averaged) and _has(averaged, "update_parameters", 1)):
         kind = "an AveragedModel, with update_parameters(model)"
-        raise refusal("Trainer", "averaged", kind, averaged)
+        raise refusal(owner, "averaged", kind, averaged)
     return averaged
 
 
-def as_penalties(penalties: Any) -> list[Any]:
+def as_penalties(owner: str, penalties: Any) -> list[Any]:
     """Return a list of penalties; each can be called and has a backward pass."""
     kind = "a list of penalties, such as npnet.penalties.L2(model.parameters(), 1e-4)"
-    found = several("Trainer", "penalties", penalties, (), kind)
+    found = several(owner, "penalties", penalties, (), kind)
     for penalty in found:
         if not callable(penalty) or not _has(penalty, "backward", 0):
-            raise refusal("Trainer", "penalties", kind, penalty)
+            raise refusal(owner, "penalties", kind, penalty)
     return found
 
 

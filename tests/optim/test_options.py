@@ -136,9 +136,38 @@ def test_a_schedule_without_an_argument_is_named():
         return step + None
 
     with pytest.raises(SignatureError, match="constant.* too many positional arguments"):
-        step_with(npnet.optim.SGD([p], lr=constant), p)
+        npnet.optim.SGD([p], lr=constant)
     with pytest.raises(TypeError, match="unsupported operand"):
         step_with(npnet.optim.SGD([p], lr=broken), p)
+
+
+def test_functions_of_schedules_take_the_step():
+    for make in (
+        lambda: npnet.schedules.LambdaLR(0.1, lambda a, b: 1.0),
+        lambda: npnet.schedules.CyclicLR(0.1, 1.0, scale_fn=lambda: 1.0),
+        lambda: SequentialLR([lambda: 1.0], []),
+    ):
+        with pytest.raises(SignatureError, match="called with a step"):
+            make()
+
+
+@pytest.mark.parametrize("kind", [npnet.optim.SGD, npnet.optim.LBFGS])
+def test_a_closure_takes_nothing(kind):
+    optimizer = kind([npnet.Parameter(np.ones(2))])
+    with pytest.raises(SignatureError, match="closure"):
+        optimizer.step(lambda batch: 1.0)
+    with pytest.raises(ArgumentError, match="closure to be a function without arguments, got 3.0"):
+        optimizer.step(3.0)
+
+
+def test_clipping_lets_infinity_go_its_way():
+    p = npnet.Parameter(np.ones(2))
+    p.grad = [np.inf, 1.0]
+    assert npnet.optim.clip_grad_norm([p], 1.0) == np.inf  # as in PyTorch
+    np.testing.assert_array_equal(p.grad, [np.nan, 0.0])
+    for clip in (npnet.optim.clip_grad_norm, npnet.optim.clip_grad_value):
+        with pytest.raises(SignatureError, match="foreach.*leave it out"):
+            clip([p], 1.0, foreach=True)
 
 
 def test_epochs_are_filled_in():

@@ -175,3 +175,7 @@ def test_mistakes():
     with pytest.raises(ShapeError, match="avg_fn made weight"):
         wrong.update_parameters(model)
     np.testing.assert_equal(wrong.state_dict(), before)
+    in_place = AveragedModel(model, lambda a, w, n: None)
+    in_place.update_parameters(model)
+    with pytest.raises(ArgumentError, match="avg_fn returned None; .* multi_avg_fn"):
+        in_place.update_parameters(model)

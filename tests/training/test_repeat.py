@@ -124,6 +124,7 @@ trained.fit(X, Y)
         (lambda: repeat(make_trainer, [1.5], X, Y), "seeds to be an integer of at least 0"),
         (lambda: repeat(make_trainer, [-1], X, Y), "seeds to be an integer of at least 0"),
         (lambda: repeat(make_trainer, [1], X, Y, rng=3), "leave rng out"),
+        (lambda: repeat(lambda a, b: 3, [1], X, Y), r"make_trainer, called with \(seed\)"),
     ],
 )
 def test_mistakes(call, message):
