@@ -176,6 +176,12 @@ class AveragedModel(Layer):
         takes: bool | tuple[bool, ...] = self.module.takes_integers
         return takes
 
+    @property
+    def takes_sparse(self) -> bool:  # type: ignore[override]
+        """Whether the model takes SciPy's sparse matrices."""
+        takes: bool = self.module.takes_sparse
+        return takes
+
     def forward(self, ctx: Context, *inputs: Any) -> Any:
         """Run the copy."""
         return ctx.call(self.module, *inputs)

@@ -139,7 +139,7 @@ def repeat(
     if "rng" in fit_arguments:
         raise ArgumentError("repeat passes each seed to fit as rng; leave rng out")
     histories: list[History] = []
-    models: list[Any] = []
+    used: list[Any] = []
     bits = default_generator().bit_generator
     before = bits.state
     try:
@@ -147,9 +147,10 @@ def repeat(
             manual_seed(seed)
             trainer = make_trainer(seed) if takes_seed else make_trainer()
             instance("repeat", "what make_trainer returns", trainer, Trainer)
-            if len(trainer.history["epoch"]) or any(trainer.model is model for model in models):
+            models = [each for each in (trainer.model, trainer.averaged) if each is not None]
+            if len(trainer.history["epoch"]) or any(a is b for a in models for b in used):
                 raise ArgumentError("repeat needs a new trainer with a new model for each seed")
-            models.append(trainer.model)
+            used += models
             histories.append(trainer.fit(x, y, rng=seed, **fit_arguments))
             if trainer.history.interrupted:
                 raise KeyboardInterrupt

@@ -117,6 +117,15 @@ def test_it_is_a_layer_of_its_own(rng):
     assert (averaged.n_averaged, twin.n_averaged) == (1, 2)
 
 
+def test_it_takes_what_the_model_takes():
+    sparse = pytest.importorskip("scipy.sparse")
+    averaged = AveragedModel(npnet.Sequential(npnet.Linear(3, 2)))
+    x = np.eye(3)
+    np.testing.assert_array_equal(averaged(sparse.csr_matrix(x)), averaged(x))
+    words = AveragedModel(npnet.Embedding(3, 2))
+    assert words([[0, 2]]).shape == (1, 2, 2)
+
+
 def test_shared_parameters_are_averaged_once():
     linear = npnet.Linear(2, 2, rng=0)
     model = npnet.Sequential(linear, linear)

@@ -7,7 +7,7 @@ import pytest
 
 import npnet
 from npnet.errors import ArgumentError, UnknownNameError
-from npnet.training import EarlyStopping, Repeats, Trainer, repeat
+from npnet.training import AveragedModel, EarlyStopping, Repeats, Trainer, repeat
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -140,6 +140,18 @@ def test_a_model_shared_by_the_trainers_is_refused():
         return Trainer(model, npnet.CrossEntropyLoss(), optimizer)
 
     with pytest.raises(ArgumentError, match="a new model for each seed"):
+        repeat(make, [1, 2], X, Y)
+
+
+def test_an_average_shared_by_the_trainers_is_refused():
+    averaged = AveragedModel(make_trainer().model)
+
+    def make(seed):
+        trainer = make_trainer()
+        trainer.averaged = averaged
+        return trainer
+
+    with pytest.raises(ArgumentError, match="a new trainer with a new model"):
         repeat(make, [1, 2], X, Y)
 
 
