@@ -208,7 +208,7 @@ class LBFGS(Optimizer):
 
     def _evaluate(self, closure: Closure) -> tuple[float, Array]:
         """Return loss and gradients."""
-        value = closure()
+        value: Any = closure()
         if isinstance(value, str | bytes) or not hasattr(value, "__float__") or np.ndim(value):
             raise ArgumentError(f"LBFGS expects the closure to return the loss, got {shown(value)}")
         loss = float(value)
