@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npnet.arguments import flag, function_name, instance, real_number
+from npnet.arguments import flag, function_name, instance, real_number, refusal
 from npnet.context import Context
 from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
@@ -223,7 +223,12 @@ class AveragedModel(Layer):
             new = present
         elif self.multi_avg_fn is not None:
             new = [value.copy() for value in mine]
-            self.multi_avg_fn(new, present, count)
+            returned: Any = self.multi_avg_fn(new, present, count)
+            if returned is not None:
+                raise refusal(
+                    self, "multi_avg_fn", "a function that changes the averages in place and "
+                    "returns None", returned, "one that returns a new average is avg_fn",
+                )  # fmt: skip
         else:
             rule = self.avg_fn or get_swa_avg_fn()
             new = [rule(*pair, count) for pair in zip(mine, present, strict=True)]

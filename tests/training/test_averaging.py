@@ -184,6 +184,10 @@ def test_mistakes():
     with pytest.raises(ShapeError, match="avg_fn made weight"):
         wrong.update_parameters(model)
     np.testing.assert_equal(wrong.state_dict(), before)
+    new_list = AveragedModel(model, multi_avg_fn=lambda a, w, n: [each * 2 for each in a])
+    new_list.update_parameters(model)
+    with pytest.raises(ArgumentError, match="multi_avg_fn to be a function that changes .* avg_fn"):
+        new_list.update_parameters(model)
     in_place = AveragedModel(model, lambda a, w, n: None)
     in_place.update_parameters(model)
     with pytest.raises(ArgumentError, match="avg_fn returned None; .* multi_avg_fn"):
