@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import instance, real_number, several, shown, whole_number
+from npnet.arguments import absent, instance, real_number, several, shown, whole_number
 from npnet.configured import Configured
 from npnet.errors import ArgumentError, MissingMethod, ShapeError
 from npnet.typing import Array
 
 __all__ = ["Constraint", "MaxNorm", "NonNegative"]
+
+__getattr__ = absent("npnet.constraints", __all__, {"NonNeg": "it is NonNegative"})
 
 _EPSILON = 1e-7
 """Keras's, which makes the norm of every vector that little smaller."""

@@ -151,6 +151,28 @@ def test_functions_of_schedules_take_the_step():
             make()
 
 
+@pytest.mark.parametrize(
+    ("module", "name", "hint"),
+    [
+        (npnet.optim, "Adamw", "did you mean 'AdamW'"),
+        (npnet.optim, "lr_scheduler", "npnet.schedules"),
+        (npnet.schedules, "CosineLR", "CosineAnnealingLR"),
+        (npnet.schedules, "ReduceLROnPlateau", "npnet.training.ReduceLROnPlateau"),
+        (npnet.constraints, "NonNeg", "NonNegative"),
+        (npnet.training, "minimise", "minimize"),
+    ],
+)
+def test_names_that_a_module_lacks(module, name, hint):
+    match = f"{module.__name__} has no attribute '{name}'; .*{hint}"
+    with pytest.raises(NameTypoError, match=match):
+        getattr(module, name)
+
+
+def test_an_option_of_pytorch_that_makes_no_sense():
+    with pytest.raises(SignatureError, match="set_to_none.*leave it out"):
+        npnet.optim.SGD([npnet.Parameter([1.0])]).zero_grad(set_to_none=True)
+
+
 @pytest.mark.parametrize("kind", [npnet.optim.SGD, npnet.optim.LBFGS])
 def test_a_closure_takes_nothing(kind):
     optimizer = kind([npnet.Parameter(np.ones(2))])
