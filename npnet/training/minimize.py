@@ -17,7 +17,7 @@ from npnet.losses import Loss
 from npnet.random import as_seed
 from npnet.store import FlatStore
 from npnet.training.metric_tracker import MetricTracker
-from npnet.training.updates import as_penalties, total
+from npnet.training.updates import as_penalties, refuse_others, total
 from npnet.typing import Array, ArrayLike, Rng
 
 _NO_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
@@ -156,6 +156,7 @@ class _Problem:
             raise ArgumentError("minimize found no parameters in the model that are not frozen")
         self.model, self.loss, self.seed = model, loss, seed
         self.penalties = as_penalties("minimize", penalties)
+        refuse_others("minimize", self.penalties, model.parameters())
         (batch,) = evaluation_source(x, y, sys.maxsize, weight).epoch(1)
         inputs, self.target, self.weight = batch
         self.inputs: Any = model._as_inputs(inputs)  # once, and not in every evaluation

@@ -27,7 +27,14 @@ from npnet.training.interrupt import DeferredInterrupt
 from npnet.training.metric_tracker import MetricTracker, as_metrics
 from npnet.training.metrics import Metric
 from npnet.training.progress import Progress
-from npnet.training.updates import TrainingBatches, Update, as_averaged, as_penalties, total
+from npnet.training.updates import (
+    TrainingBatches,
+    Update,
+    as_averaged,
+    as_penalties,
+    refuse_others,
+    total,
+)
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, Rng
@@ -78,7 +85,7 @@ class Trainer(Configured):
     penalties : list of Penalty
         Added to the loss, as those of `npnet.penalties`: ``penalty()`` is the value of one, and
         ``penalty.backward()`` adds its gradient. All losses that are reported contain them, those
-        of a training in the mean over its steps.
+        of a training in the mean over its steps; beside an average, too, they are of the model.
 
     Attributes
     ----------
@@ -155,6 +162,7 @@ class Trainer(Configured):
                 "use reduction='mean' or 'sum'"
             )
         untrained(model, optimizer)
+        refuse_others("Trainer", self.penalties, self._parameters())
         as_metrics(self.metrics, loss)
         self.history = History()
         self.columns: tuple[str, ...] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npnet.arguments import refusal, several, wrong_call
@@ -12,6 +13,7 @@ from npnet.training.callbacks import Callback, overriding
 if TYPE_CHECKING:
     from npnet.data.batches import BatchSource
     from npnet.losses.loss import LossValue
+    from npnet.parameter import Parameter
     from npnet.training.class_weight import ClassWeights
     from npnet.training.metric_tracker import MetricTracker
     from npnet.training.trainer import Trainer
@@ -124,6 +126,17 @@ def as_penalties(owner: str, penalties: Any) -> list[Any]:
         if not callable(penalty) or not _has(penalty, "backward", 0):
             raise refusal(owner, "penalties", kind, penalty)
     return found
+
+
+def refuse_others(owner: str, penalties: list[Any], parameters: Iterable[Parameter]) -> None:
+    """Refuse penalties on parameters that are not among these: of a model made before this one."""
+    known = set(parameters)
+    for penalty in penalties:
+        penalized = getattr(penalty, "parameters", ())
+        if isinstance(penalized, list | tuple) and not known.issuperset(penalized):
+            kind = "of the model's own parameters"
+            hint = f"make it of this very model: {type(penalty).__name__}(model.parameters(), ...)"
+            raise refusal(owner, "penalties", kind, penalty, hint)
 
 
 def _has(thing: Any, name: str, count: int) -> bool:
