@@ -162,7 +162,8 @@ class MaxNorm(Constraint):
         peak = np.abs(w).max(axis=self.axis, keepdims=True, initial=0.0)
         scale = np.where((peak > 0) & np.isfinite(peak), peak, 1)  # lest a square overflows
         norm = scale * np.sqrt(np.square(w / scale).sum(axis=self.axis, keepdims=True))
-        scaled: Array = w * (np.minimum(norm, self.max_value) / (norm + _EPSILON))
+        with np.errstate(invalid="ignore"):  # infinity times 0
+            scaled: Array = w * (np.minimum(norm, self.max_value) / (norm + _EPSILON))
         return scaled
 
 

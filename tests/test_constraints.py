@@ -38,6 +38,7 @@ def test_max_norm_of_extreme_numbers():
     np.testing.assert_allclose(got[0], [0.6, 0.8])
     assert (np.abs(got[1]) <= w[1]).all()
     assert np.isnan(got[2]).all()
+    np.testing.assert_array_equal(MaxNorm(1.0)(np.array([np.inf, 1.0])), [np.nan, 0.0])
     single = MaxNorm(1.0, axis=1)(np.full((2, 3), 1e30, np.float32))
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, 3**-0.5, rtol=1e-5)
