@@ -19,7 +19,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from npnet.errors import ArgumentError, DtypeError, NpnetError, ShapeError, SignatureError
+from npnet.errors import (
+    ArgumentError,
+    DtypeError,
+    NameTypoError,
+    NpnetError,
+    ShapeError,
+    SignatureError,
+)
 from npnet.typing import DtypeLike
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -141,8 +148,28 @@ def did_you_mean(value: Any, known: Iterable[str]) -> str:
     """Return "did you mean 'x'?" for a misspelt name, or nothing."""
     from difflib import get_close_matches
 
-    close = get_close_matches(value, list(known), 1) if isinstance(value, str) else []
+    if not isinstance(value, str):
+        return ""
+    names = list(known)
+    same = [name for name in names if str(name).lower() == value.lower()]
+    close = same or get_close_matches(value, names, 1)
     return f"did you mean {close[0]!r}?" if close else ""
+
+
+def absent(
+    module: str, known: Collection[str], others: Mapping[str, str] = MappingProxyType({})
+) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a module, which answers to names that it does not have.
+
+    `others` are names of other frameworks, each with a sentence that says what to use here.
+    """
+
+    def refuse(name: str) -> Any:
+        asked = not name.startswith("__")  # by a user, and not by Python's import
+        hint = others.get(name) or (did_you_mean(name, known) if asked else "")
+        raise NameTypoError(f"{module} has no attribute {name!r}{hint and '; ' + hint}")
+
+    return refuse
 
 
 def float_dtype(owner: Any, name: str, value: DtypeLike) -> np.dtype[Any]:

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import instance, real_number, several, whole_number
+from npnet.arguments import absent, instance, real_number, several, shown, whole_number
 from npnet.configured import Configured
-from npnet.errors import ArgumentError, MissingMethod
+from npnet.errors import ArgumentError, MissingMethod, ShapeError
 from npnet.typing import Array
 
 __all__ = ["Constraint", "MaxNorm", "NonNegative"]
+
+__getattr__ = absent("npnet.constraints", __all__, {"NonNeg": "it is NonNegative"})
 
 _EPSILON = 1e-7
 """Keras's, which makes the norm of every vector that little smaller."""
@@ -50,6 +52,27 @@ class Constraint(Configured):
         ndarray, shape of `w`
         """
         raise MissingMethod(f"{type(self).__name__} has no __call__(self, w)")
+
+    def apply(self, values: Array) -> None:
+        """Put the values that `__call__` returns in the place of a parameter's.
+
+        Parameters
+        ----------
+        values : ndarray
+            Changed in place.
+
+        Raises
+        ------
+        ShapeError
+            If `__call__` returns something else than an array of their shape.
+        """
+        new = self(values)
+        if np.shape(new) != values.shape or np.asarray(new).dtype.kind not in "fiub":
+            raise ShapeError(
+                f"{type(self).__name__} was given a parameter of shape {values.shape} and has to "
+                f"return an array of this shape, got {shown(new)}"
+            )
+        values[...] = new
 
     def check(self, shape: tuple[int, ...]) -> None:
         """Raise an error if parameters of a shape cannot be constrained.
@@ -139,7 +162,8 @@ class MaxNorm(Constraint):
         peak = np.abs(w).max(axis=self.axis, keepdims=True, initial=0.0)
         scale = np.where((peak > 0) & np.isfinite(peak), peak, 1)  # lest a square overflows
         norm = scale * np.sqrt(np.square(w / scale).sum(axis=self.axis, keepdims=True))
-        scaled: Array = w * (np.minimum(norm, self.max_value) / (norm + _EPSILON))
+        with np.errstate(invalid="ignore"):  # infinity times 0
+            scaled: Array = w * (np.minimum(norm, self.max_value) / (norm + _EPSILON))
         return scaled
 
 

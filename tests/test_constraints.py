@@ -5,7 +5,7 @@ import pytest
 
 import npnet
 from npnet.constraints import Constraint, MaxNorm, NonNegative
-from npnet.errors import ArgumentError, MissingMethod
+from npnet.errors import ArgumentError, MissingMethod, ShapeError
 
 
 def naive_max_norm(w, most, axes):
@@ -38,6 +38,7 @@ def test_max_norm_of_extreme_numbers():
     np.testing.assert_allclose(got[0], [0.6, 0.8])
     assert (np.abs(got[1]) <= w[1]).all()
     assert np.isnan(got[2]).all()
+    np.testing.assert_array_equal(MaxNorm(1.0)(np.array([np.inf, 1.0])), [np.nan, 0.0])
     single = MaxNorm(1.0, axis=1)(np.full((2, 3), 1e30, np.float32))
     assert single.dtype == np.float32
     np.testing.assert_allclose(single, 3**-0.5, rtol=1e-5)
@@ -101,3 +102,16 @@ def test_mistakes():
         MaxNorm(-1)
     with pytest.raises(MissingMethod):
         Constraint()(np.ones(2))
+
+
+@pytest.mark.parametrize("result", [None, 1.0, np.ones(3), "ab", np.array(["a", "b"])])
+def test_what_is_returned_has_the_shape_of_the_parameter(result):
+    class Wrong(Constraint):
+        def __call__(self, w):
+            return result
+
+    p = npnet.Parameter([1.0, 2.0])
+    p.grad = [0.0, 0.0]
+    with pytest.raises(ShapeError, match=r"Wrong .* shape \(2,\)"):
+        npnet.optim.SGD([p], constraints=Wrong()).step()
+    assert p.data.tolist() == [1, 2]

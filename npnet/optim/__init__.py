@@ -1,5 +1,6 @@
 """Optimizers, which see nothing but parameters, and gradient clipping."""
 
+from npnet.arguments import absent
 from npnet.optim.accumulating import Adadelta, Adagrad, RMSprop
 from npnet.optim.adam import Adam, AdamW, SparseAdam
 from npnet.optim.adam_variants import Adamax, NAdam, RAdam
@@ -35,3 +36,14 @@ __all__ = [
     "clip_grad_norm",
     "clip_grad_value",
 ]
+
+_OTHERS = {  # PyTorch's and Keras's
+    "lr_scheduler": "schedules are in npnet.schedules; an optimizer takes one: SGD(params, lr=...)",
+    "swa_utils": "it is npnet.training.AveragedModel",
+    "clip_grad_norm_": "it is clip_grad_norm; every optimizer takes clip_norm=",
+    "clip_grad_value_": "it is clip_grad_value; every optimizer takes clip_value=",
+    "Nadam": "it is NAdam",
+    "schedules": "they are in npnet.schedules",
+}
+
+__getattr__ = absent("npnet.optim", __all__, _OTHERS)

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from npnet.arguments import flag, real_number
+from npnet.arguments import checked_call, flag, real_number
 from npnet.errors import ArgumentError
 from npnet.parameter import Parameter
 from npnet.store import flat_grads, unique
 from npnet.typing import Array
 
+_HABITS = {"foreach": "leave it out: there is one form, over all gradients at once"}
 
+
+@checked_call("clip_grad_norm", _HABITS)
 def clip_grad_norm(
     parameters: Parameter | Iterable[Parameter],
     max_norm: float,
@@ -70,11 +73,13 @@ def clip_grad_norm(
         raise ArgumentError(f"clip_grad_norm: the gradients' norm is {norm}")
     factor = max_norm / (norm + 1e-6) if max_norm < math.inf else 1.0
     if not factor >= 1:  # also for NaN
-        for grad in grads:
-            grad *= factor
+        with np.errstate(invalid="ignore"):  # infinity times 0
+            for grad in grads:
+                grad *= factor
     return norm
 
 
+@checked_call("clip_grad_value", _HABITS)
 def clip_grad_value(parameters: Parameter | Iterable[Parameter], clip_value: float) -> None:
     """Put every number of the gradients into [-clip_value, clip_value], in place.
 

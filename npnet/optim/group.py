@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from npnet.constraints import Constraint
 from npnet.optim.options import UNSAVED
 from npnet.parameter import Parameter
 from npnet.schedules import Schedule
@@ -187,11 +188,11 @@ class ParamSlice:
         """
         return -self.grad if options["maximize"] else self.grad
 
-    def constrain(self, constraints: Sequence[Callable[[Array], Array]]) -> None:
+    def constrain(self, constraints: Sequence[Constraint]) -> None:
         """Apply constraints to the values of each parameter."""
         for constraint in constraints:
             for values in self.split(self.data):
-                values[...] = constraint(values)
+                constraint.apply(values)
 
 
 class Group:

@@ -116,6 +116,12 @@ def _whole(shape: Shape) -> Shape | None:
     return shape if len(shape) <= 1 else None
 
 
+def _average(old: Array, new: Array, share: float) -> None:
+    """Give the new values a share; a sum of two positive numbers, in which no digit is lost."""
+    old *= 1 - share
+    old += share * new
+
+
 class Adafactor(Optimizer):
     """Adafactor, which keeps the second moments of a matrix as a row and a column.
 
@@ -214,12 +220,12 @@ class Adafactor(Optimizer):
             rate = relative * max(smallest, _rms(x))
             np.multiply(g, g, out=u)
             if variance is None:
-                rows += share * (u.mean(axis=-1, keepdims=True) - rows)
-                columns += share * (u.mean(axis=-2, keepdims=True) - columns)
+                _average(rows, u.mean(axis=-1, keepdims=True), share)
+                _average(columns, u.mean(axis=-2, keepdims=True), share)
                 scale = np.maximum(rows.mean(axis=-2, keepdims=True), least)
                 np.multiply(rows / scale, columns, out=u)
             else:
-                variance += share * (u - variance)
+                _average(variance, u, share)
                 u[...] = variance
             np.maximum(u, least * least, out=u)
             np.sqrt(u, out=u)

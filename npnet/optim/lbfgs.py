@@ -8,7 +8,15 @@ from typing import Any, ClassVar, Unpack
 
 import numpy as np
 
-from npnet.arguments import choice, instance, real_number, refusal, shown, whole_number
+from npnet.arguments import (
+    choice,
+    function_name,
+    instance,
+    real_number,
+    refusal,
+    shown,
+    whole_number,
+)
 from npnet.convert import real_array
 from npnet.errors import ArgumentError, NpnetError, StateError, TapeError
 from npnet.optim.line_search import Point, strong_wolfe
@@ -137,6 +145,7 @@ class LBFGS(Optimizer):
                 "gradients, and returns the loss: optimizer.step(closure); "
                 "npnet.training.minimize(model, loss, x, y) does all of it"
             )
+        function_name(self, "closure", closure, "a function without arguments")
         (group,) = self.groups
         options = self._present(group)
         loss, g = self._evaluate(closure)
@@ -199,13 +208,10 @@ class LBFGS(Optimizer):
 
     def _evaluate(self, closure: Closure) -> tuple[float, Array]:
         """Return loss and gradients."""
-        value = closure()
-        try:
-            loss = float(value)
-        except (TypeError, ValueError):
-            raise ArgumentError(
-                f"LBFGS expects the closure to return the loss, got {shown(value)}"
-            ) from None
+        value: Any = closure()
+        if isinstance(value, str | bytes) or not hasattr(value, "__float__") or np.ndim(value):
+            raise ArgumentError(f"LBFGS expects the closure to return the loss, got {shown(value)}")
+        loss = float(value)
         self._clip()
         (group,) = self.groups
         if not group.store.is_current():

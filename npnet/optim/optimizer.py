@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npnet.arguments import did_you_mean, refusal, whole_number
+from npnet.arguments import checked_call, did_you_mean, function_name, refusal, whole_number
 from npnet.configured import Configured
 from npnet.errors import ArgumentError, MissingMethod, TapeError
 from npnet.optim import options as opt
@@ -254,7 +254,10 @@ class Optimizer(Configured):
         TapeError
             If no parameter has a gradient.
         """
-        loss = None if closure is None else closure()
+        loss = None
+        if closure is not None:
+            function_name(self, "closure", closure, "a function without arguments")
+            loss = closure()
         work = []
         for group in self.groups:
             options = self._present(group)
@@ -302,6 +305,7 @@ class Optimizer(Configured):
             )
         return True
 
+    @checked_call("zero_grad", {"set_to_none": "leave it out: a gradient of None is what is left"})
     def zero_grad(self) -> None:
         """Forget the gradients of all parameters."""
         for group in self.groups:

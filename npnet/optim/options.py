@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
-from npnet.arguments import flag, real_number, refusal, shown, whole_number, wrong_call
+from npnet.arguments import flag, real_number, refusal, shown, whole_number
 from npnet.constraints import Constraint, as_constraints
 from npnet.errors import ArgumentError
 from npnet.schedules import Schedule, as_schedule
@@ -133,11 +133,7 @@ def with_value(options: Mapping[str, Any], name: str, value: Any) -> Any:
 
 def scheduled_value(owner: Any, name: str, schedule: Schedule, step: int) -> float:
     """Return what a schedule says of a step, checked."""
-    try:
-        value = schedule(step)
-    except TypeError as error:
-        told = f"the schedule {shown(schedule)}"
-        raise wrong_call(schedule, told, (step,), {}) or error from None
+    value = schedule(step)
     bounds: dict[str, Any] = {"below": 1} if name == "betas" else {}
     try:
         return real_number(owner, name, value, 0, **bounds)

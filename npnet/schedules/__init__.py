@@ -8,6 +8,7 @@ rising rate in front of any schedule. The momentum that belongs to a `CyclicLR` 
 a schedule too: its `momentum`.
 """
 
+from npnet.arguments import absent
 from npnet.schedules.combined import ChainedScheduler, SequentialLR, warmup
 from npnet.schedules.cosine import CosineAnnealingLR, CosineAnnealingWarmRestarts
 from npnet.schedules.cyclic import CyclicLR, OneCycleLR
@@ -37,3 +38,14 @@ __all__ = [
     "Schedule",
     "as_schedule",
 ]
+
+_OTHERS = {  # PyTorch's and Keras's
+    "ReduceLROnPlateau": "it is a callback: npnet.training.ReduceLROnPlateau",
+    "LRScheduler": "a schedule is any function of the step",
+    "CosineDecay": "it is CosineAnnealingLR",
+    "ExponentialDecay": "it is ExponentialLR",
+    "PiecewiseConstantDecay": "it is MultiStepLR",
+    "PolynomialDecay": "it is PolynomialLR",
+}
+
+__getattr__ = absent("npnet.schedules", __all__, _OTHERS)

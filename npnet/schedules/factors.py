@@ -138,6 +138,9 @@ class MultiplicativeLR(RecursiveSchedule):
 
     .. math:: \eta_k = \mathrm{lr} \prod_{i=1}^{k} f(i)
 
+    Behind a warm-up, too, it starts from `lr`, where PyTorch's goes on from the rate of the last
+    step before.
+
     Products are kept: the function is called once for each step, and the first call of a later
     step calls it for all those before.
 

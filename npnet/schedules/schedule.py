@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self, TypeAlias
 
-from npnet.arguments import real_number, refusal, whole_number
+from npnet.arguments import name_of, real_number, refusal, shown, whole_number, wrong_call
 from npnet.configured import Configured
 from npnet.errors import ArgumentError, NameTypoError
 
@@ -39,9 +39,14 @@ def as_schedule(
     ------
     ArgumentError
         If it cannot be called, or is called with something else, as classes, layers and losses.
+    SignatureError
+        If it takes other arguments.
     """
     other = isinstance(value, Configured) and not isinstance(value, PureSchedule)
     if callable(value) and not isinstance(value, type) and not other:
+        told = f"{name_of(owner)}: {name}={shown(value)}, called with a step"
+        if error := wrong_call(value, told, (0,), {}):
+            raise error
         schedule: Schedule = value
         return schedule
     if isinstance(value, type):

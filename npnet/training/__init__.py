@@ -1,8 +1,6 @@
 """The training loop, and what watches it."""
 
-from typing import Any
-
-from npnet.errors import NameTypoError
+from npnet.arguments import absent
 from npnet.training.averaging import (
     AveragedModel,
     get_ema_avg_fn,
@@ -40,19 +38,17 @@ __all__ = [
     "get_swa_multi_avg_fn",
 ]
 
-_KERAS = {
+_OTHERS = {  # Keras's, and those of PyTorch's swa_utils
     "ModelCheckpoint": "EarlyStopping puts back the best weights; a function callback can call "
     "npnet.save_weights(trainer.model, path)",
     "LearningRateScheduler": "give the optimizer a schedule: lr=npnet.schedules.StepLR(0.1, 100)",
     "SwapEMAWeights": "Trainer(..., averaged=averaged_model) validates an average of the model",
+    "SWALR": "the optimizer takes a schedule: lr=npnet.schedules.SequentialLR(...)",
+    "update_bn": "AveragedModel(model, use_buffers=True) averages the running statistics",
     "CSVLogger": "fit returns the history: pandas.DataFrame(history).to_csv(path)",
     "LambdaCallback": "a function f(trainer, logs) is a callback",
     "TensorBoard": "fit returns the history: history.plot() draws it",
     "BackupAndRestore": "npnet.save_weights and optimizer.state_dict() keep what is needed",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Answer to the names of Keras's callbacks."""
-    hint = f"; {_KERAS[name]}" if name in _KERAS else ""
-    raise NameTypoError(f"npnet.training has no attribute {name!r}{hint}")
+__getattr__ = absent("npnet.training", __all__, _OTHERS)

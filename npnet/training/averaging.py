@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npnet.arguments import flag, function_name, instance, real_number
+from npnet.arguments import flag, function_name, instance, real_number, refusal
 from npnet.context import Context
 from npnet.errors import ArgumentError, ShapeError
 from npnet.layer import Layer
@@ -176,6 +176,12 @@ class AveragedModel(Layer):
         takes: bool | tuple[bool, ...] = self.module.takes_integers
         return takes
 
+    @property
+    def takes_sparse(self) -> bool:  # type: ignore[override]
+        """Whether the model takes SciPy's sparse matrices."""
+        takes: bool = self.module.takes_sparse
+        return takes
+
     def forward(self, ctx: Context, *inputs: Any) -> Any:
         """Run the copy."""
         return ctx.call(self.module, *inputs)
@@ -217,13 +223,23 @@ class AveragedModel(Layer):
             new = present
         elif self.multi_avg_fn is not None:
             new = [value.copy() for value in mine]
-            self.multi_avg_fn(new, present, count)
+            returned: Any = self.multi_avg_fn(new, present, count)
+            if returned is not None:
+                raise refusal(
+                    self, "multi_avg_fn", "a function that changes the averages in place and "
+                    "returns None", returned, "one that returns a new average is avg_fn",
+                )  # fmt: skip
         else:
             rule = self.avg_fn or get_swa_avg_fn()
-            new = [np.asarray(rule(*pair, count)) for pair in zip(mine, present, strict=True)]
+            new = [rule(*pair, count) for pair in zip(mine, present, strict=True)]
         for name, old, value in zip(averaged, mine, new, strict=True):
-            if value.shape != old.shape:
-                raise ShapeError(f"avg_fn made {name} of shape {value.shape} from {old.shape}")
+            if value is None:
+                raise ArgumentError(
+                    "avg_fn returned None; a function that works in place on lists of arrays is "
+                    "multi_avg_fn"
+                )
+            if np.shape(value) != old.shape:
+                raise ShapeError(f"avg_fn made {name} of shape {np.shape(value)} from {old.shape}")
         for old, value in zip(mine, new, strict=True):
             old[...] = value
         for name in copied:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from typing import Any
 
 import numpy as np
 
-from npnet.arguments import instance, items, refusal
+from npnet.arguments import instance, refusal
 from npnet.data.batches import evaluation_source
-from npnet.errors import ArgumentError, NpnetError
+from npnet.errors import ArgumentError, DataError
 from npnet.layer import Layer
 from npnet.losses import Loss
 from npnet.random import as_seed
 from npnet.store import FlatStore
 from npnet.training.metric_tracker import MetricTracker
+from npnet.training.updates import as_penalties, refuse_others, total
 from npnet.typing import Array, ArrayLike, Rng
 
 _NO_GRADIENT = ("nelder-mead", "powell", "cobyla", "cobyqa")
@@ -104,7 +106,7 @@ def minimize(
         raise refusal("minimize", "loss", "one number", loss, "use reduction='mean' or 'sum'")
     for name in _OURS.keys() & arguments.keys():
         raise ArgumentError(f"minimize takes no {name}: {_OURS[name]}")
-    if not (isinstance(method, str) or callable(method)):
+    if not (isinstance(method, str) or callable(method)) or isinstance(method, type):
         raise refusal("minimize", "method", "the name of a method of SciPy's", method)
     problem = _Problem(model, loss, x, y, sample_weight, penalties, as_seed(rng))
     if isinstance(method, str) and method.lower() in _NO_GRADIENT:
@@ -113,16 +115,34 @@ def minimize(
     else:
         function, gradient = problem.value_and_grad, True
     start = problem.store.data.astype(np.float64)
+    raised: list[Exception] = []  # by the model, the loss or the callback, not by SciPy
+    if callable(arguments.get("callback")):
+        arguments["callback"] = _noting(arguments["callback"], raised)
+    function = _noting(function, raised)
     try:
         result = optimize.minimize(function, start, method=method, jac=gradient, **arguments)
-    except NpnetError:
-        raise
     except (TypeError, ValueError) as error:
+        if error in raised:
+            raise
         raise ArgumentError(f"scipy.optimize.minimize: {error}") from error
     finally:
         problem.finish()
     problem.store.data[:] = result.x
     return result
+
+
+def _noting(function: Any, raised: list[Exception]) -> Any:
+    """Return a function that notes what it raises."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            raised.append(error)
+            raise
+
+    return call
 
 
 class _Problem:
@@ -135,10 +155,8 @@ class _Problem:
         if not parameters:
             raise ArgumentError("minimize found no parameters in the model that are not frozen")
         self.model, self.loss, self.seed = model, loss, seed
-        self.penalties = items("minimize", "penalties", penalties, "a list of penalties")
-        for penalty in self.penalties:
-            if not callable(penalty) or not callable(getattr(penalty, "backward", None)):
-                raise refusal("minimize", "penalties", "a list of penalties", penalties)
+        self.penalties = as_penalties("minimize", penalties)
+        refuse_others("minimize", self.penalties, model.parameters())
         (batch,) = evaluation_source(x, y, sys.maxsize, weight).epoch(1)
         inputs, self.target, self.weight = batch
         self.inputs: Any = model._as_inputs(inputs)  # once, and not in every evaluation
@@ -151,33 +169,35 @@ class _Problem:
         store.data[:] = vector
         for p in store.parameters:
             p.zero_grad()
-        outputs, tape = self.model.record(*self.inputs, rng=self.seed)
-        result = MetricTracker(self.loss, []).add(outputs, self.target, self.weight)
-        grad: Any = result.grad
+        value, tape, grad = self._record()
         tape.backward(*grad if type(grad) is tuple else (grad,))
-        value = float(result.value) + sum(float(penalty()) for penalty in self.penalties)
         for penalty in self.penalties:
             penalty.backward()
         for p, place in zip(store.parameters, store.slices, strict=True):
             if p._grad is None:
                 store.grad[place] = 0
-        self._note(value)
         return value, store.grad.astype(np.float64)
 
     def value(self, vector: Array) -> float:
         """Return the loss."""
         self.store.data[:] = vector
-        outputs, _ = self.model.record(*self.inputs, rng=self.seed)
-        result = MetricTracker(self.loss, []).add(
-            outputs, self.target, self.weight, with_grad=False
-        )
-        value = float(result.value) + sum(float(penalty()) for penalty in self.penalties)
-        self._note(value)
-        return value
+        return self._record(with_grad=False)[0]
 
-    def _note(self, value: float) -> None:
+    def _record(self, with_grad: bool = True) -> tuple[float, Any, Any]:
+        """Return the loss, the tape, and the loss's gradient by the outputs."""
+        outputs, tape = self.model.record(*self.inputs, rng=self.seed)
+        result = MetricTracker(self.loss, []).add(
+            outputs, self.target, self.weight, with_grad=with_grad
+        )
+        if not result.weight:
+            raise DataError(
+                "minimize found nothing that counts: all sample weights are 0, or all labels are "
+                "ignored"
+            )
+        value = float(result.value) + total(self.penalties)
         if value < self.best[0]:
             self.best = value, self.store.data.copy()
+        return value, tape, result.grad
 
     def finish(self) -> None:
         """Leave the best parameters, and no gradients."""

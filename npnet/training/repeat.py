@@ -127,7 +127,10 @@ def repeat(
     """
     if not callable(make_trainer):
         raise refusal("repeat", "make_trainer", "a function f(seed) -> Trainer", make_trainer)
-    takes_seed = wrong_call(make_trainer, "make_trainer", (0,), {}) is None
+    wrong = wrong_call(make_trainer, "make_trainer, called with (seed)", (0,), {})
+    takes_seed = wrong is None
+    if wrong and wrong_call(make_trainer, "make_trainer", (), {}):
+        raise wrong
     if isinstance(seeds, str | bytes):
         raise refusal("repeat", "seeds", "a list of integers", seeds)
     given = [whole_number("repeat", "seeds", seed, 0) for seed in items("repeat", "seeds", seeds)]
@@ -136,7 +139,7 @@ def repeat(
     if "rng" in fit_arguments:
         raise ArgumentError("repeat passes each seed to fit as rng; leave rng out")
     histories: list[History] = []
-    models: list[Any] = []
+    used: list[Any] = []
     bits = default_generator().bit_generator
     before = bits.state
     try:
@@ -144,9 +147,10 @@ def repeat(
             manual_seed(seed)
             trainer = make_trainer(seed) if takes_seed else make_trainer()
             instance("repeat", "what make_trainer returns", trainer, Trainer)
-            if len(trainer.history["epoch"]) or any(trainer.model is model for model in models):
+            models = [each for each in (trainer.model, trainer.averaged) if each is not None]
+            if len(trainer.history["epoch"]) or any(a is b for a in models for b in used):
                 raise ArgumentError("repeat needs a new trainer with a new model for each seed")
-            models.append(trainer.model)
+            used += models
             histories.append(trainer.fit(x, y, rng=seed, **fit_arguments))
             if trainer.history.interrupted:
                 raise KeyboardInterrupt

@@ -27,7 +27,14 @@ from npnet.training.interrupt import DeferredInterrupt
 from npnet.training.metric_tracker import MetricTracker, as_metrics
 from npnet.training.metrics import Metric
 from npnet.training.progress import Progress
-from npnet.training.updates import TrainingBatches, Update, as_averaged, as_penalties, total
+from npnet.training.updates import (
+    TrainingBatches,
+    Update,
+    as_averaged,
+    as_penalties,
+    refuse_others,
+    total,
+)
 
 if TYPE_CHECKING:
     from npnet.typing import Array, ArrayLike, Rng
@@ -38,7 +45,7 @@ _PARTS: dict[str, tuple[type[Any], str]] = {
     "optimizer": (Optimizer, "such as npnet.optim.Adam(model.parameters(), lr=1e-3)"),
 }
 
-_CHECKS: dict[str, Callable[[Any], Any]] = {"averaged": as_averaged, "penalties": as_penalties}
+_CHECKS: dict[str, Callable[[str, Any], Any]] = {"averaged": as_averaged, "penalties": as_penalties}
 
 _KEYWORDS = {
     "verbose": "the bar is shown or hidden by progress=True or progress=False",
@@ -78,7 +85,7 @@ class Trainer(Configured):
     penalties : list of Penalty
         Added to the loss, as those of `npnet.penalties`: ``penalty()`` is the value of one, and
         ``penalty.backward()`` adds its gradient. All losses that are reported contain them, those
-        of a training in the mean over its steps.
+        of a training in the mean over its steps; beside an average, too, they are of the model.
 
     Attributes
     ----------
@@ -155,6 +162,7 @@ class Trainer(Configured):
                 "use reduction='mean' or 'sum'"
             )
         untrained(model, optimizer)
+        refuse_others("Trainer", self.penalties, self._parameters())
         as_metrics(self.metrics, loss)
         self.history = History()
         self.columns: tuple[str, ...] = ()
@@ -165,7 +173,7 @@ class Trainer(Configured):
             value = instance(self, name, value, *_PARTS[name])
             self._advice.forget_outputs()
         elif name in _CHECKS:
-            value = _CHECKS[name](value)
+            value = _CHECKS[name]("Trainer", value)
         super().__setattr__(name, value)
 
     # --- training

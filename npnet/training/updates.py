@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from npnet.arguments import refusal, several, wrong_call
@@ -12,6 +13,7 @@ from npnet.training.callbacks import Callback, overriding
 if TYPE_CHECKING:
     from npnet.data.batches import BatchSource
     from npnet.losses.loss import LossValue
+    from npnet.parameter import Parameter
     from npnet.training.class_weight import ClassWeights
     from npnet.training.metric_tracker import MetricTracker
     from npnet.training.trainer import Trainer
@@ -108,22 +110,33 @@ def total(penalties: list[Any]) -> float:
     return math.fsum(float(penalty()) for penalty in penalties)
 
 
-def as_averaged(averaged: Any) -> Any:
+def as_averaged(owner: str, averaged: Any) -> Any:
     """Return what averages the model, or None."""
     if averaged is not None and not (callable(averaged) and _has(averaged, "update_parameters", 1)):
         kind = "an AveragedModel, with update_parameters(model)"
-        raise refusal("Trainer", "averaged", kind, averaged)
+        raise refusal(owner, "averaged", kind, averaged)
     return averaged
 
 
-def as_penalties(penalties: Any) -> list[Any]:
+def as_penalties(owner: str, penalties: Any) -> list[Any]:
     """Return a list of penalties; each can be called and has a backward pass."""
     kind = "a list of penalties, such as npnet.penalties.L2(model.parameters(), 1e-4)"
-    found = several("Trainer", "penalties", penalties, (), kind)
+    found = several(owner, "penalties", penalties, (), kind)
     for penalty in found:
         if not callable(penalty) or not _has(penalty, "backward", 0):
-            raise refusal("Trainer", "penalties", kind, penalty)
+            raise refusal(owner, "penalties", kind, penalty)
     return found
+
+
+def refuse_others(owner: str, penalties: list[Any], parameters: Iterable[Parameter]) -> None:
+    """Refuse penalties on parameters that are not among these: of a model made before this one."""
+    known = set(parameters)
+    for penalty in penalties:
+        penalized = getattr(penalty, "parameters", ())
+        if isinstance(penalized, list | tuple) and not known.issuperset(penalized):
+            kind = "of the model's own parameters"
+            hint = f"make it of this very model: {type(penalty).__name__}(model.parameters(), ...)"
+            raise refusal(owner, "penalties", kind, penalty, hint)
 
 
 def _has(thing: Any, name: str, count: int) -> bool:

@@ -205,6 +205,9 @@ def test_mistakes():
     p, q = fit.parameters
     with pytest.raises(ArgumentError, match=r"optimizer\.step\(closure\).*minimize"):
         fit.optimizer.step()
+    for bad in ("1.0", np.ones(1), [1.0]):
+        with pytest.raises(ArgumentError, match="closure to return the loss, got"):
+            fit.optimizer.step(lambda bad=bad: bad)
     with pytest.raises(ArgumentError, match="closure to return the loss, got None"):
         fit.optimizer.step(lambda: None)
     fit.optimizer.zero_grad()

@@ -202,6 +202,21 @@ def test_a_momentum_may_be_a_schedule(name, start, more, rng):
         np.testing.assert_allclose(p.data, t.detach().numpy(), rtol=1e-10, atol=1e-12)
 
 
+def test_adafactor_forgets_large_gradients(rng):
+    ours = [npnet.Parameter(rng.normal(size=s)) for s in [(3, 4), (5,)]]
+    theirs = [torch.nn.Parameter(torch.tensor(p.data)) for p in ours]
+    mine = npnet.optim.Adafactor(ours, beta2_decay=0.0, d=100.0)
+    reference = torch.optim.Adafactor(theirs, beta2_decay=0.0, d=100.0)
+    for step in range(10):
+        for p, t in zip(ours, theirs, strict=True):
+            g = rng.normal(size=p.shape) * 10.0 ** (-4 if step % 2 else 4)
+            p.grad, t.grad = g, torch.tensor(g)
+        mine.step()
+        reference.step()
+    for p, t in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.data, t.detach().numpy(), rtol=1e-10)
+
+
 @pytest.mark.parametrize("maximize", [False, True])
 def test_sparse_adam(maximize, rng):
     options = {"lr": 0.05, "betas": (0.8, 0.95), "eps": 1e-3, "maximize": maximize}

@@ -136,9 +136,60 @@ def test_a_schedule_without_an_argument_is_named():
         return step + None
 
     with pytest.raises(SignatureError, match="constant.* too many positional arguments"):
-        step_with(npnet.optim.SGD([p], lr=constant), p)
+        npnet.optim.SGD([p], lr=constant)
     with pytest.raises(TypeError, match="unsupported operand"):
         step_with(npnet.optim.SGD([p], lr=broken), p)
+
+
+def test_functions_of_schedules_take_the_step():
+    for make in (
+        lambda: npnet.schedules.LambdaLR(0.1, lambda a, b: 1.0),
+        lambda: npnet.schedules.CyclicLR(0.1, 1.0, scale_fn=lambda: 1.0),
+        lambda: SequentialLR([lambda: 1.0], []),
+    ):
+        with pytest.raises(SignatureError, match="called with a step"):
+            make()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "hint"),
+    [
+        (npnet.optim, "Adamw", "did you mean 'AdamW'"),
+        (npnet.optim, "lr_scheduler", "npnet.schedules"),
+        (npnet.schedules, "CosineLR", "CosineAnnealingLR"),
+        (npnet.schedules, "ReduceLROnPlateau", "npnet.training.ReduceLROnPlateau"),
+        (npnet.constraints, "NonNeg", "NonNegative"),
+        (npnet.training, "minimise", "minimize"),
+    ],
+)
+def test_names_that_a_module_lacks(module, name, hint):
+    match = f"{module.__name__} has no attribute '{name}'; .*{hint}"
+    with pytest.raises(NameTypoError, match=match):
+        getattr(module, name)
+
+
+def test_an_option_of_pytorch_that_makes_no_sense():
+    with pytest.raises(SignatureError, match="set_to_none.*leave it out"):
+        npnet.optim.SGD([npnet.Parameter([1.0])]).zero_grad(set_to_none=True)
+
+
+@pytest.mark.parametrize("kind", [npnet.optim.SGD, npnet.optim.LBFGS])
+def test_a_closure_takes_nothing(kind):
+    optimizer = kind([npnet.Parameter(np.ones(2))])
+    with pytest.raises(SignatureError, match="closure"):
+        optimizer.step(lambda batch: 1.0)
+    with pytest.raises(ArgumentError, match="closure to be a function without arguments, got 3.0"):
+        optimizer.step(3.0)
+
+
+def test_clipping_lets_infinity_go_its_way():
+    p = npnet.Parameter(np.ones(2))
+    p.grad = [np.inf, 1.0]
+    assert npnet.optim.clip_grad_norm([p], 1.0) == np.inf  # as in PyTorch
+    np.testing.assert_array_equal(p.grad, [np.nan, 0.0])
+    for clip in (npnet.optim.clip_grad_norm, npnet.optim.clip_grad_value):
+        with pytest.raises(SignatureError, match="foreach.*leave it out"):
+            clip([p], 1.0, foreach=True)
 
 
 def test_epochs_are_filled_in():

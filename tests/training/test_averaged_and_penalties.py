@@ -255,5 +255,14 @@ def test_what_is_no_penalty_is_refused(wrong):
         trainer.penalties = wrong
 
 
+def test_penalties_of_another_model_are_refused():
+    model, other = linear(), linear()
+    penalty = npnet.penalties.L2([model.weight, other.weight], 0.1)
+    with pytest.raises(ArgumentError, match=r"Trainer .*own.*L2\(model.parameters\(\), ...\)"):
+        make(model, penalties=penalty)
+    with pytest.raises(ArgumentError, match="minimize expects penalties to be of the model's own"):
+        npnet.training.minimize(model, npnet.MSELoss(), [[1.0] * 3], [[1.0]], penalties=penalty)
+
+
 def test_they_are_shown():
     assert "averaged=None, penalties=[]" in repr(make())

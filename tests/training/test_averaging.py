@@ -117,6 +117,15 @@ def test_it_is_a_layer_of_its_own(rng):
     assert (averaged.n_averaged, twin.n_averaged) == (1, 2)
 
 
+def test_it_takes_what_the_model_takes():
+    sparse = pytest.importorskip("scipy.sparse")
+    averaged = AveragedModel(npnet.Sequential(npnet.Linear(3, 2)))
+    x = np.eye(3)
+    np.testing.assert_array_equal(averaged(sparse.csr_matrix(x)), averaged(x))
+    words = AveragedModel(npnet.Embedding(3, 2))
+    assert words([[0, 2]]).shape == (1, 2, 2)
+
+
 def test_shared_parameters_are_averaged_once():
     linear = npnet.Linear(2, 2, rng=0)
     model = npnet.Sequential(linear, linear)
@@ -175,3 +184,11 @@ def test_mistakes():
     with pytest.raises(ShapeError, match="avg_fn made weight"):
         wrong.update_parameters(model)
     np.testing.assert_equal(wrong.state_dict(), before)
+    new_list = AveragedModel(model, multi_avg_fn=lambda a, w, n: [each * 2 for each in a])
+    new_list.update_parameters(model)
+    with pytest.raises(ArgumentError, match="multi_avg_fn to be a function that changes .* avg_fn"):
+        new_list.update_parameters(model)
+    in_place = AveragedModel(model, lambda a, w, n: None)
+    in_place.update_parameters(model)
+    with pytest.raises(ArgumentError, match="avg_fn returned None; .* multi_avg_fn"):
+        in_place.update_parameters(model)

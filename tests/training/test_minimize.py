@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.errors import ArgumentError, NpnetError
+from npnet.errors import ArgumentError, DataError, NpnetError
 from npnet.training import minimize
 
 ACTIVATIONS = {
@@ -185,6 +185,40 @@ def test_after_an_error_the_model_has_the_best_parameters(rng):
     assert model.weight.grad is None
 
 
+def test_errors_of_the_callback_and_of_the_model_stay_what_they_are(rng):
+    model, x, y = line(rng)
+
+    def wrong(vector):
+        raise ValueError("mine")
+
+    with pytest.raises(ValueError, match="^mine$"):
+        minimize(model, npnet.MSELoss(), x, y, callback=wrong)
+    broken = npnet.Sequential(model, npnet.Lambda(wrong, wrong))
+    with pytest.raises(ValueError, match="^mine"):
+        minimize(broken, npnet.MSELoss(), x, y)
+
+    def enough(intermediate_result):
+        raise StopIteration
+
+    assert minimize(model, npnet.MSELoss(), x, y, callback=enough).nit == 1
+
+
+def test_where_nothing_counts_there_is_nothing_to_minimize(rng):
+    model, x, y = line(rng)
+    before = model.weight.data.copy()
+    for method in ("L-BFGS-B", "Nelder-Mead"):
+        with pytest.raises(DataError, match="all sample weights are 0"):
+            minimize(model, npnet.MSELoss(), x, y, method, sample_weight=np.zeros(len(x)))
+    np.testing.assert_array_equal(model.weight.data, before)
+
+
+def test_one_penalty_needs_no_list(rng):
+    model, x, y = line(rng)
+    penalty = npnet.penalties.L2(model.parameters(), 0.3)
+    one = minimize(model, npnet.MSELoss(), x, y, penalties=penalty).fun
+    assert one == pytest.approx(minimize(model, npnet.MSELoss(), x, y, penalties=[penalty]).fun)
+
+
 def test_a_penalty(rng):
     model, x, y = line(rng)
     model.bias.data[:] = 0
@@ -204,11 +238,13 @@ def test_mistakes(rng):
         (lambda: minimize(npnet.ReLU(), loss, x, x), "no parameters"),
         (lambda: minimize(model, loss, x, y, "no such method"), "Unknown solver"),
         (lambda: minimize(model, loss, x, y, 3), "method"),
+        (lambda: minimize(model, loss, x, y, npnet.optim.LBFGS), "method"),
         (lambda: minimize(model, loss, x, y, jac=False), "backward pass"),
         (lambda: minimize(model, loss, x, y, x0=0), "present parameters"),
         (lambda: minimize(model, loss, x, y, maxiter=3), "maxiter"),
         (lambda: minimize(model, loss, x, y, penalties=[3]), "penalties"),
         (lambda: minimize(model, loss, x, y, penalties=3), "penalties"),
+        (lambda: minimize(model, loss, x, y, penalties=[npnet.penalties.L2]), "penalties"),
         (lambda: minimize(model.requires_grad_(False), loss, x, y), "frozen"),
     ]:
         with pytest.raises(ArgumentError, match=match):

@@ -7,7 +7,7 @@ import pytest
 
 import npnet
 from npnet.errors import ArgumentError, UnknownNameError
-from npnet.training import EarlyStopping, Repeats, Trainer, repeat
+from npnet.training import AveragedModel, EarlyStopping, Repeats, Trainer, repeat
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -124,6 +124,7 @@ trained.fit(X, Y)
         (lambda: repeat(make_trainer, [1.5], X, Y), "seeds to be an integer of at least 0"),
         (lambda: repeat(make_trainer, [-1], X, Y), "seeds to be an integer of at least 0"),
         (lambda: repeat(make_trainer, [1], X, Y, rng=3), "leave rng out"),
+        (lambda: repeat(lambda a, b: 3, [1], X, Y), r"make_trainer, called with \(seed\)"),
     ],
 )
 def test_mistakes(call, message):
@@ -139,6 +140,18 @@ def test_a_model_shared_by_the_trainers_is_refused():
         return Trainer(model, npnet.CrossEntropyLoss(), optimizer)
 
     with pytest.raises(ArgumentError, match="a new model for each seed"):
+        repeat(make, [1, 2], X, Y)
+
+
+def test_an_average_shared_by_the_trainers_is_refused():
+    averaged = AveragedModel(make_trainer().model)
+
+    def make(seed):
+        trainer = make_trainer()
+        trainer.averaged = averaged
+        return trainer
+
+    with pytest.raises(ArgumentError, match="a new trainer with a new model"):
         repeat(make, [1, 2], X, Y)
 
 
