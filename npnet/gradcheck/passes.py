@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.comparison import describe
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array

@@ -1,21 +1,22 @@
-"""LayerUnderTest, the layer that is checked: copies of it, its inputs, passes and comparison."""
+"""UnderTest, the layer or loss that is checked: copies, inputs, passes, functions, comparison."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MethodType
 from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.inputs import mixed, with_repeats
-from npnet.gradcheck.moved_parameters import move_constants
+from npnet.gradcheck.copies import move_constants, parts, protected, unseal
+from npnet.gradcheck.inputs import mixed
+from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.rounding import Float32
 from npnet.gradcheck.passes import (
     Fault,
     Finding,
@@ -35,17 +36,10 @@ from npnet.typing import Array, DtypeLike
 _MARGIN = 100  # results may differ by so many times what a rounding error in the inputs moves
 _PROBES = 16  # where numbers cancel, one of three leaves a result as it is
 
-# By the rule that is broken, the method that copies what it is given, or what it returns.
-_PROTECTIONS = {
-    "input unchanged": ("forward", True),
-    "upstream gradient unchanged": ("backward", True),
-    "output unchanged": ("forward", False),
-}
-
 
 @dataclass(eq=False)
-class LayerUnderTest:
-    """One layer that is checked; only copies of it are run.
+class UnderTest:
+    """A layer, or a loss as a layer of its arguments; only copies of it are run.
 
     `inputs` are in float64, or integers; `make` makes another layer of the same kind; `seed` is
     that of upstream gradients and generators; `training` is the mode of passes where a rule does
@@ -67,7 +61,8 @@ class LayerUnderTest:
     def __post_init__(self) -> None:
         declared = (getattr(part, "batch_independent", True) for _, part in parts(self.layer))
         self.batch_independence = self.batch_independence and all(declared)
-        self._moving = differentiated(self.layer, self.inputs)
+        self.moving = differentiated(self.layer, self.inputs)
+        self.is_loss = isinstance(self.layer, LossLayer)
 
     def fresh(self, dtype: DtypeLike = np.float64) -> Layer:
         """Return a copy in `dtype`, without gradients, whose constant parameters are moved."""
@@ -103,11 +98,11 @@ class LayerUnderTest:
             if moved:
                 move_constants(layer)
             self._bases[dtype, moved] = layer.astype(dtype)
-        return _protected(copy.deepcopy(self._bases[dtype, moved]), self.broken)
+        return protected(copy.deepcopy(self._bases[dtype, moved]), self.broken)
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
         """Return contiguous copies of the inputs; integers stay integers."""
-        pairs = zip(self.inputs, self._moving, strict=True)
+        pairs = zip(self.inputs, self.moving, strict=True)
         return [np.array(x, dtype if moves else None, order="C") for x, moves in pairs]
 
     def others(self) -> list[Array]:
@@ -116,14 +111,9 @@ class LayerUnderTest:
 
     @cached_property
     def _others(self) -> list[Array]:
-        pairs = zip(self.inputs, self._moving, strict=True)
+        pairs = zip(self.inputs, self.moving, strict=True)
         found = [mixed(x) if moves or x.dtype.kind != "f" else x for x, moves in pairs]
         return found if self._work(found) else self.inputs
-
-    def repeated(self) -> list[Array] | None:
-        """Return the inputs with indices that occur twice, if none of them does."""
-        found = with_repeats(self.arrays())
-        return found if found and self._work(found) else None
 
     def _work(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
         """Run inference on other inputs; none if they are refused or give no finite outputs."""
@@ -139,11 +129,34 @@ class LayerUnderTest:
 
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
         """Draw a gradient for each output, of either sign and away from zero; ones for a loss."""
-        if isinstance(self.layer, LossLayer):
+        if self.is_loss:
             return [np.ones_like(y) for y in outputs]
         rng = np.random.default_rng((self.seed, variant))
         sizes = [rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape) for y in outputs]
         return [np.asarray(size, y.dtype) for size, y in zip(sizes, outputs, strict=True)]
+
+    def function(
+        self,
+        inputs: Sequence[Any] | None = None,
+        dtype: DtypeLike = np.float64,
+        training: bool | None = None,
+        moved: bool = False,
+        values: Sequence[Array] = (),
+        upstream: Any = None,
+    ) -> Function:
+        """Make a function to differentiate, with moved constant parameters or `values` of all."""
+        layer = (self.fresh if moved else self.plain)(dtype)
+        for p, value in zip(layer.parameters(), values, strict=False):
+            p.data[...] = value
+        inputs = self.arrays() if inputs is None else inputs
+        training = self.training if training is None else training
+        upstream = np.random.default_rng((self.seed, 5)) if upstream is None else upstream
+        return Function(layer, inputs, dtype, training=training, upstream=upstream)
+
+    def pair(self, inputs: Sequence[Any] | None = None, single: Function | None = None) -> Float32:
+        """Make functions of the same numbers in float32 and float64."""
+        single = self.function(inputs, np.float32) if single is None else single
+        return Float32(single, self.function(single.given, upstream=single.upstream))
 
     def generator(self, variant: int = 0) -> np.random.Generator:
         """Return the generator that a pass draws from: always the same numbers."""
@@ -189,7 +202,7 @@ class LayerUnderTest:
         """Run a pass where a shift of its own is added to everything floating that goes in."""
         layer, inputs = self.fresh(), self.arrays()
         grads = self.upstream((still or self.reference).outputs)
-        moving = [x for x, moves in zip(inputs, self._moving, strict=True) if moves]
+        moving = [x for x, moves in zip(inputs, self.moving, strict=True) if moves]
         for array in (*moving, *grads, *(p.data for p in layer.parameters())):
             if array.dtype.kind == "f":
                 array += shift(array)
@@ -234,17 +247,13 @@ class LayerUnderTest:
         changed = self.compared(two, one, every=True)
         return "two passes with the same input and the same generator differ" if changed else ""
 
-    def worded(self, text: str) -> str:
-        """Return how a report says what a rule found."""
-        return text
-
     @cached_property
     def has_batches(self) -> bool:
         """Whether all inputs have a batch axis, and twice as many samples give as many outputs."""
         axis, inputs = self.batch_axis, self.inputs
         # One axis of real numbers may as well be the features, but not those of a loss.
-        layer = not isinstance(self.layer, LossLayer)
-        if axis is None or any(x.ndim <= max(axis, layer and x.dtype.kind == "f") for x in inputs):
+        vector = not self.is_loss
+        if axis is None or any(x.ndim <= max(axis, vector and x.dtype.kind == "f") for x in inputs):
             return False
         if len({x.shape[axis] for x in inputs}) != 1:
             return False
@@ -319,30 +328,3 @@ class LayerUnderTest:
                     if moved[name].shape == worst[name].shape:
                         np.fmax(worst[name], np.abs(moved[name] - a), out=worst[name])
         return worst
-
-
-def parts(checked: Layer) -> list[tuple[str, Any]]:
-    """List the layer and its children, with dotted names; of a loss, the loss."""
-    return [("", checked.loss)] if isinstance(checked, LossLayer) else [*checked.named_layers()]
-
-
-def unseal(checked: Layer) -> None:
-    """Let passes make new attributes, so that a layer which does can be checked to the end."""
-    for _, part in parts(checked):
-        object.__setattr__(part, "_open", True)
-
-
-def _protected(layer: Layer, broken: Collection[str]) -> Layer:
-    """Give a layer copies of what by a broken rule it changes; return it."""
-    for name, given in (_PROTECTIONS[rule] for rule in broken if rule in _PROTECTIONS):
-        method: Any = getattr(layer, name)  # bound, so that a deep copy has its own
-        object.__setattr__(layer, name, MethodType(_copying(method.__func__, given), layer))
-    return layer
-
-
-def _copying(method: Callable[..., Any], given: bool) -> Callable[..., Any]:
-    def copying(self: Any, ctx: Any, *arrays: Any) -> Any:
-        result = method(self, ctx, *copy.deepcopy(arrays) if given else arrays)
-        return result if given else copy.deepcopy(result)
-
-    return copying

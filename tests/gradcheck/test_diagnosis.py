@@ -159,7 +159,7 @@ def test_what_experiments_raise_is_not_noted(monkeypatch):
         refusals.append(point.function.refusal)
         return found
 
-    monkeypatch.setattr("npnet.gradcheck.reporting.diagnose", spy)
+    monkeypatch.setattr("npnet.gradcheck.gradients.diagnose", spy)
     assert said(Fussy())
     assert refusals == [None]
 

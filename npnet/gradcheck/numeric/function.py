@@ -24,26 +24,22 @@ from npnet.gradcheck.passes import (
 )
 from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
-from npnet.typing import Array, DtypeLike
+from npnet.typing import Array
 
 EPS = float(np.finfo(np.float64).eps)
 LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backward shows
 
 
 class Draws(np.random.Generator):
-    """Notes the dtypes that it is asked for, or draws in those that were noted before.
+    """A generator that can start again, and gives the same numbers in float32 as in float64."""
 
-    A layer that draws in the dtype of its input gets other numbers in float32 than in float64.
-    """
-
-    def __init__(self, noted: Sequence[DtypeLike] = ()) -> None:
+    def __init__(self) -> None:
         super().__init__(np.random.PCG64(0))
-        self.noted, self.asked = tuple(noted), list[DtypeLike]()
         self._start = self.bit_generator.state
 
     def rewind(self) -> None:
         """Start again."""
-        self.bit_generator.state, self.asked = self._start, []
+        self.bit_generator.state = self._start
 
     @property
     def used(self) -> bool:
@@ -52,19 +48,18 @@ class Draws(np.random.Generator):
 
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Draw from [0, 1)."""
-        return self._draw(super().random, size, dtype, out)
+        return _cast(super().random(size if out is None else out.shape), dtype, out)
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Draw from the normal distribution."""
-        return self._draw(super().standard_normal, size, dtype, out)
+        return _cast(super().standard_normal(size if out is None else out.shape), dtype, out)
 
-    def _draw(self, draw: Callable[..., Any], size: Any, dtype: Any, out: Any) -> Any:
-        used = self.noted[len(self.asked)] if len(self.asked) < len(self.noted) else dtype
-        self.asked.append(dtype)
-        if out is None:
-            return np.dtype(dtype).type(draw(size, used))
-        out[...] = draw(out.shape, used)
-        return out
+
+def _cast(drawn: Any, dtype: Any, out: Any) -> Any:
+    if out is None:
+        return np.dtype(dtype).type(drawn)
+    out[...] = drawn
+    return out
 
 
 class Function:
@@ -83,7 +78,6 @@ class Function:
         dtype: Any = np.float64,
         *,
         training: bool = True,
-        draws: Draws | None = None,
         upstream: np.random.Generator | Array | None = None,
     ) -> None:
         self.layer: Any = layer
@@ -91,7 +85,7 @@ class Function:
         self.is_loss = isinstance(layer, LossLayer)
         self.checked: Any = layer.loss if isinstance(layer, LossLayer) else layer
         self.given = [np.array(x, dtype if x.dtype.kind == "f" else None) for x in inputs]
-        self._draws, self.draws_numbers = Draws() if draws is None else draws, True
+        self._draws, self.draws_numbers = Draws(), True
         self._buffers = buffers(layer)
         layer.zero_grad()
         self._name_variables()
@@ -222,12 +216,6 @@ class Function:
         self.parameters: dict[str, Any] = dict(self.layer.named_parameters())
         self.names += self.parameters
         self.variables += [p.data for p in self.parameters.values()]
-
-    @property
-    def draws_asked(self) -> list[Any]:
-        """The dtypes of the random numbers that a pass draws."""
-        self.run()
-        return list(self._draws.asked) if self.draws_numbers else []
 
     def context(self, kind: type[Context] = Context) -> Context:
         """Return a context for a pass from the common starting point."""

@@ -10,14 +10,12 @@ import numpy as np
 
 from npnet.gradcheck.numeric.complex_step import ComplexStep
 from npnet.gradcheck.numeric.differences import Judged, Slopes, differentiate, judge, reach_of
-from npnet.gradcheck.numeric.function import EPS, Function
+from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.kinks import Kink
 from npnet.gradcheck.numeric.lines import direction_line, element_lines, random_direction
-from npnet.gradcheck.numeric.rounding import rounding_moves
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
-_LIMIT = 1e-3  # the share of a gradient's largest element that rounding is believed to move
 _BLOCK, _NUMBERS = 512, 2**18  # lines looked at once, and their outputs
 _LOCATED = 16  # faulty elements after which the search ends
 
@@ -78,24 +76,12 @@ class Point:
         if self._oracle is not None and indices.size:
             confirmed, tried = self._oracle.confirm(i, indices, analytic, allowed, judged)
             self.confirmed, self.tried = self.confirmed + confirmed, self.tried + tried
-        # Where only the analytic values' own rounding can explain them, it widens the bars.
-        off = np.abs(judged.analytic - judged.numeric)
-        close = off <= 1e-5 * (np.abs(judged.analytic) + slopes.size.max(axis=1, initial=0))
-        close |= off <= 1e-9 * slopes.grain.max(axis=1, initial=0)
-        if not ((judged.verdicts == Verdict.WRONG) & close & np.isfinite(judged.analytic)).any():
-            return judged
-        limit = _LIMIT * (np.abs(self.analytic[i]).max(axis=0, initial=0.0) + slopes.grain)
-        return judge(analytic, slopes, allowed + np.minimum(8 * self.rounding[i][indices], limit))
+        return judged
 
     @cached_property
     def reach(self) -> list[float]:
         """The honest unit of length of each variable."""
         return [reach_of(self.function, v, self.rng) for v in self.function.variables]
-
-    @cached_property
-    def rounding(self) -> list[Array]:
-        """How far the gradients move with the last digits."""
-        return rounding_moves(self.function)
 
     def _with_kinks(self, found: list[Evidence]) -> list[Evidence]:
         """Settle whether what is returned at kinks is right there."""
@@ -126,21 +112,11 @@ class Point:
     def along(self, directions: list[Array]) -> Judged:
         """Judge the slope along one direction, given for every variable."""
         function = self.function
-        moves, x = (np.concatenate([v.reshape(-1) for v in several])
-                    for several in (directions, function.variables))  # fmt: skip
-        analytic, size = np.concatenate(self.analytic), np.abs(moves)
-        slope, largest = (moves @ analytic)[None], size @ np.abs(analytic)
-        # Every term of the sum is rounded, and so is every variable when it moves.
-        allowed = EPS * ((size + np.abs(x)) @ np.abs(analytic)) + size @ np.concatenate(
-            self.allowed
-        )
+        moves = np.concatenate([v.reshape(-1) for v in directions])
+        slope = (moves @ np.concatenate(self.analytic))[None]
+        allowed = np.abs(moves) @ np.concatenate(self.allowed)
         line = direction_line(function.variables, directions)
-        judged = judge(slope, differentiate(function, [line], slope, allowed[None]), allowed)
-        close = (np.abs(judged.analytic - judged.numeric) <= 1e-6 * largest).all()
-        if judged.verdicts[0] != Verdict.WRONG or not close:
-            return judged
-        rounded = np.minimum(8 * size @ np.concatenate(self.rounding), _LIMIT * largest)
-        return judge(slope, judged.slopes, allowed + rounded)
+        return judge(slope, differentiate(function, [line], slope, allowed[None]), allowed)
 
     def everything(self) -> tuple[Judged, list[Array]]:
         """Judge the slope along a random direction in which everything moves."""

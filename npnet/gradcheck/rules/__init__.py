@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.loss_under_test import LossUnderTest
+from npnet.gradcheck.comparison import describe
 from npnet.gradcheck.passes import Fault, Finding, Findings
 from npnet.gradcheck.report import Diagnosis, Report, Violation
 from npnet.gradcheck.rules import arrays, backward, batch, losses, ownership, state
 from npnet.gradcheck.rules.watching import none_of
-from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.gradcheck.under_test import UnderTest
 
 
 class Rule(NamedTuple):
@@ -88,7 +87,7 @@ LAYER_RULES = {rule.name: rule for rule in _RULES if rule.of != "losses"}
 LOSS_RULES = {rule.name: rule for rule in _RULES if rule.of != "layers"}
 
 
-def check_calls(under_test: LayerUnderTest, report: Report) -> bool:
+def check_calls(under_test: UnderTest, report: Report) -> bool:
     """Check what must hold before the rules can be checked; tell whether it does."""
     try:
         under_test.plain()
@@ -99,21 +98,19 @@ def check_calls(under_test: LayerUnderTest, report: Report) -> bool:
     return not report.violations
 
 
-def check_rules(
-    under_test: LayerUnderTest, report: Report, names: Collection[str] | None = None
-) -> None:
+def check_rules(under_test: UnderTest, report: Report, names: Collection[str]) -> None:
     """Check the rules of these names, or the cheap ones; append what violates them."""
-    rules = LOSS_RULES if isinstance(under_test, LossUnderTest) else LAYER_RULES
+    rules = LOSS_RULES if under_test.is_loss else LAYER_RULES
     for name, rule in rules.items():
-        if rule.cheap if names is None else name in names:
+        if name in names if names else rule.cheap:
             _apply(rule, under_test, report)
 
 
-def _apply(rule: Rule, under_test: LayerUnderTest, report: Report) -> None:
+def _apply(rule: Rule, under_test: UnderTest, report: Report) -> None:
     chosen = under_test
     try:
-        if isinstance(under_test, LossUnderTest) and rule.of == "terms":
-            chosen = under_test.reduced("none")
+        if under_test.is_loss and rule.of == "terms":
+            chosen = losses.reduced(under_test, "none")
         for found in rule.check(chosen):
             finding = found if isinstance(found, Finding) else Finding(found)
             if _add(report, rule, finding, under_test) and not rule.kind:
@@ -126,9 +123,10 @@ def _apply(rule: Rule, under_test: LayerUnderTest, report: Report) -> None:
         report.cause = report.cause or (cause if isinstance(cause, Exception) else None)
 
 
-def _add(report: Report, rule: Rule, found: Finding, under_test: LayerUnderTest) -> bool:
+def _add(report: Report, rule: Rule, found: Finding, under_test: UnderTest) -> bool:
     """Add a finding to the report; tell whether it is more than a note."""
-    message, tensor, broken = *map(under_test.worded, found[:2]), under_test.broken
+    message, tensor = (losses.worded(under_test, text) for text in found[:2])
+    broken = under_test.broken
     if found.kind == "note":
         report.notes.append(message)
         return False

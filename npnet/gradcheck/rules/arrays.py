@@ -7,40 +7,38 @@ from typing import Any
 import numpy as np
 
 from npnet.errors import ShapeError
+from npnet.gradcheck.comparison import not_finite
 from npnet.gradcheck.inputs import LAYOUTS
 from npnet.gradcheck.passes import Fault, Finding, Findings, name_of, saying
-from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.gradcheck.under_test import UnderTest
 from npnet.typing import Array
 
 _TINY = 2.0**-26
 
 
-def calls_work(under_test: LayerUnderTest) -> Findings:
+def calls_work(under_test: UnderTest) -> Findings:
     """Check that a call and a backward pass work and give finite real arrays."""
     layer = under_test.fresh()
     outputs, again = (under_test.infer(layer).outputs for _ in range(2))
     one, two = (", ".join(str(y.shape) for y in ys) for ys in (outputs, again))
     if one != two:
-        yield f"forward returned shape {one} in a first call and {two} in a second with that input"
+        yield f"forward returned shape {two} in another call, {one} in the first"
         return
     try:
         recorded = under_test.run(layer)
     except Fault as fault:
         yield from _not_summed(under_test, fault.__cause__)
         raise
-    for mode, ys in (("inference", outputs), ("a recorded pass", recorded.outputs)):
+    for ys in (outputs, recorded.outputs):
         for i, y in enumerate(ys):
-            if odd := _not_finite(y):
+            if odd := not_finite(y):
                 advice = "if the layer takes only some numbers, pass domain=(low, high)"
                 what = name_of("output", i, ys)
-                yield f"{mode} returned {odd} in {what} for finite inputs; {advice}"
+                yield f"forward returned {odd} of the {what} for finite inputs; {advice}"
                 return
-    for name, array in recorded.named().items():
-        if odd := _not_finite(array):
-            yield f"the {name} is {odd} for finite inputs"
 
 
-def _not_summed(under_test: LayerUnderTest, error: BaseException | None) -> Findings:
+def _not_summed(under_test: UnderTest, error: BaseException | None) -> Findings:
     """Recognise a parameter gradient that still has the batch axis."""
     for name, p in under_test.layer.named_parameters():
         for full in {x.shape[:1] + p.shape for x in under_test.inputs}:
@@ -50,14 +48,7 @@ def _not_summed(under_test: LayerUnderTest, error: BaseException | None) -> Find
                 return
 
 
-def _not_finite(array: Array) -> str:
-    """Return ``"nan at [0, 1]"``, the first number that is not finite, if any."""
-    for index in np.argwhere(~np.isfinite(array))[:1].tolist():
-        return f"{array[tuple(index)]}" + (f" at {index}" if index else "")
-    return ""
-
-
-def shapes_and_dtypes(under_test: LayerUnderTest) -> Findings:
+def shapes_and_dtypes(under_test: UnderTest) -> Findings:
     """Check that results have the inputs' dtype, and gradients their tensors' shapes."""
     for dtype in (np.dtype(np.float32), np.dtype(np.float64)):
         layer, inputs = under_test.fresh(dtype), under_test.arrays(dtype)
@@ -78,7 +69,7 @@ def shapes_and_dtypes(under_test: LayerUnderTest) -> Findings:
                 yield f"backward in {dtype} returned {grad.dtype} as the gradient of the {what}"
 
 
-def precision(under_test: LayerUnderTest) -> Findings:
+def precision(under_test: UnderTest) -> Findings:
     """Check that what comes in as float64 is computed in float64 all the way."""
 
     def moved(step: float) -> dict[str, Array]:
@@ -106,7 +97,7 @@ def _rounded(one: Array, two: Array, three: Array) -> bool:
     return bool(always and (changes == 2).sum() > (changes == 1).sum() and twice.any())
 
 
-def memory_layout(under_test: LayerUnderTest) -> Findings:
+def memory_layout(under_test: UnderTest) -> Findings:
     """Check that strides, Fortran order and read-only flags make no difference."""
     grads = under_test.upstream(under_test.reference.outputs)
     for layout, arrange in LAYOUTS.items():

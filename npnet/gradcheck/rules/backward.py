@@ -8,11 +8,11 @@ import numpy as np
 
 from npnet.gradcheck.comparison import mismatch
 from npnet.gradcheck.passes import Finding, Findings, Pass, parameter_grads, saying, tensor_of
-from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.gradcheck.under_test import UnderTest
 from npnet.store import FlatStore
 
 
-def repeatable(under_test: LayerUnderTest) -> Findings:
+def repeatable(under_test: UnderTest) -> Findings:
     """Check that the same input and random numbers give the same results, recorded or not."""
     layer = under_test.fresh()
     passes = [under_test.run(layer) for _ in range(3)]
@@ -49,7 +49,7 @@ def _add_grad(name: str) -> str:
     return f"ctx.add_grad(self.{name.rpartition('.')[2]}, ...)"
 
 
-def recording_equals_inference(under_test: LayerUnderTest) -> Findings:
+def recording_equals_inference(under_test: UnderTest) -> Findings:
     """Check that a layer without random numbers computes the same whether it is recorded or not."""
     inferred = under_test.infer()
     for training in [False] if under_test.is_random else [False, True]:
@@ -58,7 +58,7 @@ def recording_equals_inference(under_test: LayerUnderTest) -> Findings:
         yield from under_test.differences(recorded, inferred, says)
 
 
-def zero_gradient(under_test: LayerUnderTest) -> Findings:
+def zero_gradient(under_test: UnderTest) -> Findings:
     """Check that a zero upstream gradient gives zero gradients."""
     got = under_test.run(upstream=[np.zeros_like(y) for y in under_test.reference.outputs])
     for name, grad in got._replace(outputs=()).named().items():
@@ -66,7 +66,7 @@ def zero_gradient(under_test: LayerUnderTest) -> Findings:
             yield f"for an upstream gradient of zeros the {name} {found}"
 
 
-def linear_backward(under_test: LayerUnderTest) -> Findings:
+def linear_backward(under_test: UnderTest) -> Findings:
     """Check that backward is linear in the upstream gradient."""
     layer, reference = under_test.fresh(), under_test.reference
     first, second = (under_test.upstream(reference.outputs, i) for i in (1, 2))
@@ -80,7 +80,7 @@ def linear_backward(under_test: LayerUnderTest) -> Findings:
     yield from under_test.differences(got, total, f"{says}, the sum of their gradients")
 
 
-def two_calls(under_test: LayerUnderTest) -> Findings:
+def two_calls(under_test: UnderTest) -> Findings:
     """Check that two calls and then both backward passes, in either order, do not mix."""
 
     def calls(layer: Any, *order: int) -> dict[int, Pass]:
@@ -110,7 +110,7 @@ def two_calls(under_test: LayerUnderTest) -> Findings:
                 return
 
 
-def accumulation(under_test: LayerUnderTest) -> Findings:
+def accumulation(under_test: UnderTest) -> Findings:
     """Check that backward adds to the gradients that are there, in the vector of an optimizer."""
     layer, alone = under_test.fresh(), under_test.reference.parameter_grads
     parameters = dict(layer.named_parameters())
@@ -139,7 +139,7 @@ def accumulation(under_test: LayerUnderTest) -> Findings:
         yield Finding(f"{text}; use {_add_grad(tensor)}", tensor, kind)
 
 
-def input_gradient_on_demand(under_test: LayerUnderTest) -> Findings:
+def input_gradient_on_demand(under_test: UnderTest) -> Findings:
     """Check that without the input's gradient, the parameters' gradients are the same."""
     when = "with ctx.needs_input_grad=False, as in training,"
     with saying(when):
@@ -149,7 +149,7 @@ def input_gradient_on_demand(under_test: LayerUnderTest) -> Findings:
         yield Finding(f"{when} the {name} {found}", tensor_of(name), kind)
 
 
-def unused_outputs(under_test: LayerUnderTest) -> Findings:
+def unused_outputs(under_test: UnderTest) -> Findings:
     """Check that None for an output that nobody used stands for a gradient of zeros."""
     outputs = under_test.reference.outputs
     for i, y in enumerate(outputs):
@@ -164,7 +164,7 @@ def unused_outputs(under_test: LayerUnderTest) -> Findings:
         yield from under_test.differences(got, want, f"{when} {{}}, that with zeros")
 
 
-def tape_agrees(under_test: LayerUnderTest) -> Findings:
+def tape_agrees(under_test: UnderTest) -> Findings:
     """Check that `Layer.record` and `Tape.backward` give the same, also if the output changes."""
     for changes in (False, True):
         layer, rng = under_test.fresh(), under_test.generator()

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from npnet.gradcheck.passes import Finding, Findings, Pass, saying
-from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.gradcheck.under_test import UnderTest
 from npnet.typing import Array
 
 _PARTS = 8  # into how many a batch is cut at most
 
 
-def batch_of_one(under_test: LayerUnderTest) -> Findings:
+def batch_of_one(under_test: UnderTest) -> Findings:
     """Check that a batch of one sample gives outputs and gradients for one sample."""
     if not under_test.has_batches:
         text = "rules about batches do not apply: inputs and outputs have no common batch axis"
@@ -19,12 +19,12 @@ def batch_of_one(under_test: LayerUnderTest) -> Findings:
     yield from _batch_of(under_test, 1, "a batch of one")
 
 
-def empty_batch(under_test: LayerUnderTest) -> Findings:
+def empty_batch(under_test: UnderTest) -> Findings:
     """Check that a batch without samples gives empty outputs and zero gradients."""
     yield from _batch_of(under_test, 0, "an empty batch")
 
 
-def _batch_of(under_test: LayerUnderTest, n: int, size: str) -> Findings:
+def _batch_of(under_test: UnderTest, n: int, size: str) -> Findings:
     if not under_test.has_batches or not under_test.batch_independence:
         return
     axis, steady = under_test.batch_axis or 0, under_test.steady
@@ -44,7 +44,7 @@ def _batch_of(under_test: LayerUnderTest, n: int, size: str) -> Findings:
                 yield f"with {size} the {name} is not zero"
 
 
-def batch_independence(under_test: LayerUnderTest) -> Findings:
+def batch_independence(under_test: UnderTest) -> Findings:
     """Check that a sample's output and gradients do not depend on the other samples."""
     if not under_test.has_batches or not under_test.batch_independence:
         return
@@ -75,7 +75,7 @@ def batch_independence(under_test: LayerUnderTest) -> Findings:
     yield from under_test.differences(Pass((), (), whole.parameter_grads), total, says)
 
 
-def batches_of_other_sizes(under_test: LayerUnderTest) -> Findings:
+def batches_of_other_sizes(under_test: UnderTest) -> Findings:
     """Check that after a batch of one size, or during it, a batch of another works the same."""
     if not under_test.has_batches:
         return

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.passes import Findings, LossLayer, Recording, name_of
-from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.gradcheck.passes import Findings, Recording, name_of
+from npnet.gradcheck.under_test import UnderTest
 from npnet.layer import Layer
 from npnet.typing import Array
 
 _REPEATS = 8  # calls in a row, to see whether each leaves an array behind; NumPy caches seven
 
 
-def nothing_kept_alive(under_test: LayerUnderTest) -> Findings:
+def nothing_kept_alive(under_test: UnderTest) -> Findings:
     """Check that after inference, and after a backward pass, no array of the call is alive."""
     for recording, mode in ((False, "inference"), (True, "a finished backward pass")):
         layer = None if "no state on self" in under_test.broken else under_test.fresh()
@@ -69,7 +69,7 @@ def _grows(run: Callable[[], object]) -> bool:
             tracemalloc.stop()
 
 
-def outputs_not_reused(under_test: LayerUnderTest) -> Findings:
+def outputs_not_reused(under_test: UnderTest) -> Findings:
     """Check that a later call does not write into what an earlier one returned."""
     layer = under_test.fresh()
     handed: list[tuple[str, Array, Array]] = []
@@ -91,7 +91,7 @@ def outputs_not_reused(under_test: LayerUnderTest) -> Findings:
             yield f"a later call overwrote {what}; make a new array each time"
 
 
-def gradients_not_shared(under_test: LayerUnderTest) -> Findings:
+def gradients_not_shared(under_test: UnderTest) -> Findings:
     """Check that a parameter's gradient is an array of its own."""
     layer = under_test.fresh()
     recording = under_test.record(layer)
@@ -100,7 +100,7 @@ def gradients_not_shared(under_test: LayerUnderTest) -> Findings:
     of_inputs = [(name_of("input", i, dx), g) for i, g in enumerate(dx) if g is not None]
     others = [("the upstream gradient", g) for g in grads]
     others += [(name_of("the input", i, dx), x) for i, x in enumerate(recording.inputs)]
-    if isinstance(layer, LossLayer):
+    if under_test.is_loss:
         owned, advice = of_inputs, "return a new array"
     else:
         others += [(f"the gradient of {name}", g) for name, g in of_inputs]

@@ -12,7 +12,7 @@ import numpy as np
 from npnet.context import Context
 from npnet.gradcheck.comparison import mismatch
 from npnet.gradcheck.passes import Fault, Finding, Findings, Recording, call_forward, name_of
-from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.gradcheck.under_test import UnderTest
 from npnet.layer import Layer
 from npnet.state import buffers
 from npnet.typing import Array
@@ -45,11 +45,11 @@ _PASSES: tuple[tuple[bool, bool | None, Any, bool], ...] = (
 )
 
 
-def none_of(kind: str) -> Callable[[LayerUnderTest], Findings]:
+def none_of(kind: str) -> Callable[[UnderTest], Findings]:
     """Return the check that nothing of this kind happens, in all modes and both dtypes."""
     sentence, advice = _SAYS[kind]
 
-    def check(under_test: LayerUnderTest) -> Findings:
+    def check(under_test: UnderTest) -> Findings:
         if "watched" not in under_test.cache:
             under_test.cache["watched"] = dict[Any, Finding]()
             for options in _PASSES:
@@ -64,7 +64,7 @@ def none_of(kind: str) -> Callable[[LayerUnderTest], Findings]:
 
 
 def _watch(
-    under_test: LayerUnderTest, recording: bool, training: bool | None, dtype: Any, input_grad: bool
+    under_test: UnderTest, recording: bool, training: bool | None, dtype: Any, input_grad: bool
 ) -> None:
     """Run one pass and watch what happens in it."""
     layer, inputs = under_test.fresh(dtype), under_test.arrays(dtype)
