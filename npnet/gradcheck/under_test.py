@@ -64,25 +64,20 @@ class UnderTest:
         self.moving = differentiated(self.layer, self.inputs)
         self.is_loss = isinstance(self.layer, LossLayer)
 
-    def fresh(self, dtype: DtypeLike = np.float64) -> Layer:
-        """Return a copy in `dtype`, without gradients, whose constant parameters are moved."""
-        return self._copy(np.dtype(dtype), self._can_move)
-
-    def plain(self, dtype: DtypeLike = np.float64) -> Layer:
-        """Return a copy in `dtype`, without gradients, with the values that the layer has."""
-        return self._copy(np.dtype(dtype), moved=False)
+    def fresh(self, dtype: DtypeLike = np.float64, moved: bool = True) -> Layer:
+        """Return a copy without gradients, whose constant parameters are moved if possible."""
+        return self._copy(np.dtype(dtype), moved and self._can_move)
 
     @cached_property
     def has_moved(self) -> bool:
-        """Whether `fresh` returns other values than `plain`."""
-        return self._can_move and move_constants(self.plain())
+        """Whether a copy's parameters can be moved."""
+        return self._can_move and move_constants(self.fresh(moved=False))
 
     @cached_property
     def _can_move(self) -> bool:
         """Whether the layer still works when its constant parameters are moved."""
         layer = self._copy(np.dtype(np.float64), moved=True)
-        contexts = (Context(layer, False, False), Context(layer, True, True, self.generator()))
-        return all(self._finite(layer, ctx, self.arrays()) for ctx in contexts)
+        return all(self._work(self.arrays(), layer, mode) for mode in (False, True))
 
     def _copy(self, dtype: np.dtype[Any], moved: bool) -> Layer:
         if (dtype, moved) not in self._bases:
@@ -107,24 +102,20 @@ class UnderTest:
 
     def others(self) -> list[Array]:
         """Return other inputs of the same shapes, mixed; the same ones if those are refused."""
-        return [x.copy() for x in self._others]
+        if "others" not in self.cache:
+            pairs = zip(self.arrays(), self.moving, strict=True)
+            found = [mixed(x) if moves or x.dtype.kind != "f" else x for x, moves in pairs]
+            self.cache["others"] = found if self._work(found, self.fresh()) else self.inputs
+        return [x.copy() for x in self.cache["others"]]
 
-    @cached_property
-    def _others(self) -> list[Array]:
-        pairs = zip(self.inputs, self.moving, strict=True)
-        found = [mixed(x) if moves or x.dtype.kind != "f" else x for x, moves in pairs]
-        return found if self._work(found) else self.inputs
-
-    def _work(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run inference on other inputs; none if they are refused or give no finite outputs."""
-        layer = self.fresh()
-        return self._finite(layer, Context(layer, False, False), [x.copy() for x in inputs])
-
-    def _finite(self, layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    def _work(
+        self, inputs: Sequence[Array], layer: Layer, training: bool = False
+    ) -> tuple[Array, ...]:
+        """Run inference or training; return outputs if inputs are taken and these are finite."""
         with contextlib.suppress(Fault):
-            outputs = call_forward(layer, ctx, inputs)
-            if all(np.isfinite(y).all() for y in outputs):
-                return outputs
+            ctx = Context(layer, training, training, self.generator())
+            outputs = call_forward(layer, ctx, [x.copy() for x in inputs])
+            return outputs if all(np.isfinite(y).all() for y in outputs) else ()
         return ()
 
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
@@ -145,7 +136,7 @@ class UnderTest:
         upstream: Any = None,
     ) -> Function:
         """Make a function to differentiate, with moved constant parameters or `values` of all."""
-        layer = (self.fresh if moved else self.plain)(dtype)
+        layer = self.fresh(dtype, moved)
         for p, value in zip(layer.parameters(), values, strict=False):
             p.data[...] = value
         inputs = self.arrays() if inputs is None else inputs
@@ -244,8 +235,8 @@ class UnderTest:
         """Why forward cannot be differentiated; empty if it can."""
         layer = self.fresh()
         one, two = (Pass(self.run(layer).outputs) for _ in range(2))
-        changed = self.compared(two, one, every=True)
-        return "two passes with the same input and the same generator differ" if changed else ""
+        text = "two passes with the same input and the same generator differ"
+        return text if self.compared(two, one, every=True) else ""
 
     @cached_property
     def has_batches(self) -> bool:
@@ -258,7 +249,7 @@ class UnderTest:
         if len({x.shape[axis] for x in inputs}) != 1:
             return False
         n, pairs = inputs[0].shape[axis], zip(self.arrays(), self.others(), strict=True)
-        double = self._work([np.concatenate(pair, axis) for pair in pairs])
+        double = self._work([np.concatenate(pair, axis) for pair in pairs], self.fresh())
         return bool(double) and all(
             y.shape[axis : axis + 1] == (n,)
             and twice.shape == (*y.shape[:axis], 2 * n, *y.shape[axis + 1 :])
@@ -270,26 +261,19 @@ class UnderTest:
         """A pass in the mode in which the layer is one fixed function."""
         return self.run(training=False) if self.is_random else self.reference
 
-    def differences(
-        self, got: Pass, want: Pass, text: str = "{}", part: Any = ...
-    ) -> Iterator[Finding]:
+    def differences(self, got: Pass, want: Pass, text: str = "{}") -> Iterator[Finding]:
         """Say in a text of every result of `want` that `got` differs by more than rounding."""
-        for name, found in self.compared(got, want, part).items():
+        for name, found in self.compared(got, want).items():
             yield Finding(text.format(f"the {name} {found}"), tensor_of(name))
 
-    def compared(
-        self, got: Pass, want: Pass, part: Any = ..., every: bool = False
-    ) -> dict[str, str]:
+    def compared(self, got: Pass, want: Pass, every: bool = False) -> dict[str, str]:
         """Say how results that both have differ, by name; of `every` one, unsteady or not."""
         wanted, found = want.named(), {}
         for name, array in got.named().items():
-            text = mismatch(array, wanted[name]) if name in wanted else ""
-            if text:
-                noise = self.noise[name][part]
-                slack = _MARGIN * noise if noise.shape in ((), array.shape) else 0.0
-                text = mismatch(array, wanted[name], slack=slack)
-            if text and (every or name not in self.unsteady):
-                found[name] = text
+            if name in wanted and mismatch(array, wanted[name]):
+                text = mismatch(array, wanted[name], slack=_MARGIN * self.noise[name])
+                if text and (every or name not in self.unsteady):
+                    found[name] = text
         return found
 
     @cached_property
@@ -305,14 +289,14 @@ class UnderTest:
         return found
 
     @cached_property
-    def noise(self) -> dict[str, Array]:
-        """How far rounding errors in everything that goes in move each result of a pass.
+    def noise(self) -> dict[str, float]:
+        """How far rounding errors in everything that goes in move each result of a pass at most.
 
         At least by a unit of the inputs and the upstream gradients, which may cancel.
         """
         rng, results = np.random.default_rng((self.seed, 11)), self.reference.named()
         least = np.spacing(max(1.0, *(np.abs(x).max(initial=0.0) for x in self.inputs)))
-        worst = {name: np.full(a.shape, least) for name, a in results.items()}
+        worst = dict.fromkeys(results, float(least))
         again = self.run().named()
         if any(mismatch(again[name], a) for name, a in results.items()):
             return worst  # what moves is chance
@@ -325,6 +309,7 @@ class UnderTest:
             with contextlib.suppress(Fault):  # beyond the numbers that the layer takes
                 moved = self.shifted(unit, training, still).named()
                 for name, a in still.named().items():
-                    if moved[name].shape == worst[name].shape:
-                        np.fmax(worst[name], np.abs(moved[name] - a), out=worst[name])
+                    if moved[name].shape == a.shape:
+                        change = np.nan_to_num(np.abs(moved[name] - a), nan=0.0, posinf=0.0)
+                        worst[name] = max(worst[name], change.max(initial=0.0))
         return worst

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.numeric.complex_step import ComplexStep
+from npnet.gradcheck.numeric.complex_step import confirmed
 from npnet.gradcheck.numeric.differences import Judged, Slopes, differentiate, judge, reach_of
 from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.kinks import Kink
@@ -52,8 +52,7 @@ class Point:
         self.allowed = zeros if allowed is None else allowed
         self.confirmed = self.tried = 0
         self.at_kinks: dict[int, str] = {}  # how variables are wrong at kinks alone
-        use = complex_step and not function.is_loss
-        self._oracle = ComplexStep(function) if use else None
+        self._complex = complex_step and not function.is_loss
 
     def elements(
         self, chosen: dict[int, Array], moved: Callable[[int], object] = lambda count: None
@@ -73,9 +72,9 @@ class Point:
             moved(len(lines))
         slopes = Slopes._make(map(np.concatenate, zip(*parts, strict=True)))
         judged = judge(analytic, slopes, allowed)
-        if self._oracle is not None and indices.size:
-            confirmed, tried = self._oracle.confirm(i, indices, analytic, allowed, judged)
-            self.confirmed, self.tried = self.confirmed + confirmed, self.tried + tried
+        if self._complex and indices.size:
+            count, tried = confirmed(self.function, i, indices, analytic, judged)
+            self.confirmed, self.tried = self.confirmed + count, self.tried + tried
         return judged
 
     @cached_property

@@ -90,7 +90,7 @@ LOSS_RULES = {rule.name: rule for rule in _RULES if rule.of != "layers"}
 def check_calls(under_test: UnderTest, report: Report) -> bool:
     """Check what must hold before the rules can be checked; tell whether it does."""
     try:
-        under_test.plain()
+        under_test.fresh(moved=False)
     except Fault as fault:
         _add(report, LAYER_RULES["deep copy"], Finding(str(fault)), under_test)
         return False

@@ -66,11 +66,10 @@ def batch_independence(under_test: UnderTest) -> Findings:
         total = got.plus(total)
         dx = (None if g is None else cut(g) for g in whole.input_grads)
         want = Pass(tuple(map(cut, whole.outputs)), tuple(dx))
-        part = (slice(None),) * axis + (slice(i, i + length),)
         which = f"sample {i}" if length == 1 else f"samples {i} to {i + length - 1}"
         says = f"for {which} alone {{}}, which is what it is among the others; if samples are "
         says += "meant to be coupled, pass batch_independence=False"
-        yield from under_test.differences(got._replace(parameter_grads={}), want, says, part)
+        yield from under_test.differences(got._replace(parameter_grads={}), want, says)
     says = "{}, the sum over the samples, each alone"
     yield from under_test.differences(Pass((), (), whole.parameter_grads), total, says)
 

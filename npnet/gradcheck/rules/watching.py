@@ -138,10 +138,8 @@ class Watcher:
             watching = isinstance(ctx, WatchingContext)
             is_own = watching and ctx.layer is child
             if not is_own and self.running[-1]:
-                text = (
-                    f"forward of {self.running[-1]} runs its child {self.name(child)} by "
-                    f"{own}{'.forward(...)' if watching else '(x)'} instead of ctx.call({own}, x)"
-                )
+                how = f"{own}{'.forward(...)' if watching else '(x)'} instead of ctx.call({own}, x)"
+                text = f"forward of {self.running[-1]} runs its child {self.name(child)} by {how}"
                 self.note("direct", text)
             self.running.append(self.name(child) if is_own else "")  # below, nothing is said
             try:
