@@ -1,8 +1,4 @@
-"""What is done to copies of a layer: parameters moved, attributes allowed, arrays protected.
-
-Who forgets a gain of one or a bias of zero, or exchanges two parameters that start alike, gets
-right gradients at the start of training and wrong ones ever after.
-"""
+"""What is done to copies of a layer: parameters moved, attributes allowed, arrays protected."""
 
 from __future__ import annotations
 

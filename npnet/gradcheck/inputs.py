@@ -53,10 +53,7 @@ def _signature(function: Any) -> inspect.Signature:
 def as_inputs(
     checked: Layer | Loss, inputs: Sequence[Any], options: Any, *, shapes: bool
 ) -> list[Array]:
-    """Return the inputs, real ones in float64; draw those that are shapes, in a domain.
-
-    The targets of a loss are as they are given.
-    """
+    """Return the inputs, real ones in float64; draw those that are shapes, in a domain."""
     owner, rng = type(checked).__name__, np.random.default_rng((options.seed, 3))
     arrays: list[Array] = []
     for name, is_real, x in zip(*_names(checked, len(inputs)), inputs, strict=True):

@@ -1,8 +1,4 @@
-"""One pass through a layer: raw outputs and gradients, checked to be arrays.
-
-Passes are run on the raw `forward` and `backward` with a context, below the conversions that
-`Layer.record` and `Tape` make, so that what the layer itself returned can be looked at.
-"""
+"""One pass through a layer: raw outputs and gradients, checked to be arrays."""
 
 from __future__ import annotations
 

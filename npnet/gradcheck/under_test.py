@@ -39,13 +39,7 @@ _PROBES = 16  # where numbers cancel, one of three leaves a result as it is
 
 @dataclass(eq=False)
 class UnderTest:
-    """A layer, or a loss as a layer of its arguments; only copies of it are run.
-
-    `inputs` are in float64, or integers; `make` makes another layer of the same kind; `seed` is
-    that of upstream gradients and generators; `training` is the mode of passes where a rule does
-    not choose it. `broken` holds by broken rule the tensors that it is about; copies are protected
-    from what was found already.
-    """
+    """A layer, or a loss as a layer of its arguments; only copies of it are run."""
 
     layer: Layer
     inputs: list[Array]
@@ -55,7 +49,7 @@ class UnderTest:
     seed: int = 0
     training: bool = True
     cache: dict[str, Any] = field(default_factory=dict)  # what several rules look at
-    broken: dict[str, set[str]] = field(default_factory=dict)
+    broken: dict[str, set[str]] = field(default_factory=dict)  # tensors, by broken rule
     _bases: dict[Any, Layer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -290,10 +284,7 @@ class UnderTest:
 
     @cached_property
     def noise(self) -> dict[str, float]:
-        """How far rounding errors in everything that goes in move each result of a pass at most.
-
-        At least by a unit of the inputs and the upstream gradients, which may cancel.
-        """
+        """How far rounding errors in everything that goes in move each result of a pass at most."""
         rng, results = np.random.default_rng((self.seed, 11)), self.reference.named()
         least = np.spacing(max(1.0, *(np.abs(x).max(initial=0.0) for x in self.inputs)))
         worst = dict.fromkeys(results, float(least))

@@ -58,11 +58,7 @@ class Slopes(NamedTuple):
 
 
 def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> float:
-    """Find by which share of its size a variable must move to change the outputs markedly.
-
-    An honest unit of length for the steps: exp(20 x) must take small ones. It is 1 if moving by
-    its own size changes the outputs by less than four times theirs.
-    """
+    """Find by which share of its size a variable must move to change the outputs markedly."""
     here, reach = float(function.weights[0] @ np.abs(function.here)), 1.0
     if variable.size == 0 or here == 0 or not math.isfinite(here):
         return 1.0
@@ -82,10 +78,7 @@ def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> f
 
 
 def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes:
-    """Differentiate along every line with two steps, and compare with analytic values, (m, k).
-
-    Settled only where these agree and the function is as good as straight.
-    """
+    """Differentiate along every line with two steps, and compare with analytic values, (m, k)."""
     weights, h = function.weights.T, np.array([[line.scale * 2.0**-17] for line in lines])
     y, t = function.rows(lines, h * np.array([1.0, -1.0]))
     change, span = y[:, 0] - y[:, 1], t[:, :1] - t[:, 1:]
@@ -107,10 +100,7 @@ def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes
 
 
 def sweep(function: Function, line: Line) -> Slopes:
-    """Differentiate along one line with a sweep of steps, and look for a kink.
-
-    Not settled where rounding makes a staircase of an output, which larger steps may cross.
-    """
+    """Differentiate along one line with a sweep of steps, and look for a kink."""
     here, r, weights = function.here, function.upstream.T, function.weights.T
     scale, finest = line.scale, line.finest
     levels = int(max(2, min(60.0, np.ceil(np.log(2 * scale / finest) / math.log(_RATIO)) + 1)))
@@ -157,12 +147,7 @@ def sweep(function: Function, line: Line) -> Slopes:
 
 
 def _seen_noise(bends: Array) -> Array:
-    """Return how far the function strays from a line at the smallest steps.
-
-    Noise is the same at every step; a kink grows with the step and curvature with its square. So
-    all steps count, from the smallest up, until the bends have begun to grow. Axes of `bends`:
-    (level, upstream).
-    """
+    """Return how far the function strays from a line at the smallest steps."""
     noise = np.zeros(bends.shape[1])
     going = np.ones(noise.shape, bool)
     for count, bend in enumerate(bends[::-1]):
@@ -172,12 +157,7 @@ def _seen_noise(bends: Array) -> Array:
 
 
 def _grains(above: Array, below: Array, usable: Array, largest: Array) -> Array:
-    """Return the steps in which outputs move that are differences of larger, rounded numbers.
-
-    1 - cos(x) moves in steps of 1e-16 however small x is. Both sides move so, and the steps are
-    tiny beside what the output can become, or beside 1: other staircases are real.
-    Axes of the arguments: (level, output).
-    """
+    """Return the steps in which outputs move that are differences of larger, rounded numbers."""
     used = usable[:, None]
     up = np.where(used & (above > 0), above, np.inf).min(axis=0)
     down = np.where(used & (below > 0), below, np.inf).min(axis=0)
@@ -205,10 +185,7 @@ def _vote(slope: Array, noise: Array) -> tuple[float, float, int]:
 
 
 def _kink(middle: Array, gap: Array, noise: Array) -> tuple[float, float, bool]:
-    """Find whether the gap between the one-sided slopes stays as the step shrinks.
-
-    Returns the range of slopes there, NaN if it does not, and whether the function even jumps.
-    """
+    """Find whether the gap between the one-sided slopes stays as the step shrinks."""
     clear = np.flatnonzero((noise <= 1e-3 * gap) & (gap > 0))  # False where NaN
     at = clear[-1] if clear.size else 0  # the smallest step that shows the gap clearly
     height, before, after = gap[at], gap[at - 1], gap[min(at + 1, len(gap) - 1)]

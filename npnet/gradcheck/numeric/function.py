@@ -1,7 +1,4 @@
-"""What is differentiated: the outputs of a copy of a layer or loss as a function of live arrays.
-
-Whoever writes into `Function.variables` moves the point; `rows` and `gradients` are those there.
-"""
+"""What is differentiated: the outputs of a copy of a layer or loss as a function of live arrays."""
 
 from __future__ import annotations
 
@@ -63,13 +60,7 @@ def _cast(drawn: Any, dtype: Any, out: Any) -> Any:
 
 
 class Function:
-    """The sums <r, y> over all n outputs y of a layer, model or loss, for k upstream gradients r.
-
-    `layer` is a copy that nobody else uses, in the function's dtype; `checked` is the same, or the
-    loss. It is called with `given`; `names` and `variables` are what is differentiated: floating
-    inputs, or predictions, then parameters. `here` (n,) holds the outputs at the point, `upstream`
-    (k, n) the upstream gradients, `refusal` the last exception of the layer at a shifted point.
-    """
+    """The sums <r, y> over all n outputs y of a layer or loss, for k upstream gradients r."""
 
     def __init__(
         self,
@@ -173,10 +164,7 @@ class Function:
         return row
 
     def rows(self, lines: Sequence[Line], steps: Array) -> tuple[Array, Array]:
-        """Evaluate at j steps along each of m lines, (m, j).
-
-        Returns the outputs, shape (m, j, n), and the steps as taken after rounding.
-        """
+        """Evaluate at j steps along each of m lines, (m, j)."""
         found, taken = np.empty((*steps.shape, self.here.size)), np.empty(steps.shape)
         for i, line in enumerate(lines):
             for j, step in enumerate(steps[i].tolist()):

@@ -1,8 +1,4 @@
-"""Lines through the point: along one element, or along which everything moves at once.
-
-The derivative along a line is all that differences can see; an element of a gradient is the
-derivative along its own axis.
-"""
+"""Lines through the point: along one element, or along which everything moves at once."""
 
 from __future__ import annotations
 
@@ -35,10 +31,7 @@ class Line(NamedTuple):
 
 
 def element_lines(variable: Array, indices: Array, reach: float = 1.0) -> list[Line]:
-    """Make a line for each chosen element of a contiguous variable.
-
-    The variable must move by `reach` times its size to change the function markedly.
-    """
+    """Make a line for each chosen element of a contiguous variable."""
     flat, typical, near = variable.reshape(-1), typical_size(variable), min(reach, 1.0)
     found = []
     for i in indices.tolist():

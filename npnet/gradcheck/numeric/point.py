@@ -29,12 +29,7 @@ class Evidence(NamedTuple):
 
 
 class Point:
-    """A function, what its backward returns for some upstream gradients, and how to judge that.
-
-    The forward of `function` is differentiated, which may have the same numbers in float64 as
-    `checked`, whose backward is judged. `allowed` (size, k) or (size, 1) of each variable is what
-    rounding may add to the error bars.
-    """
+    """A function, what its backward returns for some upstream gradients, and how to judge that."""
 
     def __init__(
         self,
@@ -124,10 +119,7 @@ class Point:
         return self.along(directions), directions
 
     def located(self, i: int) -> Array:
-        """Find up to `_LOCATED` faulty elements of a variable by halving what moves.
-
-        Slopes along a direction have told before that there are some.
-        """
+        """Find up to `_LOCATED` faulty elements of a variable by halving what moves."""
         variables = self.function.variables
         whole = random_direction(variables[i], self.reach[i], self.rng).reshape(-1)
         pending: list[Array] = [np.arange(whole.size)]

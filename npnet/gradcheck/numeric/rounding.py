@@ -1,8 +1,4 @@
-"""What float32 gets wrong by more than rounding, values and gradients.
-
-Rounding errors change with the last digit of what goes in; a wrong formula does not. So everything
-is moved by units in the last place, and what moves with it is allowed.
-"""
+"""What float32 gets wrong by more than rounding, values and gradients."""
 
 from __future__ import annotations
 
@@ -22,10 +18,7 @@ _TRIES = 6  # how often everything is moved
 
 
 def _nearby(functions: Sequence[Function], upstream: Array) -> Iterator[Array]:
-    """Move the variables of functions by a unit in the last place, up or down.
-
-    Yields upstream gradients moved as much, in the dtype of the first function.
-    """
+    """Move the variables of functions by a unit in the last place, up or down."""
     rng, dtype = np.random.default_rng(0), functions[0].dtype
 
     def shaken(x: Array) -> Array:
@@ -54,10 +47,7 @@ class Mismatch(NamedTuple):
 
 
 class Float32:
-    """A function in float32 beside the same numbers, upstream gradients and draws in float64.
-
-    The results compared are all outputs and the gradients of all variables, in one vector.
-    """
+    """A function in float32 beside the same numbers, upstream gradients and draws in float64."""
 
     def __init__(self, single: Function, double: Function) -> None:
         self.single, self.double = single, double
@@ -113,11 +103,7 @@ class Float32:
         return np.array(found)
 
     def _basic(self, true: Array) -> Array:
-        """Return a few units of the largest element, and of what may cancel inside.
-
-        That is as large as the inputs, the outputs and one, and in parameters' gradients as
-        their product: 1 - sigmoid(x) is lost beside 1, whatever it is multiplied by.
-        """
+        """Return a few units of the largest element, and of what may cancel inside."""
         double, parts = self.double, np.split(true, self._ends)
         count, loud = len(double.shapes), _largest(self._upstream)
         inside = max(1.0, *map(_largest, double.variables))

@@ -14,19 +14,14 @@ from npnet.gradcheck.under_test import UnderTest
 
 
 class Rule(NamedTuple):
-    """One rule; `check` takes the object under test and yields what violates it.
-
-    Without a `kind` of diagnosis, the first violation says enough. A violation of this rule is a
-    consequence of one of the rules that it `follows`, if both are about the same tensor, or one
-    about none. It holds `of` layers, losses, both, or layers and the terms of losses.
-    """
+    """One rule; `check` takes the object under test and yields what violates it."""
 
     name: str
     check: Callable[[Any], Findings]
-    kind: str = ""
+    kind: str = ""  # of diagnosis; without one, the first violation says enough
     cheap: bool = False  # whether `check_gradients` checks it too
-    follows: tuple[str, ...] = ()
-    of: str = "layers"
+    follows: tuple[str, ...] = ()  # rules of which a violation may be a consequence
+    of: str = "layers"  # or losses, both, or layers and the terms of losses
 
     @property
     def sentence(self) -> str:
