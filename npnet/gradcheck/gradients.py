@@ -10,7 +10,7 @@ import numpy as np
 from npnet.gradcheck.comparison import not_finite
 from npnet.gradcheck.diagnosis import diagnose, example
 from npnet.gradcheck.numeric.differences import Judged
-from npnet.gradcheck.numeric.lines import sample
+from npnet.gradcheck.numeric.function import sample
 from npnet.gradcheck.numeric.places import suspects
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.passes import Fault
@@ -78,16 +78,8 @@ class GradientCheck:
         with tqdm(total=total, desc=report.check, unit=" elements", delay=2, leave=False) as bar:
             evidence = point.elements(chosen, bar.update)
         report.tensors += [tensor_report(point, e) for e in evidence]
-        if point.confirmed:
-            report.notes.append(
-                f"complex steps confirm {point.confirmed} of {point.tried} elements tried"
-            )
-        refusal = point.function.refusal
-        if refusal is not None:
-            report.notes.append(
-                "the layer raised at some of the points around this one, which were left out: "
-                f"{type(refusal).__name__}: {refusal}"
-            )
+        if done := point.confirmed:
+            report.notes.append(f"complex steps confirm {done} of {point.tried} elements tried")
         if report.failing:
             add_diagnoses(report, point, evidence)
 

@@ -9,8 +9,7 @@ import numpy as np
 
 from npnet.gradcheck.comparison import describe
 from npnet.gradcheck.gradients import Options, add_diagnoses, tensor_report
-from npnet.gradcheck.numeric.function import Function
-from npnet.gradcheck.numeric.lines import random_direction
+from npnet.gradcheck.numeric.function import Function, random_direction
 from npnet.gradcheck.numeric.places import (
     Finding,
     Place,

@@ -154,9 +154,10 @@ class UnderTest:
         return Pass(call_forward(layer, Context(layer, False, False), inputs))
 
     def record(
-        self, layer: Layer, inputs: Any = None, training: bool | None = None, rng: Any = None
+        self, layer: Any = None, inputs: Any = None, training: Any = None, rng: Any = None
     ) -> Recording:
         """Run a forward pass that remembers, from the layer's first buffers."""
+        layer = self.fresh() if layer is None else layer
         self.restore_buffers(layer)
         training = self.training if training is None else training
         ctx = Context(layer, True, training, rng or self.generator())
@@ -176,10 +177,20 @@ class UnderTest:
         layer = self.fresh() if layer is None else layer
         layer.zero_grad()
         recording = self.record(layer, inputs, training=training)
+        return self.finish(recording, upstream=upstream, needs_input_grad=needs_input_grad)
+
+    def finish(
+        self,
+        recording: Recording,
+        variant: int = 1,
+        upstream: Sequence[Any] | None = None,
+        needs_input_grad: bool = True,
+    ) -> Pass:
+        """Run the backward pass; the gradients of parameters are all that there are."""
         outputs = tuple(y.copy() for y in recording.outputs)
-        grads = self.upstream(outputs) if upstream is None else upstream
+        grads = self.upstream(outputs, variant) if upstream is None else upstream
         dx = recording.backward(grads, needs_input_grad)
-        return Pass(outputs, dx, parameter_grads(layer))
+        return Pass(outputs, dx, parameter_grads(recording.layer))
 
     def shifted(
         self, shift: Callable[[Array], Array], training: bool | None = None, still: Any = None
@@ -211,7 +222,7 @@ class UnderTest:
     def draws(self, training: bool) -> bool:
         """Tell whether a pass depends on the context's generator."""
         generator = self.generator()
-        self.record(self.fresh(), training=training, rng=generator)
+        self.record(training=training, rng=generator)
         return generator.bit_generator.state != self.generator().bit_generator.state
 
     @cached_property

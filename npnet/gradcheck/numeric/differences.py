@@ -24,8 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import Line, direction_line, random_direction
+from npnet.gradcheck.numeric.function import EPS, Function, Line, direction_line, random_direction
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 

@@ -23,8 +23,7 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.numeric.differences import ROUNDING
-from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import direction_line, sample, typical_size
+from npnet.gradcheck.numeric.function import EPS, Function, direction_line, sample, typical_size
 from npnet.typing import Array
 
 # How far nearby points are, relative to the variables, and the steps of differences there.

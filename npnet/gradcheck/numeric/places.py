@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.function import Function, sample
 from npnet.gradcheck.numeric.kinks import Kink
-from npnet.gradcheck.numeric.lines import sample
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array

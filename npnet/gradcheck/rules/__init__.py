@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from npnet.gradcheck.comparison import describe
 from npnet.gradcheck.passes import Fault, Finding, Findings
 from npnet.gradcheck.report import Diagnosis, Report, Violation
-from npnet.gradcheck.rules import arrays, backward, batch, losses, ownership, state
-from npnet.gradcheck.rules.watching import none_of
+from npnet.gradcheck.rules import arrays, backward, losses, ownership, state
+from npnet.gradcheck.rules.ownership import none_of
 from npnet.gradcheck.under_test import UnderTest
 
 
@@ -69,10 +69,10 @@ _RULES = (
     Rule("unused outputs", backward.unused_outputs),
     Rule("memory layout", arrays.memory_layout, "", False, _CHILD, "both"),
     Rule("reductions", losses.reductions_agree, "", False, (), "losses"),
-    Rule("batch of one", batch.batch_of_one, "", False, _SHAPES),
-    Rule("batch independence", batch.batch_independence, "", False, _APART, "terms"),
-    Rule("empty batch", batch.empty_batch, "", False, _SHAPES, "terms"),
-    Rule("batch sizes", batch.batches_of_other_sizes, "", False, ("no state on self",)),
+    Rule("batch of one", arrays.batch_of_one, "", False, _SHAPES),
+    Rule("batch independence", arrays.batch_independence, "", False, _APART, "terms"),
+    Rule("empty batch", arrays.empty_batch, "", False, _SHAPES, "terms"),
+    Rule("batch sizes", arrays.batches_of_other_sizes, "", False, ("no state on self",)),
     Rule("sample weights", losses.sample_weights, "", False, ("batch independence",), "losses"),
     Rule("target shape", losses.target_not_broadcast, "", False, (), "losses"),
     Rule("state dict", state.state_dict),

@@ -24,13 +24,12 @@ def repeatable(under_test: UnderTest) -> Findings:
             advice = "random numbers must come from ctx.rng, and nothing may be kept on the layer"
             yield f"{when} the {name} {found}: {advice} between calls"
             break
-        if mismatch(three - two, two - one):
-            text = f"identical passes gave different gradients: that of {tensor} {found}; backward"
-            yield Finding(f"{text} uses random numbers, or state from another call", tensor)
-        else:
-            text = f"the gradient of {tensor} grows with every identical pass: it is summed up in"
-            advice = f"an array that outlives the call; use {_add_grad(tensor)}"
-            yield Finding(f"{text} {advice}", tensor, "stale state")
+        text = f"identical passes gave different gradients: that of {tensor} {found}; backward"
+        text, kind = f"{text} uses random numbers, or state from another call", ""
+        if not mismatch(three - two, two - one):
+            text, kind = f"the gradient of {tensor} grows with every identical pass", "stale state"
+            text += f": it outlives the call; use {_add_grad(tensor)}"
+        yield Finding(text, tensor, kind)
     if not changed:
         under_test.run(layer, under_test.others())
         again = under_test.compared(under_test.run(layer), under_test.reference, every=True)
@@ -53,7 +52,7 @@ def recording_equals_inference(under_test: UnderTest) -> Findings:
     """Check that a layer without random numbers computes the same whether it is recorded or not."""
     inferred = under_test.infer()
     for training in [False] if under_test.is_random else [False, True]:
-        recorded = Pass(under_test.record(under_test.fresh(), training=training).outputs)
+        recorded = Pass(under_test.record(training=training).outputs)
         says = f"with record(x, training={training}) {{}}, which is what inference gives"
         yield from under_test.differences(recorded, inferred, says)
 
@@ -86,14 +85,10 @@ def two_calls(under_test: UnderTest) -> Findings:
     def calls(layer: Any, *order: int) -> dict[int, Pass]:
         """Record these calls one after the other, then run them back in the order given."""
         layer.zero_grad()
-        inputs, recorded, found = (under_test.arrays, under_test.others), {}, {}
+        inputs, recorded = (under_test.arrays, under_test.others), {}
         for i in sorted(order):
             recorded[i] = under_test.record(layer, inputs[i](), rng=under_test.generator(i))
-        for i in order:
-            outputs = tuple(y.copy() for y in recorded[i].outputs)
-            dx = recorded[i].backward(under_test.upstream(outputs, 1 + i))
-            found[i] = Pass(outputs, dx, parameter_grads(layer))
-        return found
+        return {i: under_test.finish(recorded[i], 1 + i) for i in order}
 
     alone = [calls(under_test.fresh(), i)[i] for i in (0, 1)]
     layer = under_test.fresh()
@@ -120,22 +115,17 @@ def accumulation(under_test: UnderTest) -> Findings:
         p.grad = np.full(p.shape, 3.0 * (np.abs(alone[name]).max(initial=0.0) or 1.0))
     before = under_test.reference._replace(parameter_grads=parameter_grads(layer))
     store = FlatStore(list(parameters.values()))
-    recording = under_test.record(layer)
-    recording.backward(under_test.upstream(recording.outputs))
-    after = Pass((), (), parameter_grads(layer))
+    after = Pass((), (), under_test.finish(under_test.record(layer)).parameter_grads)
     for name, p in parameters.items():
         if p.grad is not None and not np.shares_memory(p.grad, store.grad):
             text = f"the gradient of {name} is not in the optimizer's vector; use {_add_grad(name)}"
             yield Finding(text, name)
     for name, found in under_test.compared(after, under_test.reference.plus(before)).items():
         tensor = tensor_of(name)
+        text, kind = f"backward overwrites the {name} instead of adding to it", ""
         if mismatch(after.parameter_grads[tensor], alone[tensor]):
-            text, kind = (
-                f"with a gradient already there, the {name} {found}, the sum",
-                "stale state",
-            )
-        else:
-            text, kind = f"backward overwrites the {name} instead of adding to it", ""
+            text = f"with a gradient already there, the {name} {found}, the sum"
+            kind = "stale state"
         yield Finding(f"{text}; use {_add_grad(tensor)}", tensor, kind)
 
 
@@ -181,7 +171,7 @@ def tape_agrees(under_test: UnderTest) -> Findings:
             continue
         says = "after the caller wrote into the output, {}; keep it, or a copy, with ctx.save(...)"
         yield from under_test.differences(got._replace(outputs=()), under_test.reference, says)
-    recording = under_test.record(under_test.fresh())
+    recording = under_test.record()
     raw = recording.ctx.backward(*under_test.upstream(recording.outputs))
     if len(under_test.inputs) == 1 and isinstance(raw, tuple):
         yield "backward returned a tuple for the one input; return the array itself"
