@@ -24,7 +24,7 @@ from npnet.gradcheck.under_test import UnderTest
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.random import as_seed
-from npnet.typing import Array, ArrayLike, DtypeLike, Rng
+from npnet.typing import ArrayLike, DtypeLike, Rng
 
 _MANY = 2000  # elements, above which gradients are checked along a direction
 
@@ -124,7 +124,7 @@ def check_gradients(
     report = Report(_subject(layer), allow_kinks=allow_kinks, max_noise=max_noise)
     with _quiet():
         arrays = as_inputs(layer, inputs, options, shapes=isinstance(layer, Loss))
-        _check(report, _under_test(layer, arrays, options), options)
+        _check(report, layer, arrays, options)
     if raises:
         report.raise_if_failed()
     return report
@@ -198,16 +198,20 @@ def check_layer(
     batches = {"batch_axis": batch_axis, "batch_independence": batch_independence}
     with _quiet():
         arrays = as_inputs(checked, inputs, options, shapes=True)
-        _check(report, _under_test(checked, arrays, options, make=make, **batches), options, chosen)
+        _check(report, checked, arrays, options, chosen, make=make, **batches)
     if raises:
         report.raise_if_failed()
     return report
 
 
 def _check(
-    report: Report, under_test: UnderTest, options: Options, names: Collection[str] = ()
+    report: Report, checked: Any, arrays: Any, options: Any, names: Any = (), **given: Any
 ) -> None:
     """Check the rules of these names, or the cheap ones, then gradients."""
+    given |= {"seed": options.seed, "training": options.training}
+    if isinstance(checked, Loss):
+        checked, given["batch_axis"] = LossLayer(checked), 0
+    under_test = UnderTest(checked, arrays, **given)
     if not check_calls(under_test, report):
         report.notes.append("no other rule was checked")
         return
@@ -276,12 +280,3 @@ def _checked(owner: str, modes: Collection[str], given: Options, **flags: Any) -
             raise arguments.refusal(owner, "domain", "two numbers, the lesser one first", domain)
         domain = (float(ends[0]), float(ends[1]))
     return given._replace(dtype=dtype, domain=domain)
-
-
-def _under_test(
-    checked: Layer | Loss, arrays: list[Array], options: Options, **given: Any
-) -> UnderTest:
-    given |= {"seed": options.seed, "training": options.training}
-    if isinstance(checked, Loss):
-        return UnderTest(LossLayer(checked), arrays, **given | {"batch_axis": 0})
-    return UnderTest(checked, arrays, **given)

@@ -50,9 +50,7 @@ def _signature(function: Any) -> inspect.Signature:
         return inspect.signature(lambda *_: None)
 
 
-def as_inputs(
-    checked: Layer | Loss, inputs: Sequence[Any], options: Any, *, shapes: bool
-) -> list[Array]:
+def as_inputs(checked: Any, inputs: Sequence[Any], options: Any, *, shapes: bool) -> list[Array]:
     """Return the inputs, real ones in float64; draw those that are shapes, in a domain."""
     owner, rng = type(checked).__name__, np.random.default_rng((options.seed, 3))
     arrays: list[Array] = []
@@ -63,7 +61,11 @@ def as_inputs(
                 raise ArgumentError(f"{text}; pass an array of that shape, np.zeros({x})")
             arrays.append(np.array(x))
         elif shapes and is_shape(x):
-            arrays.append(_drawn(x, rng, options.domain) if is_real else _indices(checked, x, rng))
+            if is_real:
+                arrays.append(_drawn(x, rng, options.domain))
+            else:
+                rows = [len(p.data) for p in checked.parameters() if p.data.ndim]
+                arrays.append(np.asarray(rng.integers(0, rows[0] if rows else 2, x)))
         else:
             if shapes and isinstance(checked, Layer):
                 _refuse_numbers(name, x)
@@ -117,11 +119,6 @@ def _drawn(shape: tuple[int, ...], rng: np.random.Generator, domain: Domain) -> 
     if np.isfinite(low):
         return np.asarray(low + size)
     return np.asarray(high - size if np.isfinite(high) else size * sign)
-
-
-def _indices(layer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    rows = [len(p.data) for p in layer.parameters() if p.data.ndim]
-    return np.asarray(rng.integers(0, rows[0] if rows else 2, shape))
 
 
 def _converted(what: str, value: Any, is_real: bool) -> Array:
