@@ -121,22 +121,15 @@ class UnderTest:
         return [np.asarray(size, y.dtype) for size, y in zip(sizes, outputs, strict=True)]
 
     def function(
-        self,
-        inputs: Sequence[Any] | None = None,
-        dtype: DtypeLike = np.float64,
-        training: bool | None = None,
-        moved: bool = False,
-        values: Sequence[Array] = (),
-        upstream: Any = None,
+        self, inputs: Any = None, dtype: Any = np.float64, values: Any = (), **given: Any
     ) -> Function:
         """Make a function to differentiate, with moved constant parameters or `values` of all."""
-        layer = self.fresh(dtype, moved)
+        layer = self.fresh(dtype, given.pop("moved", False))
         for p, value in zip(layer.parameters(), values, strict=False):
             p.data[...] = value
-        inputs = self.arrays() if inputs is None else inputs
-        training = self.training if training is None else training
-        upstream = np.random.default_rng((self.seed, 5)) if upstream is None else upstream
-        return Function(layer, inputs, dtype, training=training, upstream=upstream)
+        given.setdefault("upstream", np.random.default_rng((self.seed, 5)))
+        given.setdefault("training", self.training)
+        return Function(layer, self.arrays() if inputs is None else inputs, dtype, **given)
 
     def pair(self, inputs: Sequence[Any] | None = None, single: Function | None = None) -> Float32:
         """Make functions of the same numbers in float32 and float64."""
@@ -165,32 +158,18 @@ class UnderTest:
         return Recording(layer, ctx, inputs, call_forward(layer, ctx, inputs))
 
     def run(
-        self,
-        layer: Layer | None = None,
-        inputs: Sequence[Array] | None = None,
-        upstream: Sequence[Any] | None = None,
-        *,
-        training: bool | None = None,
-        needs_input_grad: bool = True,
+        self, layer: Any = None, inputs: Any = None, upstream: Any = None, training: Any = None
     ) -> Pass:
         """Run one pass forward and backward, starting without gradients."""
         layer = self.fresh() if layer is None else layer
         layer.zero_grad()
-        recording = self.record(layer, inputs, training=training)
-        return self.finish(recording, upstream=upstream, needs_input_grad=needs_input_grad)
+        return self.finish(self.record(layer, inputs, training), upstream=upstream)
 
-    def finish(
-        self,
-        recording: Recording,
-        variant: int = 1,
-        upstream: Sequence[Any] | None = None,
-        needs_input_grad: bool = True,
-    ) -> Pass:
+    def finish(self, recording: Recording, variant: int = 1, upstream: Any = None) -> Pass:
         """Run the backward pass; the gradients of parameters are all that there are."""
         outputs = tuple(y.copy() for y in recording.outputs)
         grads = self.upstream(outputs, variant) if upstream is None else upstream
-        dx = recording.backward(grads, needs_input_grad)
-        return Pass(outputs, dx, parameter_grads(recording.layer))
+        return Pass(outputs, recording.backward(grads), parameter_grads(recording.layer))
 
     def shifted(
         self, shift: Callable[[Array], Array], training: bool | None = None, still: Any = None
