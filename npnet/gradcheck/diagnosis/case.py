@@ -11,13 +11,13 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.diagnosis.matrices import Budget, Jacobians, jacobians
+from npnet.gradcheck.diagnosis.naming import ratio
 from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
 Change = Callable[[Any], object]
-_STEP = 2.0**-12
 _NEARBY = 0.3  # how far the second point is, relative to the values
 
 
@@ -59,25 +59,8 @@ class Case:
 
     @functools.cached_property
     def here(self) -> Jacobians:
-        """The two matrices at the point that was checked; of a loss, for a larger batch."""
-        for p in (self._with_batch, self.plain):
-            if p is not None and p.wrong.any():
-                return p
-        raise LookupError("nothing is wrong in the elements and outputs that were chosen")
-
-    @functools.cached_property
-    def plain(self) -> Jacobians:
-        """The same for the batch as it is."""
+        """The two matrices at the point that was checked."""
         return jacobians(self.subject, self.number, self.indices, self.budget, self.wrong)
-
-    @functools.cached_property
-    def _with_batch(self) -> Jacobians | None:
-        try:
-            larger = remade(self.subject, inputs=repeated_batch(self.subject))
-            count = larger.variables[self.number].size
-            return jacobians(larger, self.number, np.arange(count), self.budget)
-        except Exception:  # no loss, or one that takes no other batch
-            return None
 
     @property
     def elsewhere(self) -> Jacobians | None:
@@ -85,13 +68,11 @@ class Case:
         return self.moved(5)
 
     @functools.cache  # noqa: B019 - as long as the case
-    def moved(self, seed: int, signs: bool = False) -> Jacobians | None:
-        """The same at other numbers; on demand in another order, with other signs."""
+    def moved(self, seed: int) -> Jacobians | None:
+        """The same at other numbers."""
         rng, here = np.random.default_rng(seed), self.here
         try:
             subject = self.subject
-            if here is self._with_batch:
-                subject = remade(subject, inputs=repeated_batch(subject))
             held = [p.data for p in subject.parameters.values()]
             with subject.restored():
                 for v in subject.variables:
@@ -99,64 +80,22 @@ class Case:
                     size = (np.abs(v).mean() if v.size else 0) or zero
                     v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
                     v += _NEARBY * size * rng.uniform(-1, 1, v.shape)
-                    if signs:
-                        v[...] = rng.permuted(v) * rng.choice([-1, 1], v.shape)
                 suspects = here.wrong.any(axis=1)
                 found = jacobians(subject, self.number, here.indices, self.budget, suspects)
         except Exception:  # outside the layer's domain
             return None
         return found if found.wrong.any() else None
 
-    def slopes(self, change: Change = unchanged, inputs: Any = None) -> tuple[Array, Array]:
-        """Return slopes in this tensor along random directions: backward's, and the true ones.
-
-        They are those of a changed layer or other inputs, each of another sum of outputs.
-        """
-        subject, rng, found = remade(self.subject, change, inputs), np.random.default_rng(3), []
-        number = subject.names.index(self.name)
-        variable = subject.variables[number]
-        typical = np.abs(variable).mean() or 1.0
-        for _ in range(3):
-            self.budget.take(5)
-            r = np.ones(1) if self.is_loss else rng.normal(size=subject.here.size)
-            move = rng.normal(size=variable.shape) * typical
-            grad = subject.gradients(subject.split(r))[number]
-            values = []
-            with subject.restored():
-                start = variable.copy()
-                for step in (1, -1, 0.5, -0.5):
-                    variable[...] = start + step * _STEP * move
-                    values.append(subject.here_now() @ r)
-            wide, half = (values[0] - values[1]) / 2, values[2] - values[3]
-            a = 0.0 if grad is None else float((grad * move).sum())
-            found.append((a, float(4 * half - wide) / 3 / _STEP))
-        a, t = np.array(found).T
-        return a, t
-
     def factor(self, change: Change = unchanged, inputs: Any = None) -> float:
         """Return by what backward's values are multiplied in a changed layer; NaN if by nothing."""
         try:
-            a, t = self.slopes(change, inputs)
+            subject = remade(self.subject, change, inputs)
+            number = subject.names.index(self.name)
+            some = np.arange(min(subject.variables[number].size, 32))
+            p = jacobians(subject, number, some, self.budget)
+            return ratio(p, p.known) or np.nan
         except Exception:  # a layer need not take what it was not given
             return np.nan
-        c = float(a @ t / (t @ t)) if t.any() else np.nan
-        enough = np.abs(t).max() > 1e-3 * np.abs(self._true_slopes).max()
-        return c if enough and np.allclose(a, c * t, 1e-6, 1e-7 * np.abs(a).max()) else np.nan
-
-    @functools.cached_property
-    def _true_slopes(self) -> Array:
-        return self.slopes()[1]
-
-
-def repeated_batch(subject: Function) -> tuple[Any, ...]:
-    """Return a loss's arguments with every sample six times, predicted differently each time."""
-    if not subject.is_loss or subject.variables[0].ndim == 0:
-        raise TypeError("expected a loss of several predictions")
-    rng = np.random.default_rng(6)
-    pred = subject.variables[0]
-    preds = [pred, *(np.roll(pred, k, 0) * rng.uniform(0.8, 1.2, pred.shape) for k in range(5))]
-    others = [np.concatenate([o] * 6) if np.ndim(o) else o for o in subject.given[1:]]
-    return (np.concatenate(preds), *others)
 
 
 def remade(subject: Function, change: Change = unchanged, inputs: Any = None) -> Function:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from fractions import Fraction
 
@@ -78,49 +77,16 @@ def beside_outputs(p: Jacobians) -> Iterator[tuple[str, Array]]:
 
 
 def _arrays(p: Jacobians) -> Iterator[tuple[str, Array]]:
-    inputs = [("the input" if n == "input" else n, v) for n, v in p.inputs.items()]
-    yield from inputs
-    if not p.is_loss:
-        one = len(p.outputs) == 1
-        yield from (("the output" if one else f"output {i}", y) for i, y in enumerate(p.outputs))
-    yield from p.parameters.items()
-    if p.is_loss and p.others:
-        yield from _targets(p)
-    elif not p.is_loss:
-        yield from p.masks.items()
-        for name, v in inputs:
-            yield from _statistics(name, v, p)
-
-
-def _targets(p: Jacobians) -> Iterator[tuple[str, Array]]:
-    """Name what losses compute of predictions and targets."""
-    x, target = p.x, p.others[0]
-    e = np.exp(x - x.max(axis=1, keepdims=True)) if x.ndim > 1 else np.ones((1, 1))
-    soft, logistic = e / e.sum(axis=1, keepdims=True), 1 / (1 + np.exp(-x))
-    if target.dtype.kind in "iu" and x.ndim == target.ndim + 1:
-        classes = np.arange(x.shape[1]).reshape(-1, *[1] * (x.ndim - 2))
-        hot = (np.expand_dims(target, 1) == classes).astype(float)
-        yield from (("the one-hot target", hot), ("softmax(pred)", soft))
-        yield "(softmax(pred) - one-hot target)", soft - hot
-        yield "the probability of the true class", (soft * hot).sum(axis=1, keepdims=True)
-    elif target.dtype.kind in "fiub" and target.shape == x.shape:
-        y = target.astype(float)
-        yield from (("the target", y), ("(pred - target)", x - y), ("pred times target", x * y))
-        yield from (("sigmoid(pred)", logistic), ("softmax(pred)", soft))
-    for w in p.others[1:]:
-        yield "the sample weight", w.astype(float).reshape(w.shape + (1,) * (x.ndim - w.ndim))
-
-
-def _statistics(name: str, x: Array, p: Jacobians) -> Iterator[tuple[str, Array]]:
-    """Name deviations and norms over axes, as normalisations divide by."""
-    eps = next((v for k, v in p.constants.items() if k.startswith("eps")), 0.0)
-    sets = [s for k in range(1, x.ndim + 1) for s in itertools.combinations(range(x.ndim), k)]
-    for axes in sets:
-        of = f"of {name} along {axes_words(list(axes))}"
-        var, square = (f(axis=axes, keepdims=True) for f in (x.var, (x * x).mean))
-        yield f"the standard deviation {of}", np.sqrt(var + eps)
-        yield f"the root of the mean square {of}", np.sqrt(square + eps)
-        yield f"the norm {of}", np.sqrt((x * x).sum(axis=axes, keepdims=True))
+    yield from (("the input" if n == "input" else n, v) for n, v in p.inputs.items())
+    if p.is_loss:
+        y = p.others[0] if p.others else np.zeros(0)
+        if y.dtype.kind in "fiub" and y.shape == p.x.shape:
+            yield from (("the target", y * 1.0), ("(pred - target)", p.x - y))
+            yield "pred times target", p.x * y
+        return
+    one = len(p.outputs) == 1
+    yield from (("the output" if one else f"output {i}", y) for i, y in enumerate(p.outputs))
+    yield from (*p.parameters.items(), *p.masks.items())
 
 
 def _fit(v: Array, shape: tuple[int, ...]) -> Array | None:

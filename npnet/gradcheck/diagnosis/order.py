@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.case import Case
+from npnet.gradcheck.diagnosis.case import Case, remade
 from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
 from npnet.gradcheck.diagnosis.naming import axes_words
 from npnet.typing import Array
@@ -28,30 +29,10 @@ def tensor(p: Jacobians) -> Iterator[tuple[str, str]]:
 def sampled(case: Case) -> Found:
     """The same of a tensor that is too large for matrices."""
     at = case.usable & np.isfinite(case.full).all()
-    if case.plain.complete or at.sum() < 3:
+    if case.here.complete or at.sum() < 3:
         return None
     found = _found(case.full, case.numeric[at], case.indices[at], case.variable.shape)
     return next((("transposed", f"is {how}") for how in found), None)
-
-
-def upstream(p: Jacobians) -> Iterator[tuple[str, str]]:
-    """The upstream gradient is read in another order."""
-    count, sizes = len(p.outputs), {y.size for y in p.outputs}
-    if p.is_loss or p.columns.size != sum(y.size for y in p.outputs) or not p.known.all():
-        return
-    if count == 1:
-        for words in _found(p.a.T, p.t.T, p.columns, p.outputs[0].shape):
-            text = f"is right for an upstream gradient that is {words}: its order is mistaken"
-            if words.startswith("transposed") and p.x.ndim == 1 and not p.is_input:
-                text = "sums the upstream gradient over the wrong axis"
-            yield "transposed", text
-    elif len(sizes) == 1:
-        a, t = (m.T.reshape(count, -1) for m in (p.a, p.t))
-        for words in _found(a, t, np.arange(count), (count,)):
-            yield (
-                "swapped",
-                f"is right for upstream gradients of the outputs that are {words}: swapped",
-            )
 
 
 def _found(a: Array, t: Array, indices: Array, shape: tuple[int, ...]) -> Iterator[str]:
@@ -107,16 +88,6 @@ def forward_again(p: Jacobians) -> Found:
     return "transposed", f"{text} or direction must be reversed"
 
 
-def permuted(p: Jacobians) -> Found:
-    """The right numbers in an order that has no simple name."""
-    w = np.random.default_rng(0).normal(size=p.a.shape[1])
-    a, t = np.sort(p.a @ w), np.sort(p.t @ w)
-    bound = 1e-7 * np.abs(t).max()
-    if not p.exact or p.x.size < 4 or np.abs(a - t).max() > bound or (t > bound).sum() < 2:
-        return None
-    return "transposed", "holds the right numbers in the wrong order: is it reshaped or transposed?"
-
-
 def exchanged(p: Jacobians) -> Found:
     """For each output the right numbers, of other elements."""
     own = p.own is not None and not (p.relevant & ~p.own).any()
@@ -160,4 +131,43 @@ def swapped(case: Case) -> Found:
         ):
             if fits and not close(true, its_true):
                 return "swapped", f"the gradient of {words}"
+    return None
+
+
+def chain(case: Case) -> Found:
+    """A chain of children run back in the wrong order, or without one of them."""
+    subject: Any = remade(case.subject)
+    layer, names = subject.checked, {}
+    if not case.is_loss:
+        names = {id(v): f"child {k!r} ({type(v).__name__})" for k, v in layer.named_layers()}
+    if len(subject.inputs) != 1 or not names:
+        return None
+
+    def fits(order: Callable[[list[Any]], list[Any]], wanted: Array) -> list[Any]:
+        """Return the calls if gradients that go through them in this order are those wanted."""
+        case.budget.take(1)
+        ctx = subject.context()
+        layer.zero_grad()
+        try:
+            layer.forward(ctx, subject.inputs[0].copy())
+            calls, grad = list(ctx.calls), subject.split(case.upstream[0])
+            grad = grad[0] if len(grad) == 1 else tuple(grad)
+            for call in order(calls):
+                grad = call.backward(grad)
+            grad = subject.parameters[case.name].grad if case.name in subject.parameters else grad
+            found = np.zeros(case.size) if grad is None else np.reshape(grad, -1)
+            off = np.abs(found[case.indices] - wanted)[case.usable].max()
+        except Exception:  # no such chain
+            return []
+        return calls if off <= 1e-6 * np.abs(wanted).max() else []
+
+    wrong = case.analytic[:, 0]
+    calls = fits(lambda calls: calls[::-1], case.numeric[:, 0])
+    if len(calls) > 1 and fits(lambda calls: calls, wrong):
+        text = "runs its children in the order of forward; it must go in reverse: {} is wrong"
+        return "missing factor", f"the backward pass {text}"
+    for i, call in enumerate(calls):
+        if fits(lambda calls, i=i: calls[:i:-1] + calls[:i][::-1], wrong):  # type: ignore[misc]
+            child = names.get(id(call.layer), "a child")
+            return "missing factor", f"the backward pass leaves out {child}: {{}} is wrong"
     return None

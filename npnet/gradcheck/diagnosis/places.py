@@ -8,7 +8,6 @@ from fractions import Fraction
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.case import Case
 from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
 from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs, inside, listed
 from npnet.typing import Array
@@ -78,53 +77,6 @@ def through(p: Jacobians) -> Found:
         return "missing term", text
     text = f"is wrong in what comes through {which}, and right through the others"
     return "missing term", text + inside(p)
-
-
-def distances(p: Jacobians) -> Found:
-    """Wrong or missing by how an element's position relates to the output's: own, later, others."""
-    places = p.output_places
-    if places is None or not p.is_input or not p.right.any() or p.x.ndim > len(places) + 1:
-        return None
-    shape = p.outputs[p.output_number[0]].shape
-    axes = [(a, b) for a in range(p.x.ndim) for b in range(len(shape))
-            if p.shape[a] > 1 and (p.shape[a] == shape[b] or a == b)]  # fmt: skip
-    for a, b in sorted(axes, key=lambda ab: (abs(ab[0] - ab[1]), ab)):
-        for stride in (1, 2, 3) if p.shape[a] != shape[b] else (1,):
-            gap = stride * places[b][None] - p.places[a][:, None]  # output after the element
-            bad, good = np.unique(gap[p.wrong]), np.unique(gap[p.right])
-            if bad.size and not np.intersect1d(bad, good).size and _regular(p, gap, a, places[b]):
-                batch = a == b == 0 and p.shape[0] == p.batch
-                verb = "lacks the terms" if p.lost else "has wrong terms"
-                text = verb + _distance_text(p, gap, bad, good, a, batch)
-                return "missing term", text + inside(p) * (not p.lost)
-    return None
-
-
-def _regular(p: Jacobians, gap: Array, a: int, at: Array) -> bool:
-    """Whether positions that far apart are always connected, as in a window or a recurrence."""
-    length = int(at.max()) + 1
-    pair = p.places[a][:, None] * length + at[None]
-    share = 0.6 if p.shape[a] == length else 0.95
-    return all(
-        np.unique(pair[p.relevant & (gap == k)]).size >= share * np.unique(pair[gap == k]).size
-        for k in np.unique(gap[p.relevant])
-    )
-
-
-def _distance_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, batch: bool) -> str:
-    gaps = np.unique(gap[p.relevant])
-    steps = p.x.ndim > 1 and (np.diff(gaps) == 1).all() and 0 in (gaps[0], gaps[-1])
-    if set(bad) == {0}:
-        return f" of each position's own output along axis {a} (the diagonal)"
-    if set(good) == {0} and batch:
-        return " through the other samples of the batch, on which a mean or variance depends"
-    if set(good) == {0}:
-        why = "nothing is carried through time" if steps else "of a sum, mean or norm over it"
-        return f" through the outputs at other positions of axis {a}" + f": {why}" * p.lost
-    if steps and np.abs(bad).min() > np.abs(good).max() and bad.size > 1:
-        return f" through outputs {np.abs(bad).min()} or more steps away along axis {a}: truncated?"
-    apart = listed([-int(k) for k in bad[::-1]])
-    return f" between elements and outputs {apart} position(s) apart along axis {a} (of a window?)"
 
 
 def overlap(p: Jacobians) -> Found:
@@ -202,32 +154,16 @@ def inverted(p: Jacobians) -> Found:
     return "region", f"{text}condition is inverted"
 
 
-def masked(case: Case) -> Found:
-    """Something comes back where forward lets nothing through: here, or whatever the values."""
-    here, where = case.here, "(where the true one is zero)"
-    closed = _closed(here)
-    if closed is None or (case.elsewhere and _closed(case.elsewhere) is None):
-        return None
-    far = [case.moved(seed, signs=True) for seed in (8, 9, 10, 11)]
-    far = [f for f in far if f and np.array_equal(f.columns, here.columns)]
-    if not far or case.is_loss:
-        why = "a mask or a condition of forward is not applied in backward"
-    elif any((np.abs(f.t[closed]) > f.allowed[closed]).any() for f in far if f):
-        why = "a mask, condition or choice of one element (largest, last) in forward is not applied"
-        why += " in backward"
-    else:
-        where = "(where the true one is zero, whatever the values are)"
-        why = "a mask, an index, a shift by one or the axes of a sum are not those of forward"
-    return "region", f"takes in outputs that do not depend on it {where}: {why}"
-
-
-def _closed(p: Jacobians) -> Array | None:
-    """Find entries that are zero and not so in backward, if that happens and not the opposite."""
+def masked(p: Jacobians) -> Found:
+    """Something comes back where forward lets nothing through."""
     a, t = np.abs(p.a) > 10 * p.allowed, np.abs(p.t) > p.allowed
     closed, opened = p.relevant & a & ~t, p.relevant & t
     if closed.sum() < max(2, 0.03 * opened.sum()) or opened.sum() < 2 or (opened & ~a).any():
         return None
-    return np.asarray(closed)
+    return "region", (
+        "takes in outputs that do not depend on it (where the true one is zero): a mask, a "
+        "condition, an index, a shift by one or the axes of a sum are not those of forward"
+    )
 
 
 def region(p: Jacobians) -> Iterator[tuple[str, str]]:
