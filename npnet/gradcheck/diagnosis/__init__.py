@@ -1,7 +1,6 @@
 """From wrong numbers to what is probably wrong in the code.
 
-A pattern looks at two matrices (elements of a tensor x outputs), what backward says and what is
-true, and is believed if it says the same at a second point. An experiment changes what is checked.
+A pattern looks at what backward says and what is true, and must say the same at a second point.
 """
 
 from __future__ import annotations
@@ -13,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis import formulas, order, paths, places, whole
-from npnet.gradcheck.diagnosis.case import Case, remade
+from npnet.gradcheck.diagnosis import order, paths, places, whole
 from npnet.gradcheck.diagnosis.example import smallest
-from npnet.gradcheck.diagnosis.matrices import Budget, Found, Jacobians
+from npnet.gradcheck.diagnosis.matrices import Budget, Case, Found, Jacobians, remade
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Diagnosis, Example
 
@@ -25,8 +23,6 @@ _Pattern = Callable[[Jacobians], Any]  # returns one or yields several of what i
 
 _PASSES, _OF_EXAMPLE = 6_000, 1_500  # that are run, forward or backward
 _WHERE: tuple[_Pattern, ...] = (places.overlap, places.rows, places.through)
-# Said of the wrong part alone.
-_INSIDE = (formulas.factor, formulas.unnamed)
 
 
 @np.errstate(all="ignore")
@@ -100,17 +96,13 @@ def _confirmed(pattern: _Pattern, exact: bool = False) -> _Experiment:
     """Keep what a pattern says twice; if `exact`, only if it says how it is wrong there."""
 
     def found(case: Case) -> Found:
-        where = pattern in _WHERE
         here, away = case.here, case.elsewhere
         away = here if away is None else away
         said = _twice(pattern, here, away)
         if said is None and not here.is_input and here.x.size > 1 and np.ptp(here.x) == 0:
             said = _twice(pattern, case.moved(5), case.moved(7))  # as zeros or ones little is seen
-        if said is None or not where:
-            return said
-        text = said[1] + _within(said[1], here, away)
-        vague = exact and not re.search("; there|lacks|summed|holds only|alone|takes only", text)
-        return None if vague else (said[0], text)
+        definite = said is None or re.search("; there|lacks|holds only|alone|takes only", said[1])
+        return said if definite or not exact else None
 
     return found
 
@@ -130,23 +122,14 @@ def _twice(pattern: _Pattern, here: Jacobians | None, away: Jacobians | None) ->
     return None
 
 
-def _within(text: str, *both: Jacobians) -> str:
-    """Say what is true of the wrong part alone, if it is wrong in some rows or columns only."""
-    if "; there" in text or any(p.wrong.any(0).all() and p.wrong.any(1).all() for p in both):
-        return ""
-    parts = [p.part(p.wrong.any(axis=1), p.wrong.any(axis=0)) for p in both]
-    more = filter(None, (_twice(pattern, parts[0], parts[1]) for pattern in _INSIDE))
-    return next((f"; there it {found[1]}" for found in more), "")
-
-
 # From the most to the least specific.
 _STEPS: tuple[_Experiment, ...] = (
-    whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
-    whole.not_linear, whole.constant_factor, _confirmed(order.tensor), order.sampled,
-    paths.expression, order.chain, _confirmed(order.forward_again),
+    whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat,
+    whole.not_linear, whole.constant_factor, _confirmed(order.tensor),
+    paths.expression, _confirmed(order.forward_again),
     *(_confirmed(pattern, exact=True) for pattern in _WHERE),
     *map(_confirmed, (places.inverted, order.exchanged, places.region, places.elements,
-                      places.masked, places.shares, formulas.invariance, formulas.factor,
-                      formulas.unnamed)),
+                      places.masked, places.rows, places.shares, whole.invariance, whole.factor,
+                      whole.unnamed)),
     *map(_confirmed, _WHERE),
 )  # fmt: skip

@@ -45,6 +45,8 @@ class Expressions:
         self._done: dict[Any, Any] = {}
         self._copies: dict[int, Any] = {}
         for layer in layers:
+            if layer is not layers[0] and not _is_users(type(layer)):
+                continue
             own = (k for k in type(layer).__mro__ if _is_users(k))
             for name, value in [pair for k in own for pair in vars(k).items()]:
                 if isinstance(value, dict | list | set | np.ndarray) and name not in vars(layer):
@@ -88,6 +90,15 @@ class Expressions:
             return apply(*parts)
         return np.asarray(value).astype(self.values[number][k].dtype)
 
+    def shown(self, number: int) -> str:
+        """Show an expression, a name with what it is part of."""
+        e = self.found[number]
+        text = e.text if len(e.text) < 120 else e.text[:117] + "..."
+        whole = next((o for o in self.found if number in o.parts), None)
+        if isinstance(e.node, ast.Name | ast.Attribute | ast.Subscript) and whole:
+            return f"`{text}` in `{whole.text}` (line {e.line})"
+        return f"`{text}` (line {e.line})"
+
     def _rewrite_methods(self, layer: Any, names: list[str]) -> None:
         for name in names:
             method = inspect.getattr_static(type(layer), name, None)
@@ -95,9 +106,9 @@ class Expressions:
                 new = self._rewritten(method, type(layer))
                 if new is not None:
                     object.__setattr__(layer, name, types.MethodType(new, layer))
-                    called = [n for n in method.__code__.co_names if n != "backward"]
-                    own = (n for n in called if _is_users(getattr(type(layer), n, None)))
-                    self._rewrite_methods(layer, list(own))
+                    called = set(method.__code__.co_names) - {"backward"}
+                    own = [n for n in called if _is_users(getattr(type(layer), n, None))]
+                    self._rewrite_methods(layer, own)
 
     def _rewritten(self, function: types.FunctionType, owner: Any = None) -> Any:
         """Return the same function with all its expressions watched; None without its source."""
@@ -110,19 +121,16 @@ class Expressions:
         marker = _Marker(self.found, definition)
         definition.body = [marker.visit(s) for s in definition.body]
         scope = dict(function.__globals__)
-        for name in scope.keys() & set(function.__code__.co_names):
-            found = scope[name]
-            if _is_users(found) and not isinstance(found, type):
-                found = self._rewritten(found) or found
-            scope[name] = self._copied(found)
+        names = set(function.__code__.co_names)
+        for name in scope.keys() & names:
+            scope[name] = self._replaced(scope[name], names)
         scope[_WATCH] = self.watch
         for name in marker.of_parents:
             above = [k for k in owner.__mro__ if name in vars(k)] if owner else []
             after = [k for k in above if vars(k)[name] is not function]
             if after:
                 method = vars(after[0])[name]
-                new = self._rewritten(method, owner) if _is_users(method) else method
-                scope[_PARENT + name] = new or method
+                scope[_PARENT + name] = self._replaced(method, set(), owner)
         exec(_compiled(definition, function), scope)
         cells = [self._copied(c.cell_contents) for c in function.__closure__ or ()]
         new = scope["_outer"](*cells)
@@ -131,10 +139,18 @@ class Expressions:
         self._done[function] = new
         return new
 
+    def _replaced(self, found: Any, names: set[str], owner: Any = None) -> Any:
+        """Rewrite a function, or those of a module; copy what a changed forward may write into."""
+        if isinstance(found, types.ModuleType):
+            used = vars(found).keys() & names if _is_users(found) else set()
+            own = {n: self._replaced(getattr(found, n), set()) for n in used}
+            return types.SimpleNamespace(**own) if own else found
+        if isinstance(found, types.FunctionType) and _is_users(found):
+            return self._rewritten(found, owner) or found
+        return self._copied(found)
+
     def _copied(self, value: Any) -> Any:
-        """Copy what a changed forward may write into."""
-        module = isinstance(value, types.ModuleType)
-        return value if module else copy.deepcopy(value, self._copies)
+        return copy.deepcopy(value, self._copies)
 
 
 def _definition(function: types.FunctionType) -> ast.FunctionDef | None:
@@ -174,8 +190,10 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _is_users(found: Any) -> bool:
-    module = (found.__module__ or "") if isinstance(found, types.FunctionType | type) else "numpy"
-    return module.startswith("npnet.ops") or module.split(".")[0] not in _LIBRARIES
+    """Whether a function, class or module is the user's, or npnet's arithmetic."""
+    module = isinstance(found, types.ModuleType)
+    name = found.__name__ if module else getattr(found, "__module__", None) or "numpy"
+    return name.startswith("npnet.ops") or name.split(".")[0] not in _LIBRARIES
 
 
 class _Marker(ast.NodeTransformer):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.case import Case, remade
-from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
-from npnet.gradcheck.diagnosis.naming import axes_words
+from npnet.gradcheck.diagnosis.matrices import Case, Found, Jacobians
+from npnet.gradcheck.diagnosis.places import axes_words
 from npnet.typing import Array
 
 
@@ -24,15 +22,6 @@ def tensor(p: Jacobians) -> Iterator[tuple[str, str]]:
         a, t = (np.where(p.own, m, 0).sum(axis=1, keepdims=True) for m in (p.a, p.t))
         for how in _found(a, t, p.indices, p.shape):
             yield "transposed", f"uses the derivative (or mask) of another element: {how}"
-
-
-def sampled(case: Case) -> Found:
-    """The same of a tensor that is too large for matrices."""
-    at = case.usable & np.isfinite(case.full).all()
-    if case.here.complete or at.sum() < 3:
-        return None
-    found = _found(case.full, case.numeric[at], case.indices[at], case.variable.shape)
-    return next((("transposed", f"is {how}") for how in found), None)
 
 
 def _found(a: Array, t: Array, indices: Array, shape: tuple[int, ...]) -> Iterator[str]:
@@ -131,43 +120,4 @@ def swapped(case: Case) -> Found:
         ):
             if fits and not close(true, its_true):
                 return "swapped", f"the gradient of {words}"
-    return None
-
-
-def chain(case: Case) -> Found:
-    """A chain of children run back in the wrong order, or without one of them."""
-    subject: Any = remade(case.subject)
-    layer, names = subject.checked, {}
-    if not case.is_loss:
-        names = {id(v): f"child {k!r} ({type(v).__name__})" for k, v in layer.named_layers()}
-    if len(subject.inputs) != 1 or not names:
-        return None
-
-    def fits(order: Callable[[list[Any]], list[Any]], wanted: Array) -> list[Any]:
-        """Return the calls if gradients that go through them in this order are those wanted."""
-        case.budget.take(1)
-        ctx = subject.context()
-        layer.zero_grad()
-        try:
-            layer.forward(ctx, subject.inputs[0].copy())
-            calls, grad = list(ctx.calls), subject.split(case.upstream[0])
-            grad = grad[0] if len(grad) == 1 else tuple(grad)
-            for call in order(calls):
-                grad = call.backward(grad)
-            grad = subject.parameters[case.name].grad if case.name in subject.parameters else grad
-            found = np.zeros(case.size) if grad is None else np.reshape(grad, -1)
-            off = np.abs(found[case.indices] - wanted)[case.usable].max()
-        except Exception:  # no such chain
-            return []
-        return calls if off <= 1e-6 * np.abs(wanted).max() else []
-
-    wrong = case.analytic[:, 0]
-    calls = fits(lambda calls: calls[::-1], case.numeric[:, 0])
-    if len(calls) > 1 and fits(lambda calls: calls, wrong):
-        text = "runs its children in the order of forward; it must go in reverse: {} is wrong"
-        return "missing factor", f"the backward pass {text}"
-    for i, call in enumerate(calls):
-        if fits(lambda calls, i=i: calls[:i:-1] + calls[:i][::-1], wrong):  # type: ignore[misc]
-            child = names.get(id(call.layer), "a child")
-            return "missing factor", f"the backward pass leaves out {child}: {{}} is wrong"
     return None

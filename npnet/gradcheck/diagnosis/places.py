@@ -1,4 +1,4 @@
-"""Where a gradient is wrong: at positions, through outputs, where a number is negative."""
+"""Where a gradient is wrong: at positions, through outputs, where a number is negative; words."""
 
 from __future__ import annotations
 
@@ -9,8 +9,86 @@ from fractions import Fraction
 import numpy as np
 
 from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
-from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs, inside, listed
 from npnet.typing import Array
+
+
+def factor_words(c: float) -> str:
+    """Say what a constant factor is, to be read after "the gradient is"."""
+    if abs(c + 1) < 1e-6:
+        return "minus the true one: a wrong sign"
+    size, sign = abs(c), "minus " if c < 0 else ""
+    ratio = Fraction(size).limit_denominator(24)
+    text = f"{sign}{ratio}" if abs(float(ratio) - size) < 1e-7 * size else f"{c:.7g}"
+    return f"{text} {'of' if size < 1 and '/' in text else 'times'} the true one"
+
+
+def listed(numbers: list[int]) -> str:
+    """Name positions: '3', '0 and 2', '1 to 4'."""
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]} to {numbers[-1]}"
+    if len(numbers) > 5:
+        return ", ".join(map(str, numbers[:5])) + ", ..."
+    return " and ".join(", ".join(map(str, numbers)).rsplit(", ", 1))
+
+
+def axes_words(axes: list[int]) -> str:
+    """Name axes: 'axis 1', 'axes [0, 2]'."""
+    return f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
+
+
+def inside(p: Jacobians) -> str:
+    """Describe the wrong part alone, to be read after a sentence."""
+    at = p.wrong & p.relevant
+    c = p.ratio(at)
+    if p.lost:
+        return "; there it is zero: its term is missing"
+    if (np.abs(p.t[at]) <= p.allowed[at]).all():
+        return "; there it should be zero" * bool(at.any())
+    return "" if c is None or abs(c - 1) < 1e-6 else f"; there it is {factor_words(c)}"
+
+
+def beside_elements(p: Jacobians) -> Iterator[tuple[str, Array]]:
+    """Name the arrays that have a value for each checked element of the tensor, (m,)."""
+    for name, v in _arrays(p):
+        found = _fit(v, p.shape)
+        if found is not None:
+            yield name, found.reshape(-1)[p.indices]
+
+
+def beside_outputs(p: Jacobians) -> Iterator[tuple[str, Array]]:
+    """Name the arrays that have a value for each column, (n,)."""
+    if p.is_loss or len({y.shape for y in p.outputs}) != 1:
+        return
+    size = p.outputs[0].size
+    for name, v in _arrays(p):
+        found = _fit(v, p.outputs[0].shape)
+        if found is not None:
+            yield name, found.reshape(-1)[p.columns % size]
+
+
+def _arrays(p: Jacobians) -> Iterator[tuple[str, Array]]:
+    yield from (("the input" if n == "input" else n, v) for n, v in p.inputs.items())
+    if p.is_loss:
+        y = p.others[0] if p.others else np.zeros(0)
+        if y.dtype.kind in "fiub" and y.shape == p.x.shape:
+            yield from (("the target", y * 1.0), ("(pred - target)", p.x - y))
+            yield "pred times target", p.x * y
+        return
+    one = len(p.outputs) == 1
+    yield from (("the output" if one else f"output {i}", y) for i, y in enumerate(p.outputs))
+    yield from (*p.parameters.items(), *p.masks.items())
+
+
+def _fit(v: Array, shape: tuple[int, ...]) -> Array | None:
+    """Broadcast an array to a shape: as NumPy does, or along axis 1, the channels."""
+    fits = [k for k, n in enumerate(shape) if n == v.size and n > 1]
+    if fits and v.shape != shape[len(shape) - v.ndim :]:
+        k = 1 if 1 in fits else fits[-1]
+        v = v.reshape(-1, *[1] * (len(shape) - 1 - k))
+    try:
+        return np.broadcast_to(v, shape) if v.ndim <= len(shape) and v.ndim else None
+    except ValueError:
+        return None
 
 
 def _separated(bad: Array, good: Array, places: list[Array]) -> tuple[int, list[int]] | None:
@@ -43,8 +121,7 @@ def rows(p: Jacobians) -> Found:
         what += f" (where the target is self.{at[0]})" if at else ""
     ends = {0, length - 1} <= set(wrong) <= {0, 1, length - 2, length - 1} and length > 4
     what += " (at the border)" * ends + " (the last)" * (wrong == [length - 1])
-    verb = "are" if plural else "is"
-    return "rows", f"only {what} of {{}} {verb} wrong{inside(p)}"
+    return "rows", f"only {what} of {{}} {'are' if plural else 'is'} wrong{inside(p)}"
 
 
 def through(p: Jacobians) -> Found:
@@ -57,17 +134,12 @@ def through(p: Jacobians) -> Found:
         axis, wrong = found
         right = np.unique(places[axis][good]).tolist()
         sample = axis == 0 and p.outputs[0].shape[0] == p.batch
-        what = f"what comes through the output at position {listed(wrong)} of axis {axis}"
-        what = f"sample{'s' * (len(wrong) > 1)} {listed(wrong)}" if sample else what
-        text = f"lacks {what} in its sum"
+        where = "sample {}" if sample else f"the output at position {{}} of axis {axis}"
         if len(right) == 1 and len(wrong) > 1:
-            text = f"is that of sample {right[0]} alone: it is not summed over the batch"
-            if not sample:
-                text = (
-                    f"holds only what comes through the output at position {right[0]} of axis "
-                    f"{axis}: the upstream gradient at the others is not used"
-                )
-        return "not summed", text
+            others = "it is not summed over the batch" if sample else "the others are not used"
+            text = f"holds only what comes through {where.format(right[0])}: {others}"
+            return "not summed", text
+        return "not summed", f"lacks what comes through {where.format(listed(wrong))} in its sum"
     found = _separated(bad, good, [p.output_number])
     if found is None:
         return None
@@ -125,9 +197,8 @@ def elements(p: Jacobians) -> Found:
     """A few elements of the tensor."""
     bad = p.wrong.any(axis=1)
     count = int(bad.sum())
-    if bad.size < 6 or not 0 < count <= (max(3, 0.1 * bad.size) if p.complete else 3):
-        return None
-    if count > 0.34 * bad.size:
+    most = min(max(3, 0.1 * bad.size) if p.complete else 3, 0.34 * bad.size)
+    if bad.size < 6 or not 0 < count <= most:
         return None
     some = p.indices[bad][:4]
     where = ", ".join(str([int(k) for k in np.unravel_index(i, p.shape)]) for i in some)
@@ -178,7 +249,7 @@ def region(p: Jacobians) -> Iterator[tuple[str, str]]:
         for name, v in beside:
             values, of = (v, v[bad]) if v.dtype == bool else (np.unique(v), np.unique(v[bad]))
             chance = math.comb(len(values), len(of)) < 60 or (len(of) < 2 and v.dtype != bool)
-            if " along " in name or chance:
+            if chance:
                 continue
             sure = good & p.right.any(axis=axis) if v.dtype == bool else good
             found = _threshold(v[bad], v[sure], p) if sure.any() else ""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import re
 from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.case import Case, Change, set_option, unchanged
-from npnet.gradcheck.diagnosis.formulas import factor
-from npnet.gradcheck.diagnosis.matrices import Found
-from npnet.gradcheck.diagnosis.naming import ratio
+from npnet.gradcheck.diagnosis.matrices import Case, Change, Found, Jacobians, set_option, unchanged
+from npnet.gradcheck.diagnosis.places import axes_words, factor_words
 from npnet.typing import Array
 
 
@@ -55,26 +54,6 @@ def forward_is_flat(case: Case) -> Found:
     return "unknown", f"the output {text}"
 
 
-def rounded(case: Case) -> Found:
-    """Backward's error is small and jumps when everything moves a little; a formula is smooth."""
-    at, size = case.usable & case.wrong, np.abs(case.numeric[case.usable]).max(initial=0)
-    off = np.abs(case.analytic - case.numeric)[at].max(initial=0)
-    for dtype, share, most in (("float32", 3e-7, 1e-4), ("float16", 1e-4, 3e-3)):
-        if not case.double or not 0 < off < most * size:
-            continue
-        found, rng = [], np.random.default_rng(0)
-        moves = [share * rng.uniform(0.5, 1, v.shape) for v in case.subject.variables]
-        for step in (-1, 0, 1):
-            with case.subject.restored():
-                for v, move in zip(case.subject.variables, moves, strict=True):
-                    v *= 1 + step * move
-                found.append(case.gradient(case.upstream[0] * (1 + step * share)))
-        if np.abs(found[0] - 2 * found[1] + found[2]).max() > 0.02 * off:
-            text = f"is right to few digits only (relative error {off / size:.1g})"
-            return "float32", f"{text}: something is computed in {dtype} on the way"
-    return None
-
-
 def not_linear(case: Case) -> Found:
     """Backward is no linear map of the upstream gradient."""
     if case.is_loss or not np.isfinite(case.full).all():
@@ -103,10 +82,10 @@ def not_linear(case: Case) -> Found:
 
 def constant_factor(case: Case) -> Found:
     """One constant factor, with the length, option or parameter of which it is made."""
-    found, c = factor(case.here), ratio(case.here, case.here.known)
+    found, c = factor(case.here), case.here.ratio(case.here.known)
     if found is None or c is None:
         return None
-    away = c if case.elsewhere is None else ratio(case.elsewhere, case.elsewhere.known)
+    away = c if case.elsewhere is None else case.elsewhere.ratio(case.elsewhere.known)
     if away is None or abs(away - c) > 1e-6 * abs(c):
         return None
     text = found[1] + ("" if abs(abs(c) - 1) <= 1e-4 else _origin(case, abs(c)))
@@ -135,10 +114,6 @@ def _origin(case: Case, c: float) -> str:
         kind = type(getattr(case.subject.checked, name))
         set_other = functools.partial(set_option, name=name, value=kind(other))
         trials.append((f"self.{name}", value, other, set_other, None))
-        for axis, n in lengths if value in (2, 3, 4, 8) else ():
-            one = functools.partial(set_option, name=name, value=1)
-            words = f"the length of axis {axis} divided by self.{name}"
-            trials.append((words, n / value, n, one, None))
     for words, value, other, change, inputs in trials:
         for power, of in _POWERS.items() if value > 0 and abs(value - 1) > 1e-3 else ():
             if not np.isclose(value**power, c, 1e-6, 0):
@@ -146,3 +121,52 @@ def _origin(case: Case, c: float) -> str:
             if np.isclose(abs(case.factor(change, inputs)), other**power, 1e-6, 0):
                 return f" ({value**power:.6g} is {of}{words})"
     return ""
+
+
+def factor(p: Jacobians) -> Found:
+    """One constant factor."""
+    c = p.ratio(p.known)
+    if c is None or not p.wrong.any():
+        return None
+    if abs(c - 1) < 1e-4:
+        return "factor", f"is {c:.10g} times the true one: a constant (an eps) is a little off"
+    return "factor", f"is {factor_words(c)}"
+
+
+def unnamed(p: Jacobians) -> Found:
+    """A factor, the same for each output or each element."""
+    at = p.relevant
+    if at.sum() < 4 or any((np.abs(m[at]) <= p.allowed[at]).any() for m in (p.a, p.t)):
+        return None
+    rate = np.where(at, p.a, 1) / np.where(at, p.t, 1)
+    for axis in (1,) if p.is_loss else (0, 1):
+        low = np.where(at, rate, np.inf).min(axis=axis)[at.any(axis=axis)]
+        high = np.where(at, rate, -np.inf).max(axis=axis)[at.any(axis=axis)]
+        alone = (at.sum(axis=axis) > 1).mean() < 0.5 and p.own is None and not p.is_loss
+        same = low.size > 2 and not alone and (high - low <= 1e-6 * np.abs(low)).all()
+        if same and np.ptp(low) > 1e-6 * np.abs(low).max():
+            what = "element to element" if axis else "output to output"
+            if axis == 0 and p.output_places and p.outputs[0].shape[0] == p.batch:
+                of_row = p.output_places[0][at.any(axis=0)]
+                alike = (np.ptp(low[of_row == i]) <= 1e-6 * np.abs(low).max() for i in of_row)
+                what = "sample to sample" if all(alike) else what
+            between = f"(between {low.min():.4g} and {low.max():.4g})"
+            return "missing factor", f"is off by a factor that differs from {what} {between}"
+    return None
+
+
+def invariance(p: Jacobians) -> Found:
+    """Forward does not change when the tensor is shifted or scaled; backward does not know it."""
+    axes: list[tuple[int, ...]] = [(k,) for k in range(p.x.ndim) if p.shape[k] > 1]
+    axes += [tuple(range(k, p.x.ndim)) for k in (1, 0) if p.x.ndim - k > 1]
+    for some, scaled in itertools.product(axes if p.exact else (), (False, True)):
+        weighted = [m.reshape(*p.shape, -1) * (p.x[..., None] if scaled else 1) for m in (p.a, p.t)]
+        a, t = (np.abs(m.sum(axis=some)).max() for m in weighted)
+        size = np.abs(weighted[1]).max()
+        if t <= 1e-6 * size and a >= 1e-4 * size:
+            how = f"{p.name} is scaled" if scaled else f"a constant is added to {p.name}"
+            return "missing term", (
+                f"forward does not change when {how} along {axes_words(list(some))}, but {{}} has "
+                "a part in that direction: a term (of a sum, mean or norm?) is missing or wrong"
+            )
+    return None
