@@ -97,7 +97,6 @@ def _confirmed(pattern: _Pattern, exact: bool = False) -> _Experiment:
 
     def found(case: Case) -> Found:
         here, away = case.here, case.elsewhere
-        away = here if away is None else away
         said = _twice(pattern, here, away)
         if said is None and not here.is_input and here.x.size > 1 and np.ptp(here.x) == 0:
             said = _twice(pattern, case.moved(5), case.moved(7))  # as zeros or ones little is seen
@@ -124,8 +123,8 @@ def _twice(pattern: _Pattern, here: Jacobians | None, away: Jacobians | None) ->
 
 # From the most to the least specific.
 _STEPS: tuple[_Experiment, ...] = (
-    whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat,
-    whole.not_linear, whole.constant_factor, _confirmed(order.tensor),
+    whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
+    whole.not_linear, whole.constant_factor, _confirmed(order.tensor), _confirmed(order.upstream),
     paths.expression, _confirmed(order.forward_again),
     *(_confirmed(pattern, exact=True) for pattern in _WHERE),
     *map(_confirmed, (places.inverted, order.exchanged, places.region, places.elements,

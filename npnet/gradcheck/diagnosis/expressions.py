@@ -162,15 +162,16 @@ def _definition(function: types.FunctionType) -> ast.FunctionDef | None:
     except (OSError, TypeError, SyntaxError, ValueError):  # there is none, or it is a lambda
         return None
     definition = tree.body[0] if isinstance(tree, ast.If) else tree
-    if not isinstance(definition, ast.FunctionDef):
+    code = function.__code__
+    if not isinstance(definition, ast.FunctionDef) or definition.name != code.co_name:
         return None
-    ast.increment_lineno(definition, function.__code__.co_firstlineno - 1 - inner)
+    ast.increment_lineno(definition, code.co_firstlineno - 1 - inner)
     definition.decorator_list, definition.args.defaults = [], []
     definition.args.kw_defaults = [None for _ in definition.args.kw_defaults]
     found = _compiled(definition, function)
-    while found.co_name != function.__code__.co_name:
+    while found.co_name != code.co_name:
         found = next(c for c in found.co_consts if isinstance(c, types.CodeType))
-    return definition if _same(found, function.__code__) else None
+    return definition if _same(found, code) else None
 
 
 def _compiled(definition: ast.FunctionDef, function: types.FunctionType) -> types.CodeType:

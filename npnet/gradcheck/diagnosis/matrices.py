@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ _ROWS, _COLUMNS = 320, 160  # elements and outputs that are looked at; a choice 
 _NUMBERS = 4_000_000  # of a matrix
 _EXPRESSIONS = 100  # that may be computed for each pass that may be run
 _STEP = 2.0**-12
-Change = Callable[[Any], object]  # of a layer
 _NEARBY = 0.3  # how far the second point is, relative to the values
 
 
@@ -217,15 +215,6 @@ def constants(checked: Any) -> dict[str, float]:
             and not isinstance(v, bool) and np.isfinite(v) and n[0] != "_"}  # fmt: skip
 
 
-def unchanged(layer: Any) -> None:
-    """Change nothing."""
-
-
-def set_option(layer: Any, name: str, value: Any) -> None:
-    """Change an attribute."""
-    object.__setattr__(layer, name, value)
-
-
 class Case:
     """One tensor with a wrong gradient; `subject` is a copy that experiments may change."""
 
@@ -258,9 +247,9 @@ class Case:
         return jacobians(self.subject, self.number, self.indices, self.budget, self.wrong)
 
     @property
-    def elsewhere(self) -> Jacobians | None:
-        """The same at another point; None if the layer refuses it or the fault is not there."""
-        return self.moved(5)
+    def elsewhere(self) -> Jacobians:
+        """The same at another point; here if the layer refuses it or the fault is not there."""
+        return self.moved(5) or self.here
 
     @functools.cache  # noqa: B019 - as long as the case
     def moved(self, seed: int) -> Jacobians | None:
@@ -281,10 +270,10 @@ class Case:
             return None
         return found if found.wrong.any() else None
 
-    def factor(self, change: Change = unchanged, inputs: Any = None) -> float:
+    def factor(self, options: dict[str, Any], inputs: Any) -> float:
         """Return by what backward's values are multiplied in a changed layer; NaN if by nothing."""
         try:
-            subject = remade(self.subject, change, inputs)
+            subject = remade(self.subject, options, inputs)
             number = subject.names.index(self.name)
             some = np.arange(min(subject.variables[number].size, 32))
             p = jacobians(subject, number, some, self.budget)
@@ -293,9 +282,10 @@ class Case:
             return np.nan
 
 
-def remade(subject: Function, change: Change = unchanged, inputs: Any = None) -> Function:
-    """Make a function of a copy of the layer, changed, and of other inputs."""
+def remade(subject: Function, options: Any = None, inputs: Any = None) -> Function:
+    """Make a function of a copy of the layer, with other options, and of other inputs."""
     layer = copy.deepcopy(subject.layer)
-    change(layer.loss if subject.is_loss else layer)
+    for name, value in (options or {}).items():
+        object.__setattr__(layer.loss if subject.is_loss else layer, name, value)
     given = subject.given if inputs is None else inputs
     return Function(layer, given, subject.dtype, training=subject.training)
