@@ -127,8 +127,8 @@ _STEPS: tuple[_Experiment, ...] = (
     whole.not_linear, whole.constant_factor, _confirmed(order.tensor), _confirmed(order.upstream),
     paths.expression, _confirmed(order.forward_again),
     *(_confirmed(pattern, exact=True) for pattern in _WHERE),
-    *map(_confirmed, (places.inverted, order.exchanged, places.region, places.elements,
-                      places.masked, places.rows, places.shares, whole.invariance, whole.factor,
-                      whole.unnamed)),
+    *map(_confirmed, (places.inverted, order.exchanged, whole.statistics, places.region,
+                      places.elements, places.masked, places.rows, places.shares,
+                      whole.invariance, whole.factor, whole.unnamed)),
     *map(_confirmed, _WHERE),
 )  # fmt: skip
