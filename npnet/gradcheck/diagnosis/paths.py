@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from npnet.gradcheck.copies import parts
 from npnet.gradcheck.diagnosis import changes
 from npnet.gradcheck.diagnosis.expressions import Apply, Change, Expressions
 from npnet.gradcheck.diagnosis.matrices import Case, Found, jacobians, remade
 from npnet.gradcheck.diagnosis.places import factor_words, listed
-from npnet.gradcheck.under_test import parts
 from npnet.typing import Array
 
 _STEP = 2.0**-12

@@ -39,6 +39,7 @@ _FLAT = 1e-5  # where the slope may be zero, as a share of that over large steps
 _DEEP = 2.0**-40  # the share of the slope over large steps that rounding inside hides
 _UNDERFLOW = 1e-300
 _FAR = 2.0**20  # less than 2**26, so that no staircase looks like rounding from afar
+_NEAR = np.array([0.137, -0.211, 0.377, -0.433, 0.71, -1.0])  # no two of them symmetric
 _ENOUGH = 24  # suspects in a row that are wrong, after which the others are believed to be
 
 
@@ -105,8 +106,9 @@ def sweep(function: Function, line: Line) -> Slopes:
     levels = int(max(2, min(60.0, np.ceil(np.log(2 * scale / finest) / math.log(_RATIO)) + 1)))
     h = 2 * scale * _RATIO ** -np.arange(levels)
     far = _BEYOND_ROUNDING * scale * np.array([1.0, -1.0])
-    rows, taken = function.rows([line], np.concatenate([h, -h, far])[None])
-    above, below, beyond = np.split(rows[0], [levels, 2 * levels])
+    near = min(_RATIO**2 * finest, h[0]) * _NEAR
+    rows, taken = function.rows([line], np.concatenate([h, -h, far, near])[None])
+    above, below, beyond, around = np.split(rows[0], [levels, 2 * levels, 2 * levels + 2])
     right, left = taken[0, :levels, None], -taken[0, levels : 2 * levels, None]
     usable = (np.isfinite(above) & np.isfinite(below) & (right > 0) & (left > 0)).all(axis=1)
     # One-sided slopes, output by output: axes (level, output).
@@ -124,10 +126,8 @@ def sweep(function: Function, line: Line) -> Slopes:
     across = np.nan_to_num(np.abs(beyond), posinf=1.0).max(axis=0)
     inside = np.where(here == 0, 0.0, np.minimum(across, 1.0))
     outputs = np.maximum(np.maximum(largest, np.abs(here)), inside) * depends @ weights
-    bends = np.abs(forward - backward) * np.minimum(right, left) @ weights
-    bends[~usable] = 0.0
     grains = _grains(np.abs(above - here), np.abs(below - here), usable, largest) @ weights
-    seen = np.maximum(_seen_noise(bends[h >= finest]), grains)
+    seen = np.maximum(_seen_noise(around - here, taken[0, -len(near) :, None]) @ weights, grains)
     noise = (ROUNDING * EPS * outputs + seen) / h[:, None]
     noise[~usable] = np.inf
 
@@ -145,14 +145,11 @@ def sweep(function: Function, line: Line) -> Slopes:
     return Slopes._make([*fields, jumps > 0, ~grains.any(keepdims=True)])
 
 
-def _seen_noise(bends: Array) -> Array:
-    """Return how far the function strays from a line at the smallest steps."""
-    noise = np.zeros(bends.shape[1])
-    going = np.ones(noise.shape, bool)
-    for count, bend in enumerate(bends[::-1]):
-        going &= (bend <= 4 * noise) | (count < 3)
-        noise = np.where(going, np.maximum(noise, bend), noise)
-    return 2 * noise
+def _seen_noise(change: Array, steps: Array) -> Array:
+    """Return how far outputs (m, output) stray from a line at steps (m, 1) of some roundings."""
+    change = np.where(np.isfinite(change).all(axis=0), change, 0.0)
+    slope = (change * steps).sum(axis=0) / max(float((steps * steps).sum()), _UNDERFLOW)
+    return 2 * np.asarray(np.abs(change - slope * steps).max(axis=0))
 
 
 def _grains(above: Array, below: Array, usable: Array, largest: Array) -> Array:
