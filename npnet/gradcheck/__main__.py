@@ -15,7 +15,7 @@ import numpy as np
 
 from npnet.errors import ArgumentError, NpnetError
 from npnet.gradcheck.check import check_layer, rule_names
-from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.comparison import describe
 from npnet.gradcheck.inputs import made
 from npnet.losses.loss import Loss
 from npnet.random import as_generator

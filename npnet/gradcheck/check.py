@@ -13,15 +13,14 @@ import numpy as np
 from npnet import arguments
 from npnet.arguments import shown, whole_number
 from npnet.errors import ArgumentError
-from npnet.gradcheck.functions import MODES, Functions, Options
-from npnet.gradcheck.gradients import GradientCheck
+from npnet.gradcheck.gradients import MODES, GradientCheck, Options
 from npnet.gradcheck.inputs import as_inputs, is_shape, made
-from npnet.gradcheck.loss_under_test import LossUnderTest
 from npnet.gradcheck.other_points import OtherPoints
-from npnet.gradcheck.passes import Fault
+from npnet.gradcheck.passes import LossLayer
 from npnet.gradcheck.report import Report
 from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES, check_calls, check_rules
-from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.gradcheck.rules.losses import worded
+from npnet.gradcheck.under_test import UnderTest
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.random import as_seed
@@ -124,17 +123,8 @@ def check_gradients(
         raise ArgumentError(f"check_gradients needs an input for {type(layer).__name__}")
     report = Report(_subject(layer), allow_kinks=allow_kinks, max_noise=max_noise)
     with _quiet():
-        under_test = _under_test(layer, inputs, options, shapes=isinstance(layer, Loss))
-        try:
-            under_test.fresh()
-        except Fault as fault:
-            raise ArgumentError(f"{type(layer).__name__} cannot be checked: {fault}") from fault
-        functions = Functions(under_test, options)
-        check = GradientCheck(report, functions)
-        if check.start():
-            check_rules(under_test, report)
-            if not under_test.no_function and check.judge():
-                OtherPoints(report, functions).check()
+        arrays = as_inputs(layer, inputs, options, shapes=isinstance(layer, Loss))
+        _check(report, layer, arrays, options)
     if raises:
         report.raise_if_failed()
     return report
@@ -207,34 +197,37 @@ def check_layer(
     report = Report(_subject(checked), check="check_layer")
     batches = {"batch_axis": batch_axis, "batch_independence": batch_independence}
     with _quiet():
-        under_test = _under_test(checked, inputs, options, shapes=True, make=make, **batches)
-        if check_calls(under_test, report):
-            check_rules(under_test, report, chosen)
-            if "gradients" in chosen:
-                _check_gradients(report, under_test, options)
-        else:
-            report.notes.append("no other rule was checked")
+        arrays = as_inputs(checked, inputs, options, shapes=True)
+        _check(report, checked, arrays, options, chosen, make=make, **batches)
     if raises:
         report.raise_if_failed()
     return report
 
 
-def _check_gradients(report: Report, under_test: LayerUnderTest, options: Options) -> None:
-    """Check gradients after the rules, and do not say again what they said."""
+def _check(
+    report: Report, checked: Any, arrays: Any, options: Any, names: Any = (), **given: Any
+) -> None:
+    """Check the rules of these names, or the cheap ones, then gradients."""
+    given |= {"seed": options.seed, "training": options.training}
+    if isinstance(checked, Loss):
+        checked, given["batch_axis"] = LossLayer(checked), 0
+    under_test = UnderTest(checked, arrays, **given)
+    if not check_calls(under_test, report):
+        report.notes.append("no other rule was checked")
+        return
+    check_rules(under_test, report, names)
+    if names and "gradients" not in names:
+        return
     if under_test.no_function:
-        why = under_test.worded(under_test.no_function)
         cause = next((v.rule for v in report.violations if not v.follows), "")
-        return report.violate("gradients", f"not checked, because {why}", cause)
+        why = worded(under_test, f"not checked, because {under_test.no_function}")
+        return report.violate("gradients", why, cause)
     if options.mode == "auto":
         arrays = [*under_test.inputs, *(p.data for p in under_test.layer.parameters())]
         many = sum(x.size for x in arrays) > _MANY
         options = options._replace(mode="directional" if many else "full")
-    functions = Functions(under_test, options)
-    check = GradientCheck(report, functions)
-    if check.start() and check.judge():
-        OtherPoints(report, functions).check()
-    if any(v.rule == "shapes and dtypes" for v in report.violations):
-        report.violations[:] = [v for v in report.violations if v.rule != "gradient"]
+    if GradientCheck(report, under_test, options).check():
+        OtherPoints(report, under_test, options).check()
 
 
 def rule_names(
@@ -287,14 +280,3 @@ def _checked(owner: str, modes: Collection[str], given: Options, **flags: Any) -
             raise arguments.refusal(owner, "domain", "two numbers, the lesser one first", domain)
         domain = (float(ends[0]), float(ends[1]))
     return given._replace(dtype=dtype, domain=domain)
-
-
-def _under_test(
-    checked: Layer | Loss, inputs: Any, options: Options, *, shapes: bool, **given: Any
-) -> LayerUnderTest:
-    """Return what a check runs, of a layer or a loss; inputs may be given by their `shapes`."""
-    arrays = as_inputs(checked, inputs, options.seed, options.domain, shapes=shapes)
-    given |= {"seed": options.seed, "training": options.training}
-    if isinstance(checked, Loss):
-        return LossUnderTest(checked, arrays, **given)
-    return LayerUnderTest(checked, arrays, **given)

@@ -1,10 +1,19 @@
-"""Comparing arrays, and saying in words where they differ."""
+"""What a report says of arrays and errors: where arrays differ, what was raised and where."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from npnet.errors import NpnetError
 from npnet.typing import Array
+
+_GRADCHECK = Path(__file__).parent
+_NPNET = _GRADCHECK.parent
+# Modules that only pass a call on to the layer.
+_BETWEEN = ("calls", "configured", "context", "convert", "errors", "layer", "parameter",
+            "registry", "state")  # fmt: skip
 
 
 def mismatch(got: Array, want: Array, tolerance: float = 1e-11, slack: Array | float = 0.0) -> str:
@@ -34,3 +43,25 @@ def _number(value: float, other: float) -> str:
     """Write a number with as many digits as it takes to tell it from `other`."""
     texts = [(f"{value:.{digits}g}", f"{other:.{digits}g}") for digits in (6, 9, 17)]
     return str(float(next((a for a, b in texts if a != b), texts[0][0])))
+
+
+def not_finite(array: Array) -> str:
+    """Return ``"nan at [0, 1]"``, the first number that is not finite, if any."""
+    for index in np.argwhere(~np.isfinite(array))[:1].tolist():
+        return f"{array[tuple(index)]}" + (f" at {index}" if index else "")
+    return ""
+
+
+def describe(error: BaseException) -> str:
+    """Return ``"ValueError: no way (mylayers.py, line 3)"``: the last line of the layer's own."""
+    text = error.args[0] if isinstance(error, NpnetError) and error.args else error
+    words, place = " ".join(f"{type(error).__name__}: {text}".split()).removesuffix(":"), ""
+    trace = None if isinstance(error, SyntaxError) else error.__traceback__  # it says where
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        between = path.parent == _NPNET and path.stem in _BETWEEN
+        inside = "numpy" in path.parts or _GRADCHECK in path.parents
+        if not (between or inside or path.name.startswith("<frozen")):
+            place = f" ({path.name}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    return words + place

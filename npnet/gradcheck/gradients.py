@@ -3,67 +3,73 @@
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.functions import Functions, Options
+from npnet.gradcheck.comparison import not_finite
+from npnet.gradcheck.diagnosis import diagnose, example
 from npnet.gradcheck.numeric.differences import Judged
-from npnet.gradcheck.numeric.function import Function
-from npnet.gradcheck.numeric.lines import sample
+from npnet.gradcheck.numeric.function import sample
 from npnet.gradcheck.numeric.places import suspects
-from npnet.gradcheck.numeric.point import Point
+from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.passes import Fault
 from npnet.gradcheck.report import Diagnosis, Report, TensorReport, Verdict
-from npnet.gradcheck.reporting import add_diagnoses, tensor_report
+from npnet.gradcheck.under_test import UnderTest
 from npnet.typing import Array
+
+MODES = ("full", "sample", "directional")
+_CHANGING = ("stale state", "non-deterministic")
+_VAGUE = ("formula", "unknown", "elements", "rows")
+
+
+class Options(NamedTuple):
+    """How gradients are checked; see `check_gradients`."""
+
+    mode: str = "full"
+    samples: int = 100
+    dtype: Any = np.float64
+    training: bool = True
+    seed: int = 0
+    complex_step: bool = True
+    probe: bool = False
+    moves: bool = False
+    domain: tuple[float, float] | None = None
 
 
 class GradientCheck:
     """The check at the given point; it fills a report."""
 
-    def __init__(self, report: Report, functions: Functions) -> None:
-        self.report, self.functions = report, functions
-        self.options: Options = functions.options
-        self.rng = np.random.default_rng((self.options.seed, 17))
+    def __init__(self, report: Report, under_test: UnderTest, options: Options) -> None:
+        self.report, self.under_test, self.options = report, under_test, options
+        self.rng = np.random.default_rng((options.seed, 17))
 
-    def start(self) -> bool:
-        """Run forward and backward at the given point; tell whether there is something to judge."""
-        functions, options = self.functions, self.options
-        rules = "forward", "output"  # broken by what raises, and by what is no gradient
-        try:
-            checked = function = functions.make(dtype=options.dtype)
-            if not checked.finite:
-                return self._end("finite output", _not_finite(checked))
-            rules, allowed = ("backward", "gradient"), None
-            if checked.dtype == np.float32:
-                pair = functions.pair(single=checked)
-                function, allowed = pair.double, pair.allowances()
-            self._point = Point(checked, self.rng, function, allowed, options.complex_step)
-            rules = "backward", "fixed shape"
-            checked.here_now()
-        except Fault as error:
-            return self._end(rules[error.__cause__ is None], str(error), error.__cause__)
-        return True
-
-    def judge(self) -> bool:
+    def check(self) -> bool:
         """Judge the gradients at the given point; tell whether all are right."""
-        options, point = self.options, self._point
+        report, options = self.report, self.options
         try:
+            point = self._point()
             if options.mode == "directional":
                 self._along_direction(point)
             else:
                 largest = max((v.size for v in point.function.variables), default=0)
                 count = options.samples if options.mode == "sample" else largest
                 self._by_elements(point, self._sampled(point, count))
-        except Fault as error:
-            return self._end("fixed shape", str(error))
-        return not self.report.failing
+        except Fault as fault:
+            report.violate("gradients", str(fault))
+            report.diagnosis.append(Diagnosis("raised", "", str(fault)))
+            report.cause = fault.__cause__ if isinstance(fault.__cause__, Exception) else None
+            return False
+        return not report.failing
 
-    def _end(self, rule: str, message: str, cause: BaseException | None = None) -> bool:
-        self.report.violate(rule, message)
-        self.report.diagnosis.append(Diagnosis("raised", "", message))
-        self.report.cause = cause if isinstance(cause, Exception) else None
-        return False
+    def _point(self) -> Point:
+        options, function = self.options, self.under_test.function(dtype=self.options.dtype)
+        if odd := not_finite(function.here):
+            raise Fault(f"in {function.dtype} forward returned {odd} of all outputs")
+        if function.dtype == np.float64:
+            return Point(function, self.rng, complex_step=options.complex_step)
+        pair = self.under_test.pair(single=function)
+        return Point(function, self.rng, pair.double, pair.allowances(), options.complex_step)
 
     def _by_elements(self, point: Point, chosen: dict[int, Array]) -> None:
         from tqdm import tqdm
@@ -72,16 +78,8 @@ class GradientCheck:
         with tqdm(total=total, desc=report.check, unit=" elements", delay=2, leave=False) as bar:
             evidence = point.elements(chosen, bar.update)
         report.tensors += [tensor_report(point, e) for e in evidence]
-        if point.confirmed:
-            report.notes.append(
-                f"complex steps confirm {point.confirmed} of {point.tried} elements tried"
-            )
-        refusal = point.function.refusal
-        if refusal is not None:
-            report.notes.append(
-                "the layer raised at some of the points around this one, which were left out: "
-                f"{type(refusal).__name__}: {refusal}"
-            )
+        if done := point.confirmed:
+            report.notes.append(f"complex steps confirm {done} of {point.tried} elements tried")
         if report.failing:
             add_diagnoses(report, point, evidence)
 
@@ -122,16 +120,27 @@ class GradientCheck:
         return chosen
 
 
-def _not_finite(function: Function) -> str:
-    bad = np.flatnonzero(~np.isfinite(function.here))
-    i = int(np.searchsorted(function.ends, bad[0], side="right"))
-    index = [int(k) for k in np.argwhere(~np.isfinite(function.outputs()[i]))[0]]
-    which = f"output {i}" if len(function.shapes) > 1 else "the output"
-    return (
-        f"forward returned {function.here[bad[0]]} at {index} of {which} ({bad.size} of "
-        f"{function.here.size} elements are not finite); a gradient can be checked where the "
-        "output is finite"
-    )
+def tensor_report(point: Point, e: Evidence) -> TensorReport:
+    """Return the verdicts on the elements of one variable."""
+    name, shape = point.function.names[e.variable], point.function.variables[e.variable].shape
+    return TensorReport(name, shape, e.indices, *e.judged[1:4], e.judged.verdicts)
+
+
+def add_diagnoses(
+    report: Report, point: Point, evidence: list[Evidence], prefix: str = "", known: bool = False
+) -> None:
+    """Add what the patterns say; if something is `known` already, only what is definite."""
+    for i, text in point.at_kinks.items():
+        name = point.function.names[i]
+        message = f"{prefix}at a kink (ties, or a corner of forward) the gradient of {name} {text}"
+        report.diagnosis.append(Diagnosis("kink", name, message))
+    if point.at_kinks:
+        return
+    report.example = report.example or example(point, evidence)
+    changing = {d.tensor for d in report.diagnosis if d.kind in _CHANGING}
+    for d in diagnose(point, evidence, changing):
+        if not known or d.kind not in _VAGUE:
+            report.diagnosis.append(d._replace(message=prefix + d.message))
 
 
 def _what_shows(point: Point, judged: Judged, moves: list[Array]) -> str:
@@ -148,14 +157,11 @@ def _what_shows(point: Point, judged: Judged, moves: list[Array]) -> str:
 def detection_probability(size: int, count: int, faulty: int) -> float:
     """Compute how probably a sample of `count` of `size` meets one of the faulty elements.
 
-    That is 1 - C(size - faulty, count) / C(size, count).
-
     Examples
     --------
-    >>> detection_probability(100, 10, 100)
-    1.0
     >>> round(detection_probability(1000, 100, 10), 3)
     0.653
     """
+    # One minus C(size - faulty, count) / C(size, count), the probability to miss all.
     missed = math.prod(max(0, size - count - i) / (size - i) for i in range(faulty))
     return 1.0 - missed

@@ -11,7 +11,7 @@ import numpy as np
 from npnet.arguments import shown
 from npnet.convert import real_array
 from npnet.errors import ArgumentError, DtypeError
-from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.comparison import describe
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array
@@ -50,14 +50,9 @@ def _signature(function: Any) -> inspect.Signature:
         return inspect.signature(lambda *_: None)
 
 
-def as_inputs(
-    checked: Layer | Loss, inputs: Sequence[Any], seed: int, domain: Domain = None, *, shapes: bool
-) -> list[Array]:
-    """Return the inputs, real ones in float64; draw those that are shapes, in a domain.
-
-    The targets of a loss are as they are given.
-    """
-    owner, rng = type(checked).__name__, np.random.default_rng((seed, 3))
+def as_inputs(checked: Any, inputs: Sequence[Any], options: Any, *, shapes: bool) -> list[Array]:
+    """Return the inputs, real ones in float64; draw those that are shapes, in a domain."""
+    owner, rng = type(checked).__name__, np.random.default_rng((options.seed, 3))
     arrays: list[Array] = []
     for name, is_real, x in zip(*_names(checked, len(inputs)), inputs, strict=True):
         if isinstance(checked, Loss) and not is_real:
@@ -66,7 +61,11 @@ def as_inputs(
                 raise ArgumentError(f"{text}; pass an array of that shape, np.zeros({x})")
             arrays.append(np.array(x))
         elif shapes and is_shape(x):
-            arrays.append(_drawn(x, rng, domain) if is_real else _indices(checked, x, rng))
+            if is_real:
+                arrays.append(_drawn(x, rng, options.domain))
+            else:
+                rows = [len(p.data) for p in checked.parameters() if p.data.ndim]
+                arrays.append(np.asarray(rng.integers(0, rows[0] if rows else 2, x)))
         else:
             if shapes and isinstance(checked, Layer):
                 _refuse_numbers(name, x)
@@ -122,11 +121,6 @@ def _drawn(shape: tuple[int, ...], rng: np.random.Generator, domain: Domain) -> 
     return np.asarray(high - size if np.isfinite(high) else size * sign)
 
 
-def _indices(layer: Any, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
-    rows = [len(p.data) for p in layer.parameters() if p.data.ndim]
-    return np.asarray(rng.integers(0, rows[0] if rows else 2, shape))
-
-
 def _converted(what: str, value: Any, is_real: bool) -> Array:
     """Copy an array, finite floats to float64, or raise an error that says what it is to be."""
     x = real_array(value, what)
@@ -159,16 +153,6 @@ def mixed(x: Array) -> Array:
         return np.asarray(0.9 * x + 0.1 * (x == 0))
     share = np.linspace(0.05, 0.25, len(x)).reshape(-1, *[1] * (x.ndim - 1))
     return np.asarray(share * x + (1 - share) * rolled)
-
-
-def with_repeats(inputs: list[Array]) -> list[Array] | None:
-    """Return the inputs with indices that occur twice; None if there are none or one does."""
-    indices = [x for x in inputs if x.dtype.kind != "f" and x.size > 1]
-    if not indices or any(np.unique(x).size < x.size for x in indices):
-        return None
-    for x in indices:
-        x.flat[x.size // 2 :] = x.flat[: x.size - x.size // 2]
-    return inputs
 
 
 # The same values in other memory, which a layer must not notice; each returns a copy.

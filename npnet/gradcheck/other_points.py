@@ -7,11 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.functions import Functions
-from npnet.gradcheck.loss_under_test import LossUnderTest
-from npnet.gradcheck.numeric.function import Function
-from npnet.gradcheck.numeric.lines import random_direction
+from npnet.gradcheck.comparison import describe
+from npnet.gradcheck.gradients import Options, add_diagnoses, tensor_report
+from npnet.gradcheck.numeric.function import Function, random_direction
 from npnet.gradcheck.numeric.places import (
     Finding,
     Place,
@@ -23,11 +21,10 @@ from npnet.gradcheck.numeric.places import (
 )
 from npnet.gradcheck.numeric.rounding import Mismatch
 from npnet.gradcheck.passes import Fault
-from npnet.gradcheck.report import Diagnosis, Report
-from npnet.gradcheck.reporting import add_finding, add_mismatch
+from npnet.gradcheck.report import Diagnosis, Report, Verdict
+from npnet.gradcheck.under_test import UnderTest
 from npnet.typing import Array
 
-_NOT_FINITE = "the output is not finite"
 _STALE = """gradients are right at first, but not after the parameters have moved, as an \
 optimizer moves them: something of an earlier call is kept on the layer"""
 _ENOUGH = 6  # places at which something is wrong, after which no others are visited
@@ -36,52 +33,54 @@ _ENOUGH = 6  # places at which something is wrong, after which no others are vis
 class OtherPoints:
     """The checks in float32, in evaluation mode, with other parameters and at other inputs."""
 
-    def __init__(self, report: Report, functions: Functions) -> None:
-        self.report, self.functions, self.options = report, functions, functions.options
-        self.rng = np.random.default_rng((self.options.seed, 19))
-        self.findings: list[Finding | tuple[Mismatch, str]] = []
+    def __init__(self, report: Report, under_test: UnderTest, options: Options) -> None:
+        self.report, self.under_test, self.options = report, under_test, options
+        self.rng = np.random.default_rng((options.seed, 19))
+        self.findings: list[Finding] = []
+        self.mismatches: list[tuple[Mismatch, str]] = []
         self.right: list[Array] = []  # numbers in the inputs of places where gradients are right
         self.left_out: dict[str, str] = {}  # why forward could not be computed, by place
         self.visited = 0
 
     def check(self) -> None:
         """Do them all; at the given point all must be right."""
-        report, options, under_test = self.report, self.options, self.functions.under_test
+        options, under_test, inputs = self.options, self.under_test, self.under_test.arrays()
         if options.dtype != np.float32:
             try:
-                for mismatch in self.functions.pair().mismatches():
-                    add_mismatch(report, mismatch)
+                for mismatch in under_test.pair().mismatches():
+                    self._add_mismatch(mismatch)
             except Exception as error:
-                report.violate("float32", f"in float32 the layer raised {describe(error)}")
-        is_loss = isinstance(under_test, LossUnderTest)
-        if not is_loss:
+                self.report.violate("float32", f"in float32 the layer raised {describe(error)}")
+        if not under_test.is_loss:
             if options.training:
                 self._at("in evaluation mode", training=False, moved=options.moves)
             if options.moves and under_test.has_moved:
                 self._at("with other parameters", moved=True)
-            repeated = under_test.repeated() if options.moves else None
-            if repeated is not None:
-                self._at("with indices that occur twice", inputs=repeated)
-            if not report.violations:
+            if not self.report.violations:
                 self._after_a_step()
-        several = (options.moves or options.probe) and not is_loss and under_test.has_batches
-        if several:
-            self._visit([p] for p in batches(self.functions.inputs, under_test.batch_axis or 0))
+            if (options.moves or options.probe) and under_test.has_batches:
+                self._visit([p] for p in batches(inputs, under_test.batch_axis or 0))
         if options.probe:
-            inputs, moving = self.functions.inputs, self.functions.moving
+            moving = np.flatnonzero(under_test.moving).tolist()
             self._visit(places(inputs, moving, self.rng, options.domain))
-            function = self.functions.make()
-            self._visit([p] for p in beside_branches(function, moving, self.rng))
+            self._visit([p] for p in beside_branches(under_test.function(), moving, self.rng))
         self._say_findings()
 
+    def _function(self, *arguments: Any, **options: Any) -> Function | None:
+        """Return a function if it is finite; None if that raises, which rules say."""
+        try:
+            function = self.under_test.function(*arguments, **options)
+        except Exception:
+            return None
+        return function if function.finite else None
+
     def _at(self, place: str, **options: Any) -> None:
-        function = self.functions.quietly(**options)
-        if function is not None and function.finite:
-            add_finding(self.report, judge_point(function, self.rng, place))
+        if function := self._function(**options):
+            self._add_finding(judge_point(function, self.rng, place))
 
     def _after_a_step(self) -> None:
         """Check that gradients follow when the parameters move, as an optimizer moves them."""
-        place, rng, function = "with other parameters", self.rng, self.functions.quietly()
+        place, rng, function = "with other parameters", self.rng, self._function()
         if function is None or not function.parameters:
             return
         try:
@@ -92,73 +91,109 @@ class OtherPoints:
             function.here = function.here_now()
             if judge_point(function, rng, place) is None:
                 return
-            also = judge_point(self.functions.make(values=values), rng, place)
+            also = judge_point(self.under_test.function(values=values), rng, place)
         except Exception as error:
             self.report.notes.append(f"with other parameters the layer raised {describe(error)}")
             return
-        add_finding(self.report, also)
+        self._add_finding(also)
         if also is None:
-            self.report.violate("parameters change between calls", _STALE)
-            self.report.diagnosis.append(Diagnosis("stale state", "", _STALE))
+            self._violate("parameters change between calls", _STALE, "stale state")
 
     # --- other inputs
 
     def _visit(self, groups: Iterable[Sequence[Place]]) -> None:
         """Check, of each group of places, the first at which forward can be computed."""
         for several in groups:
-            for place in several if len(self.findings) < _ENOUGH else ():
-                try:
-                    function = self.functions.make(place.inputs)
-                    why = "" if function.finite else _NOT_FINITE
-                except Exception as error:  # whatever it is: forward does not take these numbers
-                    why = f"{type(error).__name__}: {error}"
-                if not why:
-                    self._check_at(place, function)
+            enough = len(self.findings) + len(self.mismatches) >= _ENOUGH
+            for place in () if enough else several:
+                if self._possible(place.says, place.inputs):
                     break
-                self.left_out[place.says] = why
 
-    def _check_at(self, place: Place, function: Function) -> None:
+    def _possible(self, says: str, inputs: list[Array]) -> bool:
+        """Check at a place; tell whether forward can be computed there."""
+        try:
+            function = self.under_test.function(inputs)
+            if not function.finite:
+                raise Fault("the output is not finite")
+        except Exception as error:  # whatever it is: forward does not take these numbers
+            self.left_out[says] = f"{type(error).__name__}: {error}".removeprefix("Fault: ")
+            return False
         self.visited += 1
-        finding = judge_point(function, self.rng, place.says)
+        finding = judge_point(function, self.rng, says)
         if finding is not None:
             self.findings.append(finding)
-            return
-        self.right += [x.reshape(-1) for x in place.inputs if x.dtype.kind == "f"]
-        single = f"{place.says}, in float32"
+            return True
+        self.right += [x.reshape(-1) for x in inputs if x.dtype.kind == "f"]
         try:
-            both = self.functions.pair(place.inputs)
+            both = self.under_test.pair(inputs)
             if both.single.finite or _overflows(both.single):
-                self.findings += [(m, place.says) for m in both.mismatches()[:1]]
-            else:
-                self.left_out[single] = _NOT_FINITE
+                self.mismatches += [(m, f"{says}: ") for m in both.mismatches()[:1]]
         except Exception as error:
-            self.left_out[single] = f"{type(error).__name__}: {error}"
+            self.left_out[f"{says}, in float32"] = f"{type(error).__name__}: {error}"
+        return True
 
     def _is_right(self, i: int, number: float) -> bool:
         """Tell whether the gradient is right where a number fills an input."""
-        inputs = list(self.functions.inputs)
+        inputs = self.under_test.arrays()
         inputs[i] = np.full(inputs[i].shape, number)
-        function = self.functions.quietly(inputs)
-        if function is None or not function.finite:
-            return True
-        return judge_point(function, self.rng) is None
+        function = self._function(inputs)
+        return function is None or judge_point(function, self.rng) is None
+
+    # --- what is said
 
     def _say_findings(self) -> None:
         """Say the first of each kind."""
-        notes = self.report.notes
-        found = [f for f in self.findings if isinstance(f, Finding)]
-        wrong = [f for f in found if f.point is not None]
+        notes, wrong = self.report.notes, [f for f in self.findings if f.point is not None]
         if wrong:
-            add_finding(self.report, wrong[0], region(wrong, self.right, self._is_right))
-        for finding in [f for f in found if f.error is not None][:1]:
-            add_finding(self.report, finding)
-        for mismatch in [f for f in self.findings if not isinstance(f, Finding)][:1]:
-            add_mismatch(self.report, *mismatch)
+            self._add_finding(wrong[0], region(wrong, self.right, self._is_right))
+        for finding in [f for f in self.findings if f.error is not None][:1]:
+            self._add_finding(finding)
+        for mismatch, place in self.mismatches[:1]:
+            self._add_mismatch(mismatch, place)
         if self.visited:
             notes.append(f"gradients were also checked at {self.visited} other places")
         if self.left_out and self.options.probe:
             where, why = ", ".join(self.left_out), next(iter(self.left_out.values()))
             notes.append(f"left out, because forward cannot be computed there: {where} ({why})")
+
+    def _violate(self, rule: str, text: str, kind: str, tensor: str = "") -> None:
+        self.report.violate(rule, text)
+        self.report.diagnosis.append(Diagnosis(kind, tensor, text))
+
+    def _add_mismatch(self, found: Mismatch, place: str = "") -> None:
+        """Say what float32 gets wrong."""
+        where = f" at {list(found.at)}" if found.at else ""
+        text = f"{place}in float32 the {found.name} is "
+        if not np.isfinite(found.single):
+            text += f"{found.single}{where}, in float64 {found.double:.6g}: something overflows on "
+            text += "the way, or is divided by what has become zero"
+        elif found.factor is not None:
+            text += f"{found.factor:.7g} times that in float64: does the code depend on the dtype?"
+        else:
+            text += f"{found.single:.9g}{where}, in float64 {found.double:.9g}: more than rounding "
+            text += "explains"
+        self._violate("float32", text, "float32", found.name.removeprefix("gradient of "))
+
+    def _add_finding(self, found: Finding | None, where: str = "") -> None:
+        """Say what is wrong at another point; `where` describes the numbers at which it is."""
+        if found is None:
+            return
+        report, place, point = self.report, found.place, found.point
+        rule = "gradients in evaluation mode" if "evaluation" in place else "gradients elsewhere"
+        if found.error is not None:
+            self._violate(rule, f"{place} backward raised {describe(found.error)}", "raised")
+            report.cause = report.cause or found.error
+            return
+        assert point is not None
+        for tensor in (tensor_report(point, e) for e in found.evidence):
+            if tensor.count(Verdict.WRONG):
+                worst = tensor.worst(1)[0]
+                text = f"{worst.analytic:.6g} instead of {worst.numeric:.6g} at {list(worst.index)}"
+                report.violate(rule, f"{place} the gradient of {tensor.name} is {text}")
+        if where:
+            name = point.function.names[found.evidence[0].variable]
+            report.diagnosis.append(Diagnosis("region", name, where))
+        add_diagnoses(report, point, found.evidence, f"{place}: ", known=bool(where))
 
 
 def _overflows(function: Function) -> bool:

@@ -1,8 +1,4 @@
-"""One pass through a layer: raw outputs and gradients, checked to be arrays.
-
-Passes are run on the raw `forward` and `backward` with a context, below the conversions that
-`Layer.record` and `Tape` make, so that what the layer itself returned can be looked at.
-"""
+"""One pass through a layer: raw outputs and gradients, checked to be arrays."""
 
 from __future__ import annotations
 
@@ -13,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.error_text import describe
+from npnet.gradcheck.comparison import describe
 from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array

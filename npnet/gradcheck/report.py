@@ -112,7 +112,7 @@ class Violation(NamedTuple):
     rule, message : str
         The rule's name, ``"input unchanged"``, and what happened, in a sentence.
     follows : str
-        The broken rule whose consequence this is, if any; ``"gradients"`` means the diagnosis.
+        The broken rule whose consequence this is, if any.
     """
 
     rule: str
@@ -288,16 +288,14 @@ class Report:
     def _violations(self) -> Iterator[str]:
         """Yield causes as they were found, each with all that follows from it below."""
         first = {v.rule: v for v in reversed(self.violations)}
-        groups: dict[str, list[str]] = {"": []}  # of the diagnosis, printed above
+        groups: dict[str, list[str]] = {}
         for violation in self.violations:
             cause, seen = violation, set[str]()
             while cause.follows in first and cause.rule not in seen:
                 seen.add(cause.rule)
                 cause = first[cause.follows]
-            diagnosed = cause.follows == "gradients" and self.diagnosis
-            rule = "" if diagnosed else cause.rule
-            start = "- " if violation.rule == rule else "  (follows from it) - "
-            groups.setdefault(rule, []).append(_wrapped(start, str(violation)))
+            start = "- " if violation.rule == cause.rule else "  (follows from it) - "
+            groups.setdefault(cause.rule, []).append(_wrapped(start, str(violation)))
         for found in groups.values():
             yield from sorted(found, key=lambda text: text.startswith(" "))
 

@@ -1,21 +1,22 @@
-"""LayerUnderTest, the layer that is checked: copies of it, its inputs, passes and comparison."""
+"""UnderTest, the layer or loss that is checked: copies, inputs, passes, functions, comparison."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from types import MethodType
 from typing import Any
 
 import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.inputs import mixed, with_repeats
-from npnet.gradcheck.moved_parameters import move_constants
+from npnet.gradcheck.copies import move_constants, parts, protected, unseal
+from npnet.gradcheck.inputs import mixed
+from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.rounding import Float32
 from npnet.gradcheck.passes import (
     Fault,
     Finding,
@@ -33,25 +34,13 @@ from npnet.state import buffers, restore_buffers
 from npnet.typing import Array, DtypeLike
 
 _MARGIN = 100  # results may differ by so many times what a rounding error in the inputs moves
+_FACTORS = (0.7, 1.1, 1.3, 1.9)  # no powers of two, with which products round as before
 _PROBES = 16  # where numbers cancel, one of three leaves a result as it is
-
-# By the rule that is broken, the method that copies what it is given, or what it returns.
-_PROTECTIONS = {
-    "input unchanged": ("forward", True),
-    "upstream gradient unchanged": ("backward", True),
-    "output unchanged": ("forward", False),
-}
 
 
 @dataclass(eq=False)
-class LayerUnderTest:
-    """One layer that is checked; only copies of it are run.
-
-    `inputs` are in float64, or integers; `make` makes another layer of the same kind; `seed` is
-    that of upstream gradients and generators; `training` is the mode of passes where a rule does
-    not choose it. `broken` holds by broken rule the tensors that it is about; copies are protected
-    from what was found already.
-    """
+class UnderTest:
+    """A layer, or a loss as a layer of its arguments; only copies of it are run."""
 
     layer: Layer
     inputs: list[Array]
@@ -61,33 +50,29 @@ class LayerUnderTest:
     seed: int = 0
     training: bool = True
     cache: dict[str, Any] = field(default_factory=dict)  # what several rules look at
-    broken: dict[str, set[str]] = field(default_factory=dict)
+    broken: dict[str, set[str]] = field(default_factory=dict)  # tensors, by broken rule
     _bases: dict[Any, Layer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         declared = (getattr(part, "batch_independent", True) for _, part in parts(self.layer))
         self.batch_independence = self.batch_independence and all(declared)
-        self._moving = differentiated(self.layer, self.inputs)
+        self.moving = differentiated(self.layer, self.inputs)
+        self.is_loss = isinstance(self.layer, LossLayer)
 
-    def fresh(self, dtype: DtypeLike = np.float64) -> Layer:
-        """Return a copy in `dtype`, without gradients, whose constant parameters are moved."""
-        return self._copy(np.dtype(dtype), self._can_move)
-
-    def plain(self, dtype: DtypeLike = np.float64) -> Layer:
-        """Return a copy in `dtype`, without gradients, with the values that the layer has."""
-        return self._copy(np.dtype(dtype), moved=False)
+    def fresh(self, dtype: DtypeLike = np.float64, moved: bool = True) -> Layer:
+        """Return a copy without gradients, whose constant parameters are moved if possible."""
+        return self._copy(np.dtype(dtype), moved and self._can_move)
 
     @cached_property
     def has_moved(self) -> bool:
-        """Whether `fresh` returns other values than `plain`."""
-        return self._can_move and move_constants(self.plain())
+        """Whether a copy's parameters can be moved."""
+        return self._can_move and move_constants(self.fresh(moved=False))
 
     @cached_property
     def _can_move(self) -> bool:
         """Whether the layer still works when its constant parameters are moved."""
         layer = self._copy(np.dtype(np.float64), moved=True)
-        contexts = (Context(layer, False, False), Context(layer, True, True, self.generator()))
-        return all(self._finite(layer, ctx, self.arrays()) for ctx in contexts)
+        return all(self._work(self.arrays(), layer, mode) for mode in (False, True))
 
     def _copy(self, dtype: np.dtype[Any], moved: bool) -> Layer:
         if (dtype, moved) not in self._bases:
@@ -103,47 +88,54 @@ class LayerUnderTest:
             if moved:
                 move_constants(layer)
             self._bases[dtype, moved] = layer.astype(dtype)
-        return _protected(copy.deepcopy(self._bases[dtype, moved]), self.broken)
+        return protected(copy.deepcopy(self._bases[dtype, moved]), self.broken)
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
         """Return contiguous copies of the inputs; integers stay integers."""
-        pairs = zip(self.inputs, self._moving, strict=True)
+        pairs = zip(self.inputs, self.moving, strict=True)
         return [np.array(x, dtype if moves else None, order="C") for x, moves in pairs]
 
     def others(self) -> list[Array]:
         """Return other inputs of the same shapes, mixed; the same ones if those are refused."""
-        return [x.copy() for x in self._others]
+        if "others" not in self.cache:
+            pairs = zip(self.arrays(), self.moving, strict=True)
+            found = [mixed(x) if moves or x.dtype.kind != "f" else x for x, moves in pairs]
+            self.cache["others"] = found if self._work(found, self.fresh()) else self.inputs
+        return [x.copy() for x in self.cache["others"]]
 
-    @cached_property
-    def _others(self) -> list[Array]:
-        pairs = zip(self.inputs, self._moving, strict=True)
-        found = [mixed(x) if moves or x.dtype.kind != "f" else x for x, moves in pairs]
-        return found if self._work(found) else self.inputs
-
-    def repeated(self) -> list[Array] | None:
-        """Return the inputs with indices that occur twice, if none of them does."""
-        found = with_repeats(self.arrays())
-        return found if found and self._work(found) else None
-
-    def _work(self, inputs: Sequence[Array]) -> tuple[Array, ...]:
-        """Run inference on other inputs; none if they are refused or give no finite outputs."""
-        layer = self.fresh()
-        return self._finite(layer, Context(layer, False, False), [x.copy() for x in inputs])
-
-    def _finite(self, layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[Array, ...]:
+    def _work(
+        self, inputs: Sequence[Array], layer: Layer, training: bool = False
+    ) -> tuple[Array, ...]:
+        """Run inference or training; return outputs if inputs are taken and these are finite."""
         with contextlib.suppress(Fault):
-            outputs = call_forward(layer, ctx, inputs)
-            if all(np.isfinite(y).all() for y in outputs):
-                return outputs
+            ctx = Context(layer, training, training, self.generator())
+            outputs = call_forward(layer, ctx, [x.copy() for x in inputs])
+            return outputs if all(np.isfinite(y).all() for y in outputs) else ()
         return ()
 
     def upstream(self, outputs: Sequence[Array], variant: int = 1) -> list[Array]:
         """Draw a gradient for each output, of either sign and away from zero; ones for a loss."""
-        if isinstance(self.layer, LossLayer):
+        if self.is_loss:
             return [np.ones_like(y) for y in outputs]
         rng = np.random.default_rng((self.seed, variant))
         sizes = [rng.uniform(0.5, 1.5, y.shape) * rng.choice([-1.0, 1.0], y.shape) for y in outputs]
         return [np.asarray(size, y.dtype) for size, y in zip(sizes, outputs, strict=True)]
+
+    def function(
+        self, inputs: Any = None, dtype: Any = np.float64, values: Any = (), **given: Any
+    ) -> Function:
+        """Make a function to differentiate, with moved constant parameters or `values` of all."""
+        layer = self.fresh(dtype, given.pop("moved", False))
+        for p, value in zip(layer.parameters(), values, strict=False):
+            p.data[...] = value
+        given.setdefault("upstream", np.random.default_rng((self.seed, 5)))
+        given.setdefault("training", self.training)
+        return Function(layer, self.arrays() if inputs is None else inputs, dtype, **given)
+
+    def pair(self, inputs: Sequence[Any] | None = None, single: Function | None = None) -> Float32:
+        """Make functions of the same numbers in float32 and float64."""
+        single = self.function(inputs, np.float32) if single is None else single
+        return Float32(single, self.function(single.given, upstream=single.upstream))
 
     def generator(self, variant: int = 0) -> np.random.Generator:
         """Return the generator that a pass draws from: always the same numbers."""
@@ -156,9 +148,10 @@ class LayerUnderTest:
         return Pass(call_forward(layer, Context(layer, False, False), inputs))
 
     def record(
-        self, layer: Layer, inputs: Any = None, training: bool | None = None, rng: Any = None
+        self, layer: Any = None, inputs: Any = None, training: Any = None, rng: Any = None
     ) -> Recording:
         """Run a forward pass that remembers, from the layer's first buffers."""
+        layer = self.fresh() if layer is None else layer
         self.restore_buffers(layer)
         training = self.training if training is None else training
         ctx = Context(layer, True, training, rng or self.generator())
@@ -166,22 +159,18 @@ class LayerUnderTest:
         return Recording(layer, ctx, inputs, call_forward(layer, ctx, inputs))
 
     def run(
-        self,
-        layer: Layer | None = None,
-        inputs: Sequence[Array] | None = None,
-        upstream: Sequence[Any] | None = None,
-        *,
-        training: bool | None = None,
-        needs_input_grad: bool = True,
+        self, layer: Any = None, inputs: Any = None, upstream: Any = None, training: Any = None
     ) -> Pass:
         """Run one pass forward and backward, starting without gradients."""
         layer = self.fresh() if layer is None else layer
         layer.zero_grad()
-        recording = self.record(layer, inputs, training=training)
+        return self.finish(self.record(layer, inputs, training), upstream=upstream)
+
+    def finish(self, recording: Recording, variant: int = 1, upstream: Any = None) -> Pass:
+        """Run the backward pass; the gradients of parameters are all that there are."""
         outputs = tuple(y.copy() for y in recording.outputs)
-        grads = self.upstream(outputs) if upstream is None else upstream
-        dx = recording.backward(grads, needs_input_grad)
-        return Pass(outputs, dx, parameter_grads(layer))
+        grads = self.upstream(outputs, variant) if upstream is None else upstream
+        return Pass(outputs, recording.backward(grads), parameter_grads(recording.layer))
 
     def shifted(
         self, shift: Callable[[Array], Array], training: bool | None = None, still: Any = None
@@ -189,7 +178,7 @@ class LayerUnderTest:
         """Run a pass where a shift of its own is added to everything floating that goes in."""
         layer, inputs = self.fresh(), self.arrays()
         grads = self.upstream((still or self.reference).outputs)
-        moving = [x for x, moves in zip(inputs, self._moving, strict=True) if moves]
+        moving = [x for x, moves in zip(inputs, self.moving, strict=True) if moves]
         for array in (*moving, *grads, *(p.data for p in layer.parameters())):
             if array.dtype.kind == "f":
                 array += shift(array)
@@ -213,7 +202,7 @@ class LayerUnderTest:
     def draws(self, training: bool) -> bool:
         """Tell whether a pass depends on the context's generator."""
         generator = self.generator()
-        self.record(self.fresh(), training=training, rng=generator)
+        self.record(training=training, rng=generator)
         return generator.bit_generator.state != self.generator().bit_generator.state
 
     @cached_property
@@ -231,25 +220,21 @@ class LayerUnderTest:
         """Why forward cannot be differentiated; empty if it can."""
         layer = self.fresh()
         one, two = (Pass(self.run(layer).outputs) for _ in range(2))
-        changed = self.compared(two, one, every=True)
-        return "two passes with the same input and the same generator differ" if changed else ""
-
-    def worded(self, text: str) -> str:
-        """Return how a report says what a rule found."""
-        return text
+        text = "two passes with the same input and the same generator differ"
+        return text if self.compared(two, one, every=True) else ""
 
     @cached_property
     def has_batches(self) -> bool:
         """Whether all inputs have a batch axis, and twice as many samples give as many outputs."""
         axis, inputs = self.batch_axis, self.inputs
         # One axis of real numbers may as well be the features, but not those of a loss.
-        layer = not isinstance(self.layer, LossLayer)
-        if axis is None or any(x.ndim <= max(axis, layer and x.dtype.kind == "f") for x in inputs):
+        vector = not self.is_loss
+        if axis is None or any(x.ndim <= max(axis, vector and x.dtype.kind == "f") for x in inputs):
             return False
         if len({x.shape[axis] for x in inputs}) != 1:
             return False
         n, pairs = inputs[0].shape[axis], zip(self.arrays(), self.others(), strict=True)
-        double = self._work([np.concatenate(pair, axis) for pair in pairs])
+        double = self._work([np.concatenate(pair, axis) for pair in pairs], self.fresh())
         return bool(double) and all(
             y.shape[axis : axis + 1] == (n,)
             and twice.shape == (*y.shape[:axis], 2 * n, *y.shape[axis + 1 :])
@@ -261,26 +246,19 @@ class LayerUnderTest:
         """A pass in the mode in which the layer is one fixed function."""
         return self.run(training=False) if self.is_random else self.reference
 
-    def differences(
-        self, got: Pass, want: Pass, text: str = "{}", part: Any = ...
-    ) -> Iterator[Finding]:
+    def differences(self, got: Pass, want: Pass, text: str = "{}") -> Iterator[Finding]:
         """Say in a text of every result of `want` that `got` differs by more than rounding."""
-        for name, found in self.compared(got, want, part).items():
+        for name, found in self.compared(got, want).items():
             yield Finding(text.format(f"the {name} {found}"), tensor_of(name))
 
-    def compared(
-        self, got: Pass, want: Pass, part: Any = ..., every: bool = False
-    ) -> dict[str, str]:
+    def compared(self, got: Pass, want: Pass, every: bool = False) -> dict[str, str]:
         """Say how results that both have differ, by name; of `every` one, unsteady or not."""
         wanted, found = want.named(), {}
         for name, array in got.named().items():
-            text = mismatch(array, wanted[name]) if name in wanted else ""
-            if text:
-                noise = self.noise[name][part]
-                slack = _MARGIN * noise if noise.shape in ((), array.shape) else 0.0
-                text = mismatch(array, wanted[name], slack=slack)
-            if text and (every or name not in self.unsteady):
-                found[name] = text
+            if name in wanted and mismatch(array, wanted[name]):
+                text = mismatch(array, wanted[name], slack=_MARGIN * self.noise[name])
+                if text and (every or name not in self.unsteady):
+                    found[name] = text
         return found
 
     @cached_property
@@ -296,14 +274,11 @@ class LayerUnderTest:
         return found
 
     @cached_property
-    def noise(self) -> dict[str, Array]:
-        """How far rounding errors in everything that goes in move each result of a pass.
-
-        At least by a unit of the inputs and the upstream gradients, which may cancel.
-        """
+    def noise(self) -> dict[str, float]:
+        """How far rounding errors in everything that goes in move each result of a pass at most."""
         rng, results = np.random.default_rng((self.seed, 11)), self.reference.named()
         least = np.spacing(max(1.0, *(np.abs(x).max(initial=0.0) for x in self.inputs)))
-        worst = {name: np.full(a.shape, least) for name, a in results.items()}
+        worst = dict.fromkeys(results, float(least))
         again = self.run().named()
         if any(mismatch(again[name], a) for name, a in results.items()):
             return worst  # what moves is chance
@@ -316,33 +291,14 @@ class LayerUnderTest:
             with contextlib.suppress(Fault):  # beyond the numbers that the layer takes
                 moved = self.shifted(unit, training, still).named()
                 for name, a in still.named().items():
-                    if moved[name].shape == worst[name].shape:
-                        np.fmax(worst[name], np.abs(moved[name] - a), out=worst[name])
+                    if moved[name].shape == a.shape:
+                        change = np.nan_to_num(np.abs(moved[name] - a), nan=0.0, posinf=0.0)
+                        worst[name] = max(worst[name], change.max(initial=0.0))
+        # Differences of products inside backward may keep still when what goes in moves.
+        for factor in _FACTORS:
+            grads = [np.asarray(g * factor, g.dtype) for g in self.upstream(self.reference.outputs)]
+            for name, a in self.run(upstream=grads).times(1 / factor).named().items():
+                change = np.abs(a - results[name]).max(initial=0.0) if a.size else 0.0
+                if change <= 1e-8 * np.abs(results[name]).max(initial=0.0):
+                    worst[name] = max(worst[name], float(change))
         return worst
-
-
-def parts(checked: Layer) -> list[tuple[str, Any]]:
-    """List the layer and its children, with dotted names; of a loss, the loss."""
-    return [("", checked.loss)] if isinstance(checked, LossLayer) else [*checked.named_layers()]
-
-
-def unseal(checked: Layer) -> None:
-    """Let passes make new attributes, so that a layer which does can be checked to the end."""
-    for _, part in parts(checked):
-        object.__setattr__(part, "_open", True)
-
-
-def _protected(layer: Layer, broken: Collection[str]) -> Layer:
-    """Give a layer copies of what by a broken rule it changes; return it."""
-    for name, given in (_PROTECTIONS[rule] for rule in broken if rule in _PROTECTIONS):
-        method: Any = getattr(layer, name)  # bound, so that a deep copy has its own
-        object.__setattr__(layer, name, MethodType(_copying(method.__func__, given), layer))
-    return layer
-
-
-def _copying(method: Callable[..., Any], given: bool) -> Callable[..., Any]:
-    def copying(self: Any, ctx: Any, *arrays: Any) -> Any:
-        result = method(self, ctx, *copy.deepcopy(arrays) if given else arrays)
-        return result if given else copy.deepcopy(result)
-
-    return copying

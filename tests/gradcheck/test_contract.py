@@ -429,9 +429,9 @@ def _raise(x, n):
         (lambda x, n: "text", "forward returned a str"),
         (lambda x, n: x.astype(object), "forward returned an array of dtype object"),
         (lambda x, n: x + 1j, "forward returned an array of dtype complex128"),
-        (lambda x, n: x * np.nan, r"inference returned nan at \[0, 0\] in output"),
-        (lambda x, n: x / 0, "inference returned -?inf"),
-        (lambda x, n: np.repeat(x, n, 0), r"shape \(3, 4\) in a first call and \(6, 4\) in a sec"),
+        (lambda x, n: x * np.nan, r"forward returned nan at \[0, 0\] of the output"),
+        (lambda x, n: x / 0, "forward returned -?inf"),
+        (lambda x, n: np.repeat(x, n, 0), r"shape \(6, 4\) in another call, \(3, 4\) in the"),
     ],
 )
 def test_bad_forward(result, sentence):
@@ -509,7 +509,7 @@ class _BadLoss(npnet.MSELoss):
     [
         (lambda t: 1 / 0, "the call raised ZeroDivisionError"),
         (lambda t: t._replace(grad=None), "value_and_grad raised ArgumentError"),
-        (lambda t: t._replace(values=t.values * np.nan), "a call returned nan in value"),
+        (lambda t: t._replace(values=t.values * np.nan), "forward returned nan of the value"),
         (lambda t: t._replace(grad=t.values * np.inf), "the gradient of pred is inf at"),
         (lambda t: t._replace(grad=t.values[0]), r"gradient [^=]*\(3,\)"),
     ],

@@ -103,15 +103,13 @@ NAMED = {
     "ReLUThreshold": "is wrong exactly where the input is be",
     "InputRowOff": "only sample 2 (of 5) of the gradient of input is wrong",
     "TanhElement": "only 1 of 24 elements of the gradient of input is wrong",
-    "L1Step": "is wrong exactly where (pred - target) is negative; there it is zero",
-    "InputTransposed": "would be right with weight transposed",
-    "BiasOfFirstRow": "is that of sample 0 alone",
-    "SoftmaxDiagonal": "lacks the terms through the outputs at other positions of axis 1",
-    "SoftmaxWithoutSum": "is off by a multiple of the output along",
-    "ChainSkipsTanh": "the backward pass leaves out child '1' (Tanh)",
-    "SigmoidHalf": "lacks the factor (1 - the output)",
-    "SiLUProductRule": "takes g for a constant in output =",
-    "SigmoidPlus": "is off by +2 times the upstream gradient",
+    "InputTransposed": "the derivative by `x` has `self.weight.data.T` transposed",
+    "BiasOfFirstRow": "holds only what comes through sample 0: it is not summed over the batch",
+    "SoftmaxDiagonal": "is taken for y (1 - y) of its value y",
+    "SoftmaxWithoutSum": "lacks what comes through `out.sum(axis=axis, keepdims=True)`",
+    "SigmoidHalf": "(y (1 - y) of its value y) is taken for its value y",
+    "SiLUProductRule": "lacks what comes through `out` in `np.divide(1, out, out=out)`",
+    "SigmoidPlus": "is off by a factor that differs from output to output",
 }
 
 

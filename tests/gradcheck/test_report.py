@@ -47,18 +47,6 @@ def test_consequences_stand_below_their_cause():
     ]
 
 
-def test_consequences_of_a_wrong_gradient_stand_below_the_diagnosis():
-    report = Report("Layer()", violations=[Violation("tape", "raised")])
-    report.violate("linear backward", "differs", follows="gradients")
-    assert lines(report) == ["- tape: raised", "- linear backward: differs"]
-    report.diagnosis.append(Diagnosis("factor", "input", "twice as large"))
-    assert lines(report) == [
-        "=> twice as large",
-        "  (follows from it) - linear backward: differs",
-        "- tape: raised",
-    ]
-
-
 @pytest.mark.parametrize("follows", [("b", "a"), ("b", "b"), ("nowhere", "nowhere")])
 def test_no_violation_is_lost_when_causes_are_unclear(follows):
     report = Report("Layer()")

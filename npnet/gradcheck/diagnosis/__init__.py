@@ -1,21 +1,20 @@
 """From wrong numbers to what is probably wrong in the code.
 
-A pattern looks at two matrices (elements of a tensor x outputs), what backward says and what is
-true, and is believed if it says the same at a second point. An experiment changes what is checked.
+A pattern looks at what backward says and what is true, and must say the same at a second point.
 """
 
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis import experiments, formulas, order, paths, places, whole
-from npnet.gradcheck.diagnosis.case import Case, remade
+from npnet.gradcheck.diagnosis import order, paths, places, whole
 from npnet.gradcheck.diagnosis.example import smallest
-from npnet.gradcheck.diagnosis.matrices import Budget, Found, Jacobians
+from npnet.gradcheck.diagnosis.matrices import Budget, Case, Found, Jacobians, remade
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Diagnosis, Example
 
@@ -23,14 +22,7 @@ _Experiment = Callable[[Case], Found]
 _Pattern = Callable[[Jacobians], Any]  # returns one or yields several of what is found
 
 _PASSES, _OF_EXAMPLE = 6_000, 1_500  # that are run, forward or backward
-_WHERE: tuple[_Pattern, ...] = (places.overlap, places.rows, places.distances, places.through)
-_FORMULAS: tuple[_Pattern, ...] = (
-    formulas.missing, formulas.product_rule, places.inverted, order.permuted, order.exchanged,
-    formulas.statistics, places.region, places.elements,
-)  # fmt: skip
-# Said of the wrong part alone.
-_INSIDE = (formulas.factor, formulas.missing, formulas.unnamed)
-_LAST = (formulas.invariance, formulas.unnamed, *_WHERE)
+_WHERE: tuple[_Pattern, ...] = (places.overlap, places.rows, places.through)
 
 
 @np.errstate(all="ignore")
@@ -38,7 +30,12 @@ def diagnose(
     point: Point, evidence: list[Evidence], known: Collection[str] = ()
 ) -> list[Diagnosis]:
     """Explain every wrong gradient, apart from tensors whose fault is `known` otherwise."""
-    cases = _cases(point, evidence, _PASSES)
+    with warnings.catch_warnings():  # of expressions that are changed
+        warnings.simplefilter("ignore")
+        return _diagnoses(_cases(point, evidence, _PASSES), known)
+
+
+def _diagnoses(cases: list[Case], known: Collection[str]) -> list[Diagnosis]:
     found: list[tuple[int, tuple[str, str], str]] = []
     for case in cases:
         if case.wrong.any() and case.name not in known:
@@ -99,18 +96,12 @@ def _confirmed(pattern: _Pattern, exact: bool = False) -> _Experiment:
     """Keep what a pattern says twice; if `exact`, only if it says how it is wrong there."""
 
     def found(case: Case) -> Found:
-        where = pattern in _WHERE
         here, away = case.here, case.elsewhere
-        if case.is_loss and where:  # its sentence numbers the samples
-            here = away = case.plain
-        said = _twice(pattern, here, here if away is None else away)
+        said = _twice(pattern, here, away)
         if said is None and not here.is_input and here.x.size > 1 and np.ptp(here.x) == 0:
             said = _twice(pattern, case.moved(5), case.moved(7))  # as zeros or ones little is seen
-        if said is None or not where:
-            return said
-        text = said[1] + _within(said[1], here, here if away is None else away)
-        vague = exact and not re.search("; there|lacks|summed|holds only|alone|takes only", text)
-        return None if vague else (said[0], text)
+        definite = said is None or re.search("; there|lacks|holds only|alone|takes only", said[1])
+        return said if definite or not exact else None
 
     return found
 
@@ -130,22 +121,14 @@ def _twice(pattern: _Pattern, here: Jacobians | None, away: Jacobians | None) ->
     return None
 
 
-def _within(text: str, *both: Jacobians) -> str:
-    """Say what is true of the wrong part alone, if it is wrong in some rows or columns only."""
-    if "; there" in text or any(p.wrong.any(0).all() and p.wrong.any(1).all() for p in both):
-        return ""
-    parts = [p.part(p.wrong.any(axis=1), p.wrong.any(axis=0)) for p in both]
-    more = filter(None, (_twice(pattern, parts[0], parts[1]) for pattern in _INSIDE))
-    return next((f"; there it {found[1]}" for found in more), "")
-
-
 # From the most to the least specific.
 _STEPS: tuple[_Experiment, ...] = (
     whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
-    whole.not_linear, whole.constant_factor,
-    *map(_confirmed, (order.tensor, order.upstream)), order.sampled, paths.expression,
-    whole.any_factor, experiments.chain, experiments.parameter_turned,
-    _confirmed(order.forward_again), *(_confirmed(pattern, exact=True) for pattern in _WHERE),
-    *map(_confirmed, _FORMULAS), places.masked, _confirmed(places.shares),
-    *map(_confirmed, _LAST),
+    whole.not_linear, whole.constant_factor, _confirmed(order.tensor), _confirmed(order.upstream),
+    paths.expression, _confirmed(order.forward_again),
+    *(_confirmed(pattern, exact=True) for pattern in _WHERE),
+    *map(_confirmed, (places.inverted, order.exchanged, whole.statistics, places.region,
+                      places.elements, places.masked, places.rows, places.shares,
+                      whole.invariance, whole.factor, whole.unnamed)),
+    *map(_confirmed, _WHERE),
 )  # fmt: skip

@@ -19,28 +19,27 @@ _KNOWN = {"tanh": "1 - y y of its value y", "sigmoid": "y (1 - y) of its value y
           "abs": "the sign", "relu": _REGION, "maximum": _REGION, "minimum": _REGION,
           "clip": _REGION, "where": _REGION}  # fmt: skip
 Changes = Iterator[tuple[str, Change]]
-Shown = Callable[[int], str]
 
 
-def simple(source: Expressions, k: int, shown: Shown) -> Changes:
+def simple(source: Expressions, k: int) -> Changes:
     """Yield changes of the expression with number `k`, and what they mean."""
     e, values = source.found[k], source.values[k]
     if not values[0].ndim and isinstance(e.node, ast.Constant | ast.Attribute):
         whole = next((o.node for o in source.found if k in o.parts), None)
         factor = isinstance(getattr(whole, "op", None), ast.Mult | ast.Div)
-        where = f"`{e.text}`" if isinstance(e.node, ast.Attribute) else shown(k)
+        where = f"`{e.text}`" if isinstance(e.node, ast.Attribute) else source.shown(k)
         yield from _numbers(values, where, ": that factor is missing" * factor)
     if isinstance(e.node, ast.Call):
-        yield from _functions(source, k, shown)
-    yield from _factors(source, k, shown, turned=False)
+        yield from _functions(source, k)
+    yield from _factors(source, k, turned=False)
 
 
-def orders_of(source: Expressions, k: int, shown: Shown) -> Changes:
+def orders_of(source: Expressions, k: int) -> Changes:
     """Yield changes of the order of what comes through an expression, or of a factor in it."""
     e, values = source.found[k], source.values[k]
-    yield from _factors(source, k, shown, turned=True)
+    yield from _factors(source, k, turned=True)
     if values[0].size <= _ELEMENTS and isinstance(e.node, ast.Call | ast.Attribute | ast.Subscript):
-        yield from _turned(values, shown(k))
+        yield from _turned(values, source.shown(k))
 
 
 def _floating(source: Expressions, k: int) -> dict[int, int]:
@@ -67,9 +66,9 @@ def _numbers(values: list[Array], where: str, factor: str) -> Changes:
             yield f"is what it would be if {where} were {words}", change
 
 
-def times(source: Expressions, k: int, shown: Shown) -> Changes:
+def times(source: Expressions, k: int) -> Changes:
     """Only the first or last of several times counts, or one is missing."""
-    where, values = shown(k), source.values[k]
+    where, values = source.shown(k), source.values[k]
     count = len(values)
     often = f"of the {count} times (steps) that it is computed"
     several = [("counts in the last alone", range(count - 1)),
@@ -89,7 +88,7 @@ def _nth(k: int) -> str:
     return ("first", "second", "third")[k] if k < 3 else f"{k + 1}th"
 
 
-def _functions(source: Expressions, k: int, shown: Shown) -> Changes:
+def _functions(source: Expressions, k: int) -> Changes:
     """The derivative of a function is forgotten or mistaken, or that along another axis."""
     e, values = source.found[k], source.values[k]
     floating = _floating(source, k)
@@ -101,7 +100,6 @@ def _functions(source: Expressions, k: int, shown: Shown) -> Changes:
             taken: list[tuple[str, Callable[[Array], Any]]] = [
                 ("missing, as a factor", lambda v: 1),
                 ("taken for its value y", lambda v: v),
-                ("taken for 1 - y of its value y", lambda v: 1 - v),
                 ("taken for y (1 - y) of its value y", lambda v: v * (1 - v)),
                 ("taken for 1 - y y of its value y", lambda v: 1 - v * v),
             ]
@@ -112,40 +110,17 @@ def _functions(source: Expressions, k: int, shown: Shown) -> Changes:
                 ) -> Any:
                     return values[j] + slope(values[j]) * (p[i] - first[j])
 
-                yield f"is wrong: the derivative of {shown(k)}{known} is {words}", change
+                yield f"is wrong: the derivative of {source.shown(k)}{known} is {words}", change
     if e.text.startswith("np.where(") and len(e.parts) == 3:
 
         def inverted(f: Apply, p: Any, j: int) -> Any:
             first = [source.values[floating[i]][j] if i in floating else p[i] for i in (1, 2)]
             return values[j] + f(~p[0], *p[1:]) - f(~p[0], *first)
 
-        yield f"is wrong: in {shown(k)} the condition is inverted", inverted
-    reduction = e.node.func.attr if isinstance(e.node.func, ast.Attribute) else ""  # type: ignore[attr-defined]
-    if reduction in ("mean", "sum", "cumsum") and 0 in floating:
-        of = source.values[floating[0]]
-        ndim, shape = of[0].ndim, values[0].shape
-        for n in range(1, ndim + 1) if ndim < 6 else ():
-            for axes in itertools.combinations(range(ndim), n):
-                keep = {} if reduction == "cumsum" else {"keepdims": len(shape) == ndim}
-                at = axes[0] if n == 1 else axes
-
-                for only in (None, *range(len(values))) if len(values) > 1 else (None,):
-
-                    def along(
-                        f: Apply, p: Any, j: int, at: Any = at, keep: Any = keep, only: Any = only
-                    ) -> Any:
-                        moved = p[0] - of[j]
-                        if only not in (None, j):
-                            return f(*p)
-                        return values[j] + getattr(np, reduction)(moved, axis=at, **keep)
-
-                    of_axes = f"axis {at}" if n == 1 else f"axes {list(axes)}"
-                    time = "" if only is None else f", when computed for the {_nth(only)} time,"
-                    text = f"is wrong: the derivative of {shown(k)}{time}"
-                    yield f"{text} is that along {of_axes}", along
+        yield f"is wrong: in {source.shown(k)} the condition is inverted", inverted
 
 
-def _factors(source: Expressions, k: int, shown: Shown, turned: bool) -> Changes:
+def _factors(source: Expressions, k: int, turned: bool) -> Changes:
     """The derivative by one part is taken with something else in the place of another."""
     e, floating = source.found[k], _floating(source, k)
     by_itself = isinstance(e.node, ast.Call) and len(floating) == 1
@@ -170,7 +145,7 @@ def _factors(source: Expressions, k: int, shown: Shown, turned: bool) -> Changes
         if (i == j) != by_itself:
             continue
         values, its = source.values[by], source.found[by].text
-        where = f"is wrong: in {shown(k)} the derivative by `{source.found[of].text}`"
+        where = f"is wrong: in {source.shown(k)} the derivative by `{source.found[of].text}`"
         if turned and i != j and values[0].ndim > 1 and values[0].size <= _ELEMENTS:
             for words, order in _orders(values):
                 others = [v.reshape(-1)[order].reshape(v.shape) for v in values]
@@ -188,21 +163,21 @@ def _factors(source: Expressions, k: int, shown: Shown, turned: bool) -> Changes
             )
             if alike and not any(all(map(np.array_equal, others, s)) for s in seen):
                 seen.append(others)
-                words = f"{shown(n)} in place of `{its}`{_relation(source, n, by, of)}"
+                words = f"{source.shown(n)} in place of `{its}`{_relation(source, n, by, of)}"
                 yield f"{where} {'is taken at' if i == j else 'has'} {words}", change(i, j, others)
 
 
 def _relation(source: Expressions, n: int, by: int, of: int) -> str:
     """Say what something is to what it stands for."""
-    others, text, whole = source.values[n], source.found[n].text, source.found[by]
+    text, whole = source.found[n].text, source.found[by]
     pieces = [source.found[q].text for q in whole.parts if q is not None]
     if isinstance(getattr(whole.node, "op", None), ast.Mult) and text in pieces:
         pieces.remove(text)
         return f": the factor `{pieces[0]}` is missing"
-    if all(map(np.array_equal, others, source.values[of])):
+    if all(map(np.array_equal, source.values[n], source.values[of])):
         return ": the factors are exchanged"
     later = source.values[by][1:]
-    shifted = later and all(map(np.array_equal, others, later))
+    shifted = later and all(map(np.array_equal, source.values[n], later))
     return ": it is that of the next step, shifted by one" if shifted else ""
 
 
@@ -210,15 +185,6 @@ def _orders(values: list[Array]) -> Iterator[tuple[str, Array]]:
     shape = values[0].shape
     if all(v.shape == shape for v in values):
         yield from ((w, s) for w, s in orders(shape) if (s >= 0).all())
-        number = np.arange(int(np.prod(shape))).reshape(shape)
-        for axis, count in itertools.product(range(len(shape)), (3, 4)):
-            size = shape[axis] // count
-            for i, j in itertools.combinations(range(count if shape[axis] % count == 0 else 0), 2):
-                order = np.arange(count)
-                order[[i, j]] = j, i
-                rows = (order[:, None] * size + np.arange(size)).reshape(-1)
-                words = f"with parts {i} and {j} of {count} along axis {axis} exchanged"
-                yield words, np.take(number, rows, axis).reshape(-1)
 
 
 def _turned(values: list[Array], where: str) -> Changes:
@@ -230,12 +196,3 @@ def _turned(values: list[Array], where: str) -> Changes:
             return values[j] + (f(*p) - values[j]).reshape(-1)[source_of].reshape(shape)
 
         yield f"is wrong: what comes through {where} is {words}: its order is mistaken", turn
-    for axis, (words, total) in itertools.product(
-        range(len(shape)), (("averaged", np.mean), ("summed", np.sum))
-    ):
-
-        def spread(f: Apply, p: Any, j: int, axis: int = axis, total: Any = total) -> Any:
-            moved = total(f(*p) - values[j], axis=axis, keepdims=True)
-            return values[j] + np.broadcast_to(moved, np.shape(values[j]))
-
-        yield f"is wrong: what comes through {where} is {words} along axis {axis}", spread

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.case import Case, remade
-from npnet.gradcheck.diagnosis.matrices import true_matrix
+from npnet.gradcheck.diagnosis.matrices import Case, remade, true_matrix
 from npnet.gradcheck.report import Example
 from npnet.typing import Array
 

@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import copy
 import functools
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
 from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.point import Evidence, Point
+from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
 Found = tuple[str, str] | None  # a kind, and a text: after "the gradient of x ", or with {} for it
 _ROWS, _COLUMNS = 320, 160  # elements and outputs that are looked at; a choice of them beyond
 _NUMBERS = 4_000_000  # of a matrix
+_EXPRESSIONS = 100  # that may be computed for each pass that may be run
 _STEP = 2.0**-12
+_NEARBY = 0.3  # how far the second point is, relative to the values
 
 
 class Budget:
@@ -30,19 +33,13 @@ class Budget:
 
     def refill(self, passes: int) -> None:
         """Allow so many passes, and expressions that are computed."""
-        self.left, self.evaluations = passes, 200 * passes
+        self.left = {"passes": passes, "expressions": _EXPRESSIONS * passes}
 
-    def evaluate(self, count: int) -> None:
-        """Count expressions that are about to be computed."""
-        self.evaluations -= count
-        if self.evaluations < 0:
-            raise RuntimeError("the evaluations of a diagnosis are used up")
-
-    def take(self, count: int) -> None:
-        """Count passes that are about to be run."""
-        self.left -= count
-        if self.left < 0:
-            raise RuntimeError("the passes of a diagnosis are used up")
+    def take(self, count: int, of: str = "passes") -> None:
+        """Count passes that are about to be run, or expressions that are computed."""
+        self.left[of] -= count
+        if self.left[of] < 0:
+            raise RuntimeError(f"the {of} of a diagnosis are used up")
 
 
 class Jacobians:
@@ -71,9 +68,7 @@ class Jacobians:
                  and not any(o is v for v in subject.variables)]  # fmt: skip
         self.others = [o for _, o in fixed]
         self.masks = {f"input {i}": o for i, o in fixed if o.dtype == bool}
-        self.constants = {n: float(v) for n, v in options(subject.checked)
-                          if isinstance(v, int | float) and np.isfinite(v)
-                          and not isinstance(v, bool)}  # fmt: skip
+        self.constants = constants(subject.checked)
         sizes = np.maximum(np.abs(a), np.nan_to_num(np.abs(t)))
         column = sizes.max(axis=0, initial=0.0)
         self.allowed = 1e-8 * sizes + 1e-9 * column + 1e-11 * column.max(initial=0.0)
@@ -121,16 +116,15 @@ class Jacobians:
         """Whether all elements are there, and no kinks."""
         return self.complete and bool(self.known.all())
 
-    def part(self, rows: Array, columns: Array) -> Jacobians:
-        """Return some elements and some outputs alone."""
-        found = copy.copy(self)
-        for cached in ("places", "output_number", "output_places", "own", "lost"):
-            found.__dict__.pop(cached, None)
-        found.indices, found.columns = self.indices[rows], self.columns[columns]
-        found.complete = bool(rows.all()) and self.complete
-        for name in ("a", "t", "allowed", "known", "relevant", "wrong", "right"):
-            setattr(found, name, getattr(self, name)[np.ix_(rows, columns)])
-        return found
+    def ratio(self, at: Array) -> float | None:
+        """Return c if backward's values are c times the true ones where `at` says."""
+        a, t = self.a[at], self.t[at]
+        size = float(t @ t) if t.size else 0.0
+        if not size or not np.isfinite(a).all():
+            return None
+        c = float(a @ t) / size
+        allowed = 1e-7 * np.abs(c * t) + 10 * self.allowed[at] * max(abs(c), 1)
+        return c if c != 0 and (np.abs(a - c * t) <= allowed).all() else None
 
 
 def jacobians(
@@ -212,12 +206,86 @@ def true_matrix(subject: Function, variable: Array, indices: Array, count: int) 
     return found
 
 
-def options(checked: Any) -> Iterator[tuple[str, Any]]:
-    """Name what a layer, or a loss, was made with: attributes of it and of the user's classes."""
+def constants(checked: Any) -> dict[str, float]:
+    """Return the numbers that a layer, or a loss, was made with, of it and the user's classes."""
     own = [k for k in type(checked).__mro__ if not k.__module__.startswith("npnet.")]
     found = {n: v for k in reversed(own) if k is not object for n, v in vars(k).items()}
     found |= vars(checked)
-    for name, value in found.items():
-        plain = isinstance(value, int | float | tuple | np.ndarray)
-        if plain and not name.startswith("_") and name not in ("takes_integers", "arguments"):
-            yield name, value
+    return {n: float(v) for n, v in found.items() if isinstance(v, int | float)
+            and not isinstance(v, bool) and np.isfinite(v) and n[0] != "_"}  # fmt: skip
+
+
+class Case:
+    """One tensor with a wrong gradient; `subject` is a copy that experiments may change."""
+
+    def __init__(self, point: Point, evidence: Evidence, subject: Any, budget: Budget) -> None:
+        judged = evidence.judged
+        self.subject, self.budget = subject, budget
+        self.double = subject.dtype == point.checked.dtype == np.float64
+        self.number, self.indices = evidence.variable, evidence.indices
+        self.upstream = subject.upstream
+        self.full = point.analytic[self.number]
+        self.analytic, self.numeric = self.full[self.indices], judged.slopes.value
+        self.wrong = judged.verdicts == Verdict.WRONG
+        self.usable = judged.verdicts != Verdict.NOISE
+        self.usable &= ~np.isfinite(judged.slopes.lower).any(axis=1)
+        self.missing = all(g[self.number] is None for g in point.gradients)
+        self.name = subject.names[self.number]
+        self.variable = subject.variables[self.number]
+        self.size, self.is_loss = self.variable.size, subject.is_loss
+        self.others: list[Case] = []  # all tensors, this one too
+
+    def gradient(self, upstream: Array) -> Array:
+        """Run backward; zero where it sets none."""
+        self.budget.take(1)
+        found = self.subject.gradients(self.subject.split(upstream))[self.number]
+        return np.zeros(self.size) if found is None else found.reshape(-1).astype(float)
+
+    @functools.cached_property
+    def here(self) -> Jacobians:
+        """The two matrices at the point that was checked."""
+        return jacobians(self.subject, self.number, self.indices, self.budget, self.wrong)
+
+    @property
+    def elsewhere(self) -> Jacobians:
+        """The same at another point; here if the layer refuses it or the fault is not there."""
+        return self.moved(5) or self.here
+
+    @functools.cache  # noqa: B019 - as long as the case
+    def moved(self, seed: int) -> Jacobians | None:
+        """The same at other numbers."""
+        rng, here = np.random.default_rng(seed), self.here
+        try:
+            subject = self.subject
+            held = [p.data for p in subject.parameters.values()]
+            with subject.restored():
+                for v in subject.variables:
+                    zero = float(any(v is h for h in held))  # parameters that begin as zeros
+                    size = (np.abs(v).mean() if v.size else 0) or zero
+                    v *= 1 + _NEARBY * rng.uniform(-1, 1, v.shape)
+                    v += _NEARBY * size * rng.uniform(-1, 1, v.shape)
+                suspects = here.wrong.any(axis=1)
+                found = jacobians(subject, self.number, here.indices, self.budget, suspects)
+        except Exception:  # outside the layer's domain
+            return None
+        return found if found.wrong.any() else None
+
+    def factor(self, options: dict[str, Any], inputs: Any) -> float:
+        """Return by what backward's values are multiplied in a changed layer; NaN if by nothing."""
+        try:
+            subject = remade(self.subject, options, inputs)
+            number = subject.names.index(self.name)
+            some = np.arange(min(subject.variables[number].size, 32))
+            p = jacobians(subject, number, some, self.budget)
+            return p.ratio(p.known) or np.nan
+        except Exception:  # a layer need not take what it was not given
+            return np.nan
+
+
+def remade(subject: Function, options: Any = None, inputs: Any = None) -> Function:
+    """Make a function of a copy of the layer, with other options, and of other inputs."""
+    layer = copy.deepcopy(subject.layer)
+    for name, value in (options or {}).items():
+        object.__setattr__(layer.loss if subject.is_loss else layer, name, value)
+    given = subject.given if inputs is None else inputs
+    return Function(layer, given, subject.dtype, training=subject.training)

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from npnet.gradcheck.copies import parts
 from npnet.gradcheck.diagnosis import changes
-from npnet.gradcheck.diagnosis.case import Case, remade
 from npnet.gradcheck.diagnosis.expressions import Apply, Change, Expressions
-from npnet.gradcheck.diagnosis.matrices import Found, jacobians
-from npnet.gradcheck.diagnosis.naming import factor_words, listed
+from npnet.gradcheck.diagnosis.matrices import Case, Found, jacobians, remade
+from npnet.gradcheck.diagnosis.places import factor_words, listed
 from npnet.typing import Array
 
 _STEP = 2.0**-12
@@ -28,17 +28,15 @@ class _Paths:
     """Slopes of all outputs along moves of a tensor, of a forward with one expression changed."""
 
     def __init__(self, case: Case) -> None:
-        p = case.plain
+        p = case.here
         self.subject: Any = remade(case.subject)
         x = self.subject.variables[case.number]
         if not p.is_input and x.size and np.ptp(x) == 0:  # of zeros or ones little is seen
             x += 0.3 * np.random.default_rng(5).normal(size=x.shape)
             p = jacobians(self.subject, case.number, p.indices, case.budget)
-        tree = [self.subject.checked]
-        if not case.is_loss:
-            tree += [c for n, c in self.subject.checked.named_layers()
-                     if n and not type(c).__module__.startswith("npnet.")]  # fmt: skip
-        self.source = Expressions(tree)
+        pairs = zip(parts(self.subject.layer), parts(case.subject.layer), strict=True)
+        copies = [c for (_, c), (_, o) in pairs if c is not o]  # and not the user's own
+        self.source = Expressions(copies)
         self.source.keep(self.subject.here_now)
         values = [v for of_one in self.source.values for v in of_one]
         sizes = sum(np.size(v) for v in values)
@@ -63,7 +61,7 @@ class _Paths:
             for move in self.moves[:count]:
                 values = []
                 for step in (1, -1, 0.5, -0.5) if count > 1 else (1, -1):
-                    self.budget.evaluate(self.evaluations)
+                    self.budget.take(self.evaluations, of="expressions")
                     self.variable[self.indices] = start[self.indices] + step * _STEP * move
                     self.source.change(number, change)
                     values.append(self.subject.here_now()[self.columns])
@@ -79,7 +77,7 @@ class _Paths:
         count = 1 if roughly else len(self.moves)
         try:
             d = self._slopes(number, change, count) - self.true[:count]
-        except (ValueError, TypeError, IndexError):
+        except Exception:  # of forward, at values that it never meets
             d = np.full((count, self.columns.size), np.inf)
         return np.asarray(np.nan_to_num(d, nan=np.inf)[:, self.sure])
 
@@ -124,36 +122,35 @@ class _Paths:
     def of_outputs(self) -> str:
         """Name the outputs through which it is wrong, if it is not through all."""
         number, bad = self.outputs[self.sure], np.abs(self.off).max(axis=0) > 1e-9 * self.size
-        wrong, all_of = np.unique(number[bad]), np.unique(number)
-        some = listed(wrong.tolist())
-        plural = "s" * (wrong.size > 1)
-        return f" (in what comes from output{plural} {some})" if wrong.size < all_of.size else ""
-
-    def shown(self, number: int) -> str:
-        """Show an expression, a name with what it is part of."""
-        e = self.source.found[number]
-        text = e.text if len(e.text) < 120 else e.text[:117] + "..."
-        whole = next((o for o in self.source.found if number in o.parts), None)
-        if isinstance(e.node, ast.Name | ast.Attribute | ast.Subscript) and whole:
-            return f"`{text}` in `{whole.text}` (line {e.line})"
-        return f"`{text}` (line {e.line})"
+        wrong, every = np.unique(number[bad]).tolist(), np.unique(number)
+        return f" (in what comes from output {listed(wrong)})" if len(wrong) < every.size else ""
 
     def clearest(self, numbers: list[int]) -> int:
         """Return of expressions that mean the same the one that says most."""
 
         def rank(k: int) -> tuple[bool, bool, bool, int]:
-            e = self.source.found[k]
-            plain = isinstance(e.node, ast.Name | ast.Attribute | ast.Constant)
-            fits = len(e.text) < 100
-            helper = e.function not in ("forward", "terms")
-            return (
-                not plain,
-                not helper,
-                fits and any(r in e.text for r in _REDUCTIONS),
-                fits * len(e.text),
-            )
+            e, plain = self.source.found[k], (ast.Name, ast.Attribute, ast.Constant)
+            fits, helper = len(e.text) < 100, e.function not in ("forward", "terms")
+            sums = fits and any(r in e.text for r in _REDUCTIONS)
+            return not isinstance(e.node, plain), not helper, sums, fits * len(e.text)
 
         return max(numbers, key=rank)
+
+    def lacks(self, *numbers: int) -> Found:
+        """Say that expressions are taken for constants."""
+        count = len(self.source.values[numbers[0]])
+        often = f", each of the {count} times (steps) that it is computed" if count > 1 else ""
+        taken = "they are taken for constants" if numbers[1:] else "it is taken for a constant"
+        through = " and through ".join(map(self.source.shown, numbers))
+        text = f"lacks what comes through {through}{often}{self.of_outputs()}"
+        return "missing term", f"{text}: this path (term) is missing, {taken}"
+
+    def scaled(self, share: float, *numbers: int) -> Found:
+        """Say that what comes through expressions is multiplied by something."""
+        near = ": a constant is a little off" * (abs(share - 1) < 1e-3)
+        through = " and through ".join(map(self.source.shown, numbers))
+        text = f"is wrong by a factor in what comes through {through}{self.of_outputs()}: that is"
+        return "missing factor", f"{text} {factor_words(share)}{near}"
 
 
 def expression(case: Case) -> Found:
@@ -173,7 +170,7 @@ def expression(case: Case) -> Found:
     missing = [k for k, c in shares.items() if abs(c) < 1e-6]
     squares = [k for k in missing if paths.is_squared(k)]
     if missing and (len(squares) < len(missing) or len(shares) == len(missing)):
-        return "missing term", _lacks(paths, [paths.clearest(missing)])
+        return paths.lacks(paths.clearest(missing))
     alike: list[list[int]] = []  # with the same effects
     for k, d in effects.items():
         near = 1e-5 * np.abs(d).max()
@@ -191,22 +188,18 @@ def expression(case: Case) -> Found:
         ((k, changes.orders_of) for k in ordered if k in effects),
     )
     for k, tried in stages:
-        for words, change in tried(source, k, paths.shown):
+        for words, change in tried(source, k):
             if paths.is_cause(k, change):
                 return _kind(words), words + paths.of_outputs()
     if not paths.several:
         return None
     if shares:
-        shares = {k: c for k, c in shares.items() if k not in missing}
-        k = paths.clearest(list(shares))
-        return "missing factor", _scaled(paths, [k], shares[k])
+        k = paths.clearest([k for k in shares if k not in missing])
+        return paths.scaled(shares[k], k)
     for pair in itertools.combinations(clearest, 2):
         c = paths.fit(pair, effects)
         if c is not None and np.ptp(c) < 1e-6:
-            lost = abs(c[0] - 1) < 1e-6
-            return "missing term", (
-                _lacks(paths, list(pair)) if lost else _scaled(paths, list(pair), 1 - c[0])
-            )
+            return paths.lacks(*pair) if abs(c[0] - 1) < 1e-6 else paths.scaled(1 - c[0], *pair)
     return None
 
 
@@ -216,19 +209,3 @@ def _kind(words: str) -> str:
     if "would be if" in words:
         return "factor"
     return "missing factor" if "factor" in words else "missing term"
-
-
-def _lacks(paths: _Paths, numbers: list[int]) -> str:
-    count = len(paths.source.values[numbers[0]])
-    often = f", each of the {count} times (steps) that it is computed" if count > 1 else ""
-    taken = "it is taken for a constant" if len(numbers) == 1 else "they are taken for constants"
-    through = " and through ".join(map(paths.shown, numbers))
-    text = f"lacks what comes through {through}{often}{paths.of_outputs()}"
-    return f"{text}: this path (term) is missing, {taken}"
-
-
-def _scaled(paths: _Paths, numbers: list[int], share: float) -> str:
-    near = ": a constant is a little off" * (abs(share - 1) < 1e-3)
-    through = " and through ".join(map(paths.shown, numbers))
-    text = f"is wrong by a factor in what comes through {through}{paths.of_outputs()}: that"
-    return f"{text} is {factor_words(share)}{near}"

@@ -1,4 +1,4 @@
-"""Where a gradient is wrong: at positions, through outputs, where a number is negative."""
+"""Where a gradient is wrong: at positions, through outputs, where a number is negative; words."""
 
 from __future__ import annotations
 
@@ -8,10 +8,87 @@ from fractions import Fraction
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.case import Case
 from npnet.gradcheck.diagnosis.matrices import Found, Jacobians
-from npnet.gradcheck.diagnosis.naming import beside_elements, beside_outputs, inside, listed
 from npnet.typing import Array
+
+
+def factor_words(c: float) -> str:
+    """Say what a constant factor is, to be read after "the gradient is"."""
+    if abs(c + 1) < 1e-6:
+        return "minus the true one: a wrong sign"
+    size, sign = abs(c), "minus " if c < 0 else ""
+    ratio = Fraction(size).limit_denominator(24)
+    text = f"{sign}{ratio}" if abs(float(ratio) - size) < 1e-7 * size else f"{c:.7g}"
+    return f"{text} {'of' if size < 1 and '/' in text else 'times'} the true one"
+
+
+def listed(numbers: list[int]) -> str:
+    """Name positions: '3', '0 and 2', '1 to 4'."""
+    if len(numbers) > 2 and numbers[-1] - numbers[0] == len(numbers) - 1:
+        return f"{numbers[0]} to {numbers[-1]}"
+    if len(numbers) > 5:
+        return ", ".join(map(str, numbers[:5])) + ", ..."
+    return " and ".join(", ".join(map(str, numbers)).rsplit(", ", 1))
+
+
+def axes_words(axes: list[int]) -> str:
+    """Name axes: 'axis 1', 'axes [0, 2]'."""
+    return f"axis {axes[0]}" if len(axes) == 1 else f"axes {axes}"
+
+
+def inside(p: Jacobians) -> str:
+    """Describe the wrong part alone, to be read after a sentence."""
+    at = p.wrong & p.relevant
+    c = p.ratio(at)
+    if p.lost:
+        return "; there it is zero: its term is missing"
+    if (np.abs(p.t[at]) <= p.allowed[at]).all():
+        return "; there it should be zero" * bool(at.any())
+    return "" if c is None or abs(c - 1) < 1e-6 else f"; there it is {factor_words(c)}"
+
+
+def beside_elements(p: Jacobians) -> Iterator[tuple[str, Array]]:
+    """Name the arrays that have a value for each checked element of the tensor, (m,)."""
+    for name, v in _arrays(p):
+        found = _fit(v, p.shape)
+        if found is not None:
+            yield name, found.reshape(-1)[p.indices]
+
+
+def beside_outputs(p: Jacobians) -> Iterator[tuple[str, Array]]:
+    """Name the arrays that have a value for each column, (n,)."""
+    if p.is_loss or len({y.shape for y in p.outputs}) != 1:
+        return
+    size = p.outputs[0].size
+    for name, v in _arrays(p):
+        found = _fit(v, p.outputs[0].shape)
+        if found is not None:
+            yield name, found.reshape(-1)[p.columns % size]
+
+
+def _arrays(p: Jacobians) -> Iterator[tuple[str, Array]]:
+    yield from (("the input" if n == "input" else n, v) for n, v in p.inputs.items())
+    if p.is_loss:
+        y = p.others[0] if p.others else np.zeros(0)
+        if y.dtype.kind in "fiub" and y.shape == p.x.shape:
+            yield from (("the target", y * 1.0), ("(pred - target)", p.x - y))
+            yield "pred times target", p.x * y
+        return
+    one = len(p.outputs) == 1
+    yield from (("the output" if one else f"output {i}", y) for i, y in enumerate(p.outputs))
+    yield from (*p.parameters.items(), *p.masks.items())
+
+
+def _fit(v: Array, shape: tuple[int, ...]) -> Array | None:
+    """Broadcast an array to a shape: as NumPy does, or along axis 1, the channels."""
+    fits = [k for k, n in enumerate(shape) if n == v.size and n > 1]
+    if fits and v.shape != shape[len(shape) - v.ndim :]:
+        k = 1 if 1 in fits else fits[-1]
+        v = v.reshape(-1, *[1] * (len(shape) - 1 - k))
+    try:
+        return np.broadcast_to(v, shape) if v.ndim <= len(shape) and v.ndim else None
+    except ValueError:
+        return None
 
 
 def _separated(bad: Array, good: Array, places: list[Array]) -> tuple[int, list[int]] | None:
@@ -44,8 +121,7 @@ def rows(p: Jacobians) -> Found:
         what += f" (where the target is self.{at[0]})" if at else ""
     ends = {0, length - 1} <= set(wrong) <= {0, 1, length - 2, length - 1} and length > 4
     what += " (at the border)" * ends + " (the last)" * (wrong == [length - 1])
-    verb = "are" if plural else "is"
-    return "rows", f"only {what} of {{}} {verb} wrong{inside(p)}"
+    return "rows", f"only {what} of {{}} {'are' if plural else 'is'} wrong{inside(p)}"
 
 
 def through(p: Jacobians) -> Found:
@@ -58,17 +134,12 @@ def through(p: Jacobians) -> Found:
         axis, wrong = found
         right = np.unique(places[axis][good]).tolist()
         sample = axis == 0 and p.outputs[0].shape[0] == p.batch
-        what = f"what comes through the output at position {listed(wrong)} of axis {axis}"
-        what = f"sample{'s' * (len(wrong) > 1)} {listed(wrong)}" if sample else what
-        text = f"lacks {what} in its sum"
+        where = "sample {}" if sample else f"the output at position {{}} of axis {axis}"
         if len(right) == 1 and len(wrong) > 1:
-            text = f"is that of sample {right[0]} alone: it is not summed over the batch"
-            if not sample:
-                text = (
-                    f"holds only what comes through the output at position {right[0]} of axis "
-                    f"{axis}: the upstream gradient at the others is not used"
-                )
-        return "not summed", text
+            others = "it is not summed over the batch" if sample else "the others are not used"
+            text = f"holds only what comes through {where.format(right[0])}: {others}"
+            return "not summed", text
+        return "not summed", f"lacks what comes through {where.format(listed(wrong))} in its sum"
     found = _separated(bad, good, [p.output_number])
     if found is None:
         return None
@@ -78,53 +149,6 @@ def through(p: Jacobians) -> Found:
         return "missing term", text
     text = f"is wrong in what comes through {which}, and right through the others"
     return "missing term", text + inside(p)
-
-
-def distances(p: Jacobians) -> Found:
-    """Wrong or missing by how an element's position relates to the output's: own, later, others."""
-    places = p.output_places
-    if places is None or not p.is_input or not p.right.any() or p.x.ndim > len(places) + 1:
-        return None
-    shape = p.outputs[p.output_number[0]].shape
-    axes = [(a, b) for a in range(p.x.ndim) for b in range(len(shape))
-            if p.shape[a] > 1 and (p.shape[a] == shape[b] or a == b)]  # fmt: skip
-    for a, b in sorted(axes, key=lambda ab: (abs(ab[0] - ab[1]), ab)):
-        for stride in (1, 2, 3) if p.shape[a] != shape[b] else (1,):
-            gap = stride * places[b][None] - p.places[a][:, None]  # output after the element
-            bad, good = np.unique(gap[p.wrong]), np.unique(gap[p.right])
-            if bad.size and not np.intersect1d(bad, good).size and _regular(p, gap, a, places[b]):
-                batch = a == b == 0 and p.shape[0] == p.batch
-                verb = "lacks the terms" if p.lost else "has wrong terms"
-                text = verb + _distance_text(p, gap, bad, good, a, batch)
-                return "missing term", text + inside(p) * (not p.lost)
-    return None
-
-
-def _regular(p: Jacobians, gap: Array, a: int, at: Array) -> bool:
-    """Whether positions that far apart are always connected, as in a window or a recurrence."""
-    length = int(at.max()) + 1
-    pair = p.places[a][:, None] * length + at[None]
-    share = 0.6 if p.shape[a] == length else 0.95
-    return all(
-        np.unique(pair[p.relevant & (gap == k)]).size >= share * np.unique(pair[gap == k]).size
-        for k in np.unique(gap[p.relevant])
-    )
-
-
-def _distance_text(p: Jacobians, gap: Array, bad: Array, good: Array, a: int, batch: bool) -> str:
-    gaps = np.unique(gap[p.relevant])
-    steps = p.x.ndim > 1 and (np.diff(gaps) == 1).all() and 0 in (gaps[0], gaps[-1])
-    if set(bad) == {0}:
-        return f" of each position's own output along axis {a} (the diagonal)"
-    if set(good) == {0} and batch:
-        return " through the other samples of the batch, on which a mean or variance depends"
-    if set(good) == {0}:
-        why = "nothing is carried through time" if steps else "of a sum, mean or norm over it"
-        return f" through the outputs at other positions of axis {a}" + f": {why}" * p.lost
-    if steps and np.abs(bad).min() > np.abs(good).max() and bad.size > 1:
-        return f" through outputs {np.abs(bad).min()} or more steps away along axis {a}: truncated?"
-    apart = listed([-int(k) for k in bad[::-1]])
-    return f" between elements and outputs {apart} position(s) apart along axis {a} (of a window?)"
 
 
 def overlap(p: Jacobians) -> Found:
@@ -173,9 +197,8 @@ def elements(p: Jacobians) -> Found:
     """A few elements of the tensor."""
     bad = p.wrong.any(axis=1)
     count = int(bad.sum())
-    if bad.size < 6 or not 0 < count <= (max(3, 0.1 * bad.size) if p.complete else 3):
-        return None
-    if count > 0.34 * bad.size:
+    most = min(max(3, 0.1 * bad.size) if p.complete else 3, 0.34 * bad.size)
+    if bad.size < 6 or not 0 < count <= most:
         return None
     some = p.indices[bad][:4]
     where = ", ".join(str([int(k) for k in np.unravel_index(i, p.shape)]) for i in some)
@@ -202,32 +225,16 @@ def inverted(p: Jacobians) -> Found:
     return "region", f"{text}condition is inverted"
 
 
-def masked(case: Case) -> Found:
-    """Something comes back where forward lets nothing through: here, or whatever the values."""
-    here, where = case.here, "(where the true one is zero)"
-    closed = _closed(here)
-    if closed is None or (case.elsewhere and _closed(case.elsewhere) is None):
-        return None
-    far = [case.moved(seed, signs=True) for seed in (8, 9, 10, 11)]
-    far = [f for f in far if f and np.array_equal(f.columns, here.columns)]
-    if not far or case.is_loss:
-        why = "a mask or a condition of forward is not applied in backward"
-    elif any((np.abs(f.t[closed]) > f.allowed[closed]).any() for f in far if f):
-        why = "a mask, condition or choice of one element (largest, last) in forward is not applied"
-        why += " in backward"
-    else:
-        where = "(where the true one is zero, whatever the values are)"
-        why = "a mask, an index, a shift by one or the axes of a sum are not those of forward"
-    return "region", f"takes in outputs that do not depend on it {where}: {why}"
-
-
-def _closed(p: Jacobians) -> Array | None:
-    """Find entries that are zero and not so in backward, if that happens and not the opposite."""
+def masked(p: Jacobians) -> Found:
+    """Something comes back where forward lets nothing through."""
     a, t = np.abs(p.a) > 10 * p.allowed, np.abs(p.t) > p.allowed
     closed, opened = p.relevant & a & ~t, p.relevant & t
     if closed.sum() < max(2, 0.03 * opened.sum()) or opened.sum() < 2 or (opened & ~a).any():
         return None
-    return np.asarray(closed)
+    return "region", (
+        "takes in outputs that do not depend on it (where the true one is zero): a mask, a "
+        "condition, an index, a shift by one or the axes of a sum are not those of forward"
+    )
 
 
 def region(p: Jacobians) -> Iterator[tuple[str, str]]:
@@ -242,7 +249,7 @@ def region(p: Jacobians) -> Iterator[tuple[str, str]]:
         for name, v in beside:
             values, of = (v, v[bad]) if v.dtype == bool else (np.unique(v), np.unique(v[bad]))
             chance = math.comb(len(values), len(of)) < 60 or (len(of) < 2 and v.dtype != bool)
-            if " along " in name or chance:
+            if chance:
                 continue
             sure = good & p.right.any(axis=axis) if v.dtype == bool else good
             found = _threshold(v[bad], v[sure], p) if sure.any() else ""

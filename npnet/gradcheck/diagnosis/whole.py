@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import functools
+import itertools
 import re
 from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.case import Case, Change, set_option, unchanged
-from npnet.gradcheck.diagnosis.formulas import factor
-from npnet.gradcheck.diagnosis.matrices import Found
-from npnet.gradcheck.diagnosis.naming import factor_words, ratio
+from npnet.gradcheck.diagnosis.matrices import Case, Found, Jacobians
+from npnet.gradcheck.diagnosis.places import axes_words, factor_words
 from npnet.typing import Array
 
 
@@ -40,36 +38,26 @@ def zero(case: Case) -> Found:
 
 def forward_is_flat(case: Case) -> Found:
     """Forward does not change at all, or in steps."""
-    v, still = case.variable, bool(case.usable.any()) and not case.numeric[case.usable].any()
-    single = v.astype(np.float32).astype(float)
-    cell, rows = np.spacing(np.abs(single).astype(np.float32)).astype(float), []
+    if not case.usable.any() or case.numeric[case.usable].any():
+        return None
     with case.subject.restored():
-        for moved in [-2.5 * v + 1.3] * still + [single + k * cell for k in (0, 0.49, 0.51, 1)]:
-            v[...] = moved
-            rows.append(case.subject.here_now())
-    if still and np.array_equal(rows[0], rows[1]):
+        here = case.subject.here_now()
+        case.variable[...] = -2.5 * case.variable + 1.3
+        still = np.array_equal(here, case.subject.here_now())
+    if still:
         return "unknown", (
             f"the output does not depend on the value that {case.name} has now: does forward keep "
             "something made of it in an earlier call (stale)?"
         )
-    if still:
-        text = f"does not change with {case.name} around this point: is forward a step function?"
-        return "unknown", f"the output {text}"
-    flat = np.array_equal(rows[0], rows[1]) and np.array_equal(rows[2], rows[3])
-    if flat and case.double and not case.is_loss and (rows[1] != rows[2]).mean() > 0.5:
-        text = f"forward rounds {case.name} to float32; keep the dtype of the input"
-        return "float32", f"the output moves in steps: {text}"
-    return None
+    text = f"does not change with {case.name} around this point: is forward a step function?"
+    return "unknown", f"the output {text}"
 
 
 def rounded(case: Case) -> Found:
     """Backward's error is small and jumps when everything moves a little; a formula is smooth."""
     at, size = case.usable & case.wrong, np.abs(case.numeric[case.usable]).max(initial=0)
     off = np.abs(case.analytic - case.numeric)[at].max(initial=0)
-    for dtype, digits, share, most in (
-        ("float32", "seven", 3e-7, 1e-4),
-        ("float16", "three", 1e-4, 3e-3),
-    ):
+    for dtype, share, most in (("float32", 3e-7, 1e-4), ("float16", 1e-4, 3e-3)):
         if not case.double or not 0 < off < most * size:
             continue
         found, rng = [], np.random.default_rng(0)
@@ -80,6 +68,7 @@ def rounded(case: Case) -> Found:
                     v *= 1 + step * move
                 found.append(case.gradient(case.upstream[0] * (1 + step * share)))
         if np.abs(found[0] - 2 * found[1] + found[2]).max() > 0.02 * off:
+            digits = {"float32": "seven", "float16": "three"}[dtype]
             text = f"is right to about {digits} digits only (relative error {off / size:.1g})"
             return "float32", f"{text}: something is computed in {dtype} on the way"
     return None
@@ -90,8 +79,7 @@ def not_linear(case: Case) -> Found:
     if case.is_loss or not np.isfinite(case.full).all():
         return None
     r, s = case.upstream[0], case.upstream[-1]
-    at = {k: case.gradient(k * r) for k in (1, 2, -1, 1e-3, 100, 0)}
-    other, both, one = case.gradient(s), case.gradient(r + s), at[1]
+    one, other, both, of_zero = map(case.gradient, (r, s, r + s, 0 * r))
     size = max(np.abs(one).max(), np.abs(other).max())
 
     def same(a: Array, b: Array) -> bool:
@@ -100,52 +88,29 @@ def not_linear(case: Case) -> Found:
     if np.array_equal(one, other) and size:
         text = "does not depend on the upstream gradient: multiply by what backward is given"
         return "upstream ignored", text
-    if not same(at[0], 0 * one):
-        own = case.variable.reshape(-1)
-        c = float(at[0] @ own / (own @ own or 1))
-        decay = f", {c:.6g} times {case.name} itself: is it a penalty (weight decay)?"
-        text = "has a term that does not contain the upstream gradient"
-        return "nonlinear", text + decay * same(at[0], c * own)
-    if same(both, one + other) and all(same(v / k, one) for k, v in at.items() if k):
+    if not same(of_zero, 0 * one):
+        return "nonlinear", "has a term that does not contain the upstream gradient"
+    if same(both, one + other) and all(
+        same(case.gradient(k * r) / k, one) for k in (2, -1, 1e-3, 100)
+    ):
         return None
-    why = ", as it must be: is it clipped, normalised or masked by its own sign?"
-    if same(at[2], 4 * one):
-        why = ": it contains its square"
-    elif same(at[-1], one) or same(at[2], one):
-        why = f": its {'sign' if same(at[-1], one) else 'size'} is lost"
-    elif same(at[-1], -one):
-        why = ", as it must be: is it clipped or normalised?"
-    return "nonlinear", f"is not proportional to the upstream gradient{why}"
+    return "nonlinear", (
+        "is not proportional to the upstream gradient, as it must be: is it clipped, normalised, "
+        "squared or masked by its own sign?"
+    )
 
 
 def constant_factor(case: Case) -> Found:
-    """One constant factor with a name: simple, or made of a length, option or parameter."""
-    found = any_factor(case)
-    return None if found and re.search(r"\.\d{4,} times the true one$", found[1]) else found
-
-
-def any_factor(case: Case) -> Found:
     """One constant factor, with the length, option or parameter of which it is made."""
-    found, c = factor(case.here), ratio(case.here, case.here.known)
+    found, c = factor(case.here), case.here.ratio(case.here.known)
     if found is None or c is None:
         return None
-    plain = ratio(case.plain, case.plain.known) if case.is_loss else c
-    if plain is not None and abs(plain - c) > 1e-6 * abs(c):  # it changes with the batch
-        return "factor", f"is {factor_words(plain)}{_origin(case, abs(plain))}"
-    away = c if case.elsewhere is None else ratio(case.elsewhere, case.elsewhere.known)
-    if away is None:
+    away = case.elsewhere.ratio(case.elsewhere.known)
+    if away is None or abs(away - c) > 1e-6 * abs(c):
         return None
-    if abs(away - c) <= 1e-6 * abs(c):
-        origin = "" if abs(abs(c) - 1) <= 1e-4 else _origin(case, abs(c))
-        return found[0], found[1] + origin
-    there = case.here.parameters if case.elsewhere is None else case.elsewhere.parameters
-    for name, v in case.here.parameters.items():
-        pairs = [(v, c), (there[name], away)] if v.size == 1 else []
-        for power in (1, -1) if pairs and all(x.any() for x, _ in pairs) else ():
-            for what, f in ((name, np.abs), (f"exp({name})", np.exp)):
-                if all(np.isclose(f(x.flat[0]) ** power, abs(k), 1e-6, 0) for x, k in pairs):
-                    return found[0], f"{found[1]}: the factor {what} is forgotten, or too many"
-    return None
+    text = found[1] + ("" if abs(abs(c) - 1) <= 1e-4 else _origin(case, abs(c)))
+    # What has no name may be said better by an expression.
+    return None if re.search(r"\.\d{4,} times the true one$", text) else ("factor", text)
 
 
 _POWERS = {1: "", -1: "1 / ", 0.5: "the root of ", -0.5: "1 / the root of ", 2: "the square of ",
@@ -153,7 +118,7 @@ _POWERS = {1: "", -1: "1 / ", 0.5: "the root of ", -0.5: "1 / the root of ", 2: 
 
 
 def _origin(case: Case, c: float) -> str:
-    trials: list[tuple[str, float, float, Change, Any]] = []
+    trials: list[tuple[str, float, float, dict[str, Any], Any]] = []
     lengths = dict.fromkeys(an for x in case.subject.inputs for an in enumerate(x.shape))
     for axis, n in lengths:
         longer = tuple(
@@ -163,20 +128,90 @@ def _origin(case: Case, c: float) -> str:
         words = "the batch size" if axis == 0 else f"the length of axis {axis}"
         if axis == 0 or not case.is_loss:
             trials.append((f"{words}: a sum stands for a mean, or the other way round", n, n + 1,
-                           unchanged, longer))  # fmt: skip
+                           {}, longer))  # fmt: skip
     for name, value in case.here.constants.items():
         other = value + 1 if value == int(value) else value * 0.9
         kind = type(getattr(case.subject.checked, name))
-        set_other = functools.partial(set_option, name=name, value=kind(other))
-        trials.append((f"self.{name}", value, other, set_other, None))
-        for axis, n in lengths if value in (2, 3, 4, 8) else ():
-            one = functools.partial(set_option, name=name, value=1)
-            words = f"the length of axis {axis} divided by self.{name}"
-            trials.append((words, n / value, n, one, None))
-    for words, value, other, change, inputs in trials:
+        trials.append((f"self.{name}", value, other, {name: kind(other)}, None))
+    for words, value, other, options, inputs in trials:
         for power, of in _POWERS.items() if value > 0 and abs(value - 1) > 1e-3 else ():
             if not np.isclose(value**power, c, 1e-6, 0):
                 continue
-            if np.isclose(abs(case.factor(change, inputs)), other**power, 1e-6, 0):
+            if np.isclose(abs(case.factor(options, inputs)), other**power, 1e-6, 0):
                 return f" ({value**power:.6g} is {of}{words})"
     return ""
+
+
+def factor(p: Jacobians) -> Found:
+    """One constant factor."""
+    c = p.ratio(p.known)
+    if c is None or not p.wrong.any():
+        return None
+    if abs(c - 1) < 1e-4:
+        return "factor", f"is {c:.10g} times the true one: a constant (an eps) is a little off"
+    return "factor", f"is {factor_words(c)}"
+
+
+def unnamed(p: Jacobians) -> Found:
+    """A factor, the same for each output or each element."""
+    at = p.relevant
+    if at.sum() < 4 or any((np.abs(m[at]) <= p.allowed[at]).any() for m in (p.a, p.t)):
+        return None
+    rate = np.where(at, p.a, 1) / np.where(at, p.t, 1)
+    for axis in (1,) if p.is_loss else (0, 1):
+        low = np.where(at, rate, np.inf).min(axis=axis)[at.any(axis=axis)]
+        high = np.where(at, rate, -np.inf).max(axis=axis)[at.any(axis=axis)]
+        alone = (at.sum(axis=axis) > 1).mean() < 0.5 and p.own is None and not p.is_loss
+        same = low.size > 2 and not alone and (high - low <= 1e-6 * np.abs(low)).all()
+        if same and np.ptp(low) > 1e-4 * np.abs(low).max():
+            what = "element to element" if axis else "output to output"
+            if axis == 0 and p.output_places and p.outputs[0].shape[0] == p.batch:
+                of_row = p.output_places[0][at.any(axis=0)]
+                alike = (np.ptp(low[of_row == i]) <= 1e-6 * np.abs(low).max() for i in of_row)
+                what = "sample to sample" if all(alike) else what
+            between = f"(between {low.min():.4g} and {low.max():.4g})"
+            return "missing factor", f"is off by a factor that differs from {what} {between}"
+    return None
+
+
+def statistics(p: Jacobians) -> Found:
+    """Off, over what is normalised, by a constant, a multiple of the tensor, or both."""
+    d, every = p.a - p.t, "depends on every element"
+    columns = np.flatnonzero((np.abs(d) > p.allowed).any(axis=0))
+    if not p.known.all() or not p.is_input or p.is_loss or not columns.size:
+        return None
+    group = (np.abs(p.t) > p.allowed) | (np.abs(d) > p.allowed)
+    x, first = p.x.reshape(-1)[p.indices], group[:, columns[0]]
+    one = np.ones_like(x)
+    along = axes_words([k for k, at in enumerate(p.places) if np.unique(at[first]).size > 1])
+    for what, why, basis in (
+        ("a term that is constant", "a mean (or sum)", [one]),
+        (f"a multiple of {p.name} itself", "the norm by which it is divided", [x]),
+        ("a constant and a multiple of the input", "each mean and variance", [one, x]),
+    ):
+        for g, off, allowed in zip(*(m.T[columns] for m in (group, d, p.allowed)), strict=True):
+            design = np.stack(basis, axis=1)[g]
+            away = np.abs(design @ np.linalg.lstsq(design, off[g], rcond=None)[0] - off[g])
+            bound = 30 * allowed[g].max() + 1e-6 * np.abs(off[g]).max()
+            if g.sum() < len(basis) + 2 or away.max() > bound:
+                break
+        else:
+            return "missing term", f"is off by {what} along {along}: {why} {every}"
+    return None
+
+
+def invariance(p: Jacobians) -> Found:
+    """Forward does not change when the tensor is shifted or scaled; backward does not know it."""
+    axes: list[tuple[int, ...]] = [(k,) for k in range(p.x.ndim) if p.shape[k] > 1]
+    axes += [tuple(range(k, p.x.ndim)) for k in (1, 0) if p.x.ndim - k > 1]
+    for some, scaled in itertools.product(axes if p.exact else (), (False, True)):
+        weighted = [m.reshape(*p.shape, -1) * (p.x[..., None] if scaled else 1) for m in (p.a, p.t)]
+        a, t = (np.abs(m.sum(axis=some)).max() for m in weighted)
+        size = np.abs(weighted[1]).max()
+        if t <= 1e-6 * size and a >= 1e-4 * size:
+            how = f"{p.name} is scaled" if scaled else f"a constant is added to {p.name}"
+            return "missing term", (
+                f"forward does not change when {how} along {axes_words(list(some))}, but {{}} has "
+                "a part in that direction: a term (of a sum, mean or norm?) is missing or wrong"
+            )
+    return None

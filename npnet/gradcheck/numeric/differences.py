@@ -24,8 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import Line, direction_line, random_direction
+from npnet.gradcheck.numeric.function import EPS, Function, Line, direction_line, random_direction
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
@@ -40,6 +39,7 @@ _FLAT = 1e-5  # where the slope may be zero, as a share of that over large steps
 _DEEP = 2.0**-40  # the share of the slope over large steps that rounding inside hides
 _UNDERFLOW = 1e-300
 _FAR = 2.0**20  # less than 2**26, so that no staircase looks like rounding from afar
+_NEAR = np.array([0.137, -0.211, 0.377, -0.433, 0.71, -1.0])  # no two of them symmetric
 _ENOUGH = 24  # suspects in a row that are wrong, after which the others are believed to be
 
 
@@ -58,11 +58,7 @@ class Slopes(NamedTuple):
 
 
 def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> float:
-    """Find by which share of its size a variable must move to change the outputs markedly.
-
-    An honest unit of length for the steps: exp(20 x) must take small ones. It is 1 if moving by
-    its own size changes the outputs by less than four times theirs.
-    """
+    """Find by which share of its size a variable must move to change the outputs markedly."""
     here, reach = float(function.weights[0] @ np.abs(function.here)), 1.0
     if variable.size == 0 or here == 0 or not math.isfinite(here):
         return 1.0
@@ -82,10 +78,7 @@ def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> f
 
 
 def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes:
-    """Differentiate along every line with two steps, and compare with analytic values, (m, k).
-
-    Settled only where these agree and the function is as good as straight.
-    """
+    """Differentiate along every line with two steps, and compare with analytic values, (m, k)."""
     weights, h = function.weights.T, np.array([[line.scale * 2.0**-17] for line in lines])
     y, t = function.rows(lines, h * np.array([1.0, -1.0]))
     change, span = y[:, 0] - y[:, 1], t[:, :1] - t[:, 1:]
@@ -107,17 +100,15 @@ def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes
 
 
 def sweep(function: Function, line: Line) -> Slopes:
-    """Differentiate along one line with a sweep of steps, and look for a kink.
-
-    Not settled where rounding makes a staircase of an output, which larger steps may cross.
-    """
+    """Differentiate along one line with a sweep of steps, and look for a kink."""
     here, r, weights = function.here, function.upstream.T, function.weights.T
     scale, finest = line.scale, line.finest
     levels = int(max(2, min(60.0, np.ceil(np.log(2 * scale / finest) / math.log(_RATIO)) + 1)))
     h = 2 * scale * _RATIO ** -np.arange(levels)
     far = _BEYOND_ROUNDING * scale * np.array([1.0, -1.0])
-    rows, taken = function.rows([line], np.concatenate([h, -h, far])[None])
-    above, below, beyond = np.split(rows[0], [levels, 2 * levels])
+    near = min(_RATIO**2 * finest, h[0]) * _NEAR
+    rows, taken = function.rows([line], np.concatenate([h, -h, far, near])[None])
+    above, below, beyond, around = np.split(rows[0], [levels, 2 * levels, 2 * levels + 2])
     right, left = taken[0, :levels, None], -taken[0, levels : 2 * levels, None]
     usable = (np.isfinite(above) & np.isfinite(below) & (right > 0) & (left > 0)).all(axis=1)
     # One-sided slopes, output by output: axes (level, output).
@@ -135,10 +126,8 @@ def sweep(function: Function, line: Line) -> Slopes:
     across = np.nan_to_num(np.abs(beyond), posinf=1.0).max(axis=0)
     inside = np.where(here == 0, 0.0, np.minimum(across, 1.0))
     outputs = np.maximum(np.maximum(largest, np.abs(here)), inside) * depends @ weights
-    bends = np.abs(forward - backward) * np.minimum(right, left) @ weights
-    bends[~usable] = 0.0
     grains = _grains(np.abs(above - here), np.abs(below - here), usable, largest) @ weights
-    seen = np.maximum(_seen_noise(bends[h >= finest]), grains)
+    seen = np.maximum(_seen_noise(around - here, taken[0, -len(near) :, None]) @ weights, grains)
     noise = (ROUNDING * EPS * outputs + seen) / h[:, None]
     noise[~usable] = np.inf
 
@@ -156,28 +145,15 @@ def sweep(function: Function, line: Line) -> Slopes:
     return Slopes._make([*fields, jumps > 0, ~grains.any(keepdims=True)])
 
 
-def _seen_noise(bends: Array) -> Array:
-    """Return how far the function strays from a line at the smallest steps.
-
-    Noise is the same at every step; a kink grows with the step and curvature with its square. So
-    all steps count, from the smallest up, until the bends have begun to grow. Axes of `bends`:
-    (level, upstream).
-    """
-    noise = np.zeros(bends.shape[1])
-    going = np.ones(noise.shape, bool)
-    for count, bend in enumerate(bends[::-1]):
-        going &= (bend <= 4 * noise) | (count < 3)
-        noise = np.where(going, np.maximum(noise, bend), noise)
-    return 2 * noise
+def _seen_noise(change: Array, steps: Array) -> Array:
+    """Return how far outputs (m, output) stray from a line at steps (m, 1) of some roundings."""
+    change = np.where(np.isfinite(change).all(axis=0), change, 0.0)
+    slope = (change * steps).sum(axis=0) / max(float((steps * steps).sum()), _UNDERFLOW)
+    return 2 * np.asarray(np.abs(change - slope * steps).max(axis=0))
 
 
 def _grains(above: Array, below: Array, usable: Array, largest: Array) -> Array:
-    """Return the steps in which outputs move that are differences of larger, rounded numbers.
-
-    1 - cos(x) moves in steps of 1e-16 however small x is. Both sides move so, and the steps are
-    tiny beside what the output can become, or beside 1: other staircases are real.
-    Axes of the arguments: (level, output).
-    """
+    """Return the steps in which outputs move that are differences of larger, rounded numbers."""
     used = usable[:, None]
     up = np.where(used & (above > 0), above, np.inf).min(axis=0)
     down = np.where(used & (below > 0), below, np.inf).min(axis=0)
@@ -205,10 +181,7 @@ def _vote(slope: Array, noise: Array) -> tuple[float, float, int]:
 
 
 def _kink(middle: Array, gap: Array, noise: Array) -> tuple[float, float, bool]:
-    """Find whether the gap between the one-sided slopes stays as the step shrinks.
-
-    Returns the range of slopes there, NaN if it does not, and whether the function even jumps.
-    """
+    """Find whether the gap between the one-sided slopes stays as the step shrinks."""
     clear = np.flatnonzero((noise <= 1e-3 * gap) & (gap > 0))  # False where NaN
     at = clear[-1] if clear.size else 0  # the smallest step that shows the gap clearly
     height, before, after = gap[at], gap[at - 1], gap[min(at + 1, len(gap) - 1)]

@@ -1,19 +1,15 @@
-"""What is differentiated: the outputs of a copy of a layer or loss as a function of live arrays.
-
-Whoever writes into `Function.variables` moves the point; `rows` and `gradients` are those there.
-"""
+"""What is differentiated: the outputs of a copy of a layer or loss as a function of live arrays."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from npnet.context import Context
-from npnet.gradcheck.numeric.lines import Line
 from npnet.gradcheck.passes import (
     Fault,
     LossLayer,
@@ -24,26 +20,78 @@ from npnet.gradcheck.passes import (
 )
 from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
-from npnet.typing import Array, DtypeLike
+from npnet.typing import Array
+
+
+class Line(NamedTuple):
+    """A line along which live arrays move."""
+
+    parts: list[tuple[Array, Any, Any, Any]]  # array, index, numbers at the start, direction
+    scale: float = 1.0  # a step that changes the function markedly
+    finest: float = 2.0**-42  # the smallest useful step
+    size: float = 1.0  # of the point itself, unless much less changes the function
+
+    def move(self, step: float) -> float:
+        """Shift by a step; return the one really taken after rounding."""
+        for x, at, start, direction in self.parts:
+            x[at] = moved = start + step * direction
+        return moved - start if isinstance(start, float) else step
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for x, at, start, _ in self.parts:
+            x[at] = start
+
+
+def element_lines(variable: Array, indices: Array, reach: float = 1.0) -> list[Line]:
+    """Make a line for each chosen element of a contiguous variable."""
+    flat, typical, near = variable.reshape(-1), typical_size(variable), min(reach, 1.0)
+    found = []
+    for i in indices.tolist():
+        start = float(flat[i])
+        size, own = abs(start) or typical * near, max(abs(start), typical)
+        found.append(Line([(flat, i, start, 1.0)], own * reach, size * 2.0**-50, own * near))
+    return found
+
+
+def direction_line(variables: Sequence[Array], directions: Sequence[Array]) -> Line:
+    """Make a line along which variables move at once."""
+    pairs = list(zip(variables, directions, strict=True))
+    reach = max((typical_size(v) / typical_size(x) for x, v in pairs), default=1.0)
+    return Line([(x, ..., x.copy(), v) for x, v in pairs], finest=2.0**-42 / max(1.0, reach))
+
+
+def typical_size(x: Array) -> float:
+    """Return the median size of the elements that are not zero, 1 if all are."""
+    sizes = np.abs(x[x != 0])
+    return float(np.median(sizes)) if sizes.size else 1.0
+
+
+def random_direction(x: Array, reach: float, rng: np.random.Generator) -> Array:
+    """Draw a direction in which every element moves by about its typical size, none by zero."""
+    size = np.maximum(np.abs(x), typical_size(x)) * reach
+    return np.asarray(size * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape))
+
+
+def sample(size: int, count: int, rng: np.random.Generator) -> Array:
+    """Choose `count` positions in a tensor of `size` elements; sorted, without repetition."""
+    return np.arange(size) if count >= size else np.sort(rng.choice(size, count, replace=False))
+
 
 EPS = float(np.finfo(np.float64).eps)
 LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backward shows
 
 
 class Draws(np.random.Generator):
-    """Notes the dtypes that it is asked for, or draws in those that were noted before.
+    """A generator that can start again, and gives the same numbers in float32 as in float64."""
 
-    A layer that draws in the dtype of its input gets other numbers in float32 than in float64.
-    """
-
-    def __init__(self, noted: Sequence[DtypeLike] = ()) -> None:
+    def __init__(self) -> None:
         super().__init__(np.random.PCG64(0))
-        self.noted, self.asked = tuple(noted), list[DtypeLike]()
         self._start = self.bit_generator.state
 
     def rewind(self) -> None:
         """Start again."""
-        self.bit_generator.state, self.asked = self._start, []
+        self.bit_generator.state = self._start
 
     @property
     def used(self) -> bool:
@@ -52,29 +100,22 @@ class Draws(np.random.Generator):
 
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Draw from [0, 1)."""
-        return self._draw(super().random, size, dtype, out)
+        return _cast(super().random(size if out is None else out.shape), dtype, out)
 
     def standard_normal(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Draw from the normal distribution."""
-        return self._draw(super().standard_normal, size, dtype, out)
+        return _cast(super().standard_normal(size if out is None else out.shape), dtype, out)
 
-    def _draw(self, draw: Callable[..., Any], size: Any, dtype: Any, out: Any) -> Any:
-        used = self.noted[len(self.asked)] if len(self.asked) < len(self.noted) else dtype
-        self.asked.append(dtype)
-        if out is None:
-            return np.dtype(dtype).type(draw(size, used))
-        out[...] = draw(out.shape, used)
-        return out
+
+def _cast(drawn: Any, dtype: Any, out: Any) -> Any:
+    if out is None:
+        return np.dtype(dtype).type(drawn)
+    out[...] = drawn
+    return out
 
 
 class Function:
-    """The sums <r, y> over all n outputs y of a layer, model or loss, for k upstream gradients r.
-
-    `layer` is a copy that nobody else uses, in the function's dtype; `checked` is the same, or the
-    loss. It is called with `given`; `names` and `variables` are what is differentiated: floating
-    inputs, or predictions, then parameters. `here` (n,) holds the outputs at the point, `upstream`
-    (k, n) the upstream gradients, `refusal` the last exception of the layer at a shifted point.
-    """
+    """The sums <r, y> over all n outputs y of a layer or loss, for k upstream gradients r."""
 
     def __init__(
         self,
@@ -83,7 +124,6 @@ class Function:
         dtype: Any = np.float64,
         *,
         training: bool = True,
-        draws: Draws | None = None,
         upstream: np.random.Generator | Array | None = None,
     ) -> None:
         self.layer: Any = layer
@@ -91,11 +131,10 @@ class Function:
         self.is_loss = isinstance(layer, LossLayer)
         self.checked: Any = layer.loss if isinstance(layer, LossLayer) else layer
         self.given = [np.array(x, dtype if x.dtype.kind == "f" else None) for x in inputs]
-        self._draws, self.draws_numbers = Draws() if draws is None else draws, True
+        self._draws, self.draws_numbers = Draws(), True
         self._buffers = buffers(layer)
         layer.zero_grad()
         self._name_variables()
-        self.refusal: Exception | None = None
         found = self.run()
         self._floating = [y.dtype.kind == "f" for y in found]
         if not any(self._floating):
@@ -160,8 +199,7 @@ class Function:
         """Write all outputs into `row`; NaN if forward cannot be computed here."""
         try:
             result = self.run()
-        except Exception as error:  # outside the layer's domain; such a step is passed over
-            self.refusal = error
+        except Exception:  # outside the layer's domain; such a step is passed over
             row.fill(np.nan)
             return
         for y, shape in zip(result, self.shapes, strict=True):
@@ -179,10 +217,7 @@ class Function:
         return row
 
     def rows(self, lines: Sequence[Line], steps: Array) -> tuple[Array, Array]:
-        """Evaluate at j steps along each of m lines, (m, j).
-
-        Returns the outputs, shape (m, j, n), and the steps as taken after rounding.
-        """
+        """Evaluate at j steps along each of m lines, (m, j)."""
         found, taken = np.empty((*steps.shape, self.here.size)), np.empty(steps.shape)
         for i, line in enumerate(lines):
             for j, step in enumerate(steps[i].tolist()):
@@ -199,8 +234,7 @@ class Function:
         """Compute the gradients at the present values, (size, k) each; None if that raises."""
         try:
             return self.stack(self.at(self.upstream if upstream is None else upstream))
-        except Exception as error:  # outside the layer's domain
-            self.refusal = error
+        except Exception:  # outside the layer's domain
             return None
 
     def stack(self, gradients: list[list[Array | None]]) -> list[Array]:
@@ -222,12 +256,6 @@ class Function:
         self.parameters: dict[str, Any] = dict(self.layer.named_parameters())
         self.names += self.parameters
         self.variables += [p.data for p in self.parameters.values()]
-
-    @property
-    def draws_asked(self) -> list[Any]:
-        """The dtypes of the random numbers that a pass draws."""
-        self.run()
-        return list(self._draws.asked) if self.draws_numbers else []
 
     def context(self, kind: type[Context] = Context) -> Context:
         """Return a context for a pass from the common starting point."""

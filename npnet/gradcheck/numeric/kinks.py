@@ -23,8 +23,7 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.numeric.differences import ROUNDING
-from npnet.gradcheck.numeric.function import EPS, Function
-from npnet.gradcheck.numeric.lines import direction_line, sample, typical_size
+from npnet.gradcheck.numeric.function import EPS, Function, direction_line, sample, typical_size
 from npnet.typing import Array
 
 # How far nearby points are, relative to the variables, and the steps of differences there.
@@ -40,10 +39,7 @@ _POINTS = (12, 48, 192)  # nearby points, more as long as the answer is no
 
 
 class Kink:
-    """The point of a function, where its gradient may jump.
-
-    Gradients are vectors over all variables.
-    """
+    """The point of a function, where its gradient may jump."""
 
     def __init__(self, function: Function) -> None:
         self.function = function
@@ -95,10 +91,7 @@ class Kink:
     # --- elements
 
     def _scaled(self) -> tuple[Array, Array, Array]:
-        """Return the pieces and the gradient here, in units of each element's largest.
-
-        Last comes by how much each element may vary on one side of a kink.
-        """
+        """Return the pieces and the gradient here, in units of each element's largest."""
         pieces = np.array(self._pieces or [self.here])
         highest = np.maximum(np.abs(pieces).max(axis=0), np.abs(self.here))
         unit = np.where(highest == 0, 1.0, highest)

@@ -1,8 +1,4 @@
-"""Other places at which a gradient may be wrong though it is right here, and whether it is.
-
-Zeros, ties, whole numbers, sizes from 1e-3 to 1000, a row of zeros, one large element, other batch
-sizes, and both sides of the values at which forward takes another branch.
-"""
+"""Other places at which a gradient may be wrong though it is right here, and whether it is."""
 
 from __future__ import annotations
 
@@ -11,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.function import Function, sample
 from npnet.gradcheck.numeric.kinks import Kink
-from npnet.gradcheck.numeric.lines import sample
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
@@ -39,11 +34,7 @@ class Place(NamedTuple):
 def places(
     inputs: Sequence[Array], moving: Sequence[int], rng: np.random.Generator, domain: _Domain = None
 ) -> Iterator[list[Place]]:
-    """Yield places, each with those to visit in its stead if forward cannot be computed there.
-
-    `moving` says which inputs may be changed: all of them at once, then each alone. Numbers
-    outside of the `domain` are not visited.
-    """
+    """Yield places, each with those to visit in its stead if forward cannot be computed there."""
     low, high = (-np.inf, np.inf) if domain is None else domain
     for group in (list(moving), *([i] for i in moving if len(moving) > 1)):
         times = min((inputs[i].size for i in group), default=1)
@@ -136,11 +127,7 @@ def beside_branches(
 
 
 def branches(value: Callable[[float], float], smallest: float) -> list[float]:
-    """Find values at which a function takes another branch: its slope jumps there.
-
-    Second differences over a grid are compared with those beside them; where one stands out, the
-    place is closed in on. Changes below `smallest` may be rounding.
-    """
+    """Find values at which a function takes another branch: its slope jumps there."""
     found: list[float] = []
     for at in (np.geomspace(1e-3, 1e3, _GRID), -np.geomspace(1e-3, 1e3, _GRID)):
         y = np.array([value(t) for t in at])
@@ -225,11 +212,7 @@ def suspects(point: Point, rng: np.random.Generator) -> dict[int, Array]:
 def region(
     findings: Sequence[Finding], right: Sequence[Array], is_right: Callable[[int, float], bool]
 ) -> str:
-    """Say in which range of numbers an elementwise gradient is wrong; empty if there is none.
-
-    No number with a `right` gradient may lie inside; its ends are closed in on by asking whether
-    the gradient `is_right` where a number fills an input.
-    """
+    """Say in which range of numbers an elementwise gradient is wrong; empty if there is none."""
     bad, good, places, name = [], list(right), set[int](), ""
     for point, e in ((f.point, e) for f in findings for e in f.evidence):
         assert point is not None

@@ -1,23 +1,33 @@
-"""The point of a check: analytic gradients there, and verdicts on them, by element or direction."""
+"""The point of a check: gradients there, and verdicts on them, by element or direction.
+
+W. Squire, G. Trapp, "Using complex variables to estimate derivatives of real functions", SIAM
+Review 40 (1998).
+"""
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.numeric.complex_step import ComplexStep
 from npnet.gradcheck.numeric.differences import Judged, Slopes, differentiate, judge, reach_of
-from npnet.gradcheck.numeric.function import EPS, Function
+from npnet.gradcheck.numeric.function import (
+    EPS,
+    Function,
+    direction_line,
+    element_lines,
+    random_direction,
+    sample,
+    typical_size,
+)
 from npnet.gradcheck.numeric.kinks import Kink
-from npnet.gradcheck.numeric.lines import direction_line, element_lines, random_direction
-from npnet.gradcheck.numeric.rounding import rounding_moves
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
-_LIMIT = 1e-3  # the share of a gradient's largest element that rounding is believed to move
 _BLOCK, _NUMBERS = 512, 2**18  # lines looked at once, and their outputs
 _LOCATED = 16  # faulty elements after which the search ends
 
@@ -31,12 +41,7 @@ class Evidence(NamedTuple):
 
 
 class Point:
-    """A function, what its backward returns for some upstream gradients, and how to judge that.
-
-    The forward of `function` is differentiated, which may have the same numbers in float64 as
-    `checked`, whose backward is judged. `allowed` (size, k) or (size, 1) of each variable is what
-    rounding may add to the error bars.
-    """
+    """A function, what its backward returns for some upstream gradients, and how to judge that."""
 
     def __init__(
         self,
@@ -54,8 +59,7 @@ class Point:
         self.allowed = zeros if allowed is None else allowed
         self.confirmed = self.tried = 0
         self.at_kinks: dict[int, str] = {}  # how variables are wrong at kinks alone
-        use = complex_step and not function.is_loss
-        self._oracle = ComplexStep(function) if use else None
+        self._complex = complex_step and not function.is_loss
 
     def elements(
         self, chosen: dict[int, Array], moved: Callable[[int], object] = lambda count: None
@@ -75,27 +79,15 @@ class Point:
             moved(len(lines))
         slopes = Slopes._make(map(np.concatenate, zip(*parts, strict=True)))
         judged = judge(analytic, slopes, allowed)
-        if self._oracle is not None and indices.size:
-            confirmed, tried = self._oracle.confirm(i, indices, analytic, allowed, judged)
-            self.confirmed, self.tried = self.confirmed + confirmed, self.tried + tried
-        # Where only the analytic values' own rounding can explain them, it widens the bars.
-        off = np.abs(judged.analytic - judged.numeric)
-        close = off <= 1e-5 * (np.abs(judged.analytic) + slopes.size.max(axis=1, initial=0))
-        close |= off <= 1e-9 * slopes.grain.max(axis=1, initial=0)
-        if not ((judged.verdicts == Verdict.WRONG) & close & np.isfinite(judged.analytic)).any():
-            return judged
-        limit = _LIMIT * (np.abs(self.analytic[i]).max(axis=0, initial=0.0) + slopes.grain)
-        return judge(analytic, slopes, allowed + np.minimum(8 * self.rounding[i][indices], limit))
+        if self._complex and indices.size:
+            count, tried = confirmed(self.function, i, indices, analytic, judged)
+            self.confirmed, self.tried = self.confirmed + count, self.tried + tried
+        return judged
 
     @cached_property
     def reach(self) -> list[float]:
         """The honest unit of length of each variable."""
         return [reach_of(self.function, v, self.rng) for v in self.function.variables]
-
-    @cached_property
-    def rounding(self) -> list[Array]:
-        """How far the gradients move with the last digits."""
-        return rounding_moves(self.function)
 
     def _with_kinks(self, found: list[Evidence]) -> list[Evidence]:
         """Settle whether what is returned at kinks is right there."""
@@ -126,21 +118,11 @@ class Point:
     def along(self, directions: list[Array]) -> Judged:
         """Judge the slope along one direction, given for every variable."""
         function = self.function
-        moves, x = (np.concatenate([v.reshape(-1) for v in several])
-                    for several in (directions, function.variables))  # fmt: skip
-        analytic, size = np.concatenate(self.analytic), np.abs(moves)
-        slope, largest = (moves @ analytic)[None], size @ np.abs(analytic)
-        # Every term of the sum is rounded, and so is every variable when it moves.
-        allowed = EPS * ((size + np.abs(x)) @ np.abs(analytic)) + size @ np.concatenate(
-            self.allowed
-        )
+        moves = np.concatenate([v.reshape(-1) for v in directions])
+        slope = (moves @ np.concatenate(self.analytic))[None]
+        allowed = np.abs(moves) @ np.concatenate(self.allowed)
         line = direction_line(function.variables, directions)
-        judged = judge(slope, differentiate(function, [line], slope, allowed[None]), allowed)
-        close = (np.abs(judged.analytic - judged.numeric) <= 1e-6 * largest).all()
-        if judged.verdicts[0] != Verdict.WRONG or not close:
-            return judged
-        rounded = np.minimum(8 * size @ np.concatenate(self.rounding), _LIMIT * largest)
-        return judge(slope, judged.slopes, allowed + rounded)
+        return judge(slope, differentiate(function, [line], slope, allowed[None]), allowed)
 
     def everything(self) -> tuple[Judged, list[Array]]:
         """Judge the slope along a random direction in which everything moves."""
@@ -149,10 +131,7 @@ class Point:
         return self.along(directions), directions
 
     def located(self, i: int) -> Array:
-        """Find up to `_LOCATED` faulty elements of a variable by halving what moves.
-
-        Slopes along a direction have told before that there are some.
-        """
+        """Find up to `_LOCATED` faulty elements of a variable by halving what moves."""
         variables = self.function.variables
         whole = random_direction(variables[i], self.reach[i], self.rng).reshape(-1)
         pending: list[Array] = [np.arange(whole.size)]
@@ -169,3 +148,50 @@ class Point:
                 half = part.size // 2
                 pending += [part[half:], part[:half]]
         return np.array(sorted(found), dtype=np.intp)
+
+
+_STEP = 2.0**-80  # relative; its square vanishes beside 1
+_CONFIRMED = 16  # elements of each tensor on which it is tried
+
+
+def confirmed(
+    function: Function, variable: int, indices: Array, analytic: Array, judged: Judged
+) -> tuple[int, int]:
+    """Return how many right values of a variable complex steps confirm, of how many tried."""
+    tried = np.flatnonzero(judged.verdicts == Verdict.OK)
+    tried = tried[sample(tried.size, _CONFIRMED, np.random.default_rng(variable))]
+    try:
+        exact = np.array(_slopes(function, variable, indices[tried]))
+    except Exception:  # whatever it is: this forward takes no complex numbers
+        return 0, 0
+    slopes = judged.slopes
+    if not tried.size or (np.abs(exact - slopes.value[tried]) > slopes.error[tried]).any():
+        return 0, 0
+    fine = 256 * EPS * (slopes.size[tried] + np.abs(analytic[tried]))
+    return int((np.abs(exact - analytic[tried]) <= fine).all(axis=1).sum()), tried.size
+
+
+def _slopes(function: Function, variable: int, indices: Array) -> list[Array]:
+    """Differentiate with respect to elements; raises where forward is not complex-safe."""
+    layer, here = copy.deepcopy(function.checked), function.here
+    for p in layer.parameters():
+        p._data = p._data.astype(complex)  # Parameter itself refuses complex numbers
+    inputs = [x.astype(complex if x.dtype.kind == "f" else x.dtype) for x in function.inputs]
+    variables = [x for x in inputs if x.dtype.kind == "c"] + [p._data for p in layer.parameters()]
+    step, flat = _STEP * typical_size(function.variables[variable]), variables[variable].reshape(-1)
+    found = []
+    for index in indices:
+        ctx, start = function.context(), flat[index]
+        ctx.layer = layer
+        flat[index] += 1j * step
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            result = layer.forward(ctx, *[x.copy() for x in inputs])
+        flat[index] = start
+        outputs = result if isinstance(result, tuple) else (result,)
+        y = np.concatenate([y.reshape(-1) for y in outputs])
+        close = np.abs(y.real - here) <= 64 * EPS * (np.abs(here) + np.abs(here).max(initial=0))
+        if not close.all() or any(y.dtype.kind != "c" for y in outputs):
+            raise ValueError("the imaginary part is lost")
+        found.append(function.upstream @ y.imag / step)
+    return found

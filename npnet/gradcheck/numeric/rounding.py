@@ -1,15 +1,11 @@
-"""What rounding alone may do: to gradients in float64, and to everything in float32.
-
-Rounding errors change with the last digit of what goes in; a wrong formula does not. So everything
-is moved by units in the last place, and what moves with it is allowed.
-"""
+"""What float32 gets wrong by more than rounding, values and gradients."""
 
 from __future__ import annotations
 
 import contextlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,21 +13,18 @@ from npnet.gradcheck.numeric.function import Function
 from npnet.typing import Array
 
 _EPS32 = float(np.finfo(np.float32).eps)
-_LARGE, _SMALL = 1e37, 1e-36  # near the ends of float32
+_LARGE = 1e37  # near the end of float32
 _TRIES = 6  # how often everything is moved
 
 
-def _nearby(functions: Sequence[Function], upstream: Array, units: int) -> Iterator[Array]:
-    """Move the variables of functions by one to `units` units in the last place, up or down.
-
-    Yields upstream gradients moved as much, in the dtype of the first function.
-    """
+def _nearby(functions: Sequence[Function], upstream: Array) -> Iterator[Array]:
+    """Move the variables of functions by a unit in the last place, up or down."""
     rng, dtype = np.random.default_rng(0), functions[0].dtype
 
     def shaken(x: Array) -> Array:
-        steps = rng.integers(1, units + 1, x.shape) * rng.choice([-1.0, 1.0], x.shape)
-        moved = x + steps * np.spacing(np.abs(x).astype(dtype)).astype(np.float64)
-        return np.where(x == 0, 0.0, moved).astype(dtype).astype(np.float64)
+        unit = np.where(x == 0, 0.0, np.spacing(np.abs(x).astype(dtype)))
+        moved = x + unit * rng.choice([-1.0, 1.0], x.shape)
+        return np.asarray(moved.astype(dtype), np.float64)
 
     with contextlib.ExitStack() as stack:
         kept, *_ = [stack.enter_context(function.restored()) for function in functions]
@@ -43,34 +36,18 @@ def _nearby(functions: Sequence[Function], upstream: Array, units: int) -> Itera
             yield shaken(upstream)
 
 
-def rounding_moves(function: Function) -> list[Array]:
-    """Return how far the analytic gradients, (size, k) each, move with the last digits."""
-    still = function.analytic()
-    moved = [np.zeros((v.size, len(function.upstream))) for v in function.variables]
-    for upstream in _nearby([function], function.upstream, 1):
-        now = function.analytic(upstream)
-        if still is not None and now is not None:
-            for found, a, b in zip(moved, still, now, strict=True):
-                np.maximum(found, np.nan_to_num(np.abs(a - b), nan=np.inf), out=found)
-    return moved
-
-
-@dataclass
-class Mismatch:
+class Mismatch(NamedTuple):
     """One result that float32 gets wrong by more than rounding."""
 
     name: str
-    index: tuple[int, ...]
+    at: tuple[int, ...]
     single: float
     double: float
     factor: float | None  # by which all its elements are off, if there is one
 
 
 class Float32:
-    """A function in float32 beside the same numbers, upstream gradients and draws in float64.
-
-    The results compared are all outputs and the gradients of all variables, in one vector.
-    """
+    """A function in float32 beside the same numbers, upstream gradients and draws in float64."""
 
     def __init__(self, single: Function, double: Function) -> None:
         self.single, self.double = single, double
@@ -105,7 +82,7 @@ class Float32:
 
     def _allowed(self, results: Array) -> Array:
         """Return how far results may be apart: by how much they, and their gaps, vary nearby."""
-        moved = _nearby((self.single, self.double), self._upstream, 2)
+        moved = _nearby((self.single, self.double), self._upstream)
         nearby = [self._both(upstream) for upstream in moved]
         single, double = np.stack([results, *(x for x in nearby if x is not None)], axis=1)
         with np.errstate(invalid="ignore"):
@@ -126,11 +103,7 @@ class Float32:
         return np.array(found)
 
     def _basic(self, true: Array) -> Array:
-        """Return a few units of the largest element, and of what may cancel inside.
-
-        That is as large as the inputs, the outputs and one, and in parameters' gradients as
-        their product: 1 - sigmoid(x) is lost beside 1, whatever it is multiplied by.
-        """
+        """Return a few units of the largest element, and of what may cancel inside."""
         double, parts = self.double, np.split(true, self._ends)
         count, loud = len(double.shapes), _largest(self._upstream)
         inside = max(1.0, *map(_largest, double.variables))
@@ -141,7 +114,7 @@ class Float32:
             floors.append(loud * (max(inside, result) if is_input else inside * result))
         sizes = [np.where(np.isfinite(t), np.abs(t), 0.0) + _largest(t) for t in parts]
         units = [64 * size + 16 * floor for size, floor in zip(sizes, floors, strict=True)]
-        return _EPS32 * np.concatenate(units) + _SMALL
+        return _EPS32 * np.concatenate(units)
 
 
 def _largest(x: Array) -> float:

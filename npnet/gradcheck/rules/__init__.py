@@ -5,29 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
-from npnet.gradcheck.error_text import describe
-from npnet.gradcheck.loss_under_test import LossUnderTest
+from npnet.gradcheck.comparison import describe
 from npnet.gradcheck.passes import Fault, Finding, Findings
 from npnet.gradcheck.report import Diagnosis, Report, Violation
-from npnet.gradcheck.rules import arrays, backward, batch, losses, ownership, state
-from npnet.gradcheck.rules.watching import none_of
-from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.gradcheck.rules import arrays, backward, losses, ownership, state
+from npnet.gradcheck.rules.ownership import none_of
+from npnet.gradcheck.under_test import UnderTest
 
 
 class Rule(NamedTuple):
-    """One rule; `check` takes the object under test and yields what violates it.
-
-    Without a `kind` of diagnosis, the first violation says enough. A violation of this rule is a
-    consequence of one of the rules that it `follows`, if both are about the same tensor, or one
-    about none. It holds `of` layers, losses, both, or layers and the terms of losses.
-    """
+    """One rule; `check` takes the object under test and yields what violates it."""
 
     name: str
     check: Callable[[Any], Findings]
-    kind: str = ""
+    kind: str = ""  # of diagnosis; without one, the first violation says enough
     cheap: bool = False  # whether `check_gradients` checks it too
-    follows: tuple[str, ...] = ()
-    of: str = "layers"
+    follows: tuple[str, ...] = ()  # rules of which a violation may be a consequence
+    of: str = "layers"  # or losses, both, or layers and the terms of losses
 
     @property
     def sentence(self) -> str:
@@ -75,10 +69,10 @@ _RULES = (
     Rule("unused outputs", backward.unused_outputs),
     Rule("memory layout", arrays.memory_layout, "", False, _CHILD, "both"),
     Rule("reductions", losses.reductions_agree, "", False, (), "losses"),
-    Rule("batch of one", batch.batch_of_one, "", False, _SHAPES),
-    Rule("batch independence", batch.batch_independence, "", False, _APART, "terms"),
-    Rule("empty batch", batch.empty_batch, "", False, _SHAPES, "terms"),
-    Rule("batch sizes", batch.batches_of_other_sizes, "", False, ("no state on self",)),
+    Rule("batch of one", arrays.batch_of_one, "", False, _SHAPES),
+    Rule("batch independence", arrays.batch_independence, "", False, _APART, "terms"),
+    Rule("empty batch", arrays.empty_batch, "", False, _SHAPES, "terms"),
+    Rule("batch sizes", arrays.batches_of_other_sizes, "", False, ("no state on self",)),
     Rule("sample weights", losses.sample_weights, "", False, ("batch independence",), "losses"),
     Rule("target shape", losses.target_not_broadcast, "", False, (), "losses"),
     Rule("state dict", state.state_dict),
@@ -88,10 +82,10 @@ LAYER_RULES = {rule.name: rule for rule in _RULES if rule.of != "losses"}
 LOSS_RULES = {rule.name: rule for rule in _RULES if rule.of != "layers"}
 
 
-def check_calls(under_test: LayerUnderTest, report: Report) -> bool:
+def check_calls(under_test: UnderTest, report: Report) -> bool:
     """Check what must hold before the rules can be checked; tell whether it does."""
     try:
-        under_test.plain()
+        under_test.fresh(moved=False)
     except Fault as fault:
         _add(report, LAYER_RULES["deep copy"], Finding(str(fault)), under_test)
         return False
@@ -99,21 +93,19 @@ def check_calls(under_test: LayerUnderTest, report: Report) -> bool:
     return not report.violations
 
 
-def check_rules(
-    under_test: LayerUnderTest, report: Report, names: Collection[str] | None = None
-) -> None:
+def check_rules(under_test: UnderTest, report: Report, names: Collection[str]) -> None:
     """Check the rules of these names, or the cheap ones; append what violates them."""
-    rules = LOSS_RULES if isinstance(under_test, LossUnderTest) else LAYER_RULES
+    rules = LOSS_RULES if under_test.is_loss else LAYER_RULES
     for name, rule in rules.items():
-        if rule.cheap if names is None else name in names:
+        if name in names if names else rule.cheap:
             _apply(rule, under_test, report)
 
 
-def _apply(rule: Rule, under_test: LayerUnderTest, report: Report) -> None:
+def _apply(rule: Rule, under_test: UnderTest, report: Report) -> None:
     chosen = under_test
     try:
-        if isinstance(under_test, LossUnderTest) and rule.of == "terms":
-            chosen = under_test.reduced("none")
+        if under_test.is_loss and rule.of == "terms":
+            chosen = losses.reduced(under_test, "none")
         for found in rule.check(chosen):
             finding = found if isinstance(found, Finding) else Finding(found)
             if _add(report, rule, finding, under_test) and not rule.kind:
@@ -126,9 +118,10 @@ def _apply(rule: Rule, under_test: LayerUnderTest, report: Report) -> None:
         report.cause = report.cause or (cause if isinstance(cause, Exception) else None)
 
 
-def _add(report: Report, rule: Rule, found: Finding, under_test: LayerUnderTest) -> bool:
+def _add(report: Report, rule: Rule, found: Finding, under_test: UnderTest) -> bool:
     """Add a finding to the report; tell whether it is more than a note."""
-    message, tensor, broken = *map(under_test.worded, found[:2]), under_test.broken
+    message, tensor = (losses.worded(under_test, text) for text in found[:2])
+    broken = under_test.broken
     if found.kind == "note":
         report.notes.append(message)
         return False

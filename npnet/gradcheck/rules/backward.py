@@ -8,11 +8,11 @@ import numpy as np
 
 from npnet.gradcheck.comparison import mismatch
 from npnet.gradcheck.passes import Finding, Findings, Pass, parameter_grads, saying, tensor_of
-from npnet.gradcheck.under_test import LayerUnderTest
+from npnet.gradcheck.under_test import UnderTest
 from npnet.store import FlatStore
 
 
-def repeatable(under_test: LayerUnderTest) -> Findings:
+def repeatable(under_test: UnderTest) -> Findings:
     """Check that the same input and random numbers give the same results, recorded or not."""
     layer = under_test.fresh()
     passes = [under_test.run(layer) for _ in range(3)]
@@ -24,13 +24,12 @@ def repeatable(under_test: LayerUnderTest) -> Findings:
             advice = "random numbers must come from ctx.rng, and nothing may be kept on the layer"
             yield f"{when} the {name} {found}: {advice} between calls"
             break
-        if mismatch(three - two, two - one):
-            text = f"identical passes gave different gradients: that of {tensor} {found}; backward"
-            yield Finding(f"{text} uses random numbers, or state from another call", tensor)
-        else:
-            text = f"the gradient of {tensor} grows with every identical pass: it is summed up in"
-            advice = f"an array that outlives the call; use {_add_grad(tensor)}"
-            yield Finding(f"{text} {advice}", tensor, "stale state")
+        text = f"identical passes gave different gradients: that of {tensor} {found}; backward"
+        text, kind = f"{text} uses random numbers, or state from another call", ""
+        if not mismatch(three - two, two - one):
+            text, kind = f"the gradient of {tensor} grows with every identical pass", "stale state"
+            text += f": it outlives the call; use {_add_grad(tensor)}"
+        yield Finding(text, tensor, kind)
     if not changed:
         under_test.run(layer, under_test.others())
         again = under_test.compared(under_test.run(layer), under_test.reference, every=True)
@@ -49,16 +48,16 @@ def _add_grad(name: str) -> str:
     return f"ctx.add_grad(self.{name.rpartition('.')[2]}, ...)"
 
 
-def recording_equals_inference(under_test: LayerUnderTest) -> Findings:
+def recording_equals_inference(under_test: UnderTest) -> Findings:
     """Check that a layer without random numbers computes the same whether it is recorded or not."""
     inferred = under_test.infer()
     for training in [False] if under_test.is_random else [False, True]:
-        recorded = Pass(under_test.record(under_test.fresh(), training=training).outputs)
+        recorded = Pass(under_test.record(training=training).outputs)
         says = f"with record(x, training={training}) {{}}, which is what inference gives"
         yield from under_test.differences(recorded, inferred, says)
 
 
-def zero_gradient(under_test: LayerUnderTest) -> Findings:
+def zero_gradient(under_test: UnderTest) -> Findings:
     """Check that a zero upstream gradient gives zero gradients."""
     got = under_test.run(upstream=[np.zeros_like(y) for y in under_test.reference.outputs])
     for name, grad in got._replace(outputs=()).named().items():
@@ -66,7 +65,7 @@ def zero_gradient(under_test: LayerUnderTest) -> Findings:
             yield f"for an upstream gradient of zeros the {name} {found}"
 
 
-def linear_backward(under_test: LayerUnderTest) -> Findings:
+def linear_backward(under_test: UnderTest) -> Findings:
     """Check that backward is linear in the upstream gradient."""
     layer, reference = under_test.fresh(), under_test.reference
     first, second = (under_test.upstream(reference.outputs, i) for i in (1, 2))
@@ -80,20 +79,16 @@ def linear_backward(under_test: LayerUnderTest) -> Findings:
     yield from under_test.differences(got, total, f"{says}, the sum of their gradients")
 
 
-def two_calls(under_test: LayerUnderTest) -> Findings:
+def two_calls(under_test: UnderTest) -> Findings:
     """Check that two calls and then both backward passes, in either order, do not mix."""
 
     def calls(layer: Any, *order: int) -> dict[int, Pass]:
         """Record these calls one after the other, then run them back in the order given."""
         layer.zero_grad()
-        inputs, recorded, found = (under_test.arrays, under_test.others), {}, {}
+        inputs, recorded = (under_test.arrays, under_test.others), {}
         for i in sorted(order):
             recorded[i] = under_test.record(layer, inputs[i](), rng=under_test.generator(i))
-        for i in order:
-            outputs = tuple(y.copy() for y in recorded[i].outputs)
-            dx = recorded[i].backward(under_test.upstream(outputs, 1 + i))
-            found[i] = Pass(outputs, dx, parameter_grads(layer))
-        return found
+        return {i: under_test.finish(recorded[i], 1 + i) for i in order}
 
     alone = [calls(under_test.fresh(), i)[i] for i in (0, 1)]
     layer = under_test.fresh()
@@ -110,7 +105,7 @@ def two_calls(under_test: LayerUnderTest) -> Findings:
                 return
 
 
-def accumulation(under_test: LayerUnderTest) -> Findings:
+def accumulation(under_test: UnderTest) -> Findings:
     """Check that backward adds to the gradients that are there, in the vector of an optimizer."""
     layer, alone = under_test.fresh(), under_test.reference.parameter_grads
     parameters = dict(layer.named_parameters())
@@ -120,36 +115,33 @@ def accumulation(under_test: LayerUnderTest) -> Findings:
         p.grad = np.full(p.shape, 3.0 * (np.abs(alone[name]).max(initial=0.0) or 1.0))
     before = under_test.reference._replace(parameter_grads=parameter_grads(layer))
     store = FlatStore(list(parameters.values()))
-    recording = under_test.record(layer)
-    recording.backward(under_test.upstream(recording.outputs))
-    after = Pass((), (), parameter_grads(layer))
+    after = Pass((), (), under_test.finish(under_test.record(layer)).parameter_grads)
     for name, p in parameters.items():
         if p.grad is not None and not np.shares_memory(p.grad, store.grad):
             text = f"the gradient of {name} is not in the optimizer's vector; use {_add_grad(name)}"
             yield Finding(text, name)
     for name, found in under_test.compared(after, under_test.reference.plus(before)).items():
         tensor = tensor_of(name)
+        text, kind = f"backward overwrites the {name} instead of adding to it", ""
         if mismatch(after.parameter_grads[tensor], alone[tensor]):
-            text, kind = (
-                f"with a gradient already there, the {name} {found}, the sum",
-                "stale state",
-            )
-        else:
-            text, kind = f"backward overwrites the {name} instead of adding to it", ""
+            text = f"with a gradient already there, the {name} {found}, the sum"
+            kind = "stale state"
         yield Finding(f"{text}; use {_add_grad(tensor)}", tensor, kind)
 
 
-def input_gradient_on_demand(under_test: LayerUnderTest) -> Findings:
+def input_gradient_on_demand(under_test: UnderTest) -> Findings:
     """Check that without the input's gradient, the parameters' gradients are the same."""
     when = "with ctx.needs_input_grad=False, as in training,"
+    recording = under_test.record()
     with saying(when):
-        got = under_test.run(needs_input_grad=False)
+        recording.backward(under_test.upstream(recording.outputs), needs_input_grad=False)
+    got = Pass(recording.outputs, (), parameter_grads(recording.layer))
     for name, found in under_test.compared(got, under_test.reference).items():
         kind = "stale state" if got.named()[name].any() else ""
         yield Finding(f"{when} the {name} {found}", tensor_of(name), kind)
 
 
-def unused_outputs(under_test: LayerUnderTest) -> Findings:
+def unused_outputs(under_test: UnderTest) -> Findings:
     """Check that None for an output that nobody used stands for a gradient of zeros."""
     outputs = under_test.reference.outputs
     for i, y in enumerate(outputs):
@@ -164,7 +156,7 @@ def unused_outputs(under_test: LayerUnderTest) -> Findings:
         yield from under_test.differences(got, want, f"{when} {{}}, that with zeros")
 
 
-def tape_agrees(under_test: LayerUnderTest) -> Findings:
+def tape_agrees(under_test: UnderTest) -> Findings:
     """Check that `Layer.record` and `Tape.backward` give the same, also if the output changes."""
     for changes in (False, True):
         layer, rng = under_test.fresh(), under_test.generator()
@@ -181,7 +173,7 @@ def tape_agrees(under_test: LayerUnderTest) -> Findings:
             continue
         says = "after the caller wrote into the output, {}; keep it, or a copy, with ctx.save(...)"
         yield from under_test.differences(got._replace(outputs=()), under_test.reference, says)
-    recording = under_test.record(under_test.fresh())
+    recording = under_test.record()
     raw = recording.ctx.backward(*under_test.upstream(recording.outputs))
     if len(under_test.inputs) == 1 and isinstance(raw, tuple):
         yield "backward returned a tuple for the one input; return the array itself"

@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.passes import Findings, LossLayer, attempt
-from npnet.gradcheck.under_test import LayerUnderTest, parts, unseal
+from npnet.gradcheck.copies import parts, unseal
+from npnet.gradcheck.passes import Findings, attempt
+from npnet.gradcheck.under_test import UnderTest
 from npnet.layer import Layer
 from npnet.parameter import Parameter
 from npnet.random import default_generator
 
 
-def no_state_on_self(under_test: LayerUnderTest) -> Findings:
+def no_state_on_self(under_test: UnderTest) -> Findings:
     """Check that a call leaves the layer's attributes as they are."""
     layer = under_test.fresh()
     known = _attributes(layer).keys()
@@ -76,7 +77,7 @@ def _by_value(value: Any, depth: int = 0) -> Any:
     return repr(value)
 
 
-def state_dict(under_test: LayerUnderTest) -> Findings:
+def state_dict(under_test: UnderTest) -> Findings:
     """Check that a layer that loads another's state dictionary computes the same."""
     layer = under_test.fresh()
     want = under_test.infer(layer).copy()
@@ -98,9 +99,9 @@ def state_dict(under_test: LayerUnderTest) -> Findings:
     yield from under_test.differences(under_test.infer(other), want, says)
 
 
-def deep_copy(under_test: LayerUnderTest) -> Findings:
+def deep_copy(under_test: UnderTest) -> Findings:
     """Check that a deep copy is an independent layer that computes the same."""
-    if isinstance(under_test.layer, LossLayer):
+    if under_test.is_loss:
         says, original = "of a copy {}, which the original gives", under_test.run(under_test.layer)
         yield from under_test.differences(under_test.run(), original, says)
     layer = under_test.fresh()
@@ -123,7 +124,7 @@ def _change_state(layer: Layer) -> None:
                 value += 1
 
 
-def randomness(under_test: LayerUnderTest) -> Findings:
+def randomness(under_test: UnderTest) -> Findings:
     """Check that random numbers come from ctx.rng, and inference draws none."""
     layer = under_test.fresh()
     for name in _generators_used(lambda: under_test.run(layer)):
@@ -134,7 +135,7 @@ def randomness(under_test: LayerUnderTest) -> Findings:
         generator = under_test.generator()
         recording = under_test.record(layer, rng=generator)
         before = generator.bit_generator.state
-        recording.backward(under_test.upstream(recording.outputs))
+        under_test.finish(recording)
         if generator.bit_generator.state != before:
             yield "backward draws random numbers; draw them in forward and save what they gave"
 

@@ -325,6 +325,26 @@ CASES: dict[str, Honest] = {
     ),
     "causal attention": Honest(lambda: MultiHead(4, 2, causal=True), (normal(2, 3, 4),)),
     "cross-attention": Honest(lambda: MultiHead(4, 1), (normal(2, 2, 4), normal(2, 3, 4))),
+    "cross-attention, saturated": Honest(
+        lambda: MultiHead(2, 2),
+        (
+            np.array([[[3.77270918, 5.55295161]], [[4.37174059, 1.35828857]]]),
+            np.array(
+                [
+                    [
+                        [-0.39723836, 4.20430877],
+                        [-10.66267598, 13.34774348],
+                        [-5.84633915, 5.15503541],
+                    ],
+                    [
+                        [7.27673735, 1.29580799],
+                        [-1.03841859, -10.98207233],
+                        [0.41631392, -2.0429086],
+                    ],
+                ]
+            ),
+        ),
+    ),  # products that cancel in backward
     "attention with a mask": Honest(
         lambda: MultiHead(4, 2), (normal(2, 2, 4), normal(2, 3, 4), _SEEN)
     ),
