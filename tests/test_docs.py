@@ -12,6 +12,7 @@ writes the new output into the pages.
 
 import contextlib
 import io
+import linecache
 import os
 import re
 import subprocess
@@ -37,9 +38,12 @@ def run_python(code, names, folder):
     if first:
         with (folder / first[1]).open("a", encoding="utf-8") as file:
             file.write(code)
+    # What is typed in has its source at hand, as in a notebook.
+    name = first[1] if first else f"<page {len(linecache.cache)}>"
+    linecache.cache[name] = len(code), None, code.splitlines(keepends=True), name
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        exec(compile(code, first[1] if first else "<page>", "exec"), names)
+        exec(compile(code, name, "exec"), names)
     return printed.getvalue()
 
 
