@@ -295,10 +295,11 @@ class UnderTest:
                         change = np.nan_to_num(np.abs(moved[name] - a), nan=0.0, posinf=0.0)
                         worst[name] = max(worst[name], change.max(initial=0.0))
         # Differences of products inside backward may keep still when what goes in moves.
+        sizes = {name: float(np.abs(a).max(initial=0.0)) for name, a in results.items()}
         for factor in _FACTORS:
             grads = [np.asarray(g * factor, g.dtype) for g in self.upstream(self.reference.outputs)]
             for name, a in self.run(upstream=grads).times(1 / factor).named().items():
-                change = np.abs(a - results[name]).max(initial=0.0) if a.size else 0.0
-                if change <= 1e-8 * np.abs(results[name]).max(initial=0.0):
-                    worst[name] = max(worst[name], float(change))
+                change = float(np.abs(a - results[name]).max(initial=0.0))
+                if change <= max(1e-8 * sizes[name], 1e-12 * max(sizes.values())):
+                    worst[name] = max(worst[name], change)
         return worst

@@ -30,9 +30,10 @@ class TwoInputs(npnet.Layer):
     def backward(self, ctx, da, db):
         a, b, index = ctx.saved
         dx = np.zeros_like(a)
-        np.add.at(dx, index, da * self.gain.data)
-        ctx.add_grad(self.gain, self.factor * (da * a[index]).sum(0))
-        return dx, db * np.cos(b), None
+        if da is not None:
+            np.add.at(dx, index, da * self.gain.data)
+            ctx.add_grad(self.gain, self.factor * (da * a[index]).sum(0))
+        return dx, None if db is None else db * np.cos(b), None
 
 
 class WrongGain(TwoInputs):

@@ -77,6 +77,7 @@ def evenly(samples):
     return samples[::step]
 
 
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")  # of KLDivLoss
 @pytest.mark.parametrize("name", CLASSES)
 def test_samples_of(name, database, counts):
     if name not in database:
@@ -106,6 +107,8 @@ def test_samples_of(name, database, counts):
             single = "no_batch_dim" in sample.desc or inputs[0].ndim < 2
             assert check_layer(make, *inputs, batch_axis=None if single else 0).ok
             checked, compared = checked + 1, compared + agree
+    if refused and all("as PyTorch's is" in text for text in refused):
+        pytest.skip("PyTorch's own samples give NaN")
     assert checked, refused
     counts.update(classes=1, checked=checked, compared=compared, refused=len(refused))
     print(f"{name}: {checked} samples checked, {len(refused)} refused", *refused, sep="\n    ")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from npnet.gradcheck.diagnosis import order, paths, places, whole
+from npnet.gradcheck.diagnosis.chain import chain
 from npnet.gradcheck.diagnosis.example import smallest
 from npnet.gradcheck.diagnosis.matrices import Budget, Case, Found, Jacobians, remade
 from npnet.gradcheck.numeric.point import Evidence, Point
@@ -125,7 +126,7 @@ def _twice(pattern: _Pattern, here: Jacobians | None, away: Jacobians | None) ->
 _STEPS: tuple[_Experiment, ...] = (
     whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
     whole.not_linear, whole.constant_factor, _confirmed(order.tensor), _confirmed(order.upstream),
-    paths.expression, _confirmed(order.forward_again),
+    paths.expression, chain, _confirmed(order.forward_again),
     *(_confirmed(pattern, exact=True) for pattern in _WHERE),
     *map(_confirmed, (places.inverted, order.exchanged, whole.statistics, places.region,
                       places.elements, places.masked, places.rows, places.shares,

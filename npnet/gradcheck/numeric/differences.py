@@ -132,13 +132,14 @@ def sweep(function: Function, line: Line) -> Slopes:
     noise[~usable] = np.inf
 
     sizes = np.abs(central) @ weights  # axes (level, upstream)
+    chords = (np.abs(forward) + np.abs(backward)) / 2 @ weights  # at a minimum, not zero
     slope, gap = central @ r, np.abs(forward - backward) @ weights
     slope[~usable] = gap[~usable] = np.nan
     found = []
     for k in range(len(function.upstream)):
         value, error, best = _vote(slope[:, k], noise[:, k])
         kink = _kink(slope[:, k], gap[:, k], noise[:, k])
-        secant = sizes[:_COARSE, k].max()
+        secant = chords[:_COARSE, k].max()
         size, grain = sizes[best, k], outputs[best, k] / line.size
         found.append([value, error, size, grain, secant, *kink])
     *fields, jumps = np.array(found).T[:, None]
@@ -146,10 +147,12 @@ def sweep(function: Function, line: Line) -> Slopes:
 
 
 def _seen_noise(change: Array, steps: Array) -> Array:
-    """Return how far outputs (m, output) stray from a line at steps (m, 1) of some roundings."""
+    """Return how far outputs (m, output) stray from a parabola at some small steps (m, 1)."""
     change = np.where(np.isfinite(change).all(axis=0), change, 0.0)
-    slope = (change * steps).sum(axis=0) / max(float((steps * steps).sum()), _UNDERFLOW)
-    return 2 * np.asarray(np.abs(change - slope * steps).max(axis=0))
+    units = steps / max(float(np.abs(steps).max()), _UNDERFLOW)
+    powers = np.hstack([units, units * units])
+    smooth = powers @ np.linalg.lstsq(powers, change, rcond=None)[0]
+    return 2 * np.asarray(np.abs(change - smooth).max(axis=0))
 
 
 def _grains(above: Array, below: Array, usable: Array, largest: Array) -> Array:

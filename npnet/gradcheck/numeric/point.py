@@ -14,7 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.numeric.differences import Judged, Slopes, differentiate, judge, reach_of
+from npnet.gradcheck.numeric.differences import (
+    ROUNDING,
+    Judged,
+    Slopes,
+    differentiate,
+    judge,
+    reach_of,
+)
 from npnet.gradcheck.numeric.function import (
     EPS,
     Function,
@@ -55,8 +62,13 @@ class Point:
         self.function = function = checked if function is None else function
         self.gradients = checked.at(checked.upstream)  # None where backward set none
         self.analytic = checked.stack(self.gradients)
-        zeros = [np.zeros((v.size, 1)) for v in function.variables]
-        self.allowed = zeros if allowed is None else allowed
+        # Terms that cancel in backward leave rounding errors of the variable's largest gradient.
+        self.allowed = [
+            ROUNDING * EPS * np.broadcast_to(np.abs(np.nan_to_num(a)).max(0, initial=0.0), a.shape)
+            for a in self.analytic
+        ]
+        if allowed is not None:
+            self.allowed = [np.maximum(*both) for both in zip(self.allowed, allowed, strict=True)]
         self.confirmed = self.tried = 0
         self.at_kinks: dict[int, str] = {}  # how variables are wrong at kinks alone
         self._complex = complex_step and not function.is_loss

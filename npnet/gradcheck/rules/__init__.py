@@ -59,7 +59,7 @@ _RULES = (
     Rule("parameter gradients without input gradient", backward.input_gradient_on_demand, "zero",
          True),
     Rule("nothing kept alive", ownership.nothing_kept_alive, "", False, _KEPT[1:], "both"),
-    Rule("output not reused", ownership.outputs_not_reused, "", False, _KEPT, "both"),
+    Rule("output not reused", ownership.outputs_not_reused, "", False, _KEPT),
     Rule("shapes and dtypes", arrays.shapes_and_dtypes, "", False, (), "terms"),
     Rule("tape", backward.tape_agrees, "", False, _TAPE),
     Rule("recorded equals inference", backward.recording_equals_inference),

@@ -160,6 +160,10 @@ class GELUTanhCubic(npnet.GELU):
 class SiLUProductRule(npnet.SiLU):
     """One term of the product rule is missing."""
 
+    def forward(self, ctx, x):
+        ctx.save(x)
+        return x * _sigmoid(x)
+
     def backward(self, ctx, grad):
         (x,) = ctx.saved
         return grad * _sigmoid(x)
@@ -168,6 +172,10 @@ class SiLUProductRule(npnet.SiLU):
 @planted(_X, says=("missing term",))
 class SiLUOtherTerm(npnet.SiLU):
     """The other term of the product rule is missing."""
+
+    def forward(self, ctx, x):
+        ctx.save(x)
+        return x * _sigmoid(x)
 
     def backward(self, ctx, grad):
         (x,) = ctx.saved
@@ -192,6 +200,11 @@ class SiLUOutputOnContext(npnet.SiLU):
 @planted(_X, says=("missing factor", "missing term"))
 class SigmoidHalf(npnet.Sigmoid):
     """The factor 1 - y is missing."""
+
+    def forward(self, ctx, x):
+        y = _sigmoid(x)
+        ctx.save(y)
+        return y
 
     def backward(self, ctx, grad):
         (y,) = ctx.saved
