@@ -150,7 +150,6 @@ class CrossEntropyLoss(ClassLoss):
         self.ignore_index: int = ignore_index
         self.label_smoothing = label_smoothing
 
-    @np.errstate(all="ignore")
     def evaluate(
         self,
         *arrays: ArrayLike,

@@ -45,6 +45,7 @@ def log_softmax_grad(grad: Array, y: Array, axis: int, out: Array) -> Array:
 
 
 @kernel
+@np.errstate(all="ignore")
 def cross_entropy(
     x: Array, labels: Array, values: Array, grad: Array, scale: float
 ) -> tuple[bool, float]:

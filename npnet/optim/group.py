@@ -256,13 +256,15 @@ class Group:
             self.lay_out(self.read())
         found = []
         for at in self.slices:
-            has_grad = [p._grad is not None for p in at.parameters]
+            has_grad, is_sparse = [], False
+            for p in at.parameters:  # faster than two comprehensions
+                has_grad.append(p._grad is not None)
+                is_sparse = is_sparse or p._rows is not None
             if False not in has_grad:
-                rows = [p._rows for p in at.parameters if p._rows is not None]
-                if rows and len(at.parameters) > 1:
+                if is_sparse and len(at.parameters) > 1:
                     self.lay_out(self.read())
                     return self.due(lr)
-                at.rows = rows[0] if rows else None
+                at.rows = at.parameters[0]._rows if is_sparse else None
                 at.lr = lr
                 if at.wanted is not self.wanted or at.fresh:
                     self._begin(at)

@@ -261,24 +261,14 @@ class Optimizer(Configured):
         work = []
         for group in self.groups:
             options = self._present(group)
-            due = group.due(options["lr"])
-            work += [(at, options, self._by_rows(at, options)) for at in due]
+            for at in group.due(options["lr"]):
+                work.append((at, options, at.rows is not None and self._by_rows(at, options)))
         if not work:
             frozen = not any(p.requires_grad for p in self.parameters)
             hint = "all parameters are frozen" if frozen else "call tape.backward(grad) first"
             raise TapeError(f"{type(self).__name__}.step found no gradient; {hint}")
         self._clip()
-        with np.errstate(all="ignore"):  # compiled or not, infinity and NaN go their way
-            for at, options, by_rows in work:  # what can raise was above: all groups move or none
-                at.step += 1
-                if by_rows:
-                    part = at.gather()
-                    self.update(part, options)
-                    at.scatter(part)
-                else:
-                    self.update(at, options)
-                at.fresh = ()
-                at.constrain(options["constraints"])
+        self._move(work)  # what can raise was above: all groups move or none
         self.step_count += 1
         return loss
 
@@ -289,10 +279,23 @@ class Optimizer(Configured):
         if self.clip_norm is not None:
             clip_grad_norm(self.parameters, self.clip_norm)
 
+    @np.errstate(all="ignore")  # compiled or not, infinity and NaN go their way
+    def _move(self, work: list[tuple[ParamSlice, Mapping[str, Any], bool]]) -> None:
+        """Do one step of these slices with their options, some by the rows of their gradients."""
+        for at, options, by_rows in work:
+            at.step += 1
+            if by_rows:
+                part = at.gather()
+                self.update(part, options)
+                at.scatter(part)
+            else:
+                self.update(at, options)
+            at.fresh = ()
+            if options["constraints"]:
+                at.constrain(options["constraints"])
+
     def _by_rows(self, at: ParamSlice, options: Mapping[str, Any]) -> bool:
         """Tell whether a step looks at the rows of a sparse gradient alone; refuse what cannot."""
-        if at.rows is None:
-            return False
         if not self.takes_rows:
             raise ArgumentError(
                 f"{type(self).__name__} takes no sparse gradients; SGD, Adagrad and SparseAdam do, "

@@ -180,4 +180,8 @@ def test_infinities_nan_and_huge_numbers_are_values_like_others(case, rng):
             for x in case.inputs
         ]
         y, tape = case.make().astype(np.float64).record(*inputs)
-        tape.backward(rng.choice([np.inf, np.nan, 1e308, 0.0, 1.0], y.shape))
+        assert y.dtype == np.float64
+        upstream = rng.choice([np.inf, np.nan, 1e308, 0.0, 1.0], y.shape)
+        grads = tape.backward(upstream, input_grad=True)
+        for grad, x in zip(grads if isinstance(grads, tuple) else (grads,), inputs, strict=True):
+            assert grad is None or (grad.shape, grad.dtype) == (x.shape, np.float64)

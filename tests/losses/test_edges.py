@@ -325,4 +325,8 @@ def test_infinities_nan_and_huge_numbers_give_a_value_or_an_error_of_npnet(reduc
                 special = rng.choice([INF, -INF, NAN, 1e308, -1e308, 5e-324, 0.0, 1.0], shape)
                 given[i] = np.where(rng.random(shape) < 0.4, special, arrays[i])
             with contextlib.suppress(ArgumentError):  # of those that take probabilities, say
-                loss.value_and_grad(*given)
+                value, grads = loss.value_and_grad(*given)
+                assert np.asarray(value).dtype == np.float64
+                grads = grads if isinstance(grads, tuple) else (grads,)
+                for name, grad in zip(loss.predictions, grads, strict=True):
+                    assert grad.shape == np.shape(given[loss.arguments.index(name)])
