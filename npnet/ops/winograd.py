@@ -17,6 +17,8 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -24,6 +26,9 @@ from npnet.ops.kernels import kernel
 from npnet.ops.parallel import in_parts
 from npnet.ops.windows import windows
 from npnet.typing import Array
+
+if TYPE_CHECKING:
+    from npnet.ops.conv import Geometry
 
 _INPUT = (
     (4, 0, -5, 0, 1, 0),
@@ -43,8 +48,15 @@ _KERNEL = (
     (0, 0, 1),
 )  # G
 
+_ONES = 7
+"""The position whose value the output transform adds to all outputs of a tile."""
+
 PANEL = 144
 """How many tiles a panel has, if one image has not more."""
+
+_WORTH = 1e-3  # seconds of work that are worth a thread
+_CHANNELS = 8
+_PRODUCTS = 0.6
 
 
 @functools.cache
@@ -168,102 +180,98 @@ def _weight_tiles_grad(grad: Array) -> Array:
 
 
 class _Panels:
-    """How images are divided into panels, and the memory for the tiles of one panel."""
+    """How images are divided into panels and over threads, and the memory for one panel's tiles."""
 
-    def __init__(self, size: tuple[int, ...], start: int, stop: int) -> None:
-        self.rows, self.columns = (math.ceil(n / 4) for n in size)
-        step = max(1, PANEL // (self.rows * self.columns))
-        self.slices = [slice(i, min(i + step, stop)) for i in range(start, stop, step)]
-        self.step = min(step, stop - start)
+    def __init__(self, g: Geometry, in_channels: int, out_channels: int) -> None:
+        self.size = math.ceil(g.out[0] / 4), math.ceil(g.out[1] / 4)
+        tiles = math.prod(self.size)
+        self.step = max(1, PANEL // tiles)
+        c, k = in_channels, out_channels
+        seconds = 36e-9 * tiles * (c * k / 50 + (c + k) / 2)  # for an image, about
+        self.least = math.ceil(_WORTH / seconds)
 
-    def tiles(self, channels: int) -> Array:
-        """Return memory for the tiles of a panel."""
-        return np.empty(36 * self.step * self.rows * self.columns * channels, np.float32)
+    def slices(self, start: int, stop: int) -> Iterator[slice]:
+        """Yield the panels of consecutive images."""
+        for first in range(start, stop, self.step):
+            yield slice(first, min(first + self.step, stop))
 
-    def view(self, memory: Array, n: int, channels: int) -> Array:
-        """Return a part of it as the contiguous tiles of n images."""
-        shape = (36, n, self.rows, self.columns, channels)
+    def memory(self, start: int, stop: int, channels: int) -> Array:
+        """Return memory for the tiles of a panel of these images."""
+        n = min(self.step, stop - start)
+        return np.empty(36 * n * math.prod(self.size) * channels, np.float32)
+
+    def tiles(self, memory: Array, images: slice, channels: int) -> Array:
+        """Return a piece of it as the tiles of a panel."""
+        shape = (36, images.stop - images.start, *self.size, channels)
         return memory[: math.prod(shape)].reshape(shape)
 
 
-def convolve(x: Array, weight: Array, padding: tuple[int, int], out: Array) -> Array:
-    """Write the cross-correlation of padded images with the weight.
+def pays(g: Geometry, weight_shape: tuple[int, ...]) -> bool:
+    """Tell whether a convolution can be computed so, and is faster then than as it is defined."""
+    if g.kernel_size != (3, 3) or {*g.stride, *g.dilation, g.groups} != {1}:
+        return False
+    for size, out, before in zip(g.size, g.out, g.padding, strict=True):
+        if before < 0 or size + before > out + 2:  # padding is negative
+            return False
+    tiles = math.ceil(g.out[0] / 4) * math.ceil(g.out[1] / 4)
+    return min(weight_shape[:2]) >= _CHANNELS and 36 * tiles <= _PRODUCTS * 9 * math.prod(g.out)
 
-    Parameters
-    ----------
-    x : ndarray of float32, shape (images, in_channels, height, width)
-    weight : ndarray of float32, shape (out_channels, in_channels, 3, 3)
-    padding : tuple of int
-        Zeros above the first row and before the first column; behind the last ones stand as many
-        as the output's size asks for.
-    out : ndarray of float32, shape (images, out_channels, out_height, out_width)
 
-    Returns
-    -------
-    ndarray
-        `out`.
-    """
+def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array) -> None:
+    """Write what `npnet.ops.conv.convolve` returns, in float32."""
     k, c = weight.shape[:2]
-    kernels = _weight_tiles(weight)
+    kernels, panels = _weight_tiles(weight), _Panels(g, c, k)
 
     def part(start: int, stop: int) -> None:
-        panels = _Panels(out.shape[2:], start, stop)
-        inputs, outputs = panels.tiles(c), panels.tiles(k)
-        for at in panels.slices:
-            n = at.stop - at.start
-            v = input_tiles(x[at], *padding, panels.view(inputs, n, c))
-            m = panels.view(outputs, n, k)
+        inputs, outputs = (panels.memory(start, stop, channels) for channels in (c, k))
+        for at in panels.slices(start, stop):
+            v, m = panels.tiles(inputs, at, c), panels.tiles(outputs, at, k)
+            input_tiles(x[at], *g.padding, v)
             np.matmul(v.reshape(36, -1, c), kernels, out=m.reshape(36, -1, k))
-            from_output_tiles(m, out[at])
+            if bias is not None:
+                m[_ONES] += bias
+            from_output_tiles(m, y[at])
 
-    in_parts(part, len(x))
-    return out
+    in_parts(part, len(x), panels.least)
 
 
-def convolve_grad(
-    grad: Array,
-    x: Array | None,
-    weight: Array,
-    padding: tuple[int, int],
-    dx: Array | None,
-) -> Array | None:
-    """Write the gradient with respect to the images, return that with respect to the weight.
+def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
+    """Write what `npnet.ops.conv.weight_grad` returns, in float32."""
+    _gradients(x, grad, None, g, dw, None)
 
-    Parameters
-    ----------
-    grad : ndarray of float32, shape (images, out_channels, out_height, out_width)
-    x : ndarray of float32, shape (images, in_channels, height, width), or None
-        None where the weight's gradient is not wanted.
-    weight : ndarray of float32, shape (out_channels, in_channels, 3, 3)
-    padding : tuple of int
-        As `convolve` was given it.
-    dx : ndarray of float32, shape (images, in_channels, height, width), or None
-        Receives the images' gradient if that is wanted.
 
-    Returns
-    -------
-    ndarray, shape (out_channels, in_channels, 3, 3), or None
-    """
-    k, c = weight.shape[:2]
-    if dx is not None:  # products are faster with kernels that are not transposed views
+def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: Array) -> None:
+    """Write what `npnet.ops.conv.input_grad` returns, in float32."""
+    _gradients(None, grad, weight, g, None, dx)
+    if bias is not None:
+        dx += bias.reshape(-1, 1, 1)
+
+
+def _gradients(
+    x: Array | None, grad: Array, weight: Array | None, g: Geometry, dw: Array | None, dx: Array | None
+) -> None:
+    """Write the gradient of the weight for `dw`, for which x is needed, and of the input."""
+    k, c = grad.shape[1], (weight if dw is None else dw).shape[1]
+    panels = _Panels(g, c, k)
+    if weight is not None:  # products are faster than with a transposed view
         kernels = np.ascontiguousarray(_weight_tiles(weight).transpose(0, 2, 1))
 
     def part(start: int, stop: int) -> Array:
-        panels = _Panels(grad.shape[2:], start, stop)
-        inputs, outputs = panels.tiles(c), panels.tiles(k)
+        inputs, outputs = (panels.memory(start, stop, channels) for channels in (c, k))
         total = np.zeros((36, c, k), np.float32)
         product = np.empty_like(total)
-        for at in panels.slices:
-            n = at.stop - at.start
-            v = panels.view(inputs, n, c)
-            d = from_output_tiles_grad(grad[at], panels.view(outputs, n, k)).reshape(36, -1, k)
+        for at in panels.slices(start, stop):
+            v, m = panels.tiles(inputs, at, c), panels.tiles(outputs, at, k)
+            from_output_tiles_grad(grad[at], m)
+            rows, v3 = m.reshape(36, -1, k), v.reshape(36, -1, c)
             if x is not None:
-                input_tiles(x[at], *padding, v)
-                total += np.matmul(v.reshape(36, -1, c).transpose(0, 2, 1), d, out=product)
+                input_tiles(x[at], *g.padding, v)
+                total += np.matmul(v3.transpose(0, 2, 1), rows, out=product)
             if dx is not None:
-                np.matmul(d, kernels, out=v.reshape(36, -1, c))
-                input_tiles_grad(v, *padding, dx[at])
+                np.matmul(rows, kernels, out=v3)
+                input_tiles_grad(v, *g.padding, dx[at])
         return total
 
-    totals = in_parts(part, len(grad))
-    return None if x is None else _weight_tiles_grad(sum(totals[1:], totals[0]))
+    totals = in_parts(part, len(grad), panels.least)
+    if dw is not None:
+        dw[...] = _weight_tiles_grad(sum(totals[1:], totals[0]))
