@@ -130,8 +130,8 @@ class _Tile(NamedTuple):
     first: int  # number of the first of their positions in an image
     out: Sizes  # shape of their positions
     shape: Sizes  # of what their windows cover, padding included
-    inner: tuple[slice, ...]  # what of that lies inside the input
-    outer: tuple[slice, ...]  # and where it lies there
+    inner: tuple[Any, ...]  # what of that lies inside the input
+    outer: tuple[Any, ...]  # and where it lies there
 
     @property
     def padded(self) -> bool:
@@ -193,7 +193,8 @@ def _columns(x: Array, tile: _Tile, g: Geometry, scratch: _Scratch) -> Array:
     order = (1, *range(2 + axes, 2 + 2 * axes), 0, *range(2, 2 + axes))
     np.copyto(columns, windows(piece, g.kernel_size, g.stride, g.dilation).transpose(order))
     rows = channels // g.groups * math.prod(g.kernel_size)
-    return columns.reshape(g.groups, rows, n * math.prod(tile.out))
+    matrices: Array = columns.reshape(g.groups, rows, n * math.prod(tile.out))
+    return matrices
 
 
 def _of_tile(y: Array, tile: _Tile, g: Geometry) -> Array:
@@ -205,7 +206,7 @@ def _of_tile(y: Array, tile: _Tile, g: Geometry) -> Array:
 
 def _grad_rows(grad: Array, tile: _Tile, g: Geometry, scratch: _Scratch) -> Array:
     """Return a tile of the output's gradient, (groups, channels / groups, images * positions)."""
-    part = _of_tile(grad, tile, g)
+    part: Any = _of_tile(grad, tile, g)
     if len(part) == 1:
         return part[0]
     n, groups, channels, length = part.shape
@@ -248,7 +249,7 @@ def _input_grad_columns(
     w = weight.reshape(g.groups, len(weight) // g.groups, -1).transpose(0, 2, 1)
     dx[...] = 0 if bias is None else bias.reshape(-1, *(1,) * len(g.size))
     for tile in _tiles(len(grad), w.shape[1] * g.groups, g):
-        rows = _grad_rows(grad, tile, g, scratch)
+        rows: Array = _grad_rows(grad, tile, g, scratch)
         n, channels = tile.images.stop - tile.images.start, dx.shape[1]
         columns = scratch("columns", g.groups, w.shape[1], rows.shape[2])
         np.matmul(w, rows, out=columns)
