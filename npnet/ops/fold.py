@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -35,5 +36,5 @@ def fold(
         y[(..., *at)] += parts[(slice(None), slice(None), *position)]
     if not any(padding):
         return y
-    kept = (slice(p, p + n) for n, p in zip(size, padding, strict=True))
+    kept: list[Any] = [slice(p, p + n) for n, p in zip(size, padding, strict=True)]
     return np.ascontiguousarray(y[(..., *kept)])
