@@ -1,10 +1,13 @@
 """Layers: one family a file, none of which knows another."""
 
 from npnet.layers.activation import GELU, Mish, SiLU
+from npnet.layers.conv import Conv1d, Conv2d, Conv3d
+from npnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
 from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
 from npnet.layers.embedding import Embedding, EmbeddingBag
 from npnet.layers.exponential import CELU, ELU, SELU
+from npnet.layers.fold import Fold, Unfold
 from npnet.layers.function import Lambda
 from npnet.layers.gated import GLU
 from npnet.layers.linear import Bilinear, Linear
@@ -27,6 +30,12 @@ __all__ = [
     "AlphaDropout",
     "Bilinear",
     "CELU",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineSimilarity",
     "Dropout",
     "ELU",
@@ -34,6 +43,7 @@ __all__ = [
     "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
+    "Fold",
     "GELU",
     "GLU",
     "GaussianNoise",
@@ -67,4 +77,5 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "Unflatten",
+    "Unfold",
 ]
