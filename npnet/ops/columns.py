@@ -12,33 +12,109 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from npnet.ops.kernels import kernel
 from npnet.ops.windows import Sizes, offsets, windows
 from npnet.typing import Array
 
 if TYPE_CHECKING:
     from npnet.ops.conv import Geometry
 
+Slices = tuple[slice, ...]
+
 _TILE = 1 << 17
 """Elements of a matrix of columns that stay in the cache."""
 
 
+def _covered(
+    size: Sizes, row: int, columns: Array, stride: Sizes, padding: Sizes, dilation: Sizes
+) -> tuple[Sizes, Slices, Slices]:
+    """Return the shape that windows cover, what of it lies inside, and where in the input."""
+    axes = len(size)
+    kernel_size, positions = columns.shape[1 : 1 + axes], columns.shape[2 + axes :]
+    shape, inner, outer = [], [], []
+    for axis, (n, k, o) in enumerate(zip(size, kernel_size, positions, strict=True)):
+        start = (row if axis == 0 else 0) * stride[axis] - padding[axis]
+        length = (o - 1) * stride[axis] + (k - 1) * dilation[axis] + 1
+        low = min(max(start, 0), start + length)
+        high = max(low, min(n, start + length))
+        shape.append(length)
+        inner.append(slice(low - start, high - start))
+        outer.append(slice(low, high))
+    return tuple(shape), tuple(inner), tuple(outer)
+
+
+@kernel
+def copy_windows(
+    x: Array, row: int, stride: Sizes, padding: Sizes, dilation: Sizes, out: Array
+) -> Array:
+    """Write the windows of images; where they reach over the edge they hold zeros.
+
+    Parameters
+    ----------
+    x : ndarray, shape (images, channels, *size)
+    row : int
+        The number of the row of positions that `out` begins with.
+    stride, padding, dilation : tuple of int
+        One integer for each axis; the padding is that before the images.
+    out : ndarray, shape (channels, *kernel_size, images, *positions)
+
+    Returns
+    -------
+    ndarray
+        `out`.
+    """
+    axes = x.ndim - 2
+    shape, inner, outer = _covered(x.shape[2:], row, out, stride, padding, dilation)
+    piece = x[(..., *outer)]
+    if piece.shape[2:] != shape:
+        padded = np.zeros((*x.shape[:2], *shape), x.dtype)
+        padded[(..., *inner)] = piece
+        piece = padded
+    order = (1, *range(2 + axes, 2 + 2 * axes), 0, *range(2, 2 + axes))
+    np.copyto(out, windows(piece, out.shape[1 : 1 + axes], stride, dilation).transpose(order))
+    return out
+
+
+@kernel
+def add_windows(
+    columns: Array, row: int, stride: Sizes, padding: Sizes, dilation: Sizes, out: Array
+) -> Array:
+    """Add what `copy_windows` wrote to where it was taken from.
+
+    Parameters
+    ----------
+    columns : ndarray, shape (channels, *kernel_size, images, *positions)
+    row, stride, padding, dilation
+        As `copy_windows` was given them.
+    out : ndarray, shape (images, channels, *size)
+
+    Returns
+    -------
+    ndarray
+        `out`.
+    """
+    axes = out.ndim - 2
+    shape, inner, outer = _covered(out.shape[2:], row, columns, stride, padding, dilation)
+    columns = columns.swapaxes(0, 1 + axes)
+    piece = np.zeros((*out.shape[:2], *shape), out.dtype)
+    positions = columns.shape[2 + axes :]
+    for position, at in offsets(positions, columns.shape[1 : 1 + axes], stride, dilation):
+        piece[(..., *at)] += columns[(slice(None), *position)]
+    out[(..., *outer)] += piece[(..., *inner)]
+    return out
+
+
 class _Tile(NamedTuple):
-    """Some images, or some rows of the first axis of one, and where their windows lie."""
+    """Some images, or some rows of the first axis of one."""
 
     images: slice
-    first: int  # number of the first of their positions in an image
+    row: int  # the first one
     out: Sizes  # shape of their positions
-    shape: Sizes  # of what their windows cover, padding included
-    inner: tuple[Any, ...]  # what of that lies inside the input
-    outer: tuple[Any, ...]  # and where it lies there
-
-    @property
-    def padded(self) -> bool:
-        return any(s.stop - s.start != n for s, n in zip(self.inner, self.shape, strict=True))
 
     @property
     def positions(self) -> slice:
-        return slice(self.first, self.first + math.prod(self.out))
+        row = math.prod(self.out[1:])
+        return slice(self.row * row, (self.row + self.out[0]) * row)
 
 
 def _tiles(n: int, per_position: int, g: Geometry) -> Iterator[_Tile]:
@@ -48,21 +124,8 @@ def _tiles(n: int, per_position: int, g: Geometry) -> Iterator[_Tile]:
     images = max(1, _TILE // (per_row * rows)) if rows == g.out[0] else 1
     for row in range(0, g.out[0], rows):
         out = (min(rows, g.out[0] - row), *g.out[1:])
-        starts = (row * g.stride[0] - g.padding[0], *(-p for p in g.padding[1:]))
-        shape, inner, outer = [], [], []
-        for start, size, o, k, s, d in zip(
-            starts, g.size, out, g.kernel_size, g.stride, g.dilation, strict=True
-        ):
-            length = (o - 1) * s + (k - 1) * d + 1
-            low = min(max(start, 0), start + length)
-            high = max(low, min(size, start + length))
-            shape.append(length)
-            inner.append(slice(low - start, high - start))
-            outer.append(slice(low, high))
-        first = row * math.prod(g.out[1:])
         for i in range(0, n, images):
-            at = slice(i, min(n, i + images))
-            yield _Tile(at, first, out, tuple(shape), tuple(inner), tuple(outer))
+            yield _Tile(slice(i, min(n, i + images)), row, out)
 
 
 class _Scratch:
@@ -81,16 +144,10 @@ class _Scratch:
 
 def _columns(x: Array, tile: _Tile, g: Geometry, scratch: _Scratch) -> Array:
     """Return the windows of a tile as columns, (groups, channels * kernel, images * positions)."""
-    piece = x[tile.images][(..., *tile.outer)]
-    if tile.padded:
-        inside, piece = piece, scratch("padded", *piece.shape[:2], *tile.shape)
-        piece[...] = 0
-        piece[(..., *tile.inner)] = inside
-    n, channels = piece.shape[:2]
+    images = x[tile.images]
+    n, channels = images.shape[:2]
     columns = scratch("columns", channels, *g.kernel_size, n, *tile.out)
-    axes = len(g.size)
-    order = (1, *range(2 + axes, 2 + 2 * axes), 0, *range(2, 2 + axes))
-    np.copyto(columns, windows(piece, g.kernel_size, g.stride, g.dilation).transpose(order))
+    copy_windows(images, tile.row, g.stride, g.padding, g.dilation, columns)
     rows = channels // g.groups * math.prod(g.kernel_size)
     matrices: Array = columns.reshape(g.groups, rows, n * math.prod(tile.out))
     return matrices
@@ -151,11 +208,5 @@ def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: 
         n, channels = tile.images.stop - tile.images.start, dx.shape[1]
         columns = scratch("columns", g.groups, w.shape[1], rows.shape[2])
         np.matmul(w, rows, out=columns)
-        columns = columns.reshape(channels, *g.kernel_size, n, *tile.out).swapaxes(
-            0, 1 + len(g.size)
-        )
-        piece = scratch("padded", n, channels, *tile.shape)
-        piece[...] = 0
-        for position, at in offsets(tile.out, g.kernel_size, g.stride, g.dilation):
-            piece[(..., *at)] += columns[(slice(None), *position)]
-        dx[tile.images][(..., *tile.outer)] += piece[(..., *tile.inner)]
+        columns = columns.reshape(channels, *g.kernel_size, n, *tile.out)
+        add_windows(columns, tile.row, g.stride, g.padding, g.dilation, dx[tile.images])

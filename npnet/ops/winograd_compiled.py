@@ -86,12 +86,11 @@ def input_tiles(x, top, left, out):
             for column in range(columns):
                 h, w = 4 * row, 4 * column
                 for i in range(6):
-                    a = image[h + i]
                     for k in range(c):
                         e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k] = (
                             _input(
-                                t, a[w, k], a[w + 1, k], a[w + 2, k],
-                                a[w + 3, k], a[w + 4, k], a[w + 5, k],
+                                t, image[h + i, w, k], image[h + i, w + 1, k], image[h + i, w + 2, k],
+                                image[h + i, w + 3, k], image[h + i, w + 4, k], image[h + i, w + 5, k],
                             )
                         )  # fmt: skip
                 for j in range(6):
@@ -134,17 +133,16 @@ def input_tiles_grad(grad, top, left, out):
                             )
                         )
                 for i in range(6):
-                    a = image[h + i]
                     for k in range(c):
                         a0, a1, a2, a3, a4, a5 = _input_grad(
                             t, e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k]
                         )
-                        a[w, k] += a0
-                        a[w + 1, k] += a1
-                        a[w + 2, k] += a2
-                        a[w + 3, k] += a3
-                        a[w + 4, k] += a4
-                        a[w + 5, k] += a5
+                        image[h + i, w, k] += a0
+                        image[h + i, w + 1, k] += a1
+                        image[h + i, w + 2, k] += a2
+                        image[h + i, w + 3, k] += a3
+                        image[h + i, w + 4, k] += a4
+                        image[h + i, w + 5, k] += a5
         _channels_first(image, out[b], top, left)
     return True
 
@@ -171,9 +169,8 @@ def from_output_tiles(tiles, out):
                             tiles[30 + j, b, row, column, k],
                         )
                 for i in range(4):
-                    a = image[h + i]
                     for k in range(c):
-                        a[w, k], a[w + 1, k], a[w + 2, k], a[w + 3, k] = _output(
+                        image[h + i, w, k], image[h + i, w + 1, k], image[h + i, w + 2, k], image[h + i, w + 3, k] = _output(
                             t, e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k]
                         )
         _channels_first(image, out[b], 0, 0)
@@ -192,10 +189,9 @@ def from_output_tiles_grad(grad, out):
             for column in range(columns):
                 h, w = 4 * row, 4 * column
                 for i in range(4):
-                    a = image[h + i]
                     for k in range(c):
                         e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k] = (
-                            _output_grad(t, a[w, k], a[w + 1, k], a[w + 2, k], a[w + 3, k])
+                            _output_grad(t, image[h + i, w, k], image[h + i, w + 1, k], image[h + i, w + 2, k], image[h + i, w + 3, k])
                         )
                 for j in range(6):
                     for k in range(c):
