@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Slices = tuple[slice, ...]
 
-_TILE = 1 << 17
+_TILE = 1 << 18
 """Elements of a matrix of columns that stay in the cache."""
 
 
@@ -121,6 +121,7 @@ def _tiles(n: int, per_position: int, g: Geometry) -> Iterator[_Tile]:
     """Cut n images into tiles whose matrices of columns have `per_position` rows."""
     per_row = max(1, per_position * math.prod(g.out[1:]))
     rows = min(g.out[0], max(1, _TILE // per_row))
+    rows = math.ceil(g.out[0] / math.ceil(g.out[0] / rows))  # tiles of about one size
     images = max(1, _TILE // (per_row * rows)) if rows == g.out[0] else 1
     for row in range(0, g.out[0], rows):
         out = (min(rows, g.out[0] - row), *g.out[1:])

@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -65,6 +65,15 @@ def _matrix(transform: tuple[tuple[float, ...], ...], dtype: str) -> Array:
     return np.kron(transform, transform).astype(dtype)
 
 
+def _pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return memory for images with channels last, from which a transposed copy is fast.
+
+    Pixels a power of two apart share few places in the cache, so there is a gap between them.
+    """
+    *axes, channels = shape
+    return np.empty((*axes, channels + 4), dtype)[..., :channels]
+
+
 @kernel
 def input_tiles(x: Array, top: int, left: int, out: Array) -> Array:
     """Write B^T x B for the overlapping 6x6 tiles of padded images.
@@ -109,7 +118,8 @@ def input_tiles_grad(grad: Array, top: int, left: int, out: Array) -> Array:
     _, n, rows, columns, c = grad.shape
     tiles = np.dot(_matrix(_INPUT, grad.dtype.char).T, grad.reshape(36, -1))
     tiles = tiles.reshape(6, 6, n, rows, columns, c).transpose(2, 3, 0, 4, 1, 5)
-    image = np.zeros((n, rows + 1, 4, columns + 1, 4, c), grad.dtype)
+    image = _pixels((n, rows + 1, 4, columns + 1, 4, c), grad.dtype)
+    image[...] = 0
     image[:, :-1, :, :-1] = tiles[:, :, :4, :, :4]
     image[:, 1:, :2, :-1] += tiles[:, :, 4:, :, :4]
     image[:, :-1, :, 1:, :2] += tiles[:, :, :4, :, 4:]
@@ -136,7 +146,8 @@ def from_output_tiles(tiles: Array, out: Array) -> Array:
     """
     _, n, rows, columns, c = tiles.shape
     y = np.dot(_matrix(_OUTPUT, tiles.dtype.char), tiles.reshape(36, -1))
-    image = y.reshape(4, 4, n, rows, columns, c).transpose(2, 3, 0, 4, 1, 5)
+    image = _pixels((n, rows, 4, columns, 4, c), y.dtype)
+    image[...] = y.reshape(4, 4, n, rows, columns, c).transpose(2, 3, 0, 4, 1, 5)
     image = image.reshape(n, 4 * rows, 4 * columns, c)[:, : out.shape[2], : out.shape[3]]
     out[...] = image.transpose(0, 3, 1, 2)
     return out
