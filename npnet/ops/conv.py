@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.ops import columns
+from npnet.ops import columns, pointwise
 from npnet.ops.elementwise import constant
 from npnet.ops.windows import Sizes, output_size
 from npnet.typing import Array
@@ -114,7 +114,13 @@ class _Way(NamedTuple):
 @functools.lru_cache(256)
 def _way(g: Geometry, weight_shape: tuple[int, ...], exact: bool) -> _Way:
     """Choose how a convolution is computed; here a faster way for some of them is entered."""
+    if {*g.kernel_size, *g.stride} == {1} and g.size == g.out and math.prod(g.out) >= _LONG:
+        return _POINTWISE
     return _COLUMNS
 
 
+_LONG = 32
+"""How many positions make products of single images worth it."""
+
+_POINTWISE = _Way(pointwise.convolve, pointwise.weight_grad, pointwise.input_grad)
 _COLUMNS = _Way(columns.convolve, columns.weight_grad, columns.input_grad)
