@@ -103,16 +103,26 @@ class Convolutional(Layer):
             x = x[np.newaxis]
         return x.astype(self.weight.dtype, copy=False)
 
-    def add_grads(self, ctx: Context, grad: Array, x: Array | None, y: Array | None) -> None:
+    def add_grads(
+        self,
+        ctx: Context,
+        grad: Array,
+        x: Array | None,
+        y: Array | None,
+        dw: Array | None = None,
+    ) -> None:
         """Add to the parameters' gradients.
 
         `grad` is the output's; the weight's is that of a convolution of x with the output's
-        gradient y. The one of the two that the pass kept is None if the weight was frozen.
+        gradient y, if it is not given as dw. The one of the two that the pass kept is None if the
+        weight was frozen.
         """
         if x is None or y is None:
             ctx.add_product(self.weight, grad, None)  # raises if it no longer is
         elif self.weight.requires_grad:
-            ctx.add_grad(self.weight, ops.weight_grad(x, y, ctx.geometry, self.exact))
+            if dw is None:
+                dw = ops.weight_grad(x, y, ctx.geometry, self.exact)
+            ctx.add_grad(self.weight, dw)
         if self.bias is not None and self.bias.requires_grad:
             ctx.add_grad(self.bias, ops.bias_grad(grad))
 

@@ -85,10 +85,14 @@ class _Conv(Convolutional):
         """Correlate x with grad for the weight; move the transposed kernels over grad for x."""
         (x,) = ctx.saved
         grad = grad if ctx.batched else grad[np.newaxis]
-        self.add_grads(ctx, grad, x, grad)
+        dw, dx, weight = None, None, self.weight
+        if x is not None and weight.requires_grad and ctx.needs_input_grad:
+            dw, dx = ops.both_grads(x, grad, weight.data, ctx.geometry, self.exact)
+        self.add_grads(ctx, grad, x, grad, dw)
         if not ctx.needs_input_grad:
             return None
-        dx = ops.input_grad(grad, self.weight.data, ctx.geometry, self.exact)
+        if dx is None:
+            dx = ops.input_grad(grad, weight.data, ctx.geometry, self.exact)
         if ctx.borders:
             dx = borders.pad_grad(dx, self._widths(), _MODES[self.padding_mode])
         return dx if ctx.batched else dx[0]

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.ops import columns, winograd
+from npnet.ops import columns, pointwise, winograd
 from npnet.ops.elementwise import constant
 from npnet.ops.windows import Sizes, output_size
 from npnet.typing import Array
@@ -94,6 +94,18 @@ def input_grad(
     return dx
 
 
+def both_grads(
+    x: Array, grad: Array, weight: Array, g: Geometry, exact: bool = False
+) -> tuple[Array, Array]:
+    """Return what `weight_grad` and `input_grad` return."""
+    way = _way(g, weight.shape, grad.dtype.char, exact)
+    if way.both_grads is None:
+        return weight_grad(x, grad, g, exact), input_grad(grad, weight, g, exact)
+    dw, dx = np.empty(weight.shape, grad.dtype), np.empty(x.shape, grad.dtype)
+    way.both_grads(x, np.ascontiguousarray(grad), weight, g, dw, dx)
+    return dw, dx
+
+
 def bias_grad(grad: Array) -> Array:
     """Return the gradient of the bias, the sum over images and positions."""
     n, channels = grad.shape[:2]
@@ -110,15 +122,23 @@ class _Way(NamedTuple):
     convolve: Callable[[Array, Array, Array | None, Geometry, Array], None]
     weight_grad: Callable[[Array, Array, Geometry, Array], None]
     input_grad: Callable[[Array, Array, Array | None, Geometry, Array], None]
+    both_grads: Callable[[Array, Array, Array, Geometry, Array, Array], None] | None = None
+    """Both gradients for less than one after the other: of x, grad, weight, g, dw, dx."""
 
 
 @functools.lru_cache(256)
 def _way(g: Geometry, weight_shape: tuple[int, ...], dtype: str, exact: bool) -> _Way:
     """Choose how a convolution is computed."""
+    if {*g.kernel_size, *g.stride} == {1} and g.size == g.out and math.prod(g.out) >= _LONG:
+        return _POINTWISE
     if dtype == "f" and not exact and winograd.pays(g, weight_shape):
         return _WINOGRAD
     return _COLUMNS
 
 
-_WINOGRAD = _Way(winograd.convolve, winograd.weight_grad, winograd.input_grad)
+_LONG = 32
+"""How many positions make products of single images worth it."""
+
+_POINTWISE = _Way(pointwise.convolve, pointwise.weight_grad, pointwise.input_grad)
+_WINOGRAD = _Way(winograd.convolve, winograd.weight_grad, winograd.input_grad, winograd.both_grads)
 _COLUMNS = _Way(columns.convolve, columns.weight_grad, columns.input_grad)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -105,7 +106,7 @@ def in_parts(function: Callable[[int, int], T], count: int, least: int = 1) -> l
         # NumPy's floating-point warnings are switched off in a context.
         others: list[Any] = [
             pool.submit(copy_context().run, function, start, stop)
-            for start, stop in zip(bounds[1:], bounds[2:], strict=False)
+            for start, stop in itertools.pairwise(bounds[1:])
         ]
         first = function(0, bounds[1])
         return [first, *(each.result() for each in others)]

@@ -38,7 +38,12 @@ _INPUT = (
     (0, 2, -1, -2, 1, 0),
     (0, 4, 0, -5, 0, 1),
 )  # B^T
-_OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))  # A^T
+_OUTPUT = (
+    (1, 1, 1, 1, 1, 0),
+    (0, 1, -1, 2, -2, 0),
+    (0, 1, 1, 4, 4, 0),
+    (0, 1, -1, 8, -8, 1),
+)  # A^T
 _KERNEL = (
     (1 / 4, 0, 0),
     (-1 / 6, -1 / 6, -1 / 6),
@@ -258,8 +263,18 @@ def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: 
         dx += bias.reshape(-1, 1, 1)
 
 
+def both_grads(x: Array, grad: Array, weight: Array, g: Geometry, dw: Array, dx: Array) -> None:
+    """Write both gradients, for which the output's gradient is transformed once."""
+    _gradients(x, grad, weight, g, dw, dx)
+
+
 def _gradients(
-    x: Array | None, grad: Array, weight: Array | None, g: Geometry, dw: Array | None, dx: Array | None
+    x: Array | None,
+    grad: Array,
+    weight: Array | None,
+    g: Geometry,
+    dw: Array | None,
+    dx: Array | None,
 ) -> None:
     """Write the gradient of the weight for `dw`, for which x is needed, and of the input."""
     k, c = grad.shape[1], (weight if dw is None else dw).shape[1]

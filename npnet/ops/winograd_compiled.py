@@ -103,7 +103,13 @@ def input_tiles(x, top, left, out):
                             out[24 + j, b, row, column, k],
                             out[30 + j, b, row, column, k],
                         ) = _input(
-                            t, e[0, j, k], e[1, j, k], e[2, j, k], e[3, j, k], e[4, j, k], e[5, j, k]
+                            t,
+                            e[0, j, k],
+                            e[1, j, k],
+                            e[2, j, k],
+                            e[3, j, k],
+                            e[4, j, k],
+                            e[5, j, k],
                         )
     return True
 
@@ -135,7 +141,13 @@ def input_tiles_grad(grad, top, left, out):
                 for i in range(6):
                     for k in range(c):
                         a0, a1, a2, a3, a4, a5 = _input_grad(
-                            t, e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k]
+                            t,
+                            e[i, 0, k],
+                            e[i, 1, k],
+                            e[i, 2, k],
+                            e[i, 3, k],
+                            e[i, 4, k],
+                            e[i, 5, k],
                         )
                         image[h + i, w, k] += a0
                         image[h + i, w + 1, k] += a1
@@ -170,8 +182,19 @@ def from_output_tiles(tiles, out):
                         )
                 for i in range(4):
                     for k in range(c):
-                        image[h + i, w, k], image[h + i, w + 1, k], image[h + i, w + 2, k], image[h + i, w + 3, k] = _output(
-                            t, e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k]
+                        (
+                            image[h + i, w, k],
+                            image[h + i, w + 1, k],
+                            image[h + i, w + 2, k],
+                            image[h + i, w + 3, k],
+                        ) = _output(
+                            t,
+                            e[i, 0, k],
+                            e[i, 1, k],
+                            e[i, 2, k],
+                            e[i, 3, k],
+                            e[i, 4, k],
+                            e[i, 5, k],
                         )
         _channels_first(image, out[b], 0, 0)
     return True
@@ -191,7 +214,13 @@ def from_output_tiles_grad(grad, out):
                 for i in range(4):
                     for k in range(c):
                         e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k] = (
-                            _output_grad(t, image[h + i, w, k], image[h + i, w + 1, k], image[h + i, w + 2, k], image[h + i, w + 3, k])
+                            _output_grad(
+                                t,
+                                image[h + i, w, k],
+                                image[h + i, w + 1, k],
+                                image[h + i, w + 2, k],
+                                image[h + i, w + 3, k],
+                            )
                         )
                 for j in range(6):
                     for k in range(c):
