@@ -26,6 +26,7 @@ FLOORS = [
     {"tape"},
     {"layer"},
     {"summary", "elementwise", "lookup", "convolutional"},
+    {"summary", "elementwise", "lookup", "pooling"},
     {"layers", "losses", "penalties"},
     {"containers"},
     {"optim"},

@@ -3,6 +3,15 @@
 from npnet.layers.activation import GELU, Mish, SiLU
 from npnet.layers.conv import Conv1d, Conv2d, Conv3d
 from npnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
+from npnet.layers.adaptive_pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+)
+from npnet.layers.avg_pool import AvgPool1d, AvgPool2d, AvgPool3d
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
 from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
 from npnet.layers.embedding import Embedding, EmbeddingBag
@@ -11,6 +20,9 @@ from npnet.layers.fold import Fold, Unfold
 from npnet.layers.function import Lambda
 from npnet.layers.gated import GLU
 from npnet.layers.linear import Bilinear, Linear
+from npnet.layers.lp_pool import LPPool1d, LPPool2d, LPPool3d
+from npnet.layers.max_pool import MaxPool1d, MaxPool2d, MaxPool3d
+from npnet.layers.max_unpool import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from npnet.layers.maxout import Maxout
 from npnet.layers.piecewise import (
     Hardshrink,
@@ -27,7 +39,16 @@ from npnet.layers.sigmoid import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, 
 from npnet.layers.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AlphaDropout",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
     "Bilinear",
     "CELU",
     "Conv1d",
@@ -52,11 +73,20 @@ __all__ = [
     "Hardswish",
     "Hardtanh",
     "Identity",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
     "Lambda",
     "LeakyReLU",
     "Linear",
     "LogSigmoid",
     "LogSoftmax",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Maxout",
     "Mish",
     "PReLU",
