@@ -27,6 +27,7 @@ FLOORS = [
     {"layer"},
     {"summary", "elementwise", "lookup", "convolutional"},
     {"summary", "elementwise", "lookup", "pooling"},
+    {"summary", "elementwise", "lookup", "channel_norm"},
     {"layers", "losses", "penalties"},
     {"containers"},
     {"optim"},

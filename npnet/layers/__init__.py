@@ -12,6 +12,7 @@ from npnet.layers.adaptive_pool import (
     AdaptiveMaxPool3d,
 )
 from npnet.layers.avg_pool import AvgPool1d, AvgPool2d, AvgPool3d
+from npnet.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
 from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
 from npnet.layers.embedding import Embedding, EmbeddingBag
@@ -19,6 +20,9 @@ from npnet.layers.exponential import CELU, ELU, SELU
 from npnet.layers.fold import Fold, Unfold
 from npnet.layers.function import Lambda
 from npnet.layers.gated import GLU
+from npnet.layers.group_norm import GroupNorm
+from npnet.layers.instance_norm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+from npnet.layers.layer_norm import LayerNorm, RMSNorm
 from npnet.layers.linear import Bilinear, Linear
 from npnet.layers.lp_pool import LPPool1d, LPPool2d, LPPool3d
 from npnet.layers.max_pool import MaxPool1d, MaxPool2d, MaxPool3d
@@ -34,6 +38,7 @@ from npnet.layers.piecewise import (
     Threshold,
 )
 from npnet.layers.rectifier import LeakyReLU, PReLU, ReLU, RReLU
+from npnet.layers.response_norm import LocalResponseNorm
 from npnet.layers.shape import Flatten, Identity, Unflatten
 from npnet.layers.sigmoid import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
 from npnet.layers.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
@@ -49,6 +54,9 @@ __all__ = [
     "AvgPool1d",
     "AvgPool2d",
     "AvgPool3d",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Bilinear",
     "CELU",
     "Conv1d",
@@ -68,6 +76,7 @@ __all__ = [
     "GELU",
     "GLU",
     "GaussianNoise",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -76,9 +85,14 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "Lambda",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MaxPool1d",
@@ -91,6 +105,7 @@ __all__ = [
     "Mish",
     "PReLU",
     "PairwiseDistance",
+    "RMSNorm",
     "RReLU",
     "ReLU",
     "ReLU6",
