@@ -129,8 +129,8 @@ class _Way(NamedTuple):
 @functools.lru_cache(256)
 def _way(g: Geometry, weight_shape: tuple[int, ...], dtype: str, exact: bool) -> _Way:
     """Choose how a convolution is computed."""
-    if {*g.kernel_size, *g.stride} == {1} and g.size == g.out and math.prod(g.out) >= _LONG:
-        return _POINTWISE
+    if {*g.kernel_size, *g.stride} == {1} and {*g.padding} == {0} and g.size == g.out:
+        return _POINTWISE if math.prod(g.out) >= _LONG else _COLUMNS
     if dtype == "f" and not exact and winograd.pays(g, weight_shape):
         return _WINOGRAD
     return _COLUMNS
