@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from npnet.ops.kernels import kernel
-from npnet.ops.windows import Sizes, offsets
+from npnet.ops.kernels import active, kernel
+from npnet.ops.windows import Sizes, covered, offsets
 from npnet.typing import Array
 
 if TYPE_CHECKING:
@@ -56,19 +56,9 @@ def _plan(
     """Return the plan for images and columns of some shapes, from a row of positions on."""
     axes = len(shape) - 2
     kernel_size, out = columns[1 : 1 + axes], columns[2 + axes :]
-    covered, inner, outer = [], [], []
-    for axis, (n, k, o, s, d) in enumerate(
-        zip(shape[2:], kernel_size, out, stride, dilation, strict=True)
-    ):
-        start = (0 if axis else row * s) - padding[axis]
-        length = (o - 1) * s + (k - 1) * d + 1
-        low = min(max(start, 0), start + length)
-        high = max(low, min(n, start + length))
-        covered.append(length)
-        inner.append(slice(low - start, high - start))
-        outer.append(slice(low, high))
-    padded = (*shape[:2], *covered)
-    wide = (shape[1], kernel_size[-1], shape[0], *covered[:-1], out[-1])
+    reach, inner, outer = covered(shape[2:], out, kernel_size, stride, padding, dilation, row)
+    padded = (*shape[:2], *reach)
+    wide = (shape[1], kernel_size[-1], shape[0], *reach[:-1], out[-1])
     a = [math.prod(padded[i + 1 :]) * itemsize for i in range(axes + 2)]
     last = (a[1], a[-1] * dilation[-1], a[0], *a[2:-1], a[-1] * stride[-1])
     b = [math.prod(wide[i + 1 :]) * itemsize for i in range(axes + 3)]
@@ -153,7 +143,7 @@ def add_windows(
     return out
 
 
-class _Tile(NamedTuple):
+class Tile(NamedTuple):
     """Some images, or some rows of the first axis of one."""
 
     images: slice
@@ -166,7 +156,7 @@ class _Tile(NamedTuple):
         return slice(self.row * row, (self.row + self.out[0]) * row)
 
 
-def _tiles(n: int, per_position: int, g: Geometry) -> Iterator[_Tile]:
+def tiles(n: int, per_position: int, g: Geometry) -> Iterator[Tile]:
     """Cut n images into tiles whose matrices of columns have `per_position` rows."""
     per_row = max(1, per_position * math.prod(g.out[1:]))
     rows = min(g.out[0], max(1, 2 * _TILE // per_row))
@@ -175,10 +165,10 @@ def _tiles(n: int, per_position: int, g: Geometry) -> Iterator[_Tile]:
     for row in range(0, g.out[0], rows):
         out = (min(rows, g.out[0] - row), *g.out[1:])
         for i in range(0, n, images):
-            yield _Tile(slice(i, min(n, i + images)), row, out)
+            yield Tile(slice(i, min(n, i + images)), row, out)
 
 
-class _Scratch:
+class Scratch:
     """Arrays that are used again from tile to tile; a smaller tile gets a piece of them."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
@@ -192,7 +182,7 @@ class _Scratch:
         return self.arrays[name][:size].reshape(shape)
 
 
-def _columns(x: Array, tile: _Tile, g: Geometry, scratch: _Scratch) -> Array:
+def _columns(x: Array, tile: Tile, g: Geometry, scratch: Scratch) -> Array:
     """Return the windows of a tile as columns, (groups, channels * kernel, images * positions)."""
     images = x[tile.images]
     n, channels = images.shape[:2]
@@ -203,14 +193,14 @@ def _columns(x: Array, tile: _Tile, g: Geometry, scratch: _Scratch) -> Array:
     return matrices
 
 
-def _of_tile(y: Array, tile: _Tile, g: Geometry) -> Array:
+def _of_tile(y: Array, tile: Tile, g: Geometry) -> Array:
     """Return the view (images, groups, channels / groups, positions) of a tile of the output."""
     y4 = y.reshape(len(y), g.groups, y.shape[1] // g.groups, math.prod(g.out))
     part: Array = y4[tile.images, :, :, tile.positions]
     return part
 
 
-def _grad_rows(grad: Array, tile: _Tile, g: Geometry, scratch: _Scratch) -> Array:
+def _grad_rows(grad: Array, tile: Tile, g: Geometry, scratch: Scratch) -> Array:
     """Return a tile of the output's gradient, (groups, channels / groups, images * positions)."""
     part = _of_tile(grad, tile, g)
     if len(part) == 1:
@@ -224,10 +214,10 @@ def _grad_rows(grad: Array, tile: _Tile, g: Geometry, scratch: _Scratch) -> Arra
 
 def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array) -> None:
     """Write what `npnet.ops.conv.convolve` returns."""
-    scratch = _Scratch(x.dtype)
     w = weight.reshape(g.groups, len(weight) // g.groups, -1)
     b = None if bias is None else bias.reshape(g.groups, -1, 1)
-    for tile in _tiles(len(x), w.shape[2] * g.groups, g):
+    scratch = Scratch(x.dtype)
+    for tile in tiles(len(x), w.shape[2] * g.groups, g):
         columns, part = _columns(x, tile, g, scratch), _of_tile(y, tile, g)
         n, groups, channels, length = part.shape
         z = part[0] if n == 1 else scratch("product", groups, channels, n * length)
@@ -240,11 +230,11 @@ def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array)
 
 def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
     """Write what `npnet.ops.conv.weight_grad` returns."""
-    scratch = _Scratch(x.dtype)
+    scratch = Scratch(x.dtype)
     k, c = len(dw) // g.groups, math.prod(dw.shape[1:])
     total = np.zeros((g.groups, c, k), dw.dtype)  # transposed, the products are faster
     product = np.empty_like(total)
-    for tile in _tiles(len(x), c * g.groups, g):
+    for tile in tiles(len(x), c * g.groups, g):
         columns = _columns(x, tile, g, scratch)
         rows = _grad_rows(grad, tile, g, scratch)
         total += np.matmul(columns, rows.transpose(0, 2, 1), out=product)
@@ -253,13 +243,15 @@ def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
 
 def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: Array) -> None:
     """Write what `npnet.ops.conv.input_grad` returns."""
-    if {*g.stride} == {1} and len(weight) <= 2 * dx.shape[1]:
-        _input_grad_by_convolution(grad, weight, bias, g, dx)
+    adds_fast = active() == "numba" and len(g.size) == 2  # has a loop
+    if {*g.stride} == {1} and len(weight) <= 2 * dx.shape[1] and not adds_fast:
+        opposite, geometry = transposed(weight, g)
+        convolve(grad, opposite, bias, geometry, dx)
         return
-    scratch = _Scratch(grad.dtype)
+    scratch = Scratch(grad.dtype)
     w = weight.reshape(g.groups, len(weight) // g.groups, -1).transpose(0, 2, 1)
     dx[...] = 0 if bias is None else bias.reshape(-1, *(1,) * len(g.size))
-    for tile in _tiles(len(grad), w.shape[1] * g.groups, g):
+    for tile in tiles(len(grad), w.shape[1] * g.groups, g):
         rows: Array = _grad_rows(grad, tile, g, scratch)
         n, channels = tile.images.stop - tile.images.start, dx.shape[1]
         columns = scratch("columns", g.groups, w.shape[1], rows.shape[2])
@@ -268,11 +260,12 @@ def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: 
         add_windows(columns, tile.row, g.stride, g.padding, g.dilation, dx[tile.images])
 
 
-def _input_grad_by_convolution(
-    grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: Array
-) -> None:
-    """Do it as a convolution of grad, which is faster where grad has not many more channels."""
+def transposed(weight: Array, g: Geometry) -> tuple[Array, Geometry]:
+    """Return the convolution of grad that is the input's gradient, for a stride of 1.
+
+    It is the faster way where grad has not many more channels.
+    """
     w = weight.reshape(g.groups, -1, *weight.shape[1:]).swapaxes(1, 2)
     w = np.flip(w.reshape(-1, *w.shape[2:]), tuple(range(2, weight.ndim)))
     before = [d * (k - 1) - p for k, d, p in zip(g.kernel_size, g.dilation, g.padding, strict=True)]
-    convolve(grad, w, bias, g._replace(size=g.out, out=g.size, padding=tuple(before)), dx)
+    return w, g._replace(size=g.out, out=g.size, padding=tuple(before))

@@ -17,8 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.ops import columns, pointwise, winograd
+from npnet.ops import columns, pointwise, rows, winograd
 from npnet.ops.elementwise import constant
+from npnet.ops.kernels import active
 from npnet.ops.windows import Sizes, output_size
 from npnet.typing import Array
 
@@ -126,19 +127,24 @@ class _Way(NamedTuple):
     """Both gradients for less than one after the other: of x, grad, weight, g, dw, dx."""
 
 
-@functools.lru_cache(256)
 def _way(g: Geometry, weight_shape: tuple[int, ...], dtype: str, exact: bool) -> _Way:
     """Choose how a convolution is computed."""
     if {*g.kernel_size, *g.stride} == {1} and {*g.padding} == {0} and g.size == g.out:
         return _POINTWISE if math.prod(g.out) >= _LONG else _COLUMNS
     if dtype == "f" and not exact and winograd.pays(g, weight_shape):
         return _WINOGRAD
+    if {*g.stride} != {1} and g.groups == 1 and min(weight_shape[:2]) >= _CHANNELS:
+        return _COLUMNS if len(g.size) == 2 and active() == "numba" else _ROWS
     return _COLUMNS
 
 
 _LONG = 32
 """How many positions make products of single images worth it."""
 
+_CHANNELS = 8
+"""How many channels make copies of all channels of a window long enough."""
+
 _POINTWISE = _Way(pointwise.convolve, pointwise.weight_grad, pointwise.input_grad)
 _WINOGRAD = _Way(winograd.convolve, winograd.weight_grad, winograd.input_grad, winograd.both_grads)
+_ROWS = _Way(rows.convolve, rows.weight_grad, rows.input_grad)
 _COLUMNS = _Way(columns.convolve, columns.weight_grad, columns.input_grad)

@@ -24,6 +24,8 @@ _NAMES = (  # in NumPy's wheels, and in OpenBLAS as systems install it
     ("openblas_get_num_threads", "openblas_set_num_threads"),
 )
 
+_WORTH = 1e-3  # seconds of work that are worth a thread
+
 _lock = threading.Lock()
 _users = 0  # how many calls keep BLAS at one thread
 _before = 1  # its threads without them
@@ -79,7 +81,7 @@ def _single_threaded() -> Iterator[None]:
                 put(_before)
 
 
-def in_parts(function: Callable[[int, int], T], count: int, least: int = 1) -> list[T]:
+def in_parts(function: Callable[[int, int], T], count: int, seconds: float) -> list[T]:
     """Call ``function(start, stop)`` for consecutive parts of ``range(count)``, at the same time.
 
     Parameters
@@ -87,16 +89,16 @@ def in_parts(function: Callable[[int, int], T], count: int, least: int = 1) -> l
     function : callable
         May run in several threads at once.
     count : int
-    least : int
-        How much a part holds at least for a thread of its own to be worth its start, which takes
-        some 0.1 ms.
+    seconds : float
+        About how long one of them takes. What is done in a millisecond is not divided: to start a
+        thread takes a tenth of that.
 
     Returns
     -------
     list
         What the parts returned, in their order. How many there are depends on `threads`.
     """
-    parts = min(threads(), count // least)
+    parts = min(threads(), count, int(count * seconds / _WORTH))
     if parts < 2:
         return [function(0, count)]
     from concurrent.futures import ThreadPoolExecutor  # loads much

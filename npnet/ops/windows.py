@@ -90,3 +90,51 @@ def offsets(
                 for i, d, s, n in zip(position, dilation, stride, out, strict=True)
             ),
         )
+
+
+def covered(
+    size: Sizes,
+    out: Sizes,
+    kernel_size: Sizes,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    row: int = 0,
+) -> tuple[Sizes, tuple[slice, ...], tuple[slice, ...]]:
+    """Return what windows cover of an input that is padded, from some row of windows on.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Of the input.
+    out : tuple of int
+        How many windows there are along each axis.
+    kernel_size, stride, padding, dilation : tuple of int
+        The padding is that before the input.
+    row : int
+        The number of the first window along the first axis.
+
+    Returns
+    -------
+    shape : tuple of int
+        Of all that they cover.
+    inner, outer : tuple of slice
+        What of that lies in the input, and where it lies there.
+
+    Examples
+    --------
+    >>> covered((5,), (2,), (3,), (2,), (1,), (1,))
+    ((5,), (slice(1, 5, None),), (slice(0, 4, None),))
+    """
+    shape, inner, outer = [], [], []
+    for axis, (n, o, k, s, p, d) in enumerate(
+        zip(size, out, kernel_size, stride, padding, dilation, strict=True)
+    ):
+        start = (0 if axis else row * s) - p
+        length = (o - 1) * s + (k - 1) * d + 1
+        low = min(max(start, 0), start + length)
+        high = max(low, min(n, start + length))
+        shape.append(length)
+        inner.append(slice(low - start, high - start))
+        outer.append(slice(low, high))
+    return tuple(shape), tuple(inner), tuple(outer)

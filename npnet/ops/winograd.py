@@ -59,7 +59,6 @@ _ONES = 7
 PANEL = 144
 """How many tiles a panel has, if one image has not more."""
 
-_WORTH = 1e-3  # seconds of work that are worth a thread
 _CHANNELS = 8
 _PRODUCTS = 0.6
 
@@ -203,8 +202,7 @@ class _Panels:
         tiles = math.prod(self.size)
         self.step = max(1, PANEL // tiles)
         c, k = in_channels, out_channels
-        seconds = 36e-9 * tiles * (c * k / 50 + (c + k) / 2)  # for an image, about
-        self.least = math.ceil(_WORTH / seconds)
+        self.seconds = 36e-9 * tiles * (c * k / 50 + (c + k) / 2)  # for an image, about
 
     def slices(self, start: int, stop: int) -> Iterator[slice]:
         """Yield the panels of consecutive images."""
@@ -248,7 +246,7 @@ def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array)
                 m[_ONES] += bias
             from_output_tiles(m, y[at])
 
-    in_parts(part, len(x), panels.least)
+    in_parts(part, len(x), panels.seconds)
 
 
 def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
@@ -298,6 +296,6 @@ def _gradients(
                 input_tiles_grad(v, *g.padding, dx[at])
         return total
 
-    totals = in_parts(part, len(grad), panels.least)
+    totals = in_parts(part, len(grad), panels.seconds)
     if dw is not None:
         dw[...] = _weight_tiles_grad(sum(totals[1:], totals[0]))
