@@ -216,16 +216,18 @@ def lp_pool(x: Array, axes: Axes, norm: float, size: int) -> tuple[Array, Array]
     -------
     y, mean : ndarray, shape (planes, windows along depth, height, width)
     """
-    mean = avg_pool(np.power(x, norm), axes, elements(axes, (), x.dtype))
+    mean = avg_pool(x**norm, axes, elements(axes, (), x.dtype))
+    mean += 0.0  # which leaves no negative zero: 1 / 0 is infinite, not minus infinite
     return (mean * size) ** (1 / norm), mean
 
 
 def lp_pool_grad(grad: Array, x: Array, mean: Array, axes: Axes, norm: float, size: int) -> Array:
-    """Return the gradient with respect to x; 0 from windows whose mean is 0, as in PyTorch."""
+    """Return the gradient with respect to x; 0 from windows whose mean is 0."""
     slope = (mean * size) ** (1 / norm - 1) * (size / norm)
-    share = np.where(mean == 0, 0, grad * slope * np.abs(np.sign(mean)))  # a NaN stays
+    # PyTorch's sign of a NaN is 0.
+    share = np.where(mean == 0, 0, grad * slope * (mean == mean))
     dx = avg_pool_grad(share.astype(x.dtype, copy=False), axes, elements(axes, (), x.dtype))
-    dx *= norm * np.power(x, norm - 1)
+    dx *= norm * x ** (norm - 1)
     return dx
 
 
