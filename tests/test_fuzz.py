@@ -137,7 +137,13 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
     npnet.Unfold: ({"kernel_size": 1}, (X[:, np.newaxis, np.newaxis],)),
-}
+    **{getattr(npnet, f"{kind}{axes}d"): (options, (X.reshape(6, *(1,) * (axes - 1), 3), *more))
+       for axes in (1, 2, 3) for kind, options, *more in (
+           ("AvgPool", {"kernel_size": 1}), ("MaxPool", {"kernel_size": 1}),
+           ("LPPool", {"kernel_size": 1, "norm_type": 2.0}),
+           ("AdaptiveAvgPool", {"output_size": 1}), ("AdaptiveMaxPool", {"output_size": 1}),
+           ("MaxUnpool", {"kernel_size": 1}, np.zeros((6, *(1,) * (axes - 1), 3), int)))},
+}  # fmt: skip
 
 TARGETS = {}
 

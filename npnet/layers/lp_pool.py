@@ -49,6 +49,7 @@ class _LPPool(Sliding):
         if math.isinf(norm):
             dx = pool.max_pool_grad(grad, kept, ctx.axes)
             dx *= np.sign(planes)
+            dx[planes != planes] = 0  # as in PyTorch
         else:
             size = math.prod(self.each(self.kernel_size))
             dx = pool.lp_pool_grad(grad, planes, kept, ctx.axes, norm, size)

@@ -70,15 +70,15 @@ class _MaxUnpool(Planes):
             )
         index = indices.astype(np.int64).reshape(planes.shape)
         ctx.save(index)
-        ctx.shape = x.shape
+        ctx.shape, ctx.others = x.shape, (None,) * (1 if output_size is None else 2)
         y = pool.max_unpool(planes, index, math.prod(sizes))
         return y.reshape(*x.shape[: x.ndim - self.spatial_axes], *sizes)
 
-    def backward(self, ctx: Context, grad: Array) -> tuple[Array, None, None]:
+    def backward(self, ctx: Context, grad: Array) -> tuple[Array | None, ...]:
         """Return grad at the indices."""
         (index,) = ctx.saved
         planes = grad.reshape(len(index), math.prod(grad.shape[grad.ndim - self.spatial_axes :]))
-        return pool.max_unpool_grad(planes, index).reshape(ctx.shape), None, None
+        return pool.max_unpool_grad(planes, index).reshape(ctx.shape), *ctx.others
 
 
 class MaxUnpool2d(_MaxUnpool):

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from functools import lru_cache
 
 import numpy as np
 
-from npnet.ops.elementwise import BLOCK
+from npnet.ops.elementwise import BLOCK, constant
 from npnet.ops.kernels import kernel
 from npnet.ops.pool_windows import Axes, elements
 from npnet.typing import Array
@@ -58,10 +59,11 @@ def maxima(x: Array, y: Array, places: Array | None, axes: Axes) -> None:
 
 
 def _maxima(x: Array, places: Array | None, axes: Axes, has_nan: bool) -> tuple[Array, Array | int]:
-    """Reduce along one axis after another, the last one first."""
+    """Reduce along one axis after another; for the places, the last one first."""
     found: Array | int = 0
     scale = 1
-    for axis, windows in reversed(list(enumerate(axes, 1))):
+    order = list(enumerate(axes, 1))
+    for axis, windows in order if places is None else reversed(order):
         if windows.is_whole:
             continue
         shape = (*x.shape[:axis], windows.count, *x.shape[axis + 1 :])
@@ -128,14 +130,21 @@ def indices(places: Array, axes: Axes) -> Array:
     -------
     ndarray of int64, of the same shape
     """
+    starts, offsets = _positions(axes)
+    result: Array = offsets.take(places)
+    result += starts
+    return result
+
+
+@lru_cache(maxsize=64)
+def _positions(axes: Axes) -> tuple[Array, Array]:
+    """Return where the windows start in a plane, and how far from there their elements are."""
     starts = offsets = np.zeros((), np.int64)
     for each in axes:
         starts = starts[..., np.newaxis] * each.size + each.spans[0]
         steps = each.dilation * np.arange(each.kernel)
         offsets = offsets[..., np.newaxis] * each.size + steps
-    result: Array = offsets.reshape(-1).take(places)
-    result += starts
-    return result
+    return starts, offsets.reshape(-1)
 
 
 def avg_pool(x: Array, axes: Axes, divisor: Array) -> Array:
@@ -151,6 +160,11 @@ def avg_pool(x: Array, axes: Axes, divisor: Array) -> Array:
     -------
     ndarray, shape (planes, windows along depth, height, width)
     """
+    if all(each.is_one for each in axes):  # the product with ones is a sum
+        size = math.prod(x.shape[1:])
+        total = x.reshape(len(x), size).dot(constant(1.0, (size,), x.dtype))
+        mean: Array = total.reshape(-1, 1, 1, 1) / divisor
+        return mean
     y: Array = np.empty((len(x), *(each.count for each in axes)), x.dtype)
     means(x, divisor, y, axes)
     return y
@@ -161,7 +175,7 @@ def means(x: Array, divisor: Array, y: Array, axes: Axes) -> None:
     """Write what `avg_pool` returns."""
     for at in _blocks(x, y):
         total = x[at]
-        for axis, windows in reversed(list(enumerate(axes, 1))):
+        for axis, windows in enumerate(axes, 1):  # the last axis has the shortest loops
             if windows.is_whole:
                 continue
             shape = (*total.shape[:axis], windows.count, *total.shape[axis + 1 :])
@@ -180,6 +194,9 @@ def means(x: Array, divisor: Array, y: Array, axes: Axes) -> None:
 def avg_pool_grad(grad: Array, axes: Axes, divisor: Array) -> Array:
     """Return the gradient with respect to x: of each window an equal share for its elements."""
     dx = _like_x(grad, axes)
+    if all(each.is_one for each in axes):
+        dx[...] = grad / divisor
+        return dx
     means_grad(grad, divisor, dx, axes)
     return dx
 
@@ -189,7 +206,7 @@ def means_grad(grad: Array, divisor: Array, dx: Array, axes: Axes) -> None:
     """Write what `avg_pool_grad` returns."""
     for at in _blocks(dx, grad):
         share = grad[at] / divisor
-        for axis, windows in enumerate(axes, 1):
+        for axis, windows in reversed(list(enumerate(axes, 1))):
             if windows.is_whole:
                 continue
             shape = (*share.shape[:axis], windows.size, *share.shape[axis + 1 :])
@@ -216,16 +233,18 @@ def lp_pool(x: Array, axes: Axes, norm: float, size: int) -> tuple[Array, Array]
     -------
     y, mean : ndarray, shape (planes, windows along depth, height, width)
     """
-    mean = avg_pool(np.power(x, norm), axes, elements(axes, (), x.dtype))
+    mean = avg_pool(x**norm, axes, elements(axes, (), x.dtype))
+    mean += 0.0  # which leaves no negative zero: 1 / 0 is infinite, not minus infinite
     return (mean * size) ** (1 / norm), mean
 
 
 def lp_pool_grad(grad: Array, x: Array, mean: Array, axes: Axes, norm: float, size: int) -> Array:
-    """Return the gradient with respect to x; 0 from windows whose mean is 0, as in PyTorch."""
+    """Return the gradient with respect to x; 0 from windows whose mean is 0."""
     slope = (mean * size) ** (1 / norm - 1) * (size / norm)
-    share = np.where(mean == 0, 0, grad * slope * np.abs(np.sign(mean)))  # a NaN stays
+    # PyTorch's sign of a NaN is 0.
+    share = np.where(mean == 0, 0, grad * slope * (mean == mean))
     dx = avg_pool_grad(share.astype(x.dtype, copy=False), axes, elements(axes, (), x.dtype))
-    dx *= norm * np.power(x, norm - 1)
+    dx *= norm * x ** (norm - 1)
     return dx
 
 

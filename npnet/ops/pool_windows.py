@@ -50,6 +50,8 @@ class Windows:
         Whether there are windows without an element.
     is_whole : bool
         Whether each element is a window of its own.
+    is_one : bool
+        Whether there is one window, of all elements.
     are_pairs : bool
         Whether the windows are pairs of elements, one behind the other.
     """
@@ -81,6 +83,7 @@ class Windows:
         spread = dilation * (kernel - 1) + 1  # from a window's first element to its end
         self.overlap = turns > 1 or any(stride < spread for _, stride, _ in groups)
         self.is_whole = kernel == 1 and count == size
+        self.is_one = count == 1 and dilation == 1 and bool(last[0] - first[0] == size)
         self.are_pairs = groups == [(0, 2, 2)] and not dilation > 1 and bool((last == 2).all())
 
 
@@ -157,5 +160,4 @@ def elements(axes: Axes, padding: Sizes, dtype: np.dtype[Any]) -> Array:
         if pad:
             first, last = starts, np.minimum(starts + each.kernel, each.size + pad)
         result = result[..., np.newaxis] * (last - first).astype(dtype)
-    result.flags.writeable = False
     return result

@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.ops import accumulate, activation, elementwise, gelu, scatter, signs, softmax, update
+from npnet.ops import (
+    accumulate,
+    activation,
+    elementwise,
+    gelu,
+    pool,
+    pool_windows,
+    scatter,
+    signs,
+    softmax,
+    update,
+)
 from npnet.ops.kernels import families
 
 try:
@@ -87,7 +98,39 @@ MORE_SGD = [{}, {"dampening": 0.2, "first": True}, {"dampening": 0.2}, {"nestero
 MORE_ADAM = [{}, {"weight_decay": 0.1}, {"keep": 0.9}, {"gain": 0.005, "weight_decay": 0.1}]
 MORE_RMSPROP = [{}, {"weight_decay": 0.1}, {"keep": 1.0, "gain": 1.0}]
 
+
+def pool_arguments(name, axes):
+    """Return the arguments of a kernel of pooling, for any shape of inputs."""
+    outs = tuple(each.count for each in axes)
+
+    def arguments(d, s):
+        x = d.normal(s)
+        places = np.empty((s[0], *outs), np.uint8)
+        pool.maxima(np.ascontiguousarray(x), np.empty(places.shape, x.dtype), places, axes)
+        if name == "maxima":
+            return x, d.empty(places.shape), np.zeros_like(places), axes
+        if name == "maxima_grad":
+            return d.normal(places.shape), places, d.empty(s), axes
+        divisor = pool_windows.elements(axes, (1, 1, 1), np.dtype(d.dtype))
+        if name == "means":
+            return x, divisor, d.empty(places.shape), axes
+        return d.normal(places.shape), divisor, d.empty(s), axes
+
+    return arguments
+
+
+POOLS = [
+    ([(0, 1, 8, 6), (3, 1, 8, 6), (70, 1, 8, 6)],
+     pool_windows.sliding((8, 6), (2, 2), (2, 2), (0, 0), (1, 1), False)),
+    ([(3, 1, 7, 6)], pool_windows.sliding((7, 6), (2, 2), (2, 2), (0, 0), (1, 1), True)),
+    *(([(3, 5, 7, 6)], pool_windows.sliding((5, 7, 6), (2, 3, 2), *more, True))
+      for more in (((2, 2, 1), (1, 1, 0), (1, 1, 1)), ((1, 2, 3), (1, 0, 1), (2, 1, 3)))),
+    ([(2, 1, 7, 6)], pool_windows.adaptive((7, 6), (3, 8))),
+]  # fmt: skip
+
 CASES = [
+    *(Case(pool, name, shapes, pool_arguments(name, axes), None, 16)
+      for shapes, axes in POOLS for name in ("maxima", "maxima_grad", "means", "means_grad")),
     Case(elementwise, "relu", ANY, lambda d, s: (d.normal(s), d.empty(s))),
     Case(elementwise, "relu_grad", ANY, lambda d, s: (d.normal(s), d.rectified(s), d.empty(s))),
     Case(elementwise, "relu_grad_in_place", MATRICES, lambda d, s: (d.normal(s), d.rectified(s))),
@@ -176,7 +219,8 @@ def test_both_forms_agree(case, dtype, layout, implementation, monkeypatch):
             args = case.arguments(Draw(dtype, layout), shape)
             result = form(*args, **(case.options or {}))
             results = result if isinstance(result, tuple) else (result,)
-            outcomes.append([a for a in (*args, *results) if a is not None])
+            compared = (a for a in (*args, *results) if not isinstance(a, tuple))
+            outcomes.append([a for a in compared if a is not None])
         for one, two in zip(*outcomes, strict=True):
             np.testing.assert_allclose(one, two, rtol=rtol, atol=atol)
 
