@@ -20,6 +20,7 @@ SEED, CALLS = 20261121, 6000
 
 X = np.random.default_rng(0).normal(size=(6, 3))
 LABELS = np.array([0, 1, 2, 0, 1, 2])
+VOLUMES = np.random.default_rng(1).normal(size=(6, 3, 1, 2, 2))
 
 
 class Opaque:
@@ -115,15 +116,25 @@ def vars_of_a_trainer():
 INDICES = np.array([[0, 2], [1, 1]])
 TABLE = {"num_embeddings": 4, "embedding_dim": 2, "padding_idx": 3, "mode": "mean"}
 SPECIAL = {  # layers with arguments or inputs of their own
+    npnet.BatchNorm1d: ({"num_features": 3}, (X,)),
+    npnet.BatchNorm2d: ({"num_features": 3}, (VOLUMES[:, :, 0],)),
+    npnet.BatchNorm3d: ({"num_features": 3}, (VOLUMES,)),
     npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
     npnet.CosineSimilarity: ({}, (X, X)),
     npnet.Embedding: (TABLE, (INDICES,)),
     npnet.EmbeddingBag: (TABLE, (INDICES,)),
     npnet.GaussianNoise: ({"stddev": 0.1}, (X,)),
     npnet.GLU: ({}, (X[:, :2],)),
+    npnet.GroupNorm: ({"num_groups": 1, "num_channels": 3}, (X,)),
+    npnet.InstanceNorm1d: ({"num_features": 3}, (VOLUMES[:, :, 0, 0],)),
+    npnet.InstanceNorm2d: ({"num_features": 3}, (VOLUMES[:, :, 0],)),
+    npnet.InstanceNorm3d: ({"num_features": 3}, (VOLUMES,)),
     npnet.Lambda: ({"f": np.sin, "df": np.cos}, (X,)),
+    npnet.LayerNorm: ({"normalized_shape": 3}, (X,)),
+    npnet.LocalResponseNorm: ({"size": 2, "k": 1.0}, (VOLUMES,)),
     npnet.Maxout: ({"num_units": 3}, (X,)),
     npnet.PairwiseDistance: ({}, (X, X)),
+    npnet.RMSNorm: ({"normalized_shape": 3}, (X,)),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
