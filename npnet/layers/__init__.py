@@ -2,10 +2,13 @@
 
 from npnet.layers.activation import GELU, Mish, SiLU
 from npnet.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from npnet.layers.conv import Conv1d, Conv2d, Conv3d
+from npnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
 from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
 from npnet.layers.embedding import Embedding, EmbeddingBag
 from npnet.layers.exponential import CELU, ELU, SELU
+from npnet.layers.fold import Fold, Unfold
 from npnet.layers.function import Lambda
 from npnet.layers.gated import GLU
 from npnet.layers.group_norm import GroupNorm
@@ -35,6 +38,12 @@ __all__ = [
     "BatchNorm3d",
     "Bilinear",
     "CELU",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineSimilarity",
     "Dropout",
     "ELU",
@@ -42,6 +51,7 @@ __all__ = [
     "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
+    "Fold",
     "GELU",
     "GLU",
     "GaussianNoise",
@@ -82,4 +92,5 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "Unflatten",
+    "Unfold",
 ]
