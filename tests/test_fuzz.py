@@ -138,6 +138,7 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
+    npnet.WeightNorm: ({"layer": npnet.Linear(3, 2), "name": "weight"}, (X,)),
 }
 
 TARGETS = {}
@@ -216,6 +217,7 @@ target("Parameter.astype", lambda: npnet.Parameter(X).astype)
 target("Linear.from_config", lambda: npnet.Linear.from_config, config=linear().get_config())
 target("Sequential.from_config", lambda: npnet.Sequential.from_config, config=chain().get_config())
 target("LayerDict[]", lambda: npnet.LayerDict({"a": npnet.ReLU()}).__getitem__, name="a")
+target("fold_batchnorm", lambda: npnet.fold_batchnorm, model=chain())
 target("generator_at", lambda: npnet.random.generator_at, epoch=1, batch=0)
 target("with_steps_per_epoch", lambda: schedules.with_steps_per_epoch, schedule=abs)
 target("Optimizer.lr", lambda: setter(adam(), "lr"), value=0.1)
