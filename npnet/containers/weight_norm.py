@@ -83,6 +83,7 @@ class WeightNorm(Layer):
         value = parameters[name].data
         self.name, axes = name, value.ndim
         self.dim = None if dim is None else whole_number(self, "dim", dim, -axes, axes - 1)
+        self._axis = None if self.dim in (None, -1) else self.dim % axes
         for other, p in parameters.items():
             if other != name:
                 setattr(self, other, p)
@@ -91,13 +92,6 @@ class WeightNorm(Layer):
         plain = copy.copy(layer)
         setattr(plain, name, None)
         object.__setattr__(self, "_plain", plain)
-
-    @property
-    def _axis(self) -> int | None:
-        """The axis of the lengths, from 0."""
-        if self.dim is None or self.dim == -1:
-            return None
-        return self.dim % self._parts.original1.data.ndim if self.dim < 0 else self.dim
 
     @property
     def _parts(self) -> Any:

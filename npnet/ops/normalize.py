@@ -30,9 +30,12 @@ def channels(x: Array, *shape: int) -> Array:
 def statistics(x: Array, size: int = 1) -> tuple[Array, Array, Array]:
     """Return shift, rest and variance of each group of channels: x (a, k, b) -> (k / size,)."""
     a, k, b = x.shape
+    groups = x.reshape(a, k // size, size * b)
     shift, rest, var = np.zeros(k // size, x.dtype), np.zeros(k // size), np.zeros(k // size)
     if x.size:
-        moments(x.reshape(a, k // size, size * b), shift, rest, var)
+        first = groups[: max(1, BLOCK // (k * b))]
+        shift = _sum(first, 1 / len(first), 1 / (size * b))
+        moments(groups, shift, rest, var)
     return shift, rest, var
 
 
@@ -126,14 +129,12 @@ def _tiled(values: Array, k: int) -> Array:
 
 @kernel
 def moments(x: Array, shift: Array, rest: Array, var: Array) -> None:
-    """Write mean and variance of each channel of x (a, k, b): the mean is shift + rest.
+    """Write variance, and mean minus shift, of each channel of x (a, k, b).
 
-    The shift is the mean of the first part of x, so the squares of x - shift are at most as many
-    times larger than the variance as there are parts.
+    The shift should be near the mean, as that of some samples is: the squares of x - shift are then
+    at most as many times larger than the variance as there are such parts of the batch.
     """
-    a, k, b = x.shape
-    first = x[: max(1, BLOCK // (k * b))]
-    shift[...] = _sum(first, 1 / len(first), 1 / b)
+    a, _, b = x.shape
     spread = _spread(shift, x)
     rest[...] = var[...] = 0
     for at in _parts(x):
