@@ -120,9 +120,18 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.BatchNorm2d: ({"num_features": 3}, (VOLUMES[:, :, 0],)),
     npnet.BatchNorm3d: ({"num_features": 3}, (VOLUMES,)),
     npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
+    **{
+        layer: (
+            {"in_channels": 1, "out_channels": 2, "kernel_size": 1},
+            (X.reshape(len(X), 1, *(1,) * (axes - 1), -1),),
+        )
+        for axes in (1, 2, 3)
+        for layer in (getattr(npnet, f"Conv{axes}d"), getattr(npnet, f"ConvTranspose{axes}d"))
+    },
     npnet.CosineSimilarity: ({}, (X, X)),
     npnet.Embedding: (TABLE, (INDICES,)),
     npnet.EmbeddingBag: (TABLE, (INDICES,)),
+    npnet.Fold: ({"output_size": 2, "kernel_size": 1}, (X[:, np.newaxis, [0, 1, 1, 2]],)),
     npnet.GaussianNoise: ({"stddev": 0.1}, (X,)),
     npnet.GLU: ({}, (X[:, :2],)),
     npnet.GroupNorm: ({"num_groups": 1, "num_channels": 3}, (X,)),
@@ -138,6 +147,7 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
+    npnet.Unfold: ({"kernel_size": 1}, (X[:, np.newaxis, np.newaxis],)),
     npnet.WeightNorm: ({"layer": npnet.Linear(3, 2), "name": "weight"}, (X,)),
 }
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.ops import columns, pointwise
+from npnet.ops import columns, pointwise, winograd
 from npnet.ops.elementwise import constant
 from npnet.ops.windows import Sizes, output_size
 from npnet.typing import Array
@@ -73,14 +73,14 @@ def convolve(
     ndarray, shape (n, out_channels, *g.out)
     """
     y = np.empty((len(x), len(weight), *g.out), x.dtype)
-    _way(g, weight.shape, exact).convolve(x, weight, bias, g, y)
+    _way(g, weight.shape, x.dtype.char, exact).convolve(x, weight, bias, g, y)
     return y
 
 
 def weight_grad(x: Array, grad: Array, g: Geometry, exact: bool = False) -> Array:
     """Return the gradient of the weight for that of the output, (n, out_channels, *g.out)."""
     dw = np.empty((grad.shape[1], x.shape[1] // g.groups, *g.kernel_size), grad.dtype)
-    _way(g, dw.shape, exact).weight_grad(x, np.ascontiguousarray(grad), g, dw)
+    _way(g, dw.shape, grad.dtype.char, exact).weight_grad(x, np.ascontiguousarray(grad), g, dw)
     return dw
 
 
@@ -89,7 +89,8 @@ def input_grad(
 ) -> Array:
     """Return the gradient of the input, (n, in_channels, *g.size), plus a bias of each channel."""
     dx = np.empty((len(grad), weight.shape[1] * g.groups, *g.size), grad.dtype)
-    _way(g, weight.shape, exact).input_grad(np.ascontiguousarray(grad), weight, bias, g, dx)
+    way = _way(g, weight.shape, grad.dtype.char, exact)
+    way.input_grad(np.ascontiguousarray(grad), weight, bias, g, dx)
     return dx
 
 
@@ -112,10 +113,12 @@ class _Way(NamedTuple):
 
 
 @functools.lru_cache(256)
-def _way(g: Geometry, weight_shape: tuple[int, ...], exact: bool) -> _Way:
-    """Choose how a convolution is computed; here a faster way for some of them is entered."""
-    if {*g.kernel_size, *g.stride} == {1} and g.size == g.out and math.prod(g.out) >= _LONG:
-        return _POINTWISE
+def _way(g: Geometry, weight_shape: tuple[int, ...], dtype: str, exact: bool) -> _Way:
+    """Choose how a convolution is computed."""
+    if {*g.kernel_size, *g.stride} == {1} and {*g.padding} == {0} and g.size == g.out:
+        return _POINTWISE if math.prod(g.out) >= _LONG else _COLUMNS
+    if dtype == "f" and not exact and winograd.pays(g, weight_shape):
+        return _WINOGRAD
     return _COLUMNS
 
 
@@ -123,4 +126,5 @@ _LONG = 32
 """How many positions make products of single images worth it."""
 
 _POINTWISE = _Way(pointwise.convolve, pointwise.weight_grad, pointwise.input_grad)
+_WINOGRAD = _Way(winograd.convolve, winograd.weight_grad, winograd.input_grad)
 _COLUMNS = _Way(columns.convolve, columns.weight_grad, columns.input_grad)
