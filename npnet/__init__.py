@@ -19,7 +19,7 @@ from npnet import (
 )
 from npnet._version import __version__
 from npnet.config import show_config
-from npnet.containers import LayerDict, LayerList, Sequential
+from npnet.containers import LayerDict, LayerList, Sequential, WeightNorm, fold_batchnorm
 from npnet.context import Context
 from npnet.errors import NpnetError
 from npnet.io import load_weights, save_weights
@@ -48,11 +48,13 @@ __all__ = [
     "Sequential",
     "Tape",
     "Trainer",
+    "WeightNorm",
     "__version__",
     "constraints",
     "data",
     "datasets",
     "errors",
+    "fold_batchnorm",
     "init",
     "io",
     "layers",

@@ -1,6 +1,8 @@
 """Containers: the layers that know of other layers."""
 
+from npnet.containers.fold_batchnorm import fold_batchnorm
 from npnet.containers.lists import LayerDict, LayerList
 from npnet.containers.sequential import Sequential
+from npnet.containers.weight_norm import WeightNorm
 
-__all__ = ["LayerDict", "LayerList", "Sequential"]
+__all__ = ["LayerDict", "LayerList", "Sequential", "WeightNorm", "fold_batchnorm"]

@@ -55,7 +55,8 @@ def loop(
         Compiled for two axes, the kernel takes contiguous arrays of any one shape; `out` is among
         its arguments.
     any_order : bool
-        Sums may be added up in any order, so that they are vectorised. NaN and infinity stay.
+        Additions may be done in any order, so that sums are vectorised. Differences that must not
+        be pulled apart stand in a loop of their own. NaN and infinity stay.
 
     Returns
     -------

@@ -11,6 +11,12 @@ ROWS = 256
 """Rows that are added up in the dtype itself; the sums of such rows are added up in float64."""
 
 
+@loop(lambda t: (t, t))
+def minus(a, b):
+    """Return a - b: compiled apart from sums of any order, which could pull it apart."""
+    return a - b
+
+
 @loop(
     lambda t: (t[:, ::1], t[::1], t[::1], float64, boolean, *(t[::1],) * 3, t[:, ::1]),
     any_order=True,
@@ -29,15 +35,15 @@ def layer_norm(x, weight, bias, eps, centered, shift, rest, inverse, out):
             for j in range(d):
                 mean += x[i, j] * share
         for j in range(d):
-            one += x[i, j] - mean
+            one += minus(x[i, j], mean)
         one = one * share if centered else t(0)
         for j in range(d):
-            c = (x[i, j] - mean) - one
+            c = minus(minus(x[i, j], mean), one)
             two += c * c
         factor = t(1 / np.sqrt(two * share + eps))
         shift[i], rest[i], inverse[i] = mean, one, factor
         for j in range(d):
-            out[i, j] = ((x[i, j] - mean) - one) * factor * weight[j] + bias[j]
+            out[i, j] = minus(minus(x[i, j], mean), one) * factor * weight[j] + bias[j]
     return True
 
 
@@ -67,7 +73,7 @@ def layer_norm_grad(grad, x, weight, centered, shift, rest, inverse, dweight, db
             one, two = t(0), t(0)
             for j in range(d):
                 g = grad[i, j]
-                z = ((x[i, j] - mean) - off) * factor
+                z = minus(minus(x[i, j], mean), off) * factor
                 out[i, j] = z
                 sums[j] += g
                 products[j] += g * z

@@ -30,9 +30,12 @@ def channels(x: Array, *shape: int) -> Array:
 def statistics(x: Array, size: int = 1) -> tuple[Array, Array, Array]:
     """Return shift, rest and variance of each group of channels: x (a, k, b) -> (k / size,)."""
     a, k, b = x.shape
+    groups = x.reshape(a, k // size, size * b)
     shift, rest, var = np.zeros(k // size, x.dtype), np.zeros(k // size), np.zeros(k // size)
     if x.size:
-        moments(x.reshape(a, k // size, size * b), shift, rest, var)
+        first = groups[: max(1, BLOCK // (k * b))]
+        shift = _sum(first, 1 / len(first), 1 / (size * b))
+        moments(groups, shift, rest, var)
     return shift, rest, var
 
 
@@ -78,38 +81,40 @@ def normalize_grad(
     weight: Array | None,
     fixed: bool,
     needs_input_grad: bool = True,
-) -> tuple[Array | None, Array, Array]:
-    """Return the derivatives of `normalize`: of x, of the weight and of the bias.
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Return the derivatives of `normalize`: of x, and of weight and bias if there is a weight.
 
     With z = (x - mean) * inverse and g = grad * weight, that of x is
     inverse * (g - mean(g) - z * mean(g * z)), or inverse * g where mean and variance are `fixed`.
-    Those of weight and bias, sum(grad * z) and sum(grad), are of shape (k,) without a weight.
+    Those of weight and bias are sum(grad * z) and sum(grad).
     """
     k, groups = x.shape[1], len(shift)
     shift, rest, inverse = (_each(v, k) for v in (shift, rest, inverse))
+    scale = inverse if weight is None else inverse * _tiled(weight, k)
+    dx = None
+    if needs_input_grad and fixed:
+        zero = np.zeros(k, x.dtype)
+        dx = scale_channels(grad, zero, scale.astype(x.dtype), zero, np.empty_like(x))
+        if weight is None:
+            return dx, None, None
     total, product = np.zeros(k), np.zeros(k)
     channel_sums(grad, x, shift, total, product)
     product -= rest * total
     product *= inverse
-    dx, scale = None, inverse
-    if weight is not None:
-        scale = inverse * _tiled(weight, k)
-    if needs_input_grad and fixed:
-        zero = np.zeros(k, x.dtype)
-        dx = scale_channels(grad, zero, scale.astype(x.dtype), zero, np.empty_like(x))
-    elif needs_input_grad and x.size:
+    if needs_input_grad and not fixed:
         sums = np.array([total, product])
         if weight is not None:
             sums *= _tiled(weight, k)
-        mean, mean_z = sums.reshape(2, groups, -1).sum(axis=2) * (groups / x.size)
-        slope = -_each(mean_z, k) * inverse**2
-        offset = -_each(mean, k) * inverse - slope * rest
-        coefficients = (v.astype(x.dtype) for v in (scale, slope, offset))
-        dx = combine_channels(grad, x, shift, *coefficients, np.empty_like(x))
-    elif needs_input_grad:
-        dx = np.empty_like(x)
-    count = k if weight is None else weight.size
-    return dx, product.reshape(-1, count).sum(axis=0), total.reshape(-1, count).sum(axis=0)
+        sums = sums.reshape(2, groups, k // max(groups, 1)).sum(axis=2) * (groups / max(x.size, 1))
+        mean, mean_z = (_each(v, k) for v in sums)
+        slope = -mean_z * inverse**2
+        offset = -mean * inverse - slope * rest
+        scale, slope, offset = (v.astype(x.dtype) for v in (scale, slope, offset))
+        dx = combine_channels(grad, x, shift, scale, slope, offset, np.empty_like(x))
+    if weight is None:
+        return dx, None, None
+    dweight, dbias = (v.reshape(-1, weight.size).sum(axis=0) for v in (product, total))
+    return dx, dweight, dbias
 
 
 def _each(values: Array, k: int) -> Array:
@@ -124,14 +129,12 @@ def _tiled(values: Array, k: int) -> Array:
 
 @kernel
 def moments(x: Array, shift: Array, rest: Array, var: Array) -> None:
-    """Write mean and variance of each channel of x (a, k, b): the mean is shift + rest.
+    """Write variance, and mean minus shift, of each channel of x (a, k, b).
 
-    The shift is the mean of the first part of x, so the squares of x - shift are at most as many
-    times larger than the variance as there are parts.
+    The shift should be near the mean, as that of some samples is: the squares of x - shift are then
+    at most as many times larger than the variance as there are such parts of the batch.
     """
-    a, k, b = x.shape
-    first = x[: max(1, BLOCK // (k * b))]
-    shift[...] = _sum(first, 1 / len(first), 1 / b)
+    a, _, b = x.shape
     spread = _spread(shift, x)
     rest[...] = var[...] = 0
     for at in _parts(x):

@@ -13,23 +13,24 @@ CHUNK = 4096
 """Numbers that are added up in the dtype itself; the sums of chunks are added up in float64."""
 
 
+@loop(lambda t: (t, t))
+def minus(a, b):
+    """Return a - b: compiled apart from sums of any order, which could pull it apart."""
+    return a - b
+
+
 @loop(lambda t: (t[:, :, ::1], t[::1], float64[::1], float64[::1]), any_order=True)
 def moments(x, shift, rest, var):
     a, k, b = x.shape
     if shift.size != k or rest.size != k or var.size != k:
         return False
     zero, rows, count = x.dtype.type(0), x.reshape(a, k * b), a * b
-    part = x.dtype.type(1 / b)
     for c in range(k):
-        mean = zero
-        for j in range(b):
-            mean += x[0, c, j] * part
-        shift[c] = mean
         rest[c] = var[c] = 0.0
     for i in range(a):
         if b == 1:
             for c in range(k):
-                d = rows[i, c] - shift[c]
+                d = minus(rows[i, c], shift[c])
                 rest[c] += d
                 var[c] += d * d
             continue
@@ -38,7 +39,7 @@ def moments(x, shift, rest, var):
             for start in range(0, b, CHUNK):
                 one, two = zero, zero
                 for j in range(start, min(start + CHUNK, b)):
-                    d = x[i, c, j] - s
+                    d = minus(x[i, c, j], s)
                     one += d
                     two += d * d
                 rest[c] += one
@@ -81,7 +82,7 @@ def channel_sums(grad, x, shift, total, product):
         if b == 1:
             for c in range(k):
                 total[c] += upstream[i, c]
-                product[c] += upstream[i, c] * (rows[i, c] - shift[c])
+                product[c] += upstream[i, c] * minus(rows[i, c], shift[c])
             continue
         for c in range(k):
             s = shift[c]
@@ -90,7 +91,7 @@ def channel_sums(grad, x, shift, total, product):
                 for j in range(start, min(start + CHUNK, b)):
                     g = grad[i, c, j]
                     one += g
-                    two += g * (x[i, c, j] - s)
+                    two += g * minus(x[i, c, j], s)
                 total[c] += one
                 product[c] += two
     return True

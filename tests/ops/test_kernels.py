@@ -13,6 +13,8 @@ from npnet.ops import (
     activation,
     elementwise,
     gelu,
+    layer_norm,
+    normalize,
     pool,
     pool_windows,
     scatter,
@@ -69,6 +71,9 @@ class Draw:
     def labels(self, shape):
         return self.rng.integers(0, shape[1], shape[0])
 
+    def doubles(self, n):
+        return np.full(n, np.nan)
+
     def empty(self, shape):
         return self.array(np.full(shape, np.nan))
 
@@ -87,6 +92,7 @@ class Case(NamedTuple):
 ANY = [(), (1,), (0, 3), (4, 3), (2, 3, 5), (128, 256)]
 MATRICES = [(0, 3), (1, 1), (4, 3), (300, 256)]
 LOGITS = [(1, 1), (1, 7), (32, 2), (128, 10), (3, 1000)]
+CHANNELS = [(1, 1, 1), (1, 4, 3), (5, 3, 1), (3, 2, 4100), (300, 256, 2)]
 VECTORS = [(0,), (1,), (1000,), (update.BLOCK + 7,)]
 SGD = {"lr": 0.1, "momentum": 0.9, "dampening": 0.0, "nesterov": False, "weight_decay": 0.0,
        "first": False}  # fmt: skip
@@ -160,6 +166,32 @@ CASES = [
       for scale in (1.0, 50.0, 5e3)),
     Case(scatter, "add_at", MATRICES,
          lambda d, s: (d.uniform((7, s[1])), d.labels((s[0], 7)), d.uniform(s)), roundings=64),
+    Case(normalize, "moments", CHANNELS,
+         lambda d, s: (d.uniform(s), d.normal(s[1], 0.01), d.doubles(s[1]), d.doubles(s[1])),
+         None, 64),
+    Case(normalize, "scale_channels", CHANNELS,
+         lambda d, s: (d.uniform(s), d.normal(s[1], 0.01), d.uniform(s[1]), d.uniform(s[1]),
+                       d.empty(s)), None, 8),
+    Case(normalize, "channel_sums", CHANNELS,
+         lambda d, s: (d.uniform(s), d.uniform(s), d.normal(s[1], 0.01), d.doubles(s[1]),
+                       d.doubles(s[1])), None, 64),
+    Case(normalize, "combine_channels", CHANNELS,
+         lambda d, s: (d.uniform(s), d.uniform(s), d.normal(s[1], 0.01),
+                       *(d.uniform(s[1]) for _ in range(3)), d.empty(s)), None, 16),
+    # Small weights and factors, where differences are left of larger numbers.
+    *(Case(layer_norm, "layer_norm", MATRICES,
+           lambda d, s, centered=centered: (
+               d.normal(s), d.normal(s[1], 0.01), d.normal(s[1], 0.01), 0.1, centered,
+               *(d.empty(s[0]) for _ in range(3)), d.empty(s)),
+           None, 64)
+      for centered in (True, False)),
+    *(Case(layer_norm, "layer_norm_grad", MATRICES,
+           lambda d, s, centered=centered: (
+               d.uniform(s), d.uniform(s), d.normal(s[1]), centered, d.normal(s[0], 0.01),
+               d.normal(s[0], 1e-3), d.uniform(s[0]) * d.dtype(0.01), d.doubles(s[1]),
+               d.doubles(s[1]), d.empty(s)),
+           None, 64)
+      for centered in (True, False)),
     Case(update, "sgd", VECTORS, lambda d, s: (d.normal(s), d.normal(s), None), SGD, 8),
     *(Case(update, "sgd", VECTORS,
            lambda d, s: (d.normal(s), d.normal(s), d.normal(s)), SGD | more, 8)
