@@ -2,13 +2,38 @@
 
 from npnet.layers.activation import GELU, Mish, SiLU
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
-from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
+from npnet.layers.dropout import (
+    AlphaDropout,
+    Dropout,
+    Dropout1d,
+    Dropout2d,
+    Dropout3d,
+    FeatureAlphaDropout,
+    GaussianNoise,
+)
 from npnet.layers.embedding import Embedding, EmbeddingBag
 from npnet.layers.exponential import CELU, ELU, SELU
 from npnet.layers.function import Lambda
 from npnet.layers.gated import GLU
 from npnet.layers.linear import Bilinear, Linear
 from npnet.layers.maxout import Maxout
+from npnet.layers.padding import (
+    CircularPad1d,
+    CircularPad2d,
+    CircularPad3d,
+    ConstantPad1d,
+    ConstantPad2d,
+    ConstantPad3d,
+    ReflectionPad1d,
+    ReflectionPad2d,
+    ReflectionPad3d,
+    ReplicationPad1d,
+    ReplicationPad2d,
+    ReplicationPad3d,
+    ZeroPad1d,
+    ZeroPad2d,
+    ZeroPad3d,
+)
 from npnet.layers.piecewise import (
     Hardshrink,
     Hardsigmoid,
@@ -20,15 +45,27 @@ from npnet.layers.piecewise import (
 )
 from npnet.layers.rectifier import LeakyReLU, PReLU, ReLU, RReLU
 from npnet.layers.shape import Flatten, Identity, Unflatten
+from npnet.layers.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from npnet.layers.sigmoid import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
 from npnet.layers.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
+from npnet.layers.upsample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "AlphaDropout",
     "Bilinear",
     "CELU",
+    "ChannelShuffle",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "CosineSimilarity",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     "ELU",
     "Embedding",
     "EmbeddingBag",
@@ -51,9 +88,17 @@ __all__ = [
     "Mish",
     "PReLU",
     "PairwiseDistance",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "RReLU",
     "ReLU",
     "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "SELU",
     "SiLU",
     "Sigmoid",
@@ -67,4 +112,10 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "Unflatten",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
 ]
