@@ -115,7 +115,14 @@ def vars_of_a_trainer():
 INDICES = np.array([[0, 2], [1, 1]])
 TABLE = {"num_embeddings": 4, "embedding_dim": 2, "padding_idx": 3, "mode": "mean"}
 SPECIAL = {  # layers with arguments or inputs of their own
+    **{
+        getattr(npnet, f"{kind}Pad{n}d"): ({"padding": 1}, (np.ones((2, 3, *(2,) * n)),))
+        for kind in ("Circular", "Constant", "Reflection", "Replication", "Zero")
+        for n in (1, 2, 3)
+    },
+    **{getattr(npnet, f"Dropout{n}d"): ({}, (np.ones((2, 3, *(2,) * n)),)) for n in (1, 2, 3)},
     npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
+    npnet.ChannelShuffle: ({}, (X[:, :, np.newaxis],)),
     npnet.CosineSimilarity: ({}, (X, X)),
     npnet.Embedding: (TABLE, (INDICES,)),
     npnet.EmbeddingBag: (TABLE, (INDICES,)),
@@ -124,8 +131,14 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.Lambda: ({"f": np.sin, "df": np.cos}, (X,)),
     npnet.Maxout: ({"num_units": 3}, (X,)),
     npnet.PairwiseDistance: ({}, (X, X)),
+    npnet.PixelShuffle: ({"upscale_factor": 2}, (np.ones((2, 4, 3, 3)),)),
+    npnet.PixelUnshuffle: ({"downscale_factor": 2}, (np.ones((2, 1, 4, 2)),)),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
+    **{
+        cls: ({"size": 2, "mode": "nearest"}, (np.ones((2, 1, 3, 3)),))
+        for cls in (npnet.Upsample, npnet.UpsamplingBilinear2d, npnet.UpsamplingNearest2d)
+    },
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
 }
 

@@ -17,10 +17,7 @@ from npnet.typing import Array
 
 
 class Taps(NamedTuple):
-    """Of which elements each element of an axis is made: y_i = sum_t weight[i, t] x[source[i, t]].
-
-    Each column of `source` ascends.
-    """
+    """Of which elements those of an axis are made: y_i = sum_t weight[i, t] * x[source[i, t]]."""
 
     size: int  # of the input
     source: Array  # of intp, (output size, taps)
@@ -94,7 +91,6 @@ def resample(x: Array, taps: Sequence[Taps]) -> Array:
     Returns
     -------
     ndarray, shape (..., m1, ..., mk)
-        The input itself if k is 0.
 
     Examples
     --------
@@ -102,76 +98,70 @@ def resample(x: Array, taps: Sequence[Taps]) -> Array:
     array([0. , 0.5, 1.5, 2. ])
     """
     for axis in range(-1, -len(taps) - 1, -1):
-        _, index, weight = taps[axis]
-        rows = _three_axes(x, axis)
-        y = np.empty((len(rows), len(index), rows.shape[2]), x.dtype)
-        gather(rows, index, weight.astype(x.dtype), y)
-        x = y.reshape(_with_size(x.shape, axis, len(index)))
+        x = _along(x, axis, taps[axis])
     return x
 
 
 def resample_grad(grad: Array, taps: Sequence[Taps]) -> Array:
     """Return the gradient with respect to `resample`'s input, given that to its output."""
     for axis in range(-len(taps), 0):
-        size, index, weight = taps[axis]
-        rows = _three_axes(grad, axis)
-        dx = np.zeros((len(rows), size, rows.shape[2]), grad.dtype)
-        scatter(rows, index, weight.astype(grad.dtype), dx)
-        grad = dx.reshape(_with_size(grad.shape, axis, size))
+        transposed = _transposed(taps[axis])
+        unused = ~transposed.weight.any(axis=1)
+        grad = _along(grad, axis, transposed)
+        if unused.any():
+            grad[(..., unused, *(slice(None),) * (-1 - axis))] = 0  # even of an infinite gradient
     return grad
 
 
+def _along(x: Array, axis: int, taps: Taps) -> Array:
+    """Return x resampled along an axis, which counts from the end."""
+    axis += x.ndim
+    before, behind, m = x.shape[:axis], x.shape[axis + 1 :], len(taps.source)
+    y = np.empty((math.prod(before), m, math.prod(behind)), x.dtype)
+    rows = np.ascontiguousarray(x).reshape(len(y), taps.size, y.shape[2])
+    gather(rows, taps.source, taps.weight.astype(x.dtype), y)
+    return y.reshape(*before, m, *behind)
+
+
+def _transposed(taps: Taps) -> Taps:
+    """Return the taps of the derivative: to what each element of the input went.
+
+    Rows with fewer elements than others are filled up with their first one and weights 0.
+    """
+    size, source, weight = taps
+    pairs, place = np.unique(
+        source * len(source) + np.indices(source.shape)[0], return_inverse=True
+    )
+    total = np.bincount(place.reshape(-1), weight.reshape(-1))
+    pairs, total = pairs[total != 0], total[total != 0]
+    row, target = np.divmod(pairs, len(source))
+    counts = np.bincount(row, minlength=size)
+    each = np.arange(counts.max())
+    real = each < counts[:, np.newaxis]
+    place = np.where(real, each, 0) + (np.cumsum(counts) - counts)[:, np.newaxis]
+    place = np.minimum(place, len(row) - 1)
+    return Taps(len(source), target[place], np.where(real, total[place], 0.0))
+
+
 @kernel
-def gather(x: Array, index: Array, weight: Array, out: Array) -> Array:
-    """Write out[:, i] = sum_t weight[i, t] * x[:, index[i, t]].
+def gather(x: Array, source: Array, weight: Array, out: Array) -> Array:
+    """Write out[:, i] = sum_t weight[i, t] * x[:, source[i, t]].
 
     Parameters
     ----------
     x : ndarray, shape (a, n, b)
-    index : ndarray of intp, shape (m, taps)
+    source : ndarray of intp, shape (m, taps)
         From 0 to below n.
     weight : ndarray, shape (m, taps)
     out : ndarray, shape (a, m, b), contiguous
     """
-    x.take(index[:, 0], 1, out, mode="clip")
-    if index.shape[1] == 1:  # a copy
-        return out
-    out *= weight[:, :1]
-    for t in range(1, index.shape[1]):
-        term = x.take(index[:, t], 1, mode="clip")
-        term *= weight[:, t, np.newaxis]
+    copies = bool((weight == 1).all())
+    x.take(source[:, 0], 1, out, mode="clip")
+    if not copies:
+        out *= weight[:, :1]
+    for t in range(1, source.shape[1]):
+        term = x.take(source[:, t], 1, mode="clip")
+        if not copies:
+            term *= weight[:, t, np.newaxis]
         out += term
     return out
-
-
-@kernel
-def scatter(grad: Array, index: Array, weight: Array, out: Array) -> Array:
-    """Add weight[i, t] * grad[:, i] to out[:, index[i, t]], the derivative of `gather`.
-
-    Parameters
-    ----------
-    grad : ndarray, shape (a, m, b)
-    index : ndarray of intp, shape (m, taps)
-        From 0 to below n; each column ascends.
-    weight : ndarray, shape (m, taps)
-    out : ndarray, shape (a, n, b), contiguous
-    """
-    for t in range(index.shape[1]):
-        column = index[:, t]
-        starts = np.flatnonzero(np.diff(column, prepend=-1))
-        term = grad if index.shape[1] == 1 else grad * weight[:, t, np.newaxis]
-        out[:, column[starts]] += np.add.reduceat(term, starts, axis=1)
-    return out
-
-
-def _three_axes(x: Array, axis: int) -> Array:
-    """Return x with the axes before one joined, and those behind it."""
-    last = math.prod(x.shape[x.ndim + axis + 1 :])
-    first = math.prod(x.shape[:axis])
-    return np.ascontiguousarray(x).reshape(first, x.shape[axis], last)
-
-
-def _with_size(shape: tuple[int, ...], axis: int, size: int) -> tuple[int, ...]:
-    """Return a shape with another size along one axis."""
-    axis += len(shape)
-    return (*shape[:axis], size, *shape[axis + 1 :])

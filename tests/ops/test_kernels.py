@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.ops import accumulate, activation, elementwise, gelu, scatter, signs, softmax, update
+from npnet.ops import (
+    accumulate,
+    activation,
+    elementwise,
+    gelu,
+    resample,
+    scatter,
+    signs,
+    softmax,
+    update,
+)
 from npnet.ops.kernels import families
 
 try:
@@ -117,6 +127,12 @@ CASES = [
       for scale in (1.0, 50.0, 5e3)),
     Case(scatter, "add_at", MATRICES,
          lambda d, s: (d.uniform((7, s[1])), d.labels((s[0], 7)), d.uniform(s)), roundings=64),
+    *(Case(resample, "gather", [(2, 4, 1), (0, 3, 2), (3, 5, 4), (1, 1, 1)],
+           lambda d, s, taps=taps: (
+               d.normal(s), d.rng.integers(0, s[1], (7, taps)), d.normal((7, taps)),
+               d.empty((s[0], 7, s[2]))),
+           roundings=8)
+      for taps in (1, 3)),
     Case(update, "sgd", VECTORS, lambda d, s: (d.normal(s), d.normal(s), None), SGD, 8),
     *(Case(update, "sgd", VECTORS,
            lambda d, s: (d.normal(s), d.normal(s), d.normal(s)), SGD | more, 8)
