@@ -156,7 +156,8 @@ for cls in classes(npnet, npnet.Layer):
     if cls not in (npnet.Linear, npnet.Sequential, npnet.LayerList, npnet.LayerDict):
         parameters = inspect.signature(cls).parameters.values()
         own = {p.name: {**VALID, **valid}[p.name] for p in parameters
-               if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}  # fmt: skip
+               if (p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD)
+               or p.name in valid}  # fmt: skip
         target(f"{cls.__name__}()()", lambda cls=cls, own=own: cls(**own), inputs=inputs)
         target(
             f"{cls.__name__}().record", lambda cls=cls, own=own: cls(**own).record, inputs=inputs
