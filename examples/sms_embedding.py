@@ -14,9 +14,9 @@ import argparse
 from collections import Counter
 
 import numpy as np
-from sms_spam import read, terms
 
 import npnet
+from sms_spam import read, terms
 
 
 def rows_of_indices(messages: list[str], vocabulary: dict[str, int]) -> np.ndarray:

@@ -1,6 +1,8 @@
 """Layers: one family a file, none of which knows another."""
 
 from npnet.layers.activation import GELU, Mish, SiLU
+from npnet.layers.conv import Conv1d, Conv2d, Conv3d
+from npnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
 from npnet.layers.dropout import (
     AlphaDropout,
@@ -13,6 +15,7 @@ from npnet.layers.dropout import (
 )
 from npnet.layers.embedding import Embedding, EmbeddingBag
 from npnet.layers.exponential import CELU, ELU, SELU
+from npnet.layers.fold import Fold, Unfold
 from npnet.layers.function import Lambda
 from npnet.layers.gated import GLU
 from npnet.layers.linear import Bilinear, Linear
@@ -61,6 +64,12 @@ __all__ = [
     "ConstantPad1d",
     "ConstantPad2d",
     "ConstantPad3d",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineSimilarity",
     "Dropout",
     "Dropout1d",
@@ -71,6 +80,7 @@ __all__ = [
     "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
+    "Fold",
     "GELU",
     "GLU",
     "GaussianNoise",
@@ -112,6 +122,7 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "Unflatten",
+    "Unfold",
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 from numpy.lib.stride_tricks import as_strided
 
@@ -65,7 +66,7 @@ def windows(x: Array, kernel_size: Sizes, stride: Sizes, dilation: Sizes) -> Arr
 
 def offsets(
     out: Sizes, kernel_size: Sizes, stride: Sizes, dilation: Sizes
-) -> Iterator[tuple[Sizes, tuple[slice, ...]]]:
+) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """Yield each position in the window, in C order, and the slices that have it of all windows.
 
     Parameters

@@ -1,0 +1,298 @@
+"""Winograd's F(4x4, 3x3): convolutions with 3x3 kernels and stride 1 with a quarter of the products.
+
+Overlapping tiles of 6x6 inputs and the kernels are transformed so that a 4x4 tile of outputs is the
+transform of an elementwise product, summed over channels: y = A^T [(G w G^T) * (B^T x B)] A. Each
+of the 36 positions of a tile is one matrix product over all tiles of some images. All three steps
+are linear, so the derivatives are their transposes in reverse order.
+
+Arrays of tiles have the shape (36, images, rows, columns, channels). Images are taken in panels, so
+that the tiles stay in the processor's cache and memory stays bounded.
+
+References
+----------
+A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from npnet.ops.kernels import kernel
+from npnet.ops.parallel import in_parts
+from npnet.ops.windows import windows
+from npnet.typing import Array
+
+if TYPE_CHECKING:
+    from npnet.ops.conv import Geometry
+
+_INPUT = (
+    (4, 0, -5, 0, 1, 0),
+    (0, -4, -4, 1, 1, 0),
+    (0, 4, -4, -1, 1, 0),
+    (0, -2, -1, 2, 1, 0),
+    (0, 2, -1, -2, 1, 0),
+    (0, 4, 0, -5, 0, 1),
+)  # B^T
+_OUTPUT = (
+    (1, 1, 1, 1, 1, 0),
+    (0, 1, -1, 2, -2, 0),
+    (0, 1, 1, 4, 4, 0),
+    (0, 1, -1, 8, -8, 1),
+)  # A^T
+_KERNEL = (
+    (1 / 4, 0, 0),
+    (-1 / 6, -1 / 6, -1 / 6),
+    (-1 / 6, 1 / 6, -1 / 6),
+    (1 / 24, 1 / 12, 1 / 6),
+    (1 / 24, -1 / 12, 1 / 6),
+    (0, 0, 1),
+)  # G
+
+_ONES = 7
+"""The position whose value the output transform adds to all outputs of a tile."""
+
+PANEL = 144
+"""How many tiles a panel has, if one image has not more."""
+
+_WORTH = 1e-3  # seconds of work that are worth a thread
+_CHANNELS = 8
+_PRODUCTS = 0.6
+
+
+@functools.cache
+def _matrix(transform: tuple[tuple[float, ...], ...], dtype: str) -> Array:
+    """Return the transform of both axes at once: the Kronecker product of the matrix with itself."""
+    return np.kron(transform, transform).astype(dtype)
+
+
+def _pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """Return memory for images with channels last, from which a transposed copy is fast.
+
+    Pixels a power of two apart share few places in the cache, so there is a gap between them.
+    """
+    *axes, channels = shape
+    return np.empty((*axes, channels + 4), dtype)[..., :channels]
+
+
+@kernel
+def input_tiles(x: Array, top: int, left: int, out: Array) -> Array:
+    """Write B^T x B for the overlapping 6x6 tiles of padded images.
+
+    Parameters
+    ----------
+    x : ndarray, shape (images, channels, height, width)
+    top, left : int
+        How many zeros stand before the first row and column; behind the last, what tiles need.
+    out : ndarray, shape (36, images, rows, columns, channels), contiguous
+
+    Returns
+    -------
+    ndarray
+        `out`.
+    """
+    _, n, rows, columns, c = out.shape
+    image = np.zeros((n, 4 * rows + 2, 4 * columns + 2, c), x.dtype)
+    image[:, top : top + x.shape[2], left : left + x.shape[3]] = x.transpose(0, 2, 3, 1)
+    tiles = windows(image.transpose(0, 3, 1, 2), (6, 6), (4, 4), (1, 1))
+    tiles = tiles.transpose(4, 5, 0, 2, 3, 1).reshape(36, -1)
+    np.dot(_matrix(_INPUT, x.dtype.char), tiles, out=out.reshape(36, -1))
+    return out
+
+
+@kernel
+def input_tiles_grad(grad: Array, top: int, left: int, out: Array) -> Array:
+    """Write the transpose of `input_tiles` of the tiles' gradient: tiles' overlaps are added.
+
+    Parameters
+    ----------
+    grad : ndarray, shape (36, images, rows, columns, channels), contiguous
+    top, left : int
+        As `input_tiles` was given them.
+    out : ndarray, shape (images, channels, height, width)
+
+    Returns
+    -------
+    ndarray
+        `out`.
+    """
+    _, n, rows, columns, c = grad.shape
+    tiles = np.dot(_matrix(_INPUT, grad.dtype.char).T, grad.reshape(36, -1))
+    tiles = tiles.reshape(6, 6, n, rows, columns, c).transpose(2, 3, 0, 4, 1, 5)
+    image = _pixels((n, rows + 1, 4, columns + 1, 4, c), grad.dtype)
+    image[...] = 0
+    image[:, :-1, :, :-1] = tiles[:, :, :4, :, :4]
+    image[:, 1:, :2, :-1] += tiles[:, :, 4:, :, :4]
+    image[:, :-1, :, 1:, :2] += tiles[:, :, :4, :, 4:]
+    image[:, 1:, :2, 1:, :2] += tiles[:, :, 4:, :, 4:]
+    image = image.reshape(n, 4 * rows + 4, 4 * columns + 4, c)
+    image = image[:, top : top + out.shape[2], left : left + out.shape[3]]
+    out[...] = image.transpose(0, 3, 1, 2)
+    return out
+
+
+@kernel
+def from_output_tiles(tiles: Array, out: Array) -> Array:
+    """Write A^T m A of tiles m, without what reaches over the edge of the images.
+
+    Parameters
+    ----------
+    tiles : ndarray, shape (36, images, rows, columns, channels), contiguous
+    out : ndarray, shape (images, channels, height, width)
+
+    Returns
+    -------
+    ndarray
+        `out`.
+    """
+    _, n, rows, columns, c = tiles.shape
+    y = np.dot(_matrix(_OUTPUT, tiles.dtype.char), tiles.reshape(36, -1))
+    image = _pixels((n, rows, 4, columns, 4, c), y.dtype)
+    image[...] = y.reshape(4, 4, n, rows, columns, c).transpose(2, 3, 0, 4, 1, 5)
+    image = image.reshape(n, 4 * rows, 4 * columns, c)[:, : out.shape[2], : out.shape[3]]
+    out[...] = image.transpose(0, 3, 1, 2)
+    return out
+
+
+@kernel
+def from_output_tiles_grad(grad: Array, out: Array) -> Array:
+    """Write A dy A^T, the transpose of `from_output_tiles`, with zeros over the edge.
+
+    Parameters
+    ----------
+    grad : ndarray, shape (images, channels, height, width)
+    out : ndarray, shape (36, images, rows, columns, channels), contiguous
+
+    Returns
+    -------
+    ndarray
+        `out`.
+    """
+    _, n, rows, columns, c = out.shape
+    image = np.zeros((n, 4 * rows, 4 * columns, c), grad.dtype)
+    image[:, : grad.shape[2], : grad.shape[3]] = grad.transpose(0, 2, 3, 1)
+    tiles = image.reshape(n, rows, 4, columns, 4, c).transpose(2, 4, 0, 1, 3, 5).reshape(16, -1)
+    np.dot(_matrix(_OUTPUT, grad.dtype.char).T, tiles, out=out.reshape(36, -1))
+    return out
+
+
+def _weight_tiles(weight: Array) -> Array:
+    """Return G w G^T: (36, in_channels, out_channels) of (out_channels, in_channels, 3, 3)."""
+    k, c = weight.shape[:2]
+    tiles = np.dot(_matrix(_KERNEL, "d"), weight.reshape(k * c, 9).T)
+    tiles = tiles.reshape(36, k, c).transpose(0, 2, 1)
+    return np.ascontiguousarray(tiles, weight.dtype)
+
+
+def _weight_tiles_grad(grad: Array) -> Array:
+    """Return the transpose of `_weight_tiles`."""
+    _, c, k = grad.shape
+    dw = np.dot(_matrix(_KERNEL, grad.dtype.char).T, grad.reshape(36, -1))
+    return np.ascontiguousarray(dw.reshape(3, 3, c, k).transpose(3, 2, 0, 1))
+
+
+class _Panels:
+    """How images are divided into panels and over threads, and the memory for one panel's tiles."""
+
+    def __init__(self, g: Geometry, in_channels: int, out_channels: int) -> None:
+        self.size = math.ceil(g.out[0] / 4), math.ceil(g.out[1] / 4)
+        tiles = math.prod(self.size)
+        self.step = max(1, PANEL // tiles)
+        c, k = in_channels, out_channels
+        seconds = 36e-9 * tiles * (c * k / 50 + (c + k) / 2)  # for an image, about
+        self.least = math.ceil(_WORTH / seconds)
+
+    def slices(self, start: int, stop: int) -> Iterator[slice]:
+        """Yield the panels of consecutive images."""
+        for first in range(start, stop, self.step):
+            yield slice(first, min(first + self.step, stop))
+
+    def memory(self, start: int, stop: int, channels: int) -> Array:
+        """Return memory for the tiles of a panel of these images."""
+        n = min(self.step, stop - start)
+        return np.empty(36 * n * math.prod(self.size) * channels, np.float32)
+
+    def tiles(self, memory: Array, images: slice, channels: int) -> Array:
+        """Return a piece of it as the tiles of a panel."""
+        shape = (36, images.stop - images.start, *self.size, channels)
+        return memory[: math.prod(shape)].reshape(shape)
+
+
+def pays(g: Geometry, weight_shape: tuple[int, ...]) -> bool:
+    """Tell whether a convolution can be computed so, and is faster then than as it is defined."""
+    if g.kernel_size != (3, 3) or {*g.stride, *g.dilation, g.groups} != {1}:
+        return False
+    for size, out, before in zip(g.size, g.out, g.padding, strict=True):
+        if before < 0 or size + before > out + 2:  # padding is negative
+            return False
+    tiles = math.ceil(g.out[0] / 4) * math.ceil(g.out[1] / 4)
+    return min(weight_shape[:2]) >= _CHANNELS and 36 * tiles <= _PRODUCTS * 9 * math.prod(g.out)
+
+
+def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array) -> None:
+    """Write what `npnet.ops.conv.convolve` returns, in float32."""
+    k, c = weight.shape[:2]
+    kernels, panels = _weight_tiles(weight), _Panels(g, c, k)
+
+    def part(start: int, stop: int) -> None:
+        inputs, outputs = (panels.memory(start, stop, channels) for channels in (c, k))
+        for at in panels.slices(start, stop):
+            v, m = panels.tiles(inputs, at, c), panels.tiles(outputs, at, k)
+            input_tiles(x[at], *g.padding, v)
+            np.matmul(v.reshape(36, -1, c), kernels, out=m.reshape(36, -1, k))
+            if bias is not None:
+                m[_ONES] += bias
+            from_output_tiles(m, y[at])
+
+    in_parts(part, len(x), panels.least)
+
+
+def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
+    """Write what `npnet.ops.conv.weight_grad` returns, in float32."""
+    _gradients(x, grad, None, g, dw, None)
+
+
+def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: Array) -> None:
+    """Write what `npnet.ops.conv.input_grad` returns, in float32."""
+    _gradients(None, grad, weight, g, None, dx)
+    if bias is not None:
+        dx += bias.reshape(-1, 1, 1)
+
+
+def _gradients(
+    x: Array | None,
+    grad: Array,
+    weight: Array | None,
+    g: Geometry,
+    dw: Array | None,
+    dx: Array | None,
+) -> None:
+    """Write the gradient of the weight for `dw`, for which x is needed, and of the input."""
+    k, c = grad.shape[1], (weight if dw is None else dw).shape[1]
+    panels = _Panels(g, c, k)
+    if weight is not None:  # products are faster than with a transposed view
+        kernels = np.ascontiguousarray(_weight_tiles(weight).transpose(0, 2, 1))
+
+    def part(start: int, stop: int) -> Array:
+        inputs, outputs = (panels.memory(start, stop, channels) for channels in (c, k))
+        total = np.zeros((36, c, k), np.float32)
+        product = np.empty_like(total)
+        for at in panels.slices(start, stop):
+            v, m = panels.tiles(inputs, at, c), panels.tiles(outputs, at, k)
+            from_output_tiles_grad(grad[at], m)
+            rows, v3 = m.reshape(36, -1, k), v.reshape(36, -1, c)
+            if x is not None:
+                input_tiles(x[at], *g.padding, v)
+                total += np.matmul(v3.transpose(0, 2, 1), rows, out=product)
+            if dx is not None:
+                np.matmul(rows, kernels, out=v3)
+                input_tiles_grad(v, *g.padding, dx[at])
+        return total
+
+    totals = in_parts(part, len(grad), panels.least)
+    if dw is not None:
+        dw[...] = _weight_tiles_grad(sum(totals[1:], totals[0]))

@@ -1,0 +1,235 @@
+"""Loops of the tiles' transforms, vectorised over channels."""
+
+# mypy: allow-untyped-defs
+
+import numpy as np
+from numba import intp
+from numba.extending import register_jitable
+
+from npnet.ops.jit import loop
+
+_BLOCK = 16  # channels of one cache line
+
+
+@register_jitable
+def _input(t, a0, a1, a2, a3, a4, a5):
+    """Return B^T a."""
+    two, four, five = t(2), t(4), t(5)
+    u, v, s, r = a4 - four * a2, a3 - four * a1, a4 - a2, two * (a3 - a1)
+    return four * a0 - five * a2 + a4, u + v, u - v, s + r, s - r, four * a1 - five * a3 + a5
+
+
+@register_jitable
+def _input_grad(t, a0, a1, a2, a3, a4, a5):
+    """Return B a."""
+    two, four, five = t(2), t(4), t(5)
+    s, m, p, r = a1 + a2, a1 - a2, a3 + a4, two * (a3 - a4)
+    return (
+        four * a0,
+        four * (a5 - m) - r,
+        -five * a0 - four * s - p,
+        m + r - five * a5,
+        a0 + s + p,
+        a5,
+    )
+
+
+@register_jitable
+def _output(t, a0, a1, a2, a3, a4, a5):
+    """Return A^T a."""
+    two, four, eight = t(2), t(4), t(8)
+    s, d, p, m = a1 + a2, a1 - a2, a3 + a4, a3 - a4
+    return a0 + s + p, d + two * m, s + four * p, d + eight * m + a5
+
+
+@register_jitable
+def _output_grad(t, a0, a1, a2, a3):
+    """Return A a."""
+    two, four, eight = t(2), t(4), t(8)
+    s, d, p, m = a0 + a2, a1 + a3, a0 + four * a2, two * a1 + eight * a3
+    return a0, s + d, s - d, p + m, p - m, a3
+
+
+@register_jitable
+def _channels_last(x, out, top, left):
+    """Copy an image (channels, height, width) into (height, width, channels)."""
+    c, h, w = x.shape
+    for i in range(h):
+        for first in range(0, c, _BLOCK):
+            last = min(first + _BLOCK, c)
+            for k in range(first, last):
+                for j in range(w):
+                    out[top + i, left + j, k] = x[k, i, j]
+
+
+@register_jitable
+def _channels_first(image, out, top, left):
+    """Copy an image (height, width, channels) into (channels, height, width)."""
+    c, h, w = out.shape
+    for i in range(h):
+        for first in range(0, c, _BLOCK):
+            last = min(first + _BLOCK, c)
+            for k in range(first, last):
+                for j in range(w):
+                    out[k, i, j] = image[top + i, left + j, k]
+
+
+@loop(lambda t: (t[:, :, :, ::1], intp, intp, t[:, :, :, :, ::1]))
+def input_tiles(x, top, left, out):
+    t = x.dtype.type
+    _, n, rows, columns, c = out.shape
+    image = np.zeros((4 * rows + 2, 4 * columns + 2, c), x.dtype)
+    e = np.empty((6, 6, c), x.dtype)
+    for b in range(n):
+        _channels_last(x[b], image, top, left)
+        for row in range(rows):
+            for column in range(columns):
+                h, w = 4 * row, 4 * column
+                for i in range(6):
+                    for k in range(c):
+                        e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k] = (
+                            _input(
+                                t, image[h + i, w, k], image[h + i, w + 1, k], image[h + i, w + 2, k],
+                                image[h + i, w + 3, k], image[h + i, w + 4, k], image[h + i, w + 5, k],
+                            )
+                        )  # fmt: skip
+                for j in range(6):
+                    for k in range(c):
+                        (
+                            out[j, b, row, column, k],
+                            out[6 + j, b, row, column, k],
+                            out[12 + j, b, row, column, k],
+                            out[18 + j, b, row, column, k],
+                            out[24 + j, b, row, column, k],
+                            out[30 + j, b, row, column, k],
+                        ) = _input(
+                            t,
+                            e[0, j, k],
+                            e[1, j, k],
+                            e[2, j, k],
+                            e[3, j, k],
+                            e[4, j, k],
+                            e[5, j, k],
+                        )
+    return True
+
+
+@loop(lambda t: (t[:, :, :, :, ::1], intp, intp, t[:, :, :, ::1]))
+def input_tiles_grad(grad, top, left, out):
+    t = grad.dtype.type
+    _, n, rows, columns, c = grad.shape
+    image = np.empty((4 * rows + 2, 4 * columns + 2, c), grad.dtype)
+    e = np.empty((6, 6, c), grad.dtype)
+    for b in range(n):
+        image[...] = 0
+        for row in range(rows):
+            for column in range(columns):
+                h, w = 4 * row, 4 * column
+                for j in range(6):
+                    for k in range(c):
+                        e[0, j, k], e[1, j, k], e[2, j, k], e[3, j, k], e[4, j, k], e[5, j, k] = (
+                            _input_grad(
+                                t,
+                                grad[j, b, row, column, k],
+                                grad[6 + j, b, row, column, k],
+                                grad[12 + j, b, row, column, k],
+                                grad[18 + j, b, row, column, k],
+                                grad[24 + j, b, row, column, k],
+                                grad[30 + j, b, row, column, k],
+                            )
+                        )
+                for i in range(6):
+                    for k in range(c):
+                        a0, a1, a2, a3, a4, a5 = _input_grad(
+                            t,
+                            e[i, 0, k],
+                            e[i, 1, k],
+                            e[i, 2, k],
+                            e[i, 3, k],
+                            e[i, 4, k],
+                            e[i, 5, k],
+                        )
+                        image[h + i, w, k] += a0
+                        image[h + i, w + 1, k] += a1
+                        image[h + i, w + 2, k] += a2
+                        image[h + i, w + 3, k] += a3
+                        image[h + i, w + 4, k] += a4
+                        image[h + i, w + 5, k] += a5
+        _channels_first(image, out[b], top, left)
+    return True
+
+
+@loop(lambda t: (t[:, :, :, :, ::1], t[:, :, :, ::1]))
+def from_output_tiles(tiles, out):
+    t = tiles.dtype.type
+    _, n, rows, columns, c = tiles.shape
+    image = np.empty((4 * rows, 4 * columns, c), tiles.dtype)
+    e = np.empty((4, 6, c), tiles.dtype)
+    for b in range(n):
+        for row in range(rows):
+            for column in range(columns):
+                h, w = 4 * row, 4 * column
+                for j in range(6):
+                    for k in range(c):
+                        e[0, j, k], e[1, j, k], e[2, j, k], e[3, j, k] = _output(
+                            t,
+                            tiles[j, b, row, column, k],
+                            tiles[6 + j, b, row, column, k],
+                            tiles[12 + j, b, row, column, k],
+                            tiles[18 + j, b, row, column, k],
+                            tiles[24 + j, b, row, column, k],
+                            tiles[30 + j, b, row, column, k],
+                        )
+                for i in range(4):
+                    for k in range(c):
+                        (
+                            image[h + i, w, k],
+                            image[h + i, w + 1, k],
+                            image[h + i, w + 2, k],
+                            image[h + i, w + 3, k],
+                        ) = _output(
+                            t,
+                            e[i, 0, k],
+                            e[i, 1, k],
+                            e[i, 2, k],
+                            e[i, 3, k],
+                            e[i, 4, k],
+                            e[i, 5, k],
+                        )
+        _channels_first(image, out[b], 0, 0)
+    return True
+
+
+@loop(lambda t: (t[:, :, :, ::1], t[:, :, :, :, ::1]))
+def from_output_tiles_grad(grad, out):
+    t = grad.dtype.type
+    _, n, rows, columns, c = out.shape
+    image = np.zeros((4 * rows, 4 * columns, c), grad.dtype)
+    e = np.empty((4, 6, c), grad.dtype)
+    for b in range(n):
+        _channels_last(grad[b], image, 0, 0)
+        for row in range(rows):
+            for column in range(columns):
+                h, w = 4 * row, 4 * column
+                for i in range(4):
+                    for k in range(c):
+                        e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k] = (
+                            _output_grad(
+                                t,
+                                image[h + i, w, k],
+                                image[h + i, w + 1, k],
+                                image[h + i, w + 2, k],
+                                image[h + i, w + 3, k],
+                            )
+                        )
+                for j in range(6):
+                    for k in range(c):
+                        (
+                            out[j, b, row, column, k],
+                            out[6 + j, b, row, column, k],
+                            out[12 + j, b, row, column, k],
+                            out[18 + j, b, row, column, k],
+                            out[24 + j, b, row, column, k],
+                            out[30 + j, b, row, column, k],
+                        ) = _output_grad(t, e[0, j, k], e[1, j, k], e[2, j, k], e[3, j, k])
+    return True
