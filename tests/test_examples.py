@@ -43,6 +43,10 @@ def test_custom_layer(capsys):
     assert capsys.readouterr().out
 
 
+def test_a_network_removes_more_noise_than_an_average():
+    assert example("signal_conv1d")(8, 0) <= 0.8
+
+
 @pytest.mark.parametrize(
     ("recipe", "accuracy"), [("adam", 0.9), ("sgd", 0.9), ("dropout", 0.9), ("fashion", 0.75)]
 )
