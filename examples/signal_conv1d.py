@@ -5,7 +5,8 @@
 The signals are steps between random levels at random times, as of a switch, in noise of standard
 deviation 0.5. A moving average has to choose: a long one rounds the steps off, a short one leaves
 noise. Three convolutions, which see 21 samples, learn to average where the signal is flat, and not
-across a step. Prints the root mean square errors on new signals; the network's is at most 0.8 of the average's.
+across a step. Prints the root mean square errors on new signals; the network's is at most 0.8 of
+the average's.
 """
 
 import argparse
@@ -18,7 +19,7 @@ LENGTH, NOISE = 128, 0.5
 
 
 def steps(n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Return n noisy signals, (n, 1, LENGTH), and the clean ones; one sample in 32 begins a step."""
+    """Return n noisy signals, (n, 1, LENGTH), and the clean ones, with a step every 32 samples."""
     begins = rng.random((n, LENGTH)) < 1 / 32
     begins[:, 0] = True
     levels = rng.normal(size=begins.sum()).astype(np.float32)
