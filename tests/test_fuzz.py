@@ -123,9 +123,18 @@ SPECIAL = {  # layers with arguments or inputs of their own
     **{getattr(npnet, f"Dropout{n}d"): ({}, (np.ones((2, 3, *(2,) * n)),)) for n in (1, 2, 3)},
     npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
     npnet.ChannelShuffle: ({}, (X[:, :, np.newaxis],)),
+    **{
+        layer: (
+            {"in_channels": 1, "out_channels": 2, "kernel_size": 1},
+            (X.reshape(len(X), 1, *(1,) * (axes - 1), -1),),
+        )
+        for axes in (1, 2, 3)
+        for layer in (getattr(npnet, f"Conv{axes}d"), getattr(npnet, f"ConvTranspose{axes}d"))
+    },
     npnet.CosineSimilarity: ({}, (X, X)),
     npnet.Embedding: (TABLE, (INDICES,)),
     npnet.EmbeddingBag: (TABLE, (INDICES,)),
+    npnet.Fold: ({"output_size": 2, "kernel_size": 1}, (X[:, np.newaxis, [0, 1, 1, 2]],)),
     npnet.GaussianNoise: ({"stddev": 0.1}, (X,)),
     npnet.GLU: ({}, (X[:, :2],)),
     npnet.Lambda: ({"f": np.sin, "df": np.cos}, (X,)),
@@ -140,6 +149,7 @@ SPECIAL = {  # layers with arguments or inputs of their own
         for cls in (npnet.Upsample, npnet.UpsamplingBilinear2d, npnet.UpsamplingNearest2d)
     },
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
+    npnet.Unfold: ({"kernel_size": 1}, (X[:, np.newaxis, np.newaxis],)),
 }
 
 TARGETS = {}

@@ -171,7 +171,6 @@ def _tiles(n: int, per_position: int, g: Geometry) -> Iterator[_Tile]:
     per_row = max(1, per_position * math.prod(g.out[1:]))
     rows = min(g.out[0], max(1, 2 * _TILE // per_row))
     rows = math.ceil(g.out[0] / math.ceil(g.out[0] / rows))  # tiles of about one size
-    rows = math.ceil(g.out[0] / math.ceil(g.out[0] / rows))  # tiles of about one size
     images = max(1, _TILE // (per_row * rows)) if rows == g.out[0] else 1
     for row in range(0, g.out[0], rows):
         out = (min(rows, g.out[0] - row), *g.out[1:])
