@@ -85,17 +85,20 @@ class Upsample(Layer):
         )
         if (size is None) == (scale_factor is None):
             raise refusal(self, "size or scale_factor", "one of the two", (size, scale_factor))
+        self.mode = choice(self, "mode", mode, (*_AXES, "area"))
         if mode == "area":
             raise ArgumentError("the mode 'area' is AdaptiveAvgPool1d, 2d or 3d", self)
-        self.mode = choice(self, "mode", mode, _AXES)
-        self.align_corners, self.recompute_scale_factor = align_corners, recompute_scale_factor
-        for name in ("align_corners", "recompute_scale_factor"):
-            if getattr(self, name) is not None:
-                setattr(self, name, flag(self, name, getattr(self, name)))
+        self.align_corners = self._flag_or_none("align_corners", align_corners)
         if align_corners is not None and mode.startswith("nearest"):
             raise ArgumentError(f"align_corners is not for the mode {mode!r}; leave it out", self)
+        self.recompute_scale_factor = self._flag_or_none(
+            "recompute_scale_factor", recompute_scale_factor
+        )
         if recompute_scale_factor and size is not None:
             raise ArgumentError("recompute_scale_factor is not for a size; leave it out", self)
+
+    def _flag_or_none(self, name: str, value: Any) -> bool | None:
+        return None if value is None else flag(self, name, value)
 
     def _one_or_each(self, name: str, value: Any, check: Callable[..., Any]) -> Any:
         """Return an argument that is one number for all axes, or a tuple of one for each."""
