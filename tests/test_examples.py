@@ -43,6 +43,10 @@ def test_custom_layer(capsys):
     assert capsys.readouterr().out
 
 
+def test_a_network_removes_more_noise_than_an_average():
+    assert example("signal_conv1d")(4, 0) <= 0.82
+
+
 @pytest.mark.parametrize(
     ("recipe", "accuracy"), [("adam", 0.9), ("sgd", 0.9), ("dropout", 0.9), ("fashion", 0.75)]
 )
@@ -57,6 +61,12 @@ def test_sms_spam_is_found_without_a_dense_matrix(data_folder, capsys):
     out = capsys.readouterr().out
     peak, dense = map(int, re.findall(r"(\d+) MB", out))
     assert peak < dense / 2
+
+
+def test_sms_spam_by_embedding(data_folder):
+    if not (data_folder / "sms").is_dir():
+        pytest.skip("needs real data: there is no sms/ in the folder that NPNET_DATA names")
+    assert example("sms_embedding")(8, 0, str(data_folder)) >= 0.98
 
 
 @pytest.mark.parametrize("folder", [None, "nowhere"])

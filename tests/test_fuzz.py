@@ -119,7 +119,14 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.BatchNorm1d: ({"num_features": 3}, (X,)),
     npnet.BatchNorm2d: ({"num_features": 3}, (VOLUMES[:, :, 0],)),
     npnet.BatchNorm3d: ({"num_features": 3}, (VOLUMES,)),
+    **{
+        getattr(npnet, f"{kind}Pad{n}d"): ({"padding": 1}, (np.ones((2, 3, *(2,) * n)),))
+        for kind in ("Circular", "Constant", "Reflection", "Replication", "Zero")
+        for n in (1, 2, 3)
+    },
+    **{getattr(npnet, f"Dropout{n}d"): ({}, (np.ones((2, 3, *(2,) * n)),)) for n in (1, 2, 3)},
     npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
+    npnet.ChannelShuffle: ({}, (X[:, :, np.newaxis],)),
     **{
         layer: (
             {"in_channels": 1, "out_channels": 2, "kernel_size": 1},
@@ -144,8 +151,14 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.Maxout: ({"num_units": 3}, (X,)),
     npnet.PairwiseDistance: ({}, (X, X)),
     npnet.RMSNorm: ({"normalized_shape": 3}, (X,)),
+    npnet.PixelShuffle: ({"upscale_factor": 2}, (np.ones((2, 4, 3, 3)),)),
+    npnet.PixelUnshuffle: ({"downscale_factor": 2}, (np.ones((2, 1, 4, 2)),)),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
+    **{
+        cls: ({"size": 2, "mode": "nearest"}, (np.ones((2, 1, 3, 3)),))
+        for cls in (npnet.Upsample, npnet.UpsamplingBilinear2d, npnet.UpsamplingNearest2d)
+    },
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
     npnet.Unfold: ({"kernel_size": 1}, (X[:, np.newaxis, np.newaxis],)),
     **{getattr(npnet, f"{kind}{axes}d"): (options, (X.reshape(6, *(1,) * (axes - 1), 3), *more))
@@ -171,7 +184,8 @@ for cls in classes(npnet, npnet.Layer):
     if cls not in (npnet.Linear, npnet.Sequential, npnet.LayerList, npnet.LayerDict):
         parameters = inspect.signature(cls).parameters.values()
         own = {p.name: {**VALID, **valid}[p.name] for p in parameters
-               if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD}  # fmt: skip
+               if (p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD)
+               or p.name in valid}  # fmt: skip
         target(f"{cls.__name__}()()", lambda cls=cls, own=own: cls(**own), inputs=inputs)
         target(
             f"{cls.__name__}().record", lambda cls=cls, own=own: cls(**own).record, inputs=inputs

@@ -1,20 +1,13 @@
 """Layers: one family a file, none of which knows another."""
 
 from npnet.layers.activation import GELU, Mish, SiLU
-from npnet.layers.adaptive_pool import (
-    AdaptiveAvgPool1d,
-    AdaptiveAvgPool2d,
-    AdaptiveAvgPool3d,
-    AdaptiveMaxPool1d,
-    AdaptiveMaxPool2d,
-    AdaptiveMaxPool3d,
-)
+from npnet.layers.adaptive_pool import AdaptiveAvgPool1d, AdaptiveAvgPool2d, AdaptiveAvgPool3d, AdaptiveMaxPool1d, AdaptiveMaxPool2d, AdaptiveMaxPool3d
 from npnet.layers.avg_pool import AvgPool1d, AvgPool2d, AvgPool3d
 from npnet.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from npnet.layers.conv import Conv1d, Conv2d, Conv3d
 from npnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
-from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
+from npnet.layers.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout, GaussianNoise
 from npnet.layers.embedding import Embedding, EmbeddingBag
 from npnet.layers.exponential import CELU, ELU, SELU
 from npnet.layers.fold import Fold, Unfold
@@ -28,20 +21,15 @@ from npnet.layers.lp_pool import LPPool1d, LPPool2d, LPPool3d
 from npnet.layers.max_pool import MaxPool1d, MaxPool2d, MaxPool3d
 from npnet.layers.max_unpool import MaxUnpool1d, MaxUnpool2d, MaxUnpool3d
 from npnet.layers.maxout import Maxout
-from npnet.layers.piecewise import (
-    Hardshrink,
-    Hardsigmoid,
-    Hardswish,
-    Hardtanh,
-    ReLU6,
-    Softshrink,
-    Threshold,
-)
-from npnet.layers.rectifier import LeakyReLU, PReLU, ReLU, RReLU
+from npnet.layers.padding import CircularPad1d, CircularPad2d, CircularPad3d, ConstantPad1d, ConstantPad2d, ConstantPad3d, ReflectionPad1d, ReflectionPad2d, ReflectionPad3d, ReplicationPad1d, ReplicationPad2d, ReplicationPad3d, ZeroPad1d, ZeroPad2d, ZeroPad3d
+from npnet.layers.piecewise import Hardshrink, Hardsigmoid, Hardswish, Hardtanh, ReLU6, Softshrink, Threshold
+from npnet.layers.rectifier import LeakyReLU, PReLU, RReLU, ReLU
 from npnet.layers.response_norm import LocalResponseNorm
 from npnet.layers.shape import Flatten, Identity, Unflatten
+from npnet.layers.shuffle import ChannelShuffle, PixelShuffle, PixelUnshuffle
 from npnet.layers.sigmoid import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
 from npnet.layers.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
+from npnet.layers.upsample import Upsample, UpsamplingBilinear2d, UpsamplingNearest2d
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -59,6 +47,13 @@ __all__ = [
     "BatchNorm3d",
     "Bilinear",
     "CELU",
+    "ChannelShuffle",
+    "CircularPad1d",
+    "CircularPad2d",
+    "CircularPad3d",
+    "ConstantPad1d",
+    "ConstantPad2d",
+    "ConstantPad3d",
     "Conv1d",
     "Conv2d",
     "Conv3d",
@@ -67,6 +62,9 @@ __all__ = [
     "ConvTranspose3d",
     "CosineSimilarity",
     "Dropout",
+    "Dropout1d",
+    "Dropout2d",
+    "Dropout3d",
     "ELU",
     "Embedding",
     "EmbeddingBag",
@@ -105,10 +103,18 @@ __all__ = [
     "Mish",
     "PReLU",
     "PairwiseDistance",
+    "PixelShuffle",
+    "PixelUnshuffle",
     "RMSNorm",
     "RReLU",
     "ReLU",
     "ReLU6",
+    "ReflectionPad1d",
+    "ReflectionPad2d",
+    "ReflectionPad3d",
+    "ReplicationPad1d",
+    "ReplicationPad2d",
+    "ReplicationPad3d",
     "SELU",
     "SiLU",
     "Sigmoid",
@@ -123,4 +129,10 @@ __all__ = [
     "Threshold",
     "Unflatten",
     "Unfold",
+    "Upsample",
+    "UpsamplingBilinear2d",
+    "UpsamplingNearest2d",
+    "ZeroPad1d",
+    "ZeroPad2d",
+    "ZeroPad3d",
 ]

@@ -66,6 +66,87 @@ class Dropout(Layer):
         return dx
 
 
+class _ChannelDropout(Dropout):
+    """Drop all of a channel or nothing of it; a subclass says how many axes a channel has."""
+
+    axes: ClassVar[int]
+    inputs: ClassVar[str]
+    without_batch = True
+
+    def forward(self, ctx: Context, x: Array) -> Array:
+        """Multiply by zeros and 1 / (1 - p); keep these factors, one for each channel."""
+        if x.ndim not in (self.axes + 1, self.axes + 2):
+            raise shape_error(self, self.inputs, x.shape, "Dropout takes any, and drops elements")
+        if not ctx.training or self.p == 0:
+            return x
+        leading = 1 if self.without_batch and x.ndim == self.axes + 1 else 2
+        shape = (*x.shape[:leading], *(1,) * (x.ndim - leading))
+        scale = 0.0 if self.p == 1 else 1 / (1 - self.p)
+        kept = ctx.rng.random(shape, np.float32 if x.dtype == np.float32 else np.float64) >= self.p
+        factor = kept * x.dtype.type(scale)
+        ctx.save(factor)
+        return np.asarray(x * factor)
+
+    def backward(self, ctx: Context, grad: Array) -> Array:
+        """Multiply by the same factors."""
+        if not ctx.saved:
+            return grad
+        (factor,) = ctx.saved
+        return np.asarray(grad * factor)
+
+
+class Dropout1d(_ChannelDropout):
+    """Do what `Dropout` does with whole channels: all of x[i, j] or nothing of it.
+
+    Parameters
+    ----------
+    p : float
+        Probability of dropping a channel, from 0 to 1.
+
+    Raises
+    ------
+    ArgumentError
+        If `p` is not a probability.
+    ShapeError
+        In a call, if the input is neither (n, channels, width) nor (channels, width).
+
+    References
+    ----------
+    Tompson et al., "Efficient Object Localization Using Convolutional Networks", 2015;
+    ``torch.nn.Dropout1d``.
+
+    Examples
+    --------
+    >>> import numpy as np, npnet
+    >>> y, tape = npnet.Dropout1d(0.5).record(np.ones((2, 3, 4)), rng=0)
+    >>> bool((y == y[:, :, :1]).all())
+    True
+    """
+
+    axes, inputs = 1, "(n, channels, width) or (channels, width)"
+
+
+class Dropout2d(_ChannelDropout):
+    """Do what `Dropout` does with whole channels of images: all of x[i, j] or nothing of it.
+
+    As `Dropout1d`, with inputs (n, channels, height, width); as in ``torch.nn.Dropout2d``, three
+    axes are (n, channels, width), and not an image without n.
+    """
+
+    axes, inputs = 2, "(n, channels, height, width) or (n, channels, width)"
+    without_batch = False
+
+
+class Dropout3d(_ChannelDropout):
+    """Do what `Dropout` does with whole channels of volumes: all of x[i, j] or nothing of it.
+
+    As `Dropout1d`, with inputs (n, channels, depth, height, width) or without n;
+    ``torch.nn.Dropout3d``.
+    """
+
+    axes, inputs = 3, "(n, channels, depth, height, width) or without n"
+
+
 _ALPHA = 1.7580993408473766
 """The limit of SELU for inputs to minus infinity, negated."""
 

@@ -81,9 +81,9 @@ def check(layer: Any, shape: tuple[int, ...], widths: Widths, mode: str) -> None
         cut = -min(before, 0) - min(after, 0)
         least = {
             "constant": cut,
-            "reflect": max(before, after, 0, -before - after) + 1,
-            "replicate": max(0, -before - after) + 1,
-            "circular": cut + max(before, after, 1),
+            "reflect": max(before + 1, after + 1, 1, -before - after),
+            "replicate": max(1, -before - after),
+            "circular": cut + max(before, after, 0),
         }[mode]
         if shape[axis] < least:
             expected = f"with at least {least} elements along axis {axis}"

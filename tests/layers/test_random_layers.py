@@ -38,6 +38,26 @@ def test_channels_are_dropped_as_a_whole(rng):
     assert 0 < (dx[:, :, 0, 0] == 0).sum() < 30
 
 
+@pytest.mark.parametrize(("name", "shape", "channels"), [
+    ("Dropout1d", (40, 30, 3), 2), ("Dropout1d", (400, 3), 1), ("Dropout2d", (40, 30, 3, 2), 2),
+    ("Dropout2d", (40, 30, 2), 2), ("Dropout3d", (20, 30, 1, 3, 2), 2),
+    ("Dropout3d", (400, 1, 3, 2), 1),
+])  # fmt: skip
+def test_channels_are_dropped_with_their_probability(name, shape, channels, rng):
+    # As in PyTorch only Dropout2d takes inputs without a batch axis for a batch.
+    x = rng.uniform(1, 2, shape)
+    y, tape = getattr(npnet, name)(0.3).record(x, rng=0)
+    kept = y != 0
+    assert (kept == kept[(..., *(slice(0, 1),) * (x.ndim - channels))]).all()
+    assert kept.mean() == pytest.approx(0.7, abs=0.07)
+    np.testing.assert_allclose(y[kept], x[kept] / 0.7, rtol=1e-12)
+    np.testing.assert_allclose(tape.backward(x, input_grad=True), y, rtol=1e-12)
+    nothing, tape = getattr(npnet, name)(1.0).record(x, rng=0)
+    assert not nothing.any()
+    assert not tape.backward(x, input_grad=True).any()
+    np.testing.assert_array_equal(getattr(npnet, name)(0.3)(x), x)
+
+
 def test_noise_is_normal_and_goes_back_unchanged(rng):
     x = rng.normal(size=100_000)
     y, tape = npnet.GaussianNoise(0.25).record(x, rng=2)

@@ -17,6 +17,7 @@ from npnet.ops import (
     normalize,
     pool,
     pool_windows,
+    resample,
     scatter,
     signs,
     softmax,
@@ -192,6 +193,12 @@ CASES = [
                d.doubles(s[1]), d.empty(s)),
            None, 64)
       for centered in (True, False)),
+    *(Case(resample, "gather", [(2, 4, 1), (0, 3, 2), (3, 5, 4), (1, 1, 1)],
+           lambda d, s, taps=taps: (
+               d.normal(s), d.rng.integers(0, s[1], (7, taps)), d.normal((7, taps)),
+               d.empty((s[0], 7, s[2]))),
+           roundings=8)
+      for taps in (1, 3)),
     Case(update, "sgd", VECTORS, lambda d, s: (d.normal(s), d.normal(s), None), SGD, 8),
     *(Case(update, "sgd", VECTORS,
            lambda d, s: (d.normal(s), d.normal(s), d.normal(s)), SGD | more, 8)
