@@ -19,6 +19,7 @@ from npnet.layers.piecewise import (
     Threshold,
 )
 from npnet.layers.rectifier import LeakyReLU, PReLU, ReLU, RReLU
+from npnet.layers.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from npnet.layers.shape import Flatten, Identity, Unflatten
 from npnet.layers.sigmoid import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
 from npnet.layers.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
@@ -36,12 +37,16 @@ __all__ = [
     "Flatten",
     "GELU",
     "GLU",
+    "GRU",
+    "GRUCell",
     "GaussianNoise",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "Identity",
+    "LSTM",
+    "LSTMCell",
     "Lambda",
     "LeakyReLU",
     "Linear",
@@ -51,6 +56,8 @@ __all__ = [
     "Mish",
     "PReLU",
     "PairwiseDistance",
+    "RNN",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
