@@ -31,7 +31,7 @@ class GRU(RecurrentStack):
     layer, (T, N, hidden_size), and the final state of every layer, (num_layers, N, hidden_size),
     the shape of `h0`, whose default is 0. With `lengths`, integers of shape (N,), a sequence ends
     after so many steps, whatever stands behind: there the output is 0, the final state is that of
-    the last step, and the reverse direction begins there. PyTorch packs and pads sequences for that.
+    the last step, and the reverse direction begins there. PyTorch packs sequences for that.
 
     Parameters
     ----------

@@ -29,11 +29,11 @@ GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
 @kernel
 def rnn_step(gates: Array, product: Array, relu: bool, h: Array) -> None:
     """Write f(gates + product), f being tanh or max(., 0), into h."""
-    gates += product
+    np.add(gates, product, out=h)
     if relu:
-        np.maximum(gates, 0, out=h)
+        np.maximum(h, 0, out=h)
     else:
-        np.tanh(gates, out=h)
+        np.tanh(h, out=h)
 
 
 @kernel
