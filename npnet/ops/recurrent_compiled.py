@@ -5,16 +5,19 @@ they compute. A loop writes few arrays: LLVM vectorises none for which it would 
 addresses.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-untyped-calls
 
 import math
+from typing import Any
 
 import numpy as np
-from llvmlite import ir
-from numba import boolean, types
-from numba.extending import intrinsic, overload, register_jitable
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import boolean, extending, types
+from numba.extending import overload, register_jitable
 
 from npnet.ops.jit import loop
+
+intrinsic: Any = extending.intrinsic  # whose types say nothing of what it makes
 
 
 @intrinsic
