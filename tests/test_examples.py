@@ -59,6 +59,12 @@ def test_sms_spam_is_found_without_a_dense_matrix(data_folder, capsys):
     assert peak < dense / 2
 
 
+def test_sms_spam_is_read_by_a_gru(data_folder):
+    if not (data_folder / "sms").is_dir():
+        pytest.skip("needs real data: there is no sms/ in the folder that NPNET_DATA names")
+    assert example("sms_gru")(3, 0, str(data_folder)) >= 0.98
+
+
 @pytest.mark.parametrize("folder", [None, "nowhere"])
 def test_sms_spam_says_where_it_looks_for_data(folder, monkeypatch):
     monkeypatch.delenv("NPNET_DATA", raising=False)

