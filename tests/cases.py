@@ -217,7 +217,8 @@ class CallCase(NamedTuple):
 
     make: Callable[[], npnet.Layer]
     inputs: tuple[Any, ...]  # shapes of floating inputs, and arrays of indices
-    torch: str
+    torch: str  # whose outputs may be nested
+    batch_axis: int | None = 0
 
     @property
     def id(self) -> str:
@@ -265,6 +266,10 @@ CALLS = [
              "MaxUnpool3d((1, 1, 2))"),
     CallCase(lambda: npnet.EmbeddingBag(6, 2, include_last_offset=True),
              (_FLAT, np.array([0, 2, 6])), "EmbeddingBag(6, 2, include_last_offset=True)"),
+    *(CallCase(lambda name=name: getattr(npnet, name)(3, 2), (shape,), f"{name}(3, 2)", axis)
+      for name in ("RNN", "GRU", "LSTM") for shape, axis in (((4, 2, 3), 1), ((4, 3), None))),
+    *(CallCase(lambda name=name: getattr(npnet, name)(3, 2), ((4, 3),), f"{name}(3, 2)")
+      for name in ("RNNCell", "GRUCell", "LSTMCell")),
 ]  # fmt: skip
 
 

@@ -69,6 +69,12 @@ def test_sms_spam_by_embedding(data_folder):
     assert example("sms_embedding")(8, 0, str(data_folder)) >= 0.98
 
 
+def test_sms_spam_is_read_by_a_gru(data_folder):
+    if not (data_folder / "sms").is_dir():
+        pytest.skip("needs real data: there is no sms/ in the folder that NPNET_DATA names")
+    assert example("sms_gru")(3, 0, str(data_folder)) >= 0.98
+
+
 @pytest.mark.parametrize("folder", [None, "nowhere"])
 def test_sms_spam_says_where_it_looks_for_data(folder, monkeypatch):
     monkeypatch.delenv("NPNET_DATA", raising=False)

@@ -69,6 +69,7 @@ OPEN = {  # arguments in which functions, mappings or any objects have a meaning
     "state_dict", "params", "parameters", "defaults", "group", "function", "rng",
     "validation_data", "config",
     "monitor", "loss", "x", "y", "arrays", "step", "f", "df", "lr_lambda", "scale_fn",
+    "avg_fn", "multi_avg_fn",
 }  # fmt: skip
 
 
@@ -115,6 +116,8 @@ def vars_of_a_trainer():
 
 INDICES = np.array([[0, 2], [1, 1]])
 TABLE = {"num_embeddings": 4, "embedding_dim": 2, "padding_idx": 3, "mode": "mean"}
+RECURRENT = {"input_size": 3, "hidden_size": 2, "num_layers": 2, "nonlinearity": "relu"}
+SEQUENCES, STATES, LENGTHS = X[:, np.newaxis], np.ones((1, 1, 2)), np.array([4])
 SPECIAL = {  # layers with arguments or inputs of their own
     npnet.BatchNorm1d: ({"num_features": 3}, (X,)),
     npnet.BatchNorm2d: ({"num_features": 3}, (VOLUMES[:, :, 0],)),
@@ -140,6 +143,8 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.EmbeddingBag: (TABLE, (INDICES,)),
     npnet.Fold: ({"output_size": 2, "kernel_size": 1}, (X[:, np.newaxis, [0, 1, 1, 2]],)),
     npnet.GaussianNoise: ({"stddev": 0.1}, (X,)),
+    npnet.GRU: (RECURRENT, (SEQUENCES, STATES, LENGTHS)),
+    npnet.GRUCell: (RECURRENT, (X, X[:, :2])),
     npnet.GLU: ({}, (X[:, :2],)),
     npnet.GroupNorm: ({"num_groups": 1, "num_channels": 3}, (X,)),
     npnet.InstanceNorm1d: ({"num_features": 3}, (VOLUMES[:, :, 0, 0],)),
@@ -153,6 +158,10 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.RMSNorm: ({"normalized_shape": 3}, (X,)),
     npnet.PixelShuffle: ({"upscale_factor": 2}, (np.ones((2, 4, 3, 3)),)),
     npnet.PixelUnshuffle: ({"downscale_factor": 2}, (np.ones((2, 1, 4, 2)),)),
+    npnet.LSTM: (RECURRENT, (SEQUENCES, STATES, STATES, LENGTHS)),
+    npnet.LSTMCell: (RECURRENT, (X, X[:, :2], X[:, 1:])),
+    npnet.Maxout: ({"num_units": 3}, (X,)),
+    npnet.PairwiseDistance: ({}, (X, X)),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     **{

@@ -25,7 +25,7 @@ FLOORS = [
     {"context"},
     {"tape"},
     {"layer"},
-    {"summary", "elementwise", "lookup", "convolutional", "pooling", "channel_norm"},
+    {"summary", "elementwise", "lookup", "convolutional", "pooling", "channel_norm", "recurrent"},
     {"layers", "losses", "penalties"},
     {"containers"},
     {"optim"},

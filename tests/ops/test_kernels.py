@@ -17,6 +17,7 @@ from npnet.ops import (
     normalize,
     pool,
     pool_windows,
+    recurrent,
     resample,
     scatter,
     signs,
@@ -65,6 +66,9 @@ class Draw:
 
     def uniform(self, shape):
         return self.array(self.rng.uniform(0.1, 1, shape))
+
+    def gates(self, shape, blocks, sign=1):
+        return self.array(sign * self.rng.uniform(0.1, 1, (shape[0], blocks * shape[1])))
 
     def rectified(self, shape):
         return self.array(np.maximum(self.rng.normal(size=shape), 0))
@@ -165,6 +169,25 @@ CASES = [
                d.normal(s, scale), d.labels(s), d.empty(s[0]), d.empty(s), 0.125),
            roundings=16)
       for scale in (1.0, 50.0, 5e3)),
+    *(Case(recurrent, "rnn_step", MATRICES,
+           lambda d, s, relu=relu: (d.normal(s), d.normal(s), relu, d.empty(s)), None, 8)
+      for relu in (False, True)),
+    *(Case(recurrent, "rnn_step_grad", MATRICES,
+           lambda d, s, relu=relu: (
+               d.empty(s), d.rectified(s), relu, d.normal(s), d.normal(s)), None, 8)
+      for relu in (False, True)),
+    *(Case(recurrent, "lstm_step", MATRICES,  # of one sign, lest digits are cancelled
+           lambda d, s, sign=sign: (
+               *(d.gates(s, n, sign) for n in (4, 4, 1)), d.empty(s), d.empty(s)), None, 8)
+      for sign in (1, -3)),
+    Case(recurrent, "lstm_step_grad", MATRICES,
+         lambda d, s: (d.gates(s, 4), *(d.normal(s, 0.3) for _ in range(5))), None, 64),
+    *(Case(recurrent, "gru_step", MATRICES,
+           lambda d, s, sign=sign: (
+               *(d.gates(s, n, sign) for n in (4, 3, 1)), d.empty(s)), None, 8)
+      for sign in (1, -3)),
+    Case(recurrent, "gru_step_grad", MATRICES,
+         lambda d, s: (d.gates(s, 4), *(d.normal(s, 0.3) for _ in range(3))), None, 64),
     Case(scatter, "add_at", MATRICES,
          lambda d, s: (d.uniform((7, s[1])), d.labels((s[0], 7)), d.uniform(s)), roundings=64),
     Case(normalize, "moments", CHANNELS,
