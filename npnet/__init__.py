@@ -19,7 +19,7 @@ from npnet import (
 )
 from npnet._version import __version__
 from npnet.config import show_config
-from npnet.containers import LayerDict, LayerList, Sequential
+from npnet.containers import LayerDict, LayerList, MultiheadAttention, Sequential
 from npnet.context import Context
 from npnet.errors import NpnetError
 from npnet.io import load_weights, save_weights
@@ -43,6 +43,7 @@ __all__ = [
     "Layer",
     "LayerDict",
     "LayerList",
+    "MultiheadAttention",
     "NpnetError",
     "Parameter",
     "Sequential",

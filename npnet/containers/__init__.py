@@ -1,6 +1,7 @@
 """Containers: the layers that know of other layers."""
 
+from npnet.containers.attention import MultiheadAttention
 from npnet.containers.lists import LayerDict, LayerList
 from npnet.containers.sequential import Sequential
 
-__all__ = ["LayerDict", "LayerList", "Sequential"]
+__all__ = ["LayerDict", "LayerList", "MultiheadAttention", "Sequential"]
