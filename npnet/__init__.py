@@ -2,6 +2,7 @@
 
 from npnet import (
     constraints,
+    containers,
     data,
     datasets,
     errors,
@@ -19,7 +20,7 @@ from npnet import (
 )
 from npnet._version import __version__
 from npnet.config import show_config
-from npnet.containers import LayerDict, LayerList, MultiheadAttention, Sequential
+from npnet.containers import *
 from npnet.context import Context
 from npnet.errors import NpnetError
 from npnet.io import load_weights, save_weights
@@ -35,22 +36,20 @@ from npnet.threads import limit_threads
 from npnet.training import History, Trainer
 
 __all__ = [
+    *containers.__all__,
     *layers.__all__,
     *losses.__all__,
     "Buffer",
     "Context",
     "History",
     "Layer",
-    "LayerDict",
-    "LayerList",
-    "MultiheadAttention",
     "NpnetError",
     "Parameter",
-    "Sequential",
     "Tape",
     "Trainer",
     "__version__",
     "constraints",
+    "containers",
     "data",
     "datasets",
     "errors",

@@ -3,5 +3,13 @@
 from npnet.containers.attention import MultiheadAttention
 from npnet.containers.lists import LayerDict, LayerList
 from npnet.containers.sequential import Sequential
+from npnet.containers.transformer import TransformerEncoder, TransformerEncoderLayer
 
-__all__ = ["LayerDict", "LayerList", "MultiheadAttention", "Sequential"]
+__all__ = [
+    "LayerDict",
+    "LayerList",
+    "MultiheadAttention",
+    "Sequential",
+    "TransformerEncoder",
+    "TransformerEncoderLayer",
+]

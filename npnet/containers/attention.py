@@ -180,7 +180,7 @@ class MultiheadAttention(Layer):
         ctx.inputs = max(i for i, x in enumerate(given) if x is not None) + 1
         of_key = 0 if key is None else 1
         ctx.sources = (0, of_key, of_key if value is None else 2)  # which inputs are projected
-        sources = [given[i] for i in ctx.sources]
+        sources: list[Any] = [given[i] for i in ctx.sources]
         self._check_shapes(*sources)
         dtype, ctx.axes = self.out_proj.weight.dtype, [x.shape[:-1] for x in sources]
         rows = [x.reshape(-1, x.shape[-1]).astype(dtype, copy=False) for x in sources]
@@ -198,7 +198,7 @@ class MultiheadAttention(Layer):
         if ctx.training and self.dropout > 0:
             kept = ctx.rng.random(full, np.float32) >= self.dropout
             scale = 0.0 if self.dropout == 1 else 1 / (1 - self.dropout)
-        options = {"masks": masks, "kept": kept, "scale": scale}
+        options: dict[str, Any] = {"masks": masks, "kept": kept, "scale": scale}
         ctx.save(rows, q, k, v, options)
 
         ctx.average = self._flag("average_attn_weights", average_attn_weights)

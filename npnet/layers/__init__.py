@@ -18,6 +18,7 @@ from npnet.layers.piecewise import (
     Softshrink,
     Threshold,
 )
+from npnet.layers.position import PositionEmbedding, SinePositionEncoding
 from npnet.layers.rectifier import LeakyReLU, PReLU, ReLU, RReLU
 from npnet.layers.shape import Flatten, Identity, Unflatten
 from npnet.layers.sigmoid import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
@@ -51,12 +52,14 @@ __all__ = [
     "Mish",
     "PReLU",
     "PairwiseDistance",
+    "PositionEmbedding",
     "RReLU",
     "ReLU",
     "ReLU6",
     "SELU",
     "SiLU",
     "Sigmoid",
+    "SinePositionEncoding",
     "Softmax",
     "Softmax2d",
     "Softmin",

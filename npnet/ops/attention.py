@@ -192,10 +192,11 @@ def additive(mask: Array, dtype: np.dtype[Any]) -> Array:
     """Return a mask to be added to scores: minus infinity for True, 0 for False, floats as such."""
     if mask.dtype.kind == "f":
         return mask.astype(dtype, copy=False)
-    return np.where(mask, dtype.type(-np.inf), dtype.type(0))
+    added: Array = np.where(mask, dtype.type(-np.inf), dtype.type(0))
+    return added
 
 
-@functools.lru_cache(16)
+@functools.lru_cache(4)
 def causal_mask(queries: int, keys: int, dtype: np.dtype[Any]) -> Array:
     """Return minus infinity where a key comes after the query, else 0: (queries, keys)."""
     mask = np.triu(np.full((queries, keys), -np.inf, dtype), 1)
