@@ -25,7 +25,7 @@ FLOORS = [
     {"context"},
     {"tape"},
     {"layer"},
-    {"summary", "elementwise", "lookup"},
+    {"summary", "elementwise", "lookup", "channel_norm"},
     {"layers", "losses", "penalties"},
     {"containers"},
     {"optim"},

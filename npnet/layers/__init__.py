@@ -1,12 +1,16 @@
 """Layers: one family a file, none of which knows another."""
 
 from npnet.layers.activation import GELU, Mish, SiLU
+from npnet.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
 from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
 from npnet.layers.embedding import Embedding, EmbeddingBag
 from npnet.layers.exponential import CELU, ELU, SELU
 from npnet.layers.function import Lambda
 from npnet.layers.gated import GLU
+from npnet.layers.group_norm import GroupNorm
+from npnet.layers.instance_norm import InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
+from npnet.layers.layer_norm import LayerNorm, RMSNorm
 from npnet.layers.linear import Bilinear, Linear
 from npnet.layers.maxout import Maxout
 from npnet.layers.piecewise import (
@@ -20,12 +24,16 @@ from npnet.layers.piecewise import (
 )
 from npnet.layers.position import PositionEmbedding, SinePositionEncoding
 from npnet.layers.rectifier import LeakyReLU, PReLU, ReLU, RReLU
+from npnet.layers.response_norm import LocalResponseNorm
 from npnet.layers.shape import Flatten, Identity, Unflatten
 from npnet.layers.sigmoid import LogSigmoid, Sigmoid, Softplus, Softsign, Tanh, Tanhshrink
 from npnet.layers.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
     "AlphaDropout",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Bilinear",
     "CELU",
     "CosineSimilarity",
@@ -38,14 +46,20 @@ __all__ = [
     "GELU",
     "GLU",
     "GaussianNoise",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "Lambda",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "Maxout",
@@ -53,6 +67,7 @@ __all__ = [
     "PReLU",
     "PairwiseDistance",
     "PositionEmbedding",
+    "RMSNorm",
     "RReLU",
     "ReLU",
     "ReLU6",

@@ -27,18 +27,21 @@ Signature = Callable[[Any], tuple[Any, ...]]
 
 
 class _Loop(NamedTuple):
-    """A loop in Python, what it is compiled for, and whether it takes arrays of any shape."""
+    """A loop in Python, what it is compiled for, and the options of `loop`."""
 
     function: Any
     signatures: tuple[Signature, ...]
     any_shape: bool
+    any_order: bool
 
 
 _loops: dict[str, dict[str, _Loop]] = {}  # by module and name
 _lock = threading.Lock()  # one thread compiles at a time
 
 
-def loop(*signatures: Signature, any_shape: bool = False) -> Callable[[Any], Any]:
+def loop(
+    *signatures: Signature, any_shape: bool = False, any_order: bool = False
+) -> Callable[[Any], Any]:
     """Mark a loop that Numba compiles when its family is first used.
 
     A loop that has the name of a kernel takes the kernel's arguments by position and returns True,
@@ -51,6 +54,8 @@ def loop(*signatures: Signature, any_shape: bool = False) -> Callable[[Any], Any
     any_shape : bool
         Compiled for two axes, the kernel takes contiguous arrays of any one shape; `out` is among
         its arguments.
+    any_order : bool
+        Sums may be added up in any order, so that they are vectorised. NaN and infinity stay.
 
     Returns
     -------
@@ -60,7 +65,7 @@ def loop(*signatures: Signature, any_shape: bool = False) -> Callable[[Any], Any
 
     def decorate(function: Any) -> Any:
         loops = _loops.setdefault(function.__module__, {})
-        loops[function.__name__] = _Loop(function, signatures, any_shape)
+        loops[function.__name__] = _Loop(function, signatures, any_shape, any_order)
         return function
 
     return decorate
@@ -91,6 +96,8 @@ def compile_family(family: Family, char: str) -> None:
 def _compile(uncompiled: _Loop, dtypes: str) -> Any:
     """Compile a loop for dtypes, without the cache if that is corrupt or the disk is full."""
     function, njit = uncompiled.function, functools.partial(numba.njit, **_OPTIONS)
+    if uncompiled.any_order:
+        njit = functools.partial(njit, fastmath={"reassoc", "nsz"})
     signatures = [
         signature(numba.from_dtype(np.dtype(char)))
         for char in dtypes
