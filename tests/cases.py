@@ -98,6 +98,18 @@ LAYERS = [
     LayerCase(lambda: npnet.Softmin(), _ANY, "Softmin(-1)"),
     LayerCase(lambda: npnet.Softmin(1), ((4, 3), (2, 3, 4)), "Softmin(1)"),
     LayerCase(lambda: npnet.Softmax2d(), ((2, 3, 4, 2), (1, 2, 1, 3)), "Softmax2d()"),
+    LayerCase(lambda: npnet.PositionEmbedding(5, 3, batch_first=True), ((2, 4, 3),), None),
+    LayerCase(lambda: npnet.SinePositionEncoding(batch_first=True), ((2, 4, 3), (2, 3, 4)), None),
+    LayerCase(lambda: npnet.TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True), ((2, 3, 4),),
+              "TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True)"),
+    LayerCase(lambda: npnet.TransformerEncoderLayer(4, 2, 5, 0.3, "gelu", batch_first=True,
+                                                    norm_first=True),
+              ((2, 3, 4),), None, random=True),
+    LayerCase(lambda: npnet.TransformerEncoder(
+                  npnet.TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True), 2),
+              ((2, 3, 4),),
+              "TransformerEncoder(TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True), 2, "
+              "enable_nested_tensor=False)"),
     LayerCase(_mlp, ((4, 6), (2, 3, 2), (1, 6)), _TORCH_MLP),
     LayerCase(lambda: npnet.Sequential(_mlp(), npnet.ReLU()), ((4, 6),),
               f"Sequential({_TORCH_MLP}, ReLU())"),
@@ -109,12 +121,14 @@ class CallCase(NamedTuple):
 
     make: Callable[[], npnet.Layer]
     inputs: tuple[Any, ...]  # shapes of floating inputs, and arrays of indices
-    torch: str
+    torch: str  # whose outputs may be nested
+    batch_axis: int | None = 0
 
     @property
     def id(self) -> str:
         given = [str(x if isinstance(x, tuple) else np.shape(x)) for x in self.inputs]
-        return f"{self.make()!r}-{'-'.join(given)}".replace(" ", "")
+        kind = f"{self.make()!r}".split("\n")[0]
+        return f"{kind}-{'-'.join(given)}".replace(" ", "")
 
 
 _INDEX = np.array([[0, 2, 2], [5, 1, 0]])
@@ -152,6 +166,11 @@ CALLS = [
       for inputs in ((_INDEX,), (_FLAT, np.array([0, 2]), (6,)))),
     CallCase(lambda: npnet.EmbeddingBag(6, 2, include_last_offset=True),
              (_FLAT, np.array([0, 2, 6])), "EmbeddingBag(6, 2, include_last_offset=True)"),
+    CallCase(lambda: npnet.MultiheadAttention(4, 2, batch_first=True),
+             ((2, 3, 4), (2, 5, 4), (2, 5, 4)), "MultiheadAttention(4, 2, batch_first=True)"),
+    CallCase(lambda: npnet.MultiheadAttention(4, 1, 0.0, False, True, True, 2, 3),
+             ((3, 4), (5, 2), (5, 3)), "MultiheadAttention(4, 1, 0.0, False, True, True, 2, 3)",
+             None),
 ]  # fmt: skip
 
 

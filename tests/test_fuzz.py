@@ -123,8 +123,15 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.GLU: ({}, (X[:, :2],)),
     npnet.Lambda: ({"f": np.sin, "df": np.cos}, (X,)),
     npnet.Maxout: ({"num_units": 3}, (X,)),
+    npnet.MultiheadAttention: ({"embed_dim": 3, "num_heads": 3}, (X, X, X)),
     npnet.PairwiseDistance: ({}, (X, X)),
+    npnet.PositionEmbedding: ({"sequence_length": 8, "embedding_dim": 3}, (X,)),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
+    npnet.TransformerEncoder: (
+        {"encoder_layer": npnet.TransformerEncoderLayer(3, 1, 4), "num_layers": 2},
+        (X,),
+    ),
+    npnet.TransformerEncoderLayer: ({"d_model": 3, "nhead": 3, "dropout": 0.1}, (X,)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
 }

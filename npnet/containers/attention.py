@@ -223,7 +223,8 @@ class MultiheadAttention(Layer):
         else:
             attended = call.backward(grad)
         if dweights is not None:
-            dweights = dweights.reshape(len(q), -1, *dweights.shape[-2:])
+            heads = 1 if ctx.average else self.num_heads
+            dweights = dweights.reshape(len(q), heads, *dweights.shape[-2:])
             dweights = dweights / self.num_heads if ctx.average else dweights
         dmasks: list[Array | None] = [None] * len(options["masks"])
         for index, (place, _) in ctx.masks.items():
@@ -250,7 +251,10 @@ class MultiheadAttention(Layer):
             for p, product in zip(self._separate(), products, strict=True):
                 ctx.add_grad(p, product)
         if self.in_proj_bias is not None:
-            ctx.add_grad(self.in_proj_bias, np.concatenate([d.sum(axis=0) for d in projected]))
+            sums = [d.sum(axis=0) for d in projected]
+            if not more:  # the softmax ignores what all keys have in common
+                sums[1][...] = 0
+            ctx.add_grad(self.in_proj_bias, np.concatenate(sums))
         grads: list[Any] = [None] * ctx.inputs
         for source, axes, d, w in zip(
             ctx.sources, ctx.axes, projected, self._matrices(), strict=True

@@ -20,10 +20,15 @@ def drawn(case, rng, scale=1.0, dtype=np.float64):
     ]
 
 
+def flat(outputs):
+    """Return the outputs of a layer or of PyTorch's, which may be nested, as a list."""
+    return [y for each in outputs for y in flat(each)] if isinstance(outputs, tuple) else [outputs]
+
+
 @EACH
 def test_the_contract_is_kept(case):
     if all(np.size(x) for x in case.inputs):
-        assert check_layer(case.make, *case.inputs).ok
+        assert check_layer(case.make, *case.inputs, batch_axis=case.batch_axis).ok
 
 
 @EACH
@@ -36,13 +41,14 @@ def test_values_and_gradients_are_those_of_torch(case, scale, rng):
     inputs = drawn(case, rng, scale)
     tensors = [torch.from_numpy(np.asarray(x)) for x in inputs]
     tensors = [t.requires_grad_() if t.is_floating_point() else t.long() for t in tensors]
-    expected = reference(*tensors)
-    grad = rng.normal(size=tuple(expected.shape))
-    expected.backward(torch.from_numpy(grad))
-    y, tape = layer.record(*inputs)
-    found = tape.backward(grad, input_grad=True)
+    expected = flat(reference(*tensors))
+    grads = [rng.normal(size=tuple(y.shape)) for y in expected]
+    torch.autograd.backward(expected, [torch.from_numpy(grad) for grad in grads])
+    outputs, tape = layer.record(*inputs)
+    found = tape.backward(*grads, input_grad=True)
     close = {"rtol": 1e-9, "atol": 1e-12}
-    np.testing.assert_allclose(y, expected.detach().numpy(), **close)
+    for y, e in zip(flat(outputs), expected, strict=True):
+        np.testing.assert_allclose(y, e.detach().numpy(), **close)
     found = found if isinstance(found, tuple) else (found,)
     for dx, t in zip(found, tensors, strict=True):
         assert (dx is None) == (not t.is_floating_point())
@@ -56,15 +62,16 @@ def test_values_and_gradients_are_those_of_torch(case, scale, rng):
 def test_dtypes_copies_and_arguments(case, rng):
     layer = case.make()
     inputs = drawn(case, rng, dtype=np.float32)
-    expected = layer(*inputs)
-    assert expected.dtype == np.float32
+    expected = flat(layer(*inputs))
+    assert {y.dtype for y in expected} == {np.dtype(np.float32)}
     again = type(layer).from_config(layer.get_config())
     again.load_state_dict(layer.state_dict())
     assert repr(again) == repr(layer)
     for other in (again, copy.deepcopy(layer)):
-        np.testing.assert_array_equal(other(*inputs), expected)
-    y, tape = layer.record(*inputs)
-    found = tape.backward(np.ones_like(y), input_grad=True)
+        for y, e in zip(flat(other(*inputs)), expected, strict=True):
+            np.testing.assert_array_equal(y, e)
+    outputs, tape = layer.record(*inputs)
+    found = tape.backward(*map(np.ones_like, flat(outputs)), input_grad=True)
     found = found if isinstance(found, tuple) else (found,)
     assert all(dx is None or dx.dtype == np.float32 for dx in found)
     assert all(p.grad.dtype == np.float32 for p in layer.parameters())
@@ -179,5 +186,6 @@ def test_infinities_nan_and_huge_numbers_are_values_like_others(case, rng):
             else x
             for x in case.inputs
         ]
-        y, tape = case.make().astype(np.float64).record(*inputs)
-        tape.backward(rng.choice([np.inf, np.nan, 1e308, 0.0, 1.0], y.shape))
+        outputs, tape = case.make().astype(np.float64).record(*inputs)
+        choices = [np.inf, np.nan, 1e308, 0.0, 1.0]
+        tape.backward(*(rng.choice(choices, y.shape) for y in flat(outputs)))
