@@ -199,6 +199,18 @@ def shape(owner: Any, name: str, value: Any) -> tuple[int, ...]:
     return tuple(whole_number(owner, f"{name}[{i}]", n, 0) for i, n in enumerate(value))
 
 
+def tuple_of(
+    owner: Any, name: str, value: Any, count: int, low: int = 0, high: int = sys.maxsize
+) -> tuple[int, ...]:
+    """Return `count` integers in an interval; one integer stands for `count` equal ones."""
+    if not isinstance(value, _NO_NUMBERS) and isinstance(value, Integral):
+        return (whole_number(owner, name, value, low, high),) * count
+    if not isinstance(value, tuple | list) or len(value) != count:
+        kind = "an integer" if count == 1 else f"an integer, or one for each of {count} axes"
+        raise refusal(owner, name, kind, value)
+    return tuple(whole_number(owner, f"{name}[{i}]", n, low, high) for i, n in enumerate(value))
+
+
 def axis_of(layer: Any, dim: int, shape: tuple[int, ...]) -> int:
     """Return the number of an axis, from 0, of inputs of a shape."""
     if not -len(shape) <= dim < len(shape):

@@ -71,10 +71,9 @@ class ChannelNorm(Layer):
             ops.channels(grad, *channels.shape), channels, shift, rest, inverse,
             None if self.weight is None else self.weight.data, ctx.fixed, ctx.needs_input_grad,
         )  # fmt: skip
-        if self.weight is not None:
-            ctx.add_grad(self.weight, dweight)
-        if self.bias is not None:
-            ctx.add_grad(self.bias, dbias)
+        for p, value in ((self.weight, dweight), (self.bias, dbias)):
+            if p is not None and value is not None:
+                ctx.add_grad(p, value)
         return None if dx is None else dx.reshape(grad.shape).astype(grad.dtype, copy=False)
 
     def _refuse_one_value(self, what: str, x: Array) -> ShapeError:

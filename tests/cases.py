@@ -22,6 +22,7 @@ class LayerCase(NamedTuple):
     shapes: tuple[tuple[int, ...], ...]  # of inputs, the batch axis first
     torch: str | None
     random: bool = False  # whether a training pass draws random numbers
+    statistics: bool = False  # whether a training pass has statistics of its batch
 
     @property
     def id(self) -> str:
@@ -110,6 +111,36 @@ LAYERS = [
               ((2, 3, 4),),
               "TransformerEncoder(TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True), 2, "
               "enable_nested_tensor=False)"),
+    LayerCase(lambda: npnet.BatchNorm1d(3), ((4, 3), (2, 3, 4)), "BatchNorm1d(3)", statistics=True),
+    LayerCase(lambda: npnet.BatchNorm1d(3, 0.1, affine=False, track_running_stats=False),
+              ((2, 3, 2),), "BatchNorm1d(3, 0.1, affine=False, track_running_stats=False)"),
+    LayerCase(lambda: npnet.BatchNorm2d(2, momentum=None, bias=False), ((2, 2, 3, 1),),
+              "BatchNorm2d(2, momentum=None, bias=False)", statistics=True),
+    LayerCase(lambda: npnet.BatchNorm3d(2), ((1, 2, 1, 2, 2),), "BatchNorm3d(2)", statistics=True),
+    LayerCase(lambda: npnet.InstanceNorm1d(2), ((3, 2, 4), (2, 4)), "InstanceNorm1d(2)"),
+    LayerCase(lambda: npnet.InstanceNorm2d(2, 0.1, 0.3, True, True), ((2, 2, 2, 3), (2, 3, 2)),
+              "InstanceNorm2d(2, 0.1, 0.3, True, True)", statistics=True),
+    LayerCase(lambda: npnet.InstanceNorm3d(1, affine=True), ((2, 1, 2, 2, 1),),
+              "InstanceNorm3d(1, affine=True)"),
+    LayerCase(lambda: npnet.GroupNorm(2, 6), ((3, 6), (2, 6, 2), (1, 6, 2, 2)), "GroupNorm(2, 6)"),
+    LayerCase(lambda: npnet.GroupNorm(1, 3, 0.1, False), ((2, 3, 2),),
+              "GroupNorm(1, 3, 0.1, False)"),
+    LayerCase(lambda: npnet.LayerNorm(3), ((4, 3), (1, 3), (2, 2, 3), (3,)), "LayerNorm(3)"),
+    LayerCase(lambda: npnet.LayerNorm((2, 3), 0.1, bias=False), ((4, 2, 3), (2, 3)),
+              "LayerNorm((2, 3), 0.1, bias=False)"),
+    LayerCase(lambda: npnet.RMSNorm(3, 0.01), ((4, 3), (3,)), "RMSNorm(3, 0.01)"),
+    LayerCase(lambda: npnet.RMSNorm((2, 3), 0.1, False), ((4, 2, 3),),
+              "RMSNorm((2, 3), 0.1, False)"),
+    LayerCase(lambda: npnet.LocalResponseNorm(3, 0.5), ((2, 4, 2), (1, 2, 2, 3)),
+              "LocalResponseNorm(3, 0.5)"),
+    LayerCase(lambda: npnet.LocalResponseNorm(2, 1.0, 0.5, 2.0), ((2, 3, 2),),
+              "LocalResponseNorm(2, 1.0, 0.5, 2.0)"),
+    LayerCase(lambda: npnet.WeightNorm(npnet.Linear(3, 2)), ((4, 3), (2, 2, 3)),
+              "utils.parametrizations.weight_norm(Linear(3, 2))"),
+    LayerCase(lambda: npnet.WeightNorm(npnet.Conv1d(2, 3, 2, bias=False), dim=1), ((2, 2, 3),),
+              "utils.parametrizations.weight_norm(Conv1d(2, 3, 2, bias=False), dim=1)"),
+    LayerCase(lambda: npnet.WeightNorm(npnet.Linear(3, 2), dim=None), ((4, 3),),
+              "utils.parametrizations.weight_norm(Linear(3, 2), dim=None)"),
     LayerCase(_mlp, ((4, 6), (2, 3, 2), (1, 6)), _TORCH_MLP),
     LayerCase(lambda: npnet.Sequential(_mlp(), npnet.ReLU()), ((4, 6),),
               f"Sequential({_TORCH_MLP}, ReLU())"),

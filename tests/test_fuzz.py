@@ -20,6 +20,7 @@ SEED, CALLS = 20261121, 6000
 
 X = np.random.default_rng(0).normal(size=(6, 3))
 LABELS = np.array([0, 1, 2, 0, 1, 2])
+VOLUMES = np.random.default_rng(1).normal(size=(6, 3, 1, 2, 2))
 
 
 class Opaque:
@@ -115,17 +116,27 @@ def vars_of_a_trainer():
 INDICES = np.array([[0, 2], [1, 1]])
 TABLE = {"num_embeddings": 4, "embedding_dim": 2, "padding_idx": 3, "mode": "mean"}
 SPECIAL = {  # layers with arguments or inputs of their own
+    npnet.BatchNorm1d: ({"num_features": 3}, (X,)),
+    npnet.BatchNorm2d: ({"num_features": 3}, (VOLUMES[:, :, 0],)),
+    npnet.BatchNorm3d: ({"num_features": 3}, (VOLUMES,)),
     npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
     npnet.CosineSimilarity: ({}, (X, X)),
     npnet.Embedding: (TABLE, (INDICES,)),
     npnet.EmbeddingBag: (TABLE, (INDICES,)),
     npnet.GaussianNoise: ({"stddev": 0.1}, (X,)),
     npnet.GLU: ({}, (X[:, :2],)),
+    npnet.GroupNorm: ({"num_groups": 1, "num_channels": 3}, (X,)),
+    npnet.InstanceNorm1d: ({"num_features": 3}, (VOLUMES[:, :, 0, 0],)),
+    npnet.InstanceNorm2d: ({"num_features": 3}, (VOLUMES[:, :, 0],)),
+    npnet.InstanceNorm3d: ({"num_features": 3}, (VOLUMES,)),
     npnet.Lambda: ({"f": np.sin, "df": np.cos}, (X,)),
+    npnet.LayerNorm: ({"normalized_shape": 3}, (X,)),
+    npnet.LocalResponseNorm: ({"size": 2, "k": 1.0}, (VOLUMES,)),
     npnet.Maxout: ({"num_units": 3}, (X,)),
     npnet.MultiheadAttention: ({"embed_dim": 3, "num_heads": 3}, (X, X, X)),
     npnet.PairwiseDistance: ({}, (X, X)),
     npnet.PositionEmbedding: ({"sequence_length": 8, "embedding_dim": 3}, (X,)),
+    npnet.RMSNorm: ({"normalized_shape": 3}, (X,)),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.TransformerEncoder: (
         {"encoder_layer": npnet.TransformerEncoderLayer(3, 1, 4), "num_layers": 2},
@@ -134,6 +145,7 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.TransformerEncoderLayer: ({"d_model": 3, "nhead": 3, "dropout": 0.1}, (X,)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
+    npnet.WeightNorm: ({"layer": npnet.Linear(3, 2), "name": "weight"}, (X,)),
 }
 
 TARGETS = {}
@@ -212,6 +224,7 @@ target("Parameter.astype", lambda: npnet.Parameter(X).astype)
 target("Linear.from_config", lambda: npnet.Linear.from_config, config=linear().get_config())
 target("Sequential.from_config", lambda: npnet.Sequential.from_config, config=chain().get_config())
 target("LayerDict[]", lambda: npnet.LayerDict({"a": npnet.ReLU()}).__getitem__, name="a")
+target("fold_batchnorm", lambda: npnet.fold_batchnorm, model=chain())
 target("generator_at", lambda: npnet.random.generator_at, epoch=1, batch=0)
 target("with_steps_per_epoch", lambda: schedules.with_steps_per_epoch, schedule=abs)
 target("Optimizer.lr", lambda: setter(adam(), "lr"), value=0.1)

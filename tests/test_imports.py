@@ -25,7 +25,7 @@ FLOORS = [
     {"context"},
     {"tape"},
     {"layer"},
-    {"summary", "elementwise", "lookup", "channel_norm"},
+    {"summary", "elementwise", "lookup", "channel_norm", "convolutional"},
     {"layers", "losses", "penalties"},
     {"containers"},
     {"optim"},

@@ -2,10 +2,13 @@
 
 from npnet.layers.activation import GELU, Mish, SiLU
 from npnet.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from npnet.layers.conv import Conv1d, Conv2d, Conv3d
+from npnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
 from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
 from npnet.layers.embedding import Embedding, EmbeddingBag
 from npnet.layers.exponential import CELU, ELU, SELU
+from npnet.layers.fold import Fold, Unfold
 from npnet.layers.function import Lambda
 from npnet.layers.gated import GLU
 from npnet.layers.group_norm import GroupNorm
@@ -36,6 +39,12 @@ __all__ = [
     "BatchNorm3d",
     "Bilinear",
     "CELU",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineSimilarity",
     "Dropout",
     "ELU",
@@ -43,6 +52,7 @@ __all__ = [
     "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
+    "Fold",
     "GELU",
     "GLU",
     "GaussianNoise",
@@ -85,4 +95,5 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "Unflatten",
+    "Unfold",
 ]

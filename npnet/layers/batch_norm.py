@@ -11,6 +11,7 @@ from npnet.typing import Array, DtypeLike
 class _BatchNorm(TrackedNorm):
     """What all of them share: statistics of all samples together."""
 
+    batch_independent = False  # what `check_layer` asks
     _one_value = (
         "a larger batch has a variance; DataLoader(..., drop_last=True) leaves out a last one that "
         "is smaller"

@@ -32,7 +32,8 @@ class _InstanceNorm(TrackedNorm):
     def _track(self, mean: Array, var: Array, count: int) -> None:
         if count and mean.size and self.momentum is not None:
             pairs = np.array([mean, var * (count / (count - 1))])
-            self._move(*pairs.reshape(2, -1, self.num_features).mean(axis=1), self.momentum)
+            mean, var = pairs.reshape(2, -1, self.num_features).mean(axis=1)
+            self._move(mean, var, self.momentum)
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -55,8 +55,8 @@ class _LastAxesNorm(Layer):
         m, d = rows.shape
         shift, rest, inverse = np.empty((3, m), rows.dtype)
         eps = float(np.finfo(x.dtype).eps) if self.eps is None else self.eps
-        weight = ops.vector(self.weight and self.weight.data, 1.0, d, rows.dtype)
-        bias = ops.vector(self.bias and self.bias.data, 0.0, d, rows.dtype)
+        weight = ops.vector(self.weight, 1.0, d, rows.dtype)
+        bias = ops.vector(self.bias, 0.0, d, rows.dtype)
         y = ops.layer_norm(
             rows, weight, bias, eps, self._centered, shift, rest, inverse, np.empty_like(rows)
         )
@@ -67,7 +67,7 @@ class _LastAxesNorm(Layer):
         """Differentiate through the statistics too."""
         rows, shift, rest, inverse = ctx.saved
         d = rows.shape[1]
-        weight = ops.vector(self.weight and self.weight.data, 1.0, d, rows.dtype)
+        weight = ops.vector(self.weight, 1.0, d, rows.dtype)
         dweight, dbias = np.empty((2, d))
         dx = ops.layer_norm_grad(
             ops.rows(grad, d), rows, weight, self._centered, shift, rest, inverse, dweight, dbias,

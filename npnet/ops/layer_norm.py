@@ -21,11 +21,12 @@ def rows(x: Array, d: int) -> Array:
     return np.ascontiguousarray(x.reshape(m, d), np.promote_types(x.dtype, np.float32))
 
 
-def vector(values: Array | None, default: float, d: int, dtype: np.dtype[Any]) -> Array:
-    """Return a weight or bias as a vector of a dtype; one of equal numbers if there is none."""
-    if values is None:
+def vector(p: Any, default: float, d: int, dtype: np.dtype[Any]) -> Array:
+    """Return a parameter as a vector of a dtype; one of equal numbers if there is none."""
+    if p is None:
         return np.full(d, default, dtype)
-    return values.reshape(d).astype(dtype, copy=False)
+    values: Array = p.data.reshape(d).astype(dtype, copy=False)
+    return values
 
 
 @kernel

@@ -78,38 +78,40 @@ def normalize_grad(
     weight: Array | None,
     fixed: bool,
     needs_input_grad: bool = True,
-) -> tuple[Array | None, Array, Array]:
-    """Return the derivatives of `normalize`: of x, of the weight and of the bias.
+) -> tuple[Array | None, Array | None, Array | None]:
+    """Return the derivatives of `normalize`: of x, and of weight and bias if there is a weight.
 
     With z = (x - mean) * inverse and g = grad * weight, that of x is
     inverse * (g - mean(g) - z * mean(g * z)), or inverse * g where mean and variance are `fixed`.
-    Those of weight and bias, sum(grad * z) and sum(grad), are of shape (k,) without a weight.
+    Those of weight and bias are sum(grad * z) and sum(grad).
     """
     k, groups = x.shape[1], len(shift)
     shift, rest, inverse = (_each(v, k) for v in (shift, rest, inverse))
+    scale = inverse if weight is None else inverse * _tiled(weight, k)
+    dx = None
+    if needs_input_grad and fixed:
+        zero = np.zeros(k, x.dtype)
+        dx = scale_channels(grad, zero, scale.astype(x.dtype), zero, np.empty_like(x))
+        if weight is None:
+            return dx, None, None
     total, product = np.zeros(k), np.zeros(k)
     channel_sums(grad, x, shift, total, product)
     product -= rest * total
     product *= inverse
-    dx, scale = None, inverse
-    if weight is not None:
-        scale = inverse * _tiled(weight, k)
-    if needs_input_grad and fixed:
-        zero = np.zeros(k, x.dtype)
-        dx = scale_channels(grad, zero, scale.astype(x.dtype), zero, np.empty_like(x))
-    elif needs_input_grad and x.size:
+    if needs_input_grad and not fixed:
         sums = np.array([total, product])
         if weight is not None:
             sums *= _tiled(weight, k)
-        mean, mean_z = sums.reshape(2, groups, -1).sum(axis=2) * (groups / x.size)
-        slope = -_each(mean_z, k) * inverse**2
-        offset = -_each(mean, k) * inverse - slope * rest
-        coefficients = (v.astype(x.dtype) for v in (scale, slope, offset))
-        dx = combine_channels(grad, x, shift, *coefficients, np.empty_like(x))
-    elif needs_input_grad:
-        dx = np.empty_like(x)
-    count = k if weight is None else weight.size
-    return dx, product.reshape(-1, count).sum(axis=0), total.reshape(-1, count).sum(axis=0)
+        sums = sums.reshape(2, groups, k // max(groups, 1)).sum(axis=2) * (groups / max(x.size, 1))
+        mean, mean_z = (_each(v, k) for v in sums)
+        slope = -mean_z * inverse**2
+        offset = -mean * inverse - slope * rest
+        scale, slope, offset = (v.astype(x.dtype) for v in (scale, slope, offset))
+        dx = combine_channels(grad, x, shift, scale, slope, offset, np.empty_like(x))
+    if weight is None:
+        return dx, None, None
+    dweight, dbias = (v.reshape(-1, weight.size).sum(axis=0) for v in (product, total))
+    return dx, dweight, dbias
 
 
 def _each(values: Array, k: int) -> Array:
