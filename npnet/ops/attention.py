@@ -136,7 +136,7 @@ def _blocks(full: tuple[int, int, int, int]) -> Iterator[Block]:
     """Cut samples, and queries where one sample is large, into blocks."""
     n, heads, queries, keys = full
     each = max(1, heads * keys)
-    rows = queries if each * queries <= 2 * _BLOCK else max(_QUERIES, _BLOCK // each)
+    rows = max(1, queries) if each * queries <= 2 * _BLOCK else max(_QUERIES, _BLOCK // each)
     samples = max(1, _BLOCK // max(1, each * rows))
     for i in range(0, n, samples):
         for j in range(0, queries, rows):

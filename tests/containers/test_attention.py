@@ -213,6 +213,9 @@ def test_a_query_from_which_all_keys_are_hidden_gets_nothing(kind, rng):
     assert weights.shape == (2, 3, 0)
     np.testing.assert_array_equal(y, np.broadcast_to(layer.out_proj.bias.data, y.shape))
     tape.backward(np.ones_like(y), None)
+    (y, weights), tape = layer.record(empty)  # neither queries nor keys
+    assert (y.shape, weights.shape) == ((2, 0, 4), (2, 0, 0))
+    tape.backward(y, weights)
 
 
 # --- blocks, dropout, contract
