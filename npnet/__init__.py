@@ -2,6 +2,7 @@
 
 from npnet import (
     constraints,
+    containers,
     data,
     datasets,
     errors,
@@ -19,7 +20,7 @@ from npnet import (
 )
 from npnet._version import __version__
 from npnet.config import show_config
-from npnet.containers import LayerDict, LayerList, Sequential, WeightNorm, fold_batchnorm
+from npnet.containers import *
 from npnet.context import Context
 from npnet.errors import NpnetError
 from npnet.io import load_weights, save_weights
@@ -35,26 +36,23 @@ from npnet.threads import limit_threads
 from npnet.training import History, Trainer
 
 __all__ = [
+    *containers.__all__,
     *layers.__all__,
     *losses.__all__,
     "Buffer",
     "Context",
     "History",
     "Layer",
-    "LayerDict",
-    "LayerList",
     "NpnetError",
     "Parameter",
-    "Sequential",
     "Tape",
     "Trainer",
-    "WeightNorm",
     "__version__",
     "constraints",
+    "containers",
     "data",
     "datasets",
     "errors",
-    "fold_batchnorm",
     "init",
     "io",
     "layers",

@@ -134,6 +134,18 @@ LAYERS = [
     LayerCase(lambda: npnet.Softmin(), _ANY, "Softmin(-1)"),
     LayerCase(lambda: npnet.Softmin(1), ((4, 3), (2, 3, 4)), "Softmin(1)"),
     LayerCase(lambda: npnet.Softmax2d(), ((2, 3, 4, 2), (1, 2, 1, 3)), "Softmax2d()"),
+    LayerCase(lambda: npnet.PositionEmbedding(5, 3, batch_first=True), ((2, 4, 3),), None),
+    LayerCase(lambda: npnet.SinePositionEncoding(batch_first=True), ((2, 4, 3), (2, 3, 4)), None),
+    LayerCase(lambda: npnet.TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True), ((2, 3, 4),),
+              "TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True)"),
+    LayerCase(lambda: npnet.TransformerEncoderLayer(4, 2, 5, 0.3, "gelu", batch_first=True,
+                                                    norm_first=True),
+              ((2, 3, 4),), None, random=True),
+    LayerCase(lambda: npnet.TransformerEncoder(
+                  npnet.TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True), 2),
+              ((2, 3, 4),),
+              "TransformerEncoder(TransformerEncoderLayer(4, 2, 5, 0.0, batch_first=True), 2, "
+              "enable_nested_tensor=False)"),
     LayerCase(lambda: npnet.BatchNorm1d(3), ((4, 3), (2, 3, 4)), "BatchNorm1d(3)", statistics=True),
     LayerCase(lambda: npnet.BatchNorm1d(3, 0.1, affine=False, track_running_stats=False),
               ((2, 3, 2),), "BatchNorm1d(3, 0.1, affine=False, track_running_stats=False)"),
@@ -223,7 +235,8 @@ class CallCase(NamedTuple):
     @property
     def id(self) -> str:
         given = [str(x if isinstance(x, tuple) else np.shape(x)) for x in self.inputs]
-        return f"{self.make()!r}-{'-'.join(given)}".replace(" ", "")
+        kind = f"{self.make()!r}".split("\n")[0]
+        return f"{kind}-{'-'.join(given)}".replace(" ", "")
 
 
 _INDEX = np.array([[0, 2, 2], [5, 1, 0]])
@@ -270,6 +283,11 @@ CALLS = [
       for name in ("RNN", "GRU", "LSTM") for shape, axis in (((4, 2, 3), 1), ((4, 3), None))),
     *(CallCase(lambda name=name: getattr(npnet, name)(3, 2), ((4, 3),), f"{name}(3, 2)")
       for name in ("RNNCell", "GRUCell", "LSTMCell")),
+    CallCase(lambda: npnet.MultiheadAttention(4, 2, batch_first=True),
+             ((2, 3, 4), (2, 5, 4), (2, 5, 4)), "MultiheadAttention(4, 2, batch_first=True)"),
+    CallCase(lambda: npnet.MultiheadAttention(4, 1, 0.0, False, True, True, 2, 3),
+             ((3, 4), (5, 2), (5, 3)), "MultiheadAttention(4, 1, 0.0, False, True, True, 2, 3)",
+             None),
 ]  # fmt: skip
 
 

@@ -80,3 +80,8 @@ def test_sms_spam_says_where_it_looks_for_data(folder, monkeypatch):
     monkeypatch.delenv("NPNET_DATA", raising=False)
     with pytest.raises(SystemExit, match="NPNET_DATA is not set" if folder is None else "nowhere"):
         example("sms_spam")(1, 0, folder)
+
+
+def test_attention_learns_to_sort(capsys):
+    assert example("attention_sort")(400) > 0.9
+    assert "without a mistake" in capsys.readouterr().out

@@ -154,7 +154,9 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.LayerNorm: ({"normalized_shape": 3}, (X,)),
     npnet.LocalResponseNorm: ({"size": 2, "k": 1.0}, (VOLUMES,)),
     npnet.Maxout: ({"num_units": 3}, (X,)),
+    npnet.MultiheadAttention: ({"embed_dim": 3, "num_heads": 3}, (X, X, X)),
     npnet.PairwiseDistance: ({}, (X, X)),
+    npnet.PositionEmbedding: ({"sequence_length": 8, "embedding_dim": 3}, (X,)),
     npnet.RMSNorm: ({"normalized_shape": 3}, (X,)),
     npnet.PixelShuffle: ({"upscale_factor": 2}, (np.ones((2, 4, 3, 3)),)),
     npnet.PixelUnshuffle: ({"downscale_factor": 2}, (np.ones((2, 1, 4, 2)),)),
@@ -163,6 +165,11 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.Maxout: ({"num_units": 3}, (X,)),
     npnet.PairwiseDistance: ({}, (X, X)),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
+    npnet.TransformerEncoder: (
+        {"encoder_layer": npnet.TransformerEncoderLayer(3, 1, 4), "num_layers": 2},
+        (X,),
+    ),
+    npnet.TransformerEncoderLayer: ({"d_model": 3, "nhead": 3, "dropout": 0.1}, (X,)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     **{
         cls: ({"size": 2, "mode": "nearest"}, (np.ones((2, 1, 3, 3)),))

@@ -62,6 +62,7 @@ from npnet.layers.piecewise import (
     Softshrink,
     Threshold,
 )
+from npnet.layers.position import PositionEmbedding, SinePositionEncoding
 from npnet.layers.rectifier import LeakyReLU, PReLU, ReLU, RReLU
 from npnet.layers.recurrent import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNCell
 from npnet.layers.response_norm import LocalResponseNorm
@@ -149,6 +150,7 @@ __all__ = [
     "PairwiseDistance",
     "PixelShuffle",
     "PixelUnshuffle",
+    "PositionEmbedding",
     "RMSNorm",
     "RNN",
     "RNNCell",
@@ -164,6 +166,7 @@ __all__ = [
     "SELU",
     "SiLU",
     "Sigmoid",
+    "SinePositionEncoding",
     "Softmax",
     "Softmax2d",
     "Softmin",

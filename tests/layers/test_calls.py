@@ -186,7 +186,6 @@ def test_infinities_nan_and_huge_numbers_are_values_like_others(case, rng):
             else x
             for x in case.inputs
         ]
-<<<<<<< HEAD
         outputs, tape = case.make().astype(np.float64).record(*inputs)
         assert all(y.dtype == np.float64 for y in flat(outputs))
         choices = [np.inf, np.nan, 1e308, 0.0, 1.0]
@@ -194,4 +193,3 @@ def test_infinities_nan_and_huge_numbers_are_values_like_others(case, rng):
         grads = tape.backward(*upstream, input_grad=True)
         for grad, x in zip(grads if isinstance(grads, tuple) else (grads,), inputs, strict=True):
             assert grad is None or (grad.shape, grad.dtype) == (x.shape, np.float64)
->>>>>>> v_rnn
