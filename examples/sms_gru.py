@@ -19,7 +19,7 @@ import npnet
 from sms_spam import read, terms
 
 LONGEST = 80
-"""Words that are read of a message; three of a thousand have more."""
+"""Words that are read of a message; six of a thousand messages have more."""
 
 
 def words(message: str) -> list[str]:

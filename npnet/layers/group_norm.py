@@ -54,8 +54,9 @@ class GroupNorm(ChannelNorm):
     Examples
     --------
     >>> import npnet
-    >>> npnet.GroupNorm(1, 2)([[[1.0, 3.0], [5.0, 7.0]]]).round(2).tolist()
-    [[[-1.34, -0.45], [0.45, 1.34]]]
+    >>> npnet.GroupNorm(1, 2)([[[1.0, 3.0], [5.0, 7.0]]])[0].round(2)
+    array([[-1.34, -0.45],
+           [ 0.45,  1.34]], dtype=float32)
     """
 
     def __init__(

@@ -168,8 +168,8 @@ class RMSNorm(_LastAxesNorm):
     Examples
     --------
     >>> import npnet
-    >>> npnet.RMSNorm(2)([[1.0, 7.0]]).round(3).tolist()
-    [[0.2, 1.4]]
+    >>> npnet.RMSNorm(2)([[1.0, 7.0]]).round(3)
+    array([[0.2, 1.4]], dtype=float32)
     """
 
     _centered = False

@@ -148,7 +148,7 @@ class SinePositionEncoding(_Position):
     >>> npnet.SinePositionEncoding()(np.zeros((3, 4))).round(2)
     array([[ 0.  ,  1.  ,  0.  ,  1.  ],
            [ 0.84,  0.54,  0.01,  1.  ],
-           [ 0.91, -0.42,  0.02,  1.  ]], dtype=float32)
+           [ 0.91, -0.42,  0.02,  1.  ]])
     """
 
     def __init__(self, max_wavelength: float = 10000.0, batch_first: bool = False) -> None:

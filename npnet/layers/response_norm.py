@@ -40,8 +40,9 @@ class LocalResponseNorm(Layer):
     Examples
     --------
     >>> import npnet
-    >>> npnet.LocalResponseNorm(2, alpha=2.0, beta=0.5)([[[3.0], [4.0]]]).round(3).tolist()
-    [[[0.949], [0.784]]]
+    >>> npnet.LocalResponseNorm(2, alpha=2.0, beta=0.5)([[[3.0], [4.0]]])[0].round(3)
+    array([[0.949],
+           [0.784]], dtype=float32)
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:

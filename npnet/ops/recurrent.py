@@ -80,20 +80,17 @@ def lstm_step_grad(gates: Array, c: Array, c_next: Array, dy: Array, dh: Array, 
     np.subtract(1, o, out=slope)
     slope *= o
     np.multiply(t, slope, out=o)
-    np.multiply(dc, g, out=t)  # of i
-    np.square(g, out=slope)
-    np.subtract(1, slope, out=slope)
-    slope *= i
-    np.multiply(dc, slope, out=g)
-    np.subtract(1, i, out=slope)
-    slope *= i
-    np.multiply(t, slope, out=i)
-    np.subtract(1, f, out=slope)
-    slope *= f
-    slope *= c
-    slope *= dc
+    slopes = 1 - gates[:, : 2 * n]  # of i and f
+    slopes *= gates[:, : 2 * n]
+    np.multiply(dc, g, out=t)  # the gradient of i
+    np.square(g, out=g)
+    np.subtract(1, g, out=g)
+    g *= i
+    g *= dc
+    np.multiply(t, slopes[:, :n], out=i)
+    np.multiply(dc, c, out=t)  # of f
     dc *= f
-    f[...] = slope
+    np.multiply(t, slopes[:, n:], out=f)
 
 
 @kernel
