@@ -1,8 +1,6 @@
 """Layers: one family a file, none of which knows another."""
 
 from npnet.layers.activation import GELU, Mish, SiLU
-from npnet.layers.conv import Conv1d, Conv2d, Conv3d
-from npnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from npnet.layers.adaptive_pool import (
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
@@ -13,6 +11,8 @@ from npnet.layers.adaptive_pool import (
 )
 from npnet.layers.avg_pool import AvgPool1d, AvgPool2d, AvgPool3d
 from npnet.layers.batch_norm import BatchNorm1d, BatchNorm2d, BatchNorm3d
+from npnet.layers.conv import Conv1d, Conv2d, Conv3d
+from npnet.layers.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from npnet.layers.distance import CosineSimilarity, PairwiseDistance
 from npnet.layers.dropout import AlphaDropout, Dropout, FeatureAlphaDropout, GaussianNoise
 from npnet.layers.embedding import Embedding, EmbeddingBag
