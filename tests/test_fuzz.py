@@ -116,9 +116,18 @@ INDICES = np.array([[0, 2], [1, 1]])
 TABLE = {"num_embeddings": 4, "embedding_dim": 2, "padding_idx": 3, "mode": "mean"}
 SPECIAL = {  # layers with arguments or inputs of their own
     npnet.Bilinear: ({"in1_features": 3, "in2_features": 3}, (X, X)),
+    **{
+        layer: (
+            {"in_channels": 1, "out_channels": 2, "kernel_size": 1},
+            (X.reshape(len(X), 1, *(1,) * (axes - 1), -1),),
+        )
+        for axes in (1, 2, 3)
+        for layer in (getattr(npnet, f"Conv{axes}d"), getattr(npnet, f"ConvTranspose{axes}d"))
+    },
     npnet.CosineSimilarity: ({}, (X, X)),
     npnet.Embedding: (TABLE, (INDICES,)),
     npnet.EmbeddingBag: (TABLE, (INDICES,)),
+    npnet.Fold: ({"output_size": 2, "kernel_size": 1}, (X[:, np.newaxis, [0, 1, 1, 2]],)),
     npnet.GaussianNoise: ({"stddev": 0.1}, (X,)),
     npnet.GLU: ({}, (X[:, :2],)),
     npnet.Lambda: ({"f": np.sin, "df": np.cos}, (X,)),
@@ -127,6 +136,7 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.Threshold: ({"threshold": 0.1, "value": 20.0}, (X,)),
     npnet.Unflatten: ({"unflattened_size": (3, 1)}, (X,)),
+    npnet.Unfold: ({"kernel_size": 1}, (X[:, np.newaxis, np.newaxis],)),
 }
 
 TARGETS = {}

@@ -320,7 +320,7 @@ def test_objects_of_pytorch_are_told_from_npnet_s():
         (lambda: npnet.Sequential(torch.nn.ReLU()), "torch's, not npnet's; use npnet.ReLU()"),
         (lambda: npnet.Sequential(torch.nn.ReLU), "torch's, not npnet's; use npnet.ReLU()"),
         (lambda: npnet.Sequential(torch.relu), "use npnet.ReLU()"),
-        (lambda: npnet.Sequential(torch.nn.Conv2d(1, 1, 3)), "this is torch's, not npnet's"),
+        (lambda: npnet.Sequential(torch.nn.FractionalMaxPool2d(2, 1)), "torch's, not npnet's"),
         (lambda: npnet.profile(model(), X, Y, torch.nn.MSELoss()), "use npnet.MSELoss()"),
         (lambda: training.Trainer(model(), npnet.MSELoss(), torch.optim.Adam([torch.ones(1)])),
          "this is torch's, not npnet's; use npnet.optim.Adam(...)"),
