@@ -8,7 +8,18 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.ops import accumulate, activation, elementwise, gelu, scatter, signs, softmax, update
+from npnet.ops import (
+    accumulate,
+    activation,
+    columns,
+    elementwise,
+    gelu,
+    scatter,
+    signs,
+    softmax,
+    update,
+    winograd,
+)
 from npnet.ops.kernels import families
 
 try:
@@ -55,6 +66,10 @@ class Draw:
     def rectified(self, shape):
         return self.array(np.maximum(self.rng.normal(size=shape), 0))
 
+    def integers(self, shape):
+        """Small ones, with which the sums of a linear map are exact in any dtype."""
+        return self.array(self.rng.integers(-3, 4, shape))
+
     def labels(self, shape):
         return self.rng.integers(0, shape[1], shape[0])
 
@@ -87,6 +102,22 @@ MORE_SGD = [{}, {"dampening": 0.2, "first": True}, {"dampening": 0.2}, {"nestero
 MORE_ADAM = [{}, {"weight_decay": 0.1}, {"keep": 0.9}, {"gain": 0.005, "weight_decay": 0.1}]
 MORE_RMSPROP = [{}, {"weight_decay": 0.1}, {"keep": 1.0, "gain": 1.0}]
 
+# Images, channels, height, width; padding; kernel size, stride, dilation, first row; positions.
+WINDOWS = [
+    ((2, 3, 5, 6), (0, 0), (3, 2), (1, 1), (1, 1), 0, (3, 5)),
+    ((1, 2, 7, 4), (2, 3), (2, 3), (2, 3), (3, 2), 0, (4, 2)),
+    ((3, 1, 5, 5), (1, 0), (3, 3), (2, 2), (1, 1), 1, (2, 2)),
+    ((0, 2, 4, 4), (1, 1), (3, 3), (1, 1), (1, 1), 0, (4, 4)),
+    ((1, 1, 3, 3), (4, 5), (1, 2), (1, 2), (1, 1), 0, (11, 6)),
+]
+# Images, channels, height, width; padding; rows and columns of tiles.
+TILES = [
+    ((2, 3, 6, 6), (0, 0), (1, 1)),
+    ((1, 17, 7, 10), (1, 2), (2, 3)),
+    ((3, 2, 4, 4), (1, 1), (1, 1)),
+    ((0, 2, 6, 6), (0, 0), (1, 1)),
+]
+
 CASES = [
     Case(elementwise, "relu", ANY, lambda d, s: (d.normal(s), d.empty(s))),
     Case(elementwise, "relu_grad", ANY, lambda d, s: (d.normal(s), d.rectified(s), d.empty(s))),
@@ -115,6 +146,22 @@ CASES = [
                d.normal(s, scale), d.labels(s), d.empty(s[0]), d.empty(s), 0.125),
            roundings=16)
       for scale in (1.0, 50.0, 5e3)),
+    Case(columns, "copy_windows", WINDOWS,
+         lambda d, s: (d.normal(s[0]), s[5], s[3], s[1], s[4],
+                       d.empty((s[0][1], *s[2], s[0][0], *s[6])))),
+    Case(columns, "add_windows", WINDOWS,
+         lambda d, s: (d.integers((s[0][1], *s[2], s[0][0], *s[6])), s[5], s[3], s[1], s[4],
+                       d.integers(s[0]))),
+    Case(winograd, "input_tiles", TILES,
+         lambda d, s: (d.integers(s[0]), s[1], d.empty((36, s[0][0], *s[2], s[0][1])))),
+    Case(winograd, "input_tiles_grad", TILES,
+         lambda d, s: (d.integers((36, s[0][0], *s[2], s[0][1])), s[1], d.empty(s[0]))),
+    Case(winograd, "from_output_tiles", TILES,
+         lambda d, s: (d.integers((36, s[0][0], *s[2], s[0][1])),
+                       d.empty((*s[0][:2], s[2][0] * 4 - 1, s[2][1] * 4)))),
+    Case(winograd, "from_output_tiles_grad", TILES,
+         lambda d, s: (d.integers((*s[0][:2], s[2][0] * 4 - 1, s[2][1] * 4)),
+                       d.empty((36, s[0][0], *s[2], s[0][1])))),
     Case(scatter, "add_at", MATRICES,
          lambda d, s: (d.uniform((7, s[1])), d.labels((s[0], 7)), d.uniform(s)), roundings=64),
     Case(update, "sgd", VECTORS, lambda d, s: (d.normal(s), d.normal(s), None), SGD, 8),
