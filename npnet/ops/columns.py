@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from npnet.ops.kernels import active, kernel
+from npnet.ops.parallel import in_parts, sum_of
 from npnet.ops.windows import Sizes, covered, offsets
 from npnet.typing import Array
 
@@ -152,6 +153,7 @@ class Tile(NamedTuple):
 
     @property
     def positions(self) -> slice:
+        """Which positions of an image these are."""
         row = math.prod(self.out[1:])
         return slice(self.row * row, (self.row + self.out[0]) * row)
 
@@ -176,6 +178,7 @@ class Scratch:
         self.arrays: dict[str, Array] = {}
 
     def __call__(self, name: str, *shape: int) -> Array:
+        """Return the array of a name with a shape, whatever it holds."""
         size = math.prod(shape)
         if name not in self.arrays or self.arrays[name].size < size:
             self.arrays[name] = np.empty(size, self.dtype)
@@ -212,32 +215,48 @@ def _grad_rows(grad: Array, tile: Tile, g: Geometry, scratch: Scratch) -> Array:
     return rows.reshape(groups, channels, n * length)
 
 
+def seconds(weight: Array, g: Geometry) -> float:
+    """Return about how long an image takes."""
+    return weight.size * math.prod(g.out) / 3e10
+
+
 def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array) -> None:
     """Write what `npnet.ops.conv.convolve` returns."""
     w = weight.reshape(g.groups, len(weight) // g.groups, -1)
     b = None if bias is None else bias.reshape(g.groups, -1, 1)
-    scratch = Scratch(x.dtype)
-    for tile in tiles(len(x), w.shape[2] * g.groups, g):
-        columns, part = _columns(x, tile, g, scratch), _of_tile(y, tile, g)
-        n, groups, channels, length = part.shape
-        z = part[0] if n == 1 else scratch("product", groups, channels, n * length)
-        np.matmul(w, columns, out=z)
-        if b is not None:
-            z += b
-        if n > 1:
-            part[...] = z.reshape(groups, channels, n, length).transpose(2, 0, 1, 3)
+
+    def part(start: int, stop: int) -> None:
+        scratch = Scratch(x.dtype)
+        images, outputs = x[start:stop], y[start:stop]
+        for tile in tiles(stop - start, w.shape[2] * g.groups, g):
+            columns, to = _columns(images, tile, g, scratch), _of_tile(outputs, tile, g)
+            n, groups, channels, length = to.shape
+            z = to[0] if n == 1 else scratch("product", groups, channels, n * length)
+            np.matmul(w, columns, out=z)
+            if b is not None:
+                z += b
+            if n > 1:
+                to[...] = z.reshape(groups, channels, n, length).transpose(2, 0, 1, 3)
+
+    in_parts(part, len(x), seconds(weight, g))
 
 
 def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
     """Write what `npnet.ops.conv.weight_grad` returns."""
-    scratch = Scratch(x.dtype)
     k, c = len(dw) // g.groups, math.prod(dw.shape[1:])
-    total = np.zeros((g.groups, c, k), dw.dtype)  # transposed, the products are faster
-    product = np.empty_like(total)
-    for tile in tiles(len(x), c * g.groups, g):
-        columns = _columns(x, tile, g, scratch)
-        rows = _grad_rows(grad, tile, g, scratch)
-        total += np.matmul(columns, rows.transpose(0, 2, 1), out=product)
+
+    def part(start: int, stop: int) -> Array:
+        scratch = Scratch(x.dtype)
+        images, outputs = x[start:stop], grad[start:stop]
+        total = np.zeros((g.groups, c, k), dw.dtype)  # transposed, the products are faster
+        product = np.empty_like(total)
+        for tile in tiles(stop - start, c * g.groups, g):
+            columns = _columns(images, tile, g, scratch)
+            rows = _grad_rows(outputs, tile, g, scratch)
+            total += np.matmul(columns, rows.transpose(0, 2, 1), out=product)
+        return total
+
+    total = sum_of(in_parts(part, len(x), seconds(dw, g)))
     dw[...] = total.transpose(0, 2, 1).reshape(dw.shape)
 
 
@@ -248,16 +267,21 @@ def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: 
         opposite, geometry = transposed(weight, g)
         convolve(grad, opposite, bias, geometry, dx)
         return
-    scratch = Scratch(grad.dtype)
     w = weight.reshape(g.groups, len(weight) // g.groups, -1).transpose(0, 2, 1)
-    dx[...] = 0 if bias is None else bias.reshape(-1, *(1,) * len(g.size))
-    for tile in tiles(len(grad), w.shape[1] * g.groups, g):
-        rows: Array = _grad_rows(grad, tile, g, scratch)
-        n, channels = tile.images.stop - tile.images.start, dx.shape[1]
-        columns = scratch("columns", g.groups, w.shape[1], rows.shape[2])
-        np.matmul(w, rows, out=columns)
-        columns = columns.reshape(channels, *g.kernel_size, n, *tile.out)
-        add_windows(columns, tile.row, g.stride, g.padding, g.dilation, dx[tile.images])
+
+    def part(start: int, stop: int) -> None:
+        scratch = Scratch(grad.dtype)
+        images, outputs = dx[start:stop], grad[start:stop]
+        images[...] = 0 if bias is None else bias.reshape(-1, *(1,) * len(g.size))
+        for tile in tiles(stop - start, w.shape[1] * g.groups, g):
+            rows = _grad_rows(outputs, tile, g, scratch)
+            columns = scratch("columns", g.groups, w.shape[1], rows.shape[2])
+            np.matmul(w, rows, out=columns)
+            at = images[tile.images]
+            columns = columns.reshape(dx.shape[1], *g.kernel_size, len(at), *tile.out)
+            add_windows(columns, tile.row, g.stride, g.padding, g.dilation, at)
+
+    in_parts(part, len(grad), seconds(weight, g))
 
 
 def transposed(weight: Array, g: Geometry) -> tuple[Array, Geometry]:

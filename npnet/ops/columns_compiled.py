@@ -3,7 +3,7 @@
 Indices that are unsigned cannot be negative, so that no element is asked for where it lies.
 """
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-untyped-calls
 
 import numpy as np
 from numba import intp, types

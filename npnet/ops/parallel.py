@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Any, TypeVar
 
+from npnet.typing import Array
+
 T = TypeVar("T")
 
 _NAMES = (  # in NumPy's wheels, and in OpenBLAS as systems install it
@@ -112,3 +114,11 @@ def in_parts(function: Callable[[int, int], T], count: int, seconds: float) -> l
         ]
         first = function(0, bounds[1])
         return [first, *(each.result() for each in others)]
+
+
+def sum_of(arrays: list[Array]) -> Array:
+    """Add arrays up in their order, in the memory of the first."""
+    total, *others = arrays
+    for array in others:
+        total += array
+    return total

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from npnet.ops.columns import seconds
+from npnet.ops.parallel import in_parts, sum_of
 from npnet.typing import Array
 
 if TYPE_CHECKING:
@@ -24,17 +26,26 @@ def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: 
 
 def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
     """Write what `npnet.ops.conv.weight_grad` returns."""
-    total = _matrices(dw, g)
-    total[...] = 0
-    product = np.empty_like(total)
-    for rows, columns in zip(_images(grad, g), _images(x, g).swapaxes(2, 3), strict=True):
-        total += np.matmul(rows, columns, out=product)
+    shape = _matrices(dw, g).shape
+
+    def part(start: int, stop: int) -> Array:
+        total = np.zeros(shape, dw.dtype)
+        product = np.empty_like(total)
+        columns = _images(x[start:stop], g).swapaxes(2, 3)
+        for rows, each in zip(_images(grad[start:stop], g), columns, strict=True):
+            total += np.matmul(rows, each, out=product)
+        return total
+
+    dw[...] = sum_of(in_parts(part, len(x), seconds(dw, g))).reshape(dw.shape)
 
 
 def _product(w: Array, x: Array, bias: Array | None, g: Geometry, y: Array) -> None:
-    np.matmul(w, _images(x, g), out=_images(y, g))
-    if bias is not None:
-        y += bias.reshape(-1, *(1,) * len(g.size))
+    def part(start: int, stop: int) -> None:
+        np.matmul(w, _images(x[start:stop], g), out=_images(y[start:stop], g))
+        if bias is not None:
+            y[start:stop] += bias.reshape(-1, *(1,) * len(g.size))
+
+    in_parts(part, len(x), seconds(w, g))
 
 
 def _matrices(weight: Array, g: Geometry) -> Array:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.ops.columns import Scratch, Tile, tiles, transposed
-from npnet.ops.parallel import in_parts
+from npnet.ops.columns import Scratch, Tile, seconds, tiles, transposed
+from npnet.ops.parallel import in_parts, sum_of
 from npnet.ops.windows import covered, offsets, windows
 from npnet.typing import Array
 
@@ -46,12 +46,14 @@ class _Panel:
     ) -> None:
         c, k = channels
         axes, length = len(g.size), math.prod(tile.out)
-        shape, inner, self._outer = covered(
+        shape, inner, outer = covered(
             g.size, tile.out, g.kernel_size, g.stride, g.padding, g.dilation, tile.row
         )
         self._padded = scratch("padded", n, *shape, c)
         channels_first = self._padded.transpose(0, axes + 1, *range(1, axes + 1))
-        self._inside = channels_first[(..., *inner)]
+        inside: Any = (..., *inner)
+        self._inside = channels_first[inside]
+        self._outer: Any = (..., *outer)
         self._has_border = self._inside.size < self._padded.size
         self._windows = scratch("rows", n, *tile.out, *g.kernel_size, c)
         seen = windows(channels_first, g.kernel_size, g.stride, g.dilation)
@@ -66,7 +68,7 @@ class _Panel:
         """Return the rows with the windows of images."""
         if self._has_border:
             self._padded[...] = 0
-        self._inside[...] = images[(..., *self._outer)]
+        self._inside[...] = images[self._outer]
         self._windows[...] = self._seen
         return self.rows
 
@@ -76,7 +78,7 @@ class _Panel:
         every = (slice(None),) * (images.ndim - 1)
         for position, at in self._offsets:
             self._padded[(slice(None), *at)] += self._windows[(*every, *position)]
-        images[(..., *self._outer)] += self._inside
+        images[self._outer] += self._inside
 
     def load(self, y: Array) -> Array:
         """Return the outputs of images as rows."""
@@ -112,11 +114,6 @@ def _matrix(weight: Array) -> Array:
     return np.ascontiguousarray(w)
 
 
-def _seconds(weight: Array, g: Geometry) -> float:
-    """Return about how long an image takes."""
-    return weight.size * math.prod(g.out) / 3e10
-
-
 def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array) -> None:
     """Write what `npnet.ops.conv.convolve` returns."""
     w = _matrix(weight)
@@ -128,7 +125,7 @@ def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array)
                 panel.outputs += bias
             panel.store(outputs)
 
-    in_parts(part, len(x), _seconds(weight, g))
+    in_parts(part, len(x), seconds(weight, g))
 
 
 def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
@@ -142,8 +139,8 @@ def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
             total += np.matmul(panel.gather(images).T, panel.load(outputs), out=product)
         return total
 
-    totals = in_parts(part, len(x), _seconds(dw, g))
-    dw[...] = np.moveaxis(sum(totals[1:], totals[0]).reshape(*kernel, c, k), (-1, -2), (0, 1))
+    total = sum_of(in_parts(part, len(x), seconds(dw, g)))
+    dw[...] = np.moveaxis(total.reshape(*kernel, c, k), (-1, -2), (0, 1))
 
 
 def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: Array) -> None:
@@ -160,4 +157,4 @@ def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: 
             np.matmul(panel.load(outputs), w, out=panel.rows)
             panel.scatter(images)
 
-    in_parts(part, len(grad), _seconds(weight, g))
+    in_parts(part, len(grad), seconds(weight, g))

@@ -1,4 +1,4 @@
-"""Winograd's F(4x4, 3x3): convolutions with 3x3 kernels and stride 1 with a quarter of the products.
+"""Winograd's F(4x4, 3x3): convolution with 3x3 kernels and stride 1 by a quarter of the products.
 
 Overlapping tiles of 6x6 inputs and the kernels are transformed so that a 4x4 tile of outputs is the
 transform of an elementwise product, summed over channels: y = A^T [(G w G^T) * (B^T x B)] A. Each
@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from npnet.ops.kernels import kernel
-from npnet.ops.parallel import in_parts
-from npnet.ops.windows import windows
+from npnet.ops.parallel import in_parts, sum_of
+from npnet.ops.windows import Sizes, windows
 from npnet.typing import Array
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ _PRODUCTS = 0.6
 
 @functools.cache
 def _matrix(transform: tuple[tuple[float, ...], ...], dtype: str) -> Array:
-    """Return the transform of both axes at once: the Kronecker product of the matrix with itself."""
+    """Return the transform of both axes: the Kronecker product of the matrix with itself."""
     return np.kron(transform, transform).astype(dtype)
 
 
@@ -79,13 +79,13 @@ def _pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 
 
 @kernel
-def input_tiles(x: Array, top: int, left: int, out: Array) -> Array:
+def input_tiles(x: Array, padding: Sizes, out: Array) -> Array:
     """Write B^T x B for the overlapping 6x6 tiles of padded images.
 
     Parameters
     ----------
     x : ndarray, shape (images, channels, height, width)
-    top, left : int
+    padding : tuple of int
         How many zeros stand before the first row and column; behind the last, what tiles need.
     out : ndarray, shape (36, images, rows, columns, channels), contiguous
 
@@ -94,7 +94,7 @@ def input_tiles(x: Array, top: int, left: int, out: Array) -> Array:
     ndarray
         `out`.
     """
-    _, n, rows, columns, c = out.shape
+    (top, left), (_, n, rows, columns, c) = padding, out.shape
     image = np.zeros((n, 4 * rows + 2, 4 * columns + 2, c), x.dtype)
     image[:, top : top + x.shape[2], left : left + x.shape[3]] = x.transpose(0, 2, 3, 1)
     tiles = windows(image.transpose(0, 3, 1, 2), (6, 6), (4, 4), (1, 1))
@@ -104,14 +104,14 @@ def input_tiles(x: Array, top: int, left: int, out: Array) -> Array:
 
 
 @kernel
-def input_tiles_grad(grad: Array, top: int, left: int, out: Array) -> Array:
+def input_tiles_grad(grad: Array, padding: Sizes, out: Array) -> Array:
     """Write the transpose of `input_tiles` of the tiles' gradient: tiles' overlaps are added.
 
     Parameters
     ----------
     grad : ndarray, shape (36, images, rows, columns, channels), contiguous
-    top, left : int
-        As `input_tiles` was given them.
+    padding : tuple of int
+        As `input_tiles` was given it.
     out : ndarray, shape (images, channels, height, width)
 
     Returns
@@ -119,7 +119,7 @@ def input_tiles_grad(grad: Array, top: int, left: int, out: Array) -> Array:
     ndarray
         `out`.
     """
-    _, n, rows, columns, c = grad.shape
+    (top, left), (_, n, rows, columns, c) = padding, grad.shape
     tiles = np.dot(_matrix(_INPUT, grad.dtype.char).T, grad.reshape(36, -1))
     tiles = tiles.reshape(6, 6, n, rows, columns, c).transpose(2, 3, 0, 4, 1, 5)
     image = _pixels((n, rows + 1, 4, columns + 1, 4, c), grad.dtype)
@@ -240,7 +240,7 @@ def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array)
         inputs, outputs = (panels.memory(start, stop, channels) for channels in (c, k))
         for at in panels.slices(start, stop):
             v, m = panels.tiles(inputs, at, c), panels.tiles(outputs, at, k)
-            input_tiles(x[at], *g.padding, v)
+            input_tiles(x[at], g.padding, v)
             np.matmul(v.reshape(36, -1, c), kernels, out=m.reshape(36, -1, k))
             if bias is not None:
                 m[_ONES] += bias
@@ -251,22 +251,23 @@ def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array)
 
 def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
     """Write what `npnet.ops.conv.weight_grad` returns, in float32."""
-    _gradients(x, grad, None, g, dw, None)
+    _gradients(dw.shape, x, grad, None, g, dw, None)
 
 
 def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: Array) -> None:
     """Write what `npnet.ops.conv.input_grad` returns, in float32."""
-    _gradients(None, grad, weight, g, None, dx)
+    _gradients(weight.shape, None, grad, weight, g, None, dx)
     if bias is not None:
         dx += bias.reshape(-1, 1, 1)
 
 
 def both_grads(x: Array, grad: Array, weight: Array, g: Geometry, dw: Array, dx: Array) -> None:
     """Write both gradients, for which the output's gradient is transformed once."""
-    _gradients(x, grad, weight, g, dw, dx)
+    _gradients(weight.shape, x, grad, weight, g, dw, dx)
 
 
 def _gradients(
+    shape: tuple[int, ...],
     x: Array | None,
     grad: Array,
     weight: Array | None,
@@ -274,8 +275,8 @@ def _gradients(
     dw: Array | None,
     dx: Array | None,
 ) -> None:
-    """Write the gradient of the weight for `dw`, for which x is needed, and of the input."""
-    k, c = grad.shape[1], (weight if dw is None else dw).shape[1]
+    """Write the gradient of the weight, of this shape, for which x is needed; that of the input."""
+    k, c = shape[:2]
     panels = _Panels(g, c, k)
     if weight is not None:  # products are faster than with a transposed view
         kernels = np.ascontiguousarray(_weight_tiles(weight).transpose(0, 2, 1))
@@ -289,13 +290,13 @@ def _gradients(
             from_output_tiles_grad(grad[at], m)
             rows, v3 = m.reshape(36, -1, k), v.reshape(36, -1, c)
             if x is not None:
-                input_tiles(x[at], *g.padding, v)
+                input_tiles(x[at], g.padding, v)
                 total += np.matmul(v3.transpose(0, 2, 1), rows, out=product)
             if dx is not None:
                 np.matmul(rows, kernels, out=v3)
-                input_tiles_grad(v, *g.padding, dx[at])
+                input_tiles_grad(v, g.padding, dx[at])
         return total
 
     totals = in_parts(part, len(grad), panels.seconds)
     if dw is not None:
-        dw[...] = _weight_tiles_grad(sum(totals[1:], totals[0]))
+        dw[...] = _weight_tiles_grad(sum_of(totals))

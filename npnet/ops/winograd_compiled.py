@@ -1,13 +1,14 @@
 """Loops of the tiles' transforms, vectorised over channels."""
 
-# mypy: allow-untyped-defs
+# mypy: allow-untyped-defs, allow-untyped-calls
 
 import numpy as np
-from numba import intp
+from numba import intp, types
 from numba.extending import register_jitable
 
 from npnet.ops.jit import loop
 
+_PAIR = types.UniTuple(intp, 2)
 _BLOCK = 16  # channels of one cache line
 
 
@@ -74,14 +75,14 @@ def _channels_first(image, out, top, left):
                     out[k, i, j] = image[top + i, left + j, k]
 
 
-@loop(lambda t: (t[:, :, :, ::1], intp, intp, t[:, :, :, :, ::1]))
-def input_tiles(x, top, left, out):
+@loop(lambda t: (t[:, :, :, ::1], _PAIR, t[:, :, :, :, ::1]))
+def input_tiles(x, padding, out):
     t = x.dtype.type
     _, n, rows, columns, c = out.shape
     image = np.zeros((4 * rows + 2, 4 * columns + 2, c), x.dtype)
     e = np.empty((6, 6, c), x.dtype)
     for b in range(n):
-        _channels_last(x[b], image, top, left)
+        _channels_last(x[b], image, padding[0], padding[1])
         for row in range(rows):
             for column in range(columns):
                 h, w = 4 * row, 4 * column
@@ -89,10 +90,15 @@ def input_tiles(x, top, left, out):
                     for k in range(c):
                         e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k] = (
                             _input(
-                                t, image[h + i, w, k], image[h + i, w + 1, k], image[h + i, w + 2, k],
-                                image[h + i, w + 3, k], image[h + i, w + 4, k], image[h + i, w + 5, k],
+                                t,
+                                image[h + i, w, k],
+                                image[h + i, w + 1, k],
+                                image[h + i, w + 2, k],
+                                image[h + i, w + 3, k],
+                                image[h + i, w + 4, k],
+                                image[h + i, w + 5, k],
                             )
-                        )  # fmt: skip
+                        )
                 for j in range(6):
                     for k in range(c):
                         (
@@ -114,8 +120,8 @@ def input_tiles(x, top, left, out):
     return True
 
 
-@loop(lambda t: (t[:, :, :, :, ::1], intp, intp, t[:, :, :, ::1]))
-def input_tiles_grad(grad, top, left, out):
+@loop(lambda t: (t[:, :, :, :, ::1], _PAIR, t[:, :, :, ::1]))
+def input_tiles_grad(grad, padding, out):
     t = grad.dtype.type
     _, n, rows, columns, c = grad.shape
     image = np.empty((4 * rows + 2, 4 * columns + 2, c), grad.dtype)
@@ -155,7 +161,7 @@ def input_tiles_grad(grad, top, left, out):
                         image[h + i, w + 3, k] += a3
                         image[h + i, w + 4, k] += a4
                         image[h + i, w + 5, k] += a5
-        _channels_first(image, out[b], top, left)
+        _channels_first(image, out[b], padding[0], padding[1])
     return True
 
 

@@ -11,6 +11,7 @@ import npnet
 from npnet.ops import (
     accumulate,
     activation,
+    columns,
     elementwise,
     gelu,
     layer_norm,
@@ -23,6 +24,7 @@ from npnet.ops import (
     signs,
     softmax,
     update,
+    winograd,
 )
 from npnet.ops.kernels import families
 
@@ -72,6 +74,10 @@ class Draw:
 
     def rectified(self, shape):
         return self.array(np.maximum(self.rng.normal(size=shape), 0))
+
+    def integers(self, shape):
+        """Small ones, with which the sums of a linear map are exact in any dtype."""
+        return self.array(self.rng.integers(-3, 4, shape))
 
     def labels(self, shape):
         return self.rng.integers(0, shape[1], shape[0])
@@ -138,6 +144,21 @@ POOLS = [
       for more in (((2, 2, 1), (1, 1, 0), (1, 1, 1)), ((1, 2, 3), (1, 0, 1), (2, 1, 3)))),
     ([(2, 1, 7, 6)], pool_windows.adaptive((7, 6), (3, 8))),
 ]  # fmt: skip
+# Images, channels, height, width; padding; kernel size, stride, dilation, first row; positions.
+WINDOWS = [
+    ((2, 3, 5, 6), (0, 0), (3, 2), (1, 1), (1, 1), 0, (3, 5)),
+    ((1, 2, 7, 4), (2, 3), (2, 3), (2, 3), (3, 2), 0, (4, 2)),
+    ((3, 1, 5, 5), (1, 0), (3, 3), (2, 2), (1, 1), 1, (2, 2)),
+    ((0, 2, 4, 4), (1, 1), (3, 3), (1, 1), (1, 1), 0, (4, 4)),
+    ((1, 1, 3, 3), (4, 5), (1, 2), (1, 2), (1, 1), 0, (11, 6)),
+]
+# Images, channels, height, width; padding; rows and columns of tiles.
+TILES = [
+    ((2, 3, 6, 6), (0, 0), (1, 1)),
+    ((1, 17, 7, 10), (1, 2), (2, 3)),
+    ((3, 2, 4, 4), (1, 1), (1, 1)),
+    ((0, 2, 6, 6), (0, 0), (1, 1)),
+]
 
 CASES = [
     *(Case(pool, name, shapes, pool_arguments(name, axes), None, 16)
@@ -188,6 +209,22 @@ CASES = [
       for sign in (1, -3)),
     Case(recurrent, "gru_step_grad", MATRICES,
          lambda d, s: (d.gates(s, 4), *(d.normal(s, 0.3) for _ in range(3))), None, 64),
+    Case(columns, "copy_windows", WINDOWS,
+         lambda d, s: (d.normal(s[0]), s[5], s[3], s[1], s[4],
+                       d.empty((s[0][1], *s[2], s[0][0], *s[6])))),
+    Case(columns, "add_windows", WINDOWS,
+         lambda d, s: (d.integers((s[0][1], *s[2], s[0][0], *s[6])), s[5], s[3], s[1], s[4],
+                       d.integers(s[0]))),
+    Case(winograd, "input_tiles", TILES,
+         lambda d, s: (d.integers(s[0]), s[1], d.empty((36, s[0][0], *s[2], s[0][1])))),
+    Case(winograd, "input_tiles_grad", TILES,
+         lambda d, s: (d.integers((36, s[0][0], *s[2], s[0][1])), s[1], d.empty(s[0]))),
+    Case(winograd, "from_output_tiles", TILES,
+         lambda d, s: (d.integers((36, s[0][0], *s[2], s[0][1])),
+                       d.empty((*s[0][:2], s[2][0] * 4 - 1, s[2][1] * 4)))),
+    Case(winograd, "from_output_tiles_grad", TILES,
+         lambda d, s: (d.integers((*s[0][:2], s[2][0] * 4 - 1, s[2][1] * 4)),
+                       d.empty((36, s[0][0], *s[2], s[0][1])))),
     Case(scatter, "add_at", MATRICES,
          lambda d, s: (d.uniform((7, s[1])), d.labels((s[0], 7)), d.uniform(s)), roundings=64),
     Case(normalize, "moments", CHANNELS,
