@@ -1,5 +1,7 @@
 """npnet: neural networks on NumPy, every backward pass written by hand and checked."""
 
+from typing import TYPE_CHECKING
+
 from npnet import (
     constraints,
     containers,
@@ -20,12 +22,11 @@ from npnet import (
 )
 from npnet._version import __version__
 from npnet.config import show_config
-from npnet.containers import *
 from npnet.context import Context
 from npnet.errors import NpnetError
 from npnet.io import load_weights, save_weights
 from npnet.layer import Layer
-from npnet.layers import *
+from npnet.lazy import names
 from npnet.losses import *
 from npnet.parameter import Parameter
 from npnet.profiling import profile
@@ -35,9 +36,13 @@ from npnet.tape import Tape
 from npnet.threads import limit_threads
 from npnet.training import History, Trainer
 
+if TYPE_CHECKING:
+    from npnet.containers import *
+    from npnet.layers import *
+
 __all__ = [
-    *containers.__all__,
-    *layers.__all__,
+    *names(containers),
+    *names(layers),
     *losses.__all__,
     "Buffer",
     "Context",
@@ -74,7 +79,11 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Import `gradcheck` when it is first asked for; answer to names that stand elsewhere."""
+    """Import what is first asked for; answer to names that stand elsewhere."""
+    for package in (layers, containers):
+        if name in names(package):
+            globals()[name] = value = getattr(package, name)
+            return value
     if name == "gradcheck":
         from importlib import import_module
 

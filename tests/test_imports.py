@@ -14,7 +14,7 @@ ROOT = Path(npnet.__file__).parent
 
 # A module may import from its own floor's package and from those below. (Design, section 5.)
 FLOORS = [
-    {"errors", "typing", "_version"},
+    {"errors", "typing", "lazy", "_version"},
     {"arguments"},
     {"tables"},
     {"wrong_data"},

@@ -155,6 +155,7 @@ def test_encoders_are_those_of_torch(batch_first, norm_first, activation, bias, 
 
 def test_they_start_as_in_torch():
     torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    torch.manual_seed(0)
     for options in ({}, {"kdim": 32}, {"add_bias_kv": True, "bias": False}):
         ours, theirs = (nn.MultiheadAttention(64, 4, **options) for nn in (npnet, torch.nn))
         for (name, p), q in zip(ours.named_parameters(), theirs.parameters(), strict=True):
