@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import cycle
 from typing import Any, NamedTuple
 
 import numpy as np
