@@ -12,9 +12,11 @@ from typing import Any
 from benchmarks.contenders.base import Contender
 from benchmarks.timing import Run
 from benchmarks.workloads import (
+    CNN,
     MLP,
     OPTIMIZERS,
     Activation,
+    Convolution,
     Epochs,
     Inference,
     Network,
@@ -66,6 +68,22 @@ class Npnet(Contender):
         call = both if workload.backward else lambda: layer(x)
         return Run(call, self._kernels, result=lambda: [call()])
 
+    def convolve(self, workload: Convolution) -> Run:
+        """Record a pass and run it backward."""
+        import npnet
+
+        layer = npnet.Conv2d(**workload.conv.arguments)
+        layer.weight.data, layer.bias.data = workload.initial()
+        ((x, grad),) = workload.batches()
+
+        def call() -> Any:
+            layer.zero_grad()
+            y, tape = layer.record(x)
+            dx = tape.backward(grad, input_grad=True)
+            return [y, dx, layer.weight.grad, layer.bias.grad]
+
+        return Run(call, self._kernels, result=call)
+
     def optimize(self, workload: Updates) -> Run:
         """Step with the gradients that are there."""
         import npnet
@@ -106,13 +124,21 @@ class Npnet(Contender):
         layers = [layer for n, m in network.layers for layer in (Linear(n, m), ReLU())]
         return Sequential(*layers[:-1])
 
+    def cnn(self, network: CNN) -> Any:
+        """Make a `Sequential` of the named layers."""
+        import npnet
+
+        layers = [getattr(npnet, name)(**arguments) for name, arguments in network.layers]
+        return npnet.Sequential(*layers)
+
     def training(self, network: Network, lr: float) -> Run:
         """Record, loss, backward, update."""
         import npnet
 
         model = self.model(network)
         loss_fn = npnet.CrossEntropyLoss()
-        optimizer = npnet.optim.Adam(model.parameters(), lr=lr)
+        name, options, _ = OPTIMIZERS[network.method]
+        optimizer = getattr(npnet.optim, name)(model.parameters(), lr=lr, **options)
 
         def step(x: Any, y: Any) -> None:
             logits, tape = model.record(x)

@@ -14,9 +14,11 @@ from benchmarks.contenders.base import Contender
 from benchmarks.results import Skip
 from benchmarks.timing import Run
 from benchmarks.workloads import (
+    CNN,
     MLP,
     OPTIMIZERS,
     Activation,
+    Convolution,
     Epochs,
     Inference,
     Network,
@@ -80,6 +82,26 @@ class Torch(Contender):
 
         return Run(both, result=lambda: [both().numpy()])
 
+    def convolve(self, workload: Convolution) -> Run:
+        """Call the module and go backward."""
+        import torch
+
+        module = torch.nn.Conv2d(**workload.conv.arguments)
+        with torch.no_grad():
+            for parameter, value in zip(module.parameters(), workload.initial(), strict=True):
+                parameter.copy_(self.tensor(value))
+        x, grad = map(self.tensor, *workload.batches())
+        x = x.clone().requires_grad_()
+
+        def call() -> Any:
+            module.zero_grad()
+            x.grad = None
+            y = module(x)
+            y.backward(grad)
+            return y, x.grad, *(parameter.grad for parameter in module.parameters())
+
+        return Run(call, result=lambda: [array.detach().numpy() for array in call()])
+
     def optimize(self, workload: Updates) -> Run:
         """Step with the gradients that are there."""
         if self.compiled:
@@ -124,12 +146,20 @@ class Torch(Contender):
         layers = [layer for n, m in network.layers for layer in (Linear(n, m), ReLU())]
         return Sequential(*layers[:-1])
 
+    def cnn(self, network: CNN) -> Any:
+        """Make a `Sequential` of the named layers."""
+        import torch.nn
+
+        layers = [getattr(torch.nn, name)(**arguments) for name, arguments in network.layers]
+        return torch.nn.Sequential(*layers)
+
     def training(self, network: Network, lr: float) -> Run:
         """Forward, loss, backward, update."""
         import torch
 
         model = self.model(network)
-        optimizer = torch.optim.Adam(model.parameters(), lr=lr, **self.fused)
+        name, options, _ = OPTIMIZERS[network.method]
+        optimizer = getattr(torch.optim, name)(model.parameters(), lr=lr, **options, **self.fused)
         cross_entropy = torch.nn.functional.cross_entropy
 
         def step(x: Any, y: Any) -> None:

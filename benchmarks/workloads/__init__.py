@@ -2,11 +2,12 @@
 
 from benchmarks.workloads.activations import ACTIVATIONS, Activation
 from benchmarks.workloads.base import Arrays, Workload
+from benchmarks.workloads.convolution import CNN, CONVOLUTIONS, NETWORKS, Convolution
 from benchmarks.workloads.mlp import MIDDLE, MLP
 from benchmarks.workloads.network import Epochs, Inference, Network
 from benchmarks.workloads.updates import OPTIMIZERS, Updates
 
 __all__ = [
-    "ACTIVATIONS", "MIDDLE", "MLP", "OPTIMIZERS", "Activation", "Arrays", "Epochs", "Inference",
-    "Network", "Updates", "Workload",
+    "ACTIVATIONS", "CNN", "CONVOLUTIONS", "MIDDLE", "MLP", "NETWORKS", "OPTIMIZERS", "Activation",
+    "Arrays", "Convolution", "Epochs", "Inference", "Network", "Updates", "Workload",
 ]  # fmt: skip

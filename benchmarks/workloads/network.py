@@ -31,6 +31,7 @@ class Network(Workload):
 
     kind = "step"
     trains = True
+    method = "adam"
     model: ClassVar[str]
     batch: int
 
@@ -52,7 +53,7 @@ class Network(Workload):
             e = np.exp(logits - logits.max(axis=1, keepdims=True))
             return backward((e / e.sum(axis=1, keepdims=True) - np.eye(e.shape[1])[y]) / len(y))
 
-        return descend(params, gradients, "adam", self.lr, calls)
+        return descend(params, gradients, self.method, self.lr, calls)
 
     def products(self) -> Callable[[], Any]:
         """Return a step's."""

@@ -179,7 +179,7 @@ class Conv2d(_Conv):
     exact : bool
         True rules out Winograd's algorithm, which float32 layers take for 3x3 kernels with stride
         1 and at least 8 channels: its rounding errors, below 1e-5 of the largest output or
-        gradient of 32 to 64 channels, are some five times larger than a product's.
+        gradient for up to 64 channels, are some ten times those of products.
     dtype : dtype
         Of the parameters, and so of the output.
     rng : numpy.random.Generator or int, optional

@@ -60,13 +60,25 @@ PANEL = 144
 """How many tiles a panel has, if one image has not more."""
 
 _CHANNELS = 8
+"""With fewer channels the transforms take longer than they save."""
+
 _PRODUCTS = 0.6
+"""How many of the products must be left at most; tiles reach over the edge of small images."""
 
 
 @functools.cache
 def _matrix(transform: tuple[tuple[float, ...], ...], dtype: str) -> Array:
     """Return the transform of both axes: the Kronecker product of the matrix with itself."""
     return np.kron(transform, transform).astype(dtype)
+
+
+def _product(matrix: Array, tiles: Array, out: Array) -> Array:
+    """Write the product with all tiles."""
+    if out.flags.c_contiguous:
+        np.dot(matrix, tiles, out=out.reshape(36, -1))
+    else:
+        out[...] = np.dot(matrix, tiles).reshape(out.shape)
+    return out
 
 
 def _pixels(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
@@ -87,7 +99,7 @@ def input_tiles(x: Array, padding: Sizes, out: Array) -> Array:
     x : ndarray, shape (images, channels, height, width)
     padding : tuple of int
         How many zeros stand before the first row and column; behind the last, what tiles need.
-    out : ndarray, shape (36, images, rows, columns, channels), contiguous
+    out : ndarray, shape (36, images, rows, columns, channels)
 
     Returns
     -------
@@ -99,8 +111,7 @@ def input_tiles(x: Array, padding: Sizes, out: Array) -> Array:
     image[:, top : top + x.shape[2], left : left + x.shape[3]] = x.transpose(0, 2, 3, 1)
     tiles = windows(image.transpose(0, 3, 1, 2), (6, 6), (4, 4), (1, 1))
     tiles = tiles.transpose(4, 5, 0, 2, 3, 1).reshape(36, -1)
-    np.dot(_matrix(_INPUT, x.dtype.char), tiles, out=out.reshape(36, -1))
-    return out
+    return _product(_matrix(_INPUT, x.dtype.char), tiles, out)
 
 
 @kernel
@@ -109,7 +120,7 @@ def input_tiles_grad(grad: Array, padding: Sizes, out: Array) -> Array:
 
     Parameters
     ----------
-    grad : ndarray, shape (36, images, rows, columns, channels), contiguous
+    grad : ndarray, shape (36, images, rows, columns, channels)
     padding : tuple of int
         As `input_tiles` was given it.
     out : ndarray, shape (images, channels, height, width)
@@ -140,7 +151,7 @@ def from_output_tiles(tiles: Array, out: Array) -> Array:
 
     Parameters
     ----------
-    tiles : ndarray, shape (36, images, rows, columns, channels), contiguous
+    tiles : ndarray, shape (36, images, rows, columns, channels)
     out : ndarray, shape (images, channels, height, width)
 
     Returns
@@ -164,7 +175,7 @@ def from_output_tiles_grad(grad: Array, out: Array) -> Array:
     Parameters
     ----------
     grad : ndarray, shape (images, channels, height, width)
-    out : ndarray, shape (36, images, rows, columns, channels), contiguous
+    out : ndarray, shape (36, images, rows, columns, channels)
 
     Returns
     -------
@@ -175,8 +186,7 @@ def from_output_tiles_grad(grad: Array, out: Array) -> Array:
     image = np.zeros((n, 4 * rows, 4 * columns, c), grad.dtype)
     image[:, : grad.shape[2], : grad.shape[3]] = grad.transpose(0, 2, 3, 1)
     tiles = image.reshape(n, rows, 4, columns, 4, c).transpose(2, 4, 0, 1, 3, 5).reshape(16, -1)
-    np.dot(_matrix(_OUTPUT, grad.dtype.char).T, tiles, out=out.reshape(36, -1))
-    return out
+    return _product(_matrix(_OUTPUT, grad.dtype.char).T, tiles, out)
 
 
 def _weight_tiles(weight: Array) -> Array:
