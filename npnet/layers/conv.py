@@ -178,8 +178,8 @@ class Conv2d(_Conv):
         the elements from the other end.
     exact : bool
         True rules out Winograd's algorithm, which float32 layers take for 3x3 kernels with stride
-        1 and at least 8 channels: its rounding errors, below 1e-5 of the largest output or
-        gradient for up to 64 channels, are some ten times those of products.
+        1 and at least 16 channels (8 with Numba): its rounding errors, below 1e-5 of the largest
+        output or gradient for up to 64 channels, are some ten times those of products.
     dtype : dtype
         Of the parameters, and so of the output.
     rng : numpy.random.Generator or int, optional

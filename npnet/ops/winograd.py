@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.ops.kernels import kernel
+from npnet.ops.kernels import active, kernel
 from npnet.ops.parallel import in_parts, sum_of
 from npnet.ops.windows import Sizes, windows
 from npnet.typing import Array
@@ -59,7 +59,7 @@ _ONES = 7
 PANEL = 144
 """How many tiles a panel has, if one image has not more."""
 
-_CHANNELS = 8
+_CHANNELS = {"numpy": 16, "numba": 8}
 """With fewer channels the transforms take longer than they save."""
 
 _PRODUCTS = 0.6
@@ -238,7 +238,9 @@ def pays(g: Geometry, weight_shape: tuple[int, ...]) -> bool:
         if before < 0 or size + before > out + 2:  # padding is negative
             return False
     tiles = math.ceil(g.out[0] / 4) * math.ceil(g.out[1] / 4)
-    return min(weight_shape[:2]) >= _CHANNELS and 36 * tiles <= _PRODUCTS * 9 * math.prod(g.out)
+    return min(weight_shape[:2]) >= _CHANNELS[active()] and 36 * tiles <= _PRODUCTS * 9 * math.prod(
+        g.out
+    )
 
 
 def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array) -> None:

@@ -41,8 +41,8 @@ def error(found, expected):
 
 @pytest.mark.parametrize(
     ("n", "c", "k", "size", "padding"),
-    [(3, 8, 16, (8, 8), (1, 1)), (5, 9, 8, (7, 13), (0, 2)), (1, 8, 8, (6, 5), (3, 0)),
-     (40, 32, 64, (26, 26), (0, 0)), (2, 8, 8, (40, 50), (1, 1)), (2, 64, 9, (4, 4), (1, 1))],
+    [(3, 16, 32, (8, 8), (1, 1)), (5, 17, 16, (7, 13), (0, 2)), (1, 16, 16, (6, 5), (3, 0)),
+     (40, 32, 64, (26, 26), (0, 0)), (2, 16, 16, (40, 50), (1, 1)), (2, 64, 18, (4, 4), (1, 1))],
 )  # fmt: skip
 def test_it_computes_the_convolution_and_its_gradients(form, rng, n, c, k, size, padding):
     g, arrays = problem(rng, n, c, k, size, padding)
@@ -71,18 +71,18 @@ def test_float64_and_exact_layers_never_take_it(rng, monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr(winograd, "_weight_tiles", refuse)
-    x = rng.normal(size=(2, 8, 8, 8))
-    npnet.Conv2d(8, 8, 3, dtype=np.float64)(x)
-    npnet.Conv2d(8, 8, 3, exact=True)(x.astype(np.float32))
+    x = rng.normal(size=(2, 16, 8, 8))
+    npnet.Conv2d(16, 16, 3, dtype=np.float64)(x)
+    npnet.Conv2d(16, 16, 3, exact=True)(x.astype(np.float32))
     with pytest.raises(AssertionError):
-        npnet.Conv2d(8, 8, 3)(x.astype(np.float32))
+        npnet.Conv2d(16, 16, 3)(x.astype(np.float32))
 
 
 @pytest.mark.parametrize(
     ("changes", "channels"),
-    [({"kernel_size": (3, 1), "out": (6, 8)}, 8), ({"stride": (1, 2), "out": (6, 3)}, 8),
-     ({"dilation": (2, 1), "out": (4, 6)}, 8), ({"groups": 2}, 8), ({}, 4),
-     ({"padding": (-1, 0), "out": (5, 6)}, 8), ({"out": (5, 6)}, 8), ({"out": (1, 1)}, 8)],
+    [({"kernel_size": (3, 1), "out": (6, 8)}, 16), ({"stride": (1, 2), "out": (6, 3)}, 16),
+     ({"dilation": (2, 1), "out": (4, 6)}, 16), ({"groups": 2}, 16), ({}, 4),
+     ({"padding": (-1, 0), "out": (5, 6)}, 16), ({"out": (5, 6)}, 16), ({"out": (1, 1)}, 16)],
 )  # fmt: skip
 def test_what_it_cannot_compute_or_is_slow_at_it_leaves_alone(changes, channels):
     g = conv.geometry((8, 8), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1), 1)._replace(**changes)
@@ -101,8 +101,8 @@ def test_gradients_are_the_transposed_transforms(form, rng):
 
 
 def test_a_recorded_pass_gives_what_exact_layers_give(form, rng):
-    fast, exact = (npnet.Conv2d(8, 16, 3, padding=1, exact=e, rng=0) for e in (False, True))
-    x, grad = rng.normal(size=(2, 4, 16, 9, 9)).astype(np.float32)[:, :, :8], None
+    fast, exact = (npnet.Conv2d(16, 16, 3, padding=1, exact=e, rng=0) for e in (False, True))
+    x, grad = rng.normal(size=(2, 4, 32, 9, 9)).astype(np.float32)[:, :, :16], None
     results = []
     for layer in (fast, exact):
         y, tape = layer.record(x[0])
@@ -115,4 +115,4 @@ def test_a_recorded_pass_gives_what_exact_layers_give(form, rng):
 
 
 def test_the_gradient_checker_finds_nothing_in_float32(form):
-    npnet.gradcheck.check_layer(npnet.Conv2d(8, 8, 3, padding=1, rng=0), (2, 8, 6, 6))
+    npnet.gradcheck.check_layer(npnet.Conv2d(16, 16, 3, padding=1, rng=0), (2, 16, 6, 6))
