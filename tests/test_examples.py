@@ -51,7 +51,7 @@ def test_a_network_removes_more_noise_than_an_average():
     ("recipe", "accuracy"), [("adam", 0.9), ("sgd", 0.9), ("dropout", 0.9), ("fashion", 0.75)]
 )
 def test_one_epoch_of_published_recipes(data_folder, recipe, accuracy):
-    assert example("published_mlps")([recipe], [0], 1, str(data_folder))[recipe] > accuracy
+    assert example("published_results")([recipe], [0], 1, str(data_folder))[recipe] > accuracy
 
 
 def test_sms_spam_is_found_without_a_dense_matrix(data_folder, capsys):
