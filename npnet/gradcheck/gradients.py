@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.gradcheck.comparison import not_finite
-from npnet.gradcheck.diagnosis import diagnose, example
+from npnet.gradcheck.diagnosis.diagnose import diagnose, example
 from npnet.gradcheck.numeric.differences import Judged
 from npnet.gradcheck.numeric.function import sample
 from npnet.gradcheck.numeric.places import suspects

@@ -12,7 +12,7 @@ import pytest
 
 import npnet
 from npnet.gradcheck import check_gradients
-from npnet.gradcheck.diagnosis import diagnose
+from npnet.gradcheck.diagnosis.diagnose import diagnose
 from npnet.gradcheck.diagnosis.matrices import true_matrix
 from npnet.gradcheck.numeric.function import Function
 
@@ -168,7 +168,7 @@ def test_what_experiments_raise_is_not_noted(monkeypatch):
 
 
 def test_passes_are_limited_by_their_number(monkeypatch):
-    monkeypatch.setattr("npnet.gradcheck.diagnosis._PASSES", 20)
+    monkeypatch.setattr("npnet.gradcheck.diagnosis.diagnose._PASSES", 20)
     assert "in no pattern known here" in said(ForgetsGain())
 
 

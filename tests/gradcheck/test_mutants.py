@@ -14,7 +14,7 @@ import npnet
 from cases import LAYERS, LOSSES
 from npnet.gradcheck import Diagnosis, check_gradients
 from npnet.gradcheck.check import check_layer
-from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES
+from npnet.gradcheck.rules.contract import LAYER_RULES, LOSS_RULES
 
 
 @pytest.fixture(scope="module")
