@@ -137,6 +137,7 @@ def add_diagnoses(
     if point.at_kinks:
         return
     report.example = report.example or example(point, evidence)
+    known |= any(d.kind == "float32" for d in report.diagnosis)
     changing = {d.tensor for d in report.diagnosis if d.kind in _CHANGING}
     for d in diagnose(point, evidence, changing):
         if not known or d.kind not in _VAGUE:

@@ -86,7 +86,7 @@ class OtherPoints:
         try:
             function.gradients(function.split(function.upstream[0]))
             for p in function.parameters.values():
-                p.data[...] += 0.1 * random_direction(p.data, 1.0, rng)
+                p.data[...] += 0.1 * random_direction(p.data, rng)
             values = [p.data.copy() for p in function.parameters.values()]
             function.here = function.here_now()
             if judge_point(function, rng, place) is None:

@@ -130,6 +130,17 @@ class LossLayer(Layer):
         return attempt(what, getattr(self.loss, name), *inputs[:count], sample_weight=weight)
 
 
+def parts(checked: Layer) -> list[tuple[str, Any]]:
+    """List the layer and its children, with dotted names; of a loss, the loss."""
+    return [("", checked.loss)] if isinstance(checked, LossLayer) else [*checked.named_layers()]
+
+
+def unseal(checked: Layer) -> None:
+    """Let passes make new attributes, so that a layer which does can be checked to the end."""
+    for _, part in parts(checked):
+        object.__setattr__(part, "_open", True)
+
+
 def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[Array, ...]:
     """Run `forward` and return its outputs as a tuple of arrays, or raise a `Fault`."""
     try:

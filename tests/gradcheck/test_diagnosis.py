@@ -313,7 +313,7 @@ class Recurrent(npnet.Layer):
             {"carry": lambda d, u, t: 0},
             "lacks what comes through `states[-1] @ self.u.data` (line 295), each of the 4 times",
         ),
-        ({"carry": lambda d, u, t: d @ u.T * (t != 2)}, "is missing in the third of the 4 times"),
+        ({"carry": lambda d, u, t: d @ u.T * (t != 2)}, "is missing in no. 3 of the 4 times"),
         (
             {"carry": lambda d, u, t: d @ u},
             "derivative by `states[-1]` has `self.u.data` transposed",

@@ -86,6 +86,7 @@ def test_table_of_diagnoses(reports):
     for row in rows:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
     caught = sum(not report.ok for report in reports.values())
+    assert caught == len(rows) == len(MUTANTS)
     marks = [mark for _, mark, *_ in rows]
     asked = len(marks) - marks.count("-")
     print(f"caught {caught} of {len(rows)}; named {marks.count('named')} of {asked}; misled "

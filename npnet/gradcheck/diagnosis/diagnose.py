@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from npnet.gradcheck.diagnosis import order, paths, places, whole
-from npnet.gradcheck.diagnosis.chain import chain
 from npnet.gradcheck.diagnosis.example import smallest
 from npnet.gradcheck.diagnosis.matrices import Budget, Case, Found, Jacobians, remade
 from npnet.gradcheck.numeric.point import Evidence, Point
@@ -124,12 +123,11 @@ def _twice(pattern: _Pattern, here: Jacobians | None, away: Jacobians | None) ->
 
 # From the most to the least specific.
 _STEPS: tuple[_Experiment, ...] = (
-    whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat, whole.rounded,
-    whole.not_linear, whole.constant_factor, _confirmed(order.tensor), _confirmed(order.upstream),
-    paths.expression, chain, _confirmed(order.forward_again),
+    whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat,
+    whole.not_linear, whole.constant_factor, _confirmed(order.tensor),
+    paths.expression, order.chain, _confirmed(order.forward_again),
     *(_confirmed(pattern, exact=True) for pattern in _WHERE),
-    *map(_confirmed, (places.inverted, order.exchanged, whole.statistics, places.region,
-                      places.elements, places.masked, places.rows, places.shares,
-                      whole.invariance, whole.factor, whole.unnamed)),
+    *map(_confirmed, (places.inverted, places.region, places.elements, places.masked,
+                      places.rows, places.shares, whole.invariance, whole.unnamed)),
     *map(_confirmed, _WHERE),
 )  # fmt: skip

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.copies import parts
 from npnet.gradcheck.diagnosis import changes
-from npnet.gradcheck.diagnosis.expressions import Apply, Change, Expressions
+from npnet.gradcheck.diagnosis.expressions import Change, Expressions
 from npnet.gradcheck.diagnosis.matrices import Case, Found, jacobians, remade
 from npnet.gradcheck.diagnosis.places import factor_words, listed
+from npnet.gradcheck.passes import parts
 from npnet.typing import Array
 
 _STEP = 2.0**-12
@@ -102,16 +102,10 @@ class _Paths:
                 return None
             off = self.off
             if allowed > 1e-6:
-                parts = [self.effect(k, self.frozen(k), roughly=False) for k in numbers]
+                parts = [
+                    self.effect(k, changes.held(self.source.values[k]), False) for k in numbers
+                ]
         return np.asarray(c)
-
-    def frozen(self, number: int) -> Change:
-        """Return a change: an expression is what it was at first."""
-
-        def change(apply: Apply, parts: tuple[Any, ...], k: int) -> Any:
-            return self.source.values[number][k]
-
-        return change
 
     def is_squared(self, number: int) -> bool:
         """Whether it is one of the two factors of a square."""
@@ -161,7 +155,7 @@ def expression(case: Case) -> Found:
         return None
     usable = [k for k, v in enumerate(source.values) if v and all(x is not None for x in v)]
     for k in usable:
-        d = paths.effect(k, paths.frozen(k))
+        d = paths.effect(k, changes.held(source.values[k]))
         if np.isfinite(d).all() and np.abs(d).max(initial=0) > 1e-5 * paths.size:
             effects[k] = d
         elif "max(" in source.found[k].text and ".max(" in source.found[k].text:

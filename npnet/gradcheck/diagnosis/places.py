@@ -144,9 +144,6 @@ def through(p: Jacobians) -> Found:
     if found is None:
         return None
     which = f"output{'s' * (len(found[1]) > 1)} {listed(found[1])} (of {len(p.outputs)})"
-    if p.lost:
-        text = f"lacks what comes through {which}: its upstream gradient is not used"
-        return "missing term", text
     text = f"is wrong in what comes through {which}, and right through the others"
     return "missing term", text + inside(p)
 

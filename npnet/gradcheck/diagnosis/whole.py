@@ -53,27 +53,6 @@ def forward_is_flat(case: Case) -> Found:
     return "unknown", f"the output {text}"
 
 
-def rounded(case: Case) -> Found:
-    """Backward's error is small and jumps when everything moves a little; a formula is smooth."""
-    at, size = case.usable & case.wrong, np.abs(case.numeric[case.usable]).max(initial=0)
-    off = np.abs(case.analytic - case.numeric)[at].max(initial=0)
-    for dtype, share, most in (("float32", 3e-7, 1e-4), ("float16", 1e-4, 3e-3)):
-        if not case.double or not 0 < off < most * size:
-            continue
-        found, rng = [], np.random.default_rng(0)
-        moves = [share * rng.uniform(0.5, 1, v.shape) for v in case.subject.variables]
-        for step in (-1, 0, 1):
-            with case.subject.restored():
-                for v, move in zip(case.subject.variables, moves, strict=True):
-                    v *= 1 + step * move
-                found.append(case.gradient(case.upstream[0] * (1 + step * share)))
-        if np.abs(found[0] - 2 * found[1] + found[2]).max() > 0.02 * off:
-            digits = {"float32": "seven", "float16": "three"}[dtype]
-            text = f"is right to about {digits} digits only (relative error {off / size:.1g})"
-            return "float32", f"{text}: something is computed in {dtype} on the way"
-    return None
-
-
 def not_linear(case: Case) -> Found:
     """Backward is no linear map of the upstream gradient."""
     if case.is_loss or not np.isfinite(case.full).all():
@@ -102,13 +81,13 @@ def not_linear(case: Case) -> Found:
 
 def constant_factor(case: Case) -> Found:
     """One constant factor, with the length, option or parameter of which it is made."""
-    found, c = factor(case.here), case.here.ratio(case.here.known)
-    if found is None or c is None:
+    c, away = (p.ratio(p.known) for p in (case.here, case.elsewhere))
+    if c is None or away is None or abs(away - c) > 1e-6 * abs(c):
         return None
-    away = case.elsewhere.ratio(case.elsewhere.known)
-    if away is None or abs(away - c) > 1e-6 * abs(c):
-        return None
-    text = found[1] + ("" if abs(abs(c) - 1) <= 1e-4 else _origin(case, abs(c)))
+    if abs(c - 1) < 1e-4:
+        text = f"is {c:.10g} times the true one: a constant (an eps) is a little off"
+        return "factor", text
+    text = f"is {factor_words(c)}" + ("" if abs(c + 1) <= 1e-4 else _origin(case, abs(c)))
     # What has no name may be said better by an expression.
     return None if re.search(r"\.\d{4,} times the true one$", text) else ("factor", text)
 
@@ -142,16 +121,6 @@ def _origin(case: Case, c: float) -> str:
     return ""
 
 
-def factor(p: Jacobians) -> Found:
-    """One constant factor."""
-    c = p.ratio(p.known)
-    if c is None or not p.wrong.any():
-        return None
-    if abs(c - 1) < 1e-4:
-        return "factor", f"is {c:.10g} times the true one: a constant (an eps) is a little off"
-    return "factor", f"is {factor_words(c)}"
-
-
 def unnamed(p: Jacobians) -> Found:
     """A factor, the same for each output or each element."""
     at = p.relevant
@@ -171,32 +140,6 @@ def unnamed(p: Jacobians) -> Found:
                 what = "sample to sample" if all(alike) else what
             between = f"(between {low.min():.4g} and {low.max():.4g})"
             return "missing factor", f"is off by a factor that differs from {what} {between}"
-    return None
-
-
-def statistics(p: Jacobians) -> Found:
-    """Off, over what is normalised, by a constant, a multiple of the tensor, or both."""
-    d, every = p.a - p.t, "depends on every element"
-    columns = np.flatnonzero((np.abs(d) > p.allowed).any(axis=0))
-    if not p.known.all() or not p.is_input or p.is_loss or not columns.size:
-        return None
-    group = (np.abs(p.t) > p.allowed) | (np.abs(d) > p.allowed)
-    x, first = p.x.reshape(-1)[p.indices], group[:, columns[0]]
-    one = np.ones_like(x)
-    along = axes_words([k for k, at in enumerate(p.places) if np.unique(at[first]).size > 1])
-    for what, why, basis in (
-        ("a term that is constant", "a mean (or sum)", [one]),
-        (f"a multiple of {p.name} itself", "the norm by which it is divided", [x]),
-        ("a constant and a multiple of the input", "each mean and variance", [one, x]),
-    ):
-        for g, off, allowed in zip(*(m.T[columns] for m in (group, d, p.allowed)), strict=True):
-            design = np.stack(basis, axis=1)[g]
-            away = np.abs(design @ np.linalg.lstsq(design, off[g], rcond=None)[0] - off[g])
-            bound = 30 * allowed[g].max() + 1e-6 * np.abs(off[g]).max()
-            if g.sum() < len(basis) + 2 or away.max() > bound:
-                break
-        else:
-            return "missing term", f"is off by {what} along {along}: {why} {every}"
     return None
 
 

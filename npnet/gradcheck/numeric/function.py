@@ -29,7 +29,6 @@ class Line(NamedTuple):
     parts: list[tuple[Array, Any, Any, Any]]  # array, index, numbers at the start, direction
     scale: float = 1.0  # a step that changes the function markedly
     finest: float = 2.0**-42  # the smallest useful step
-    size: float = 1.0  # of the point itself, unless much less changes the function
 
     def move(self, step: float) -> float:
         """Shift by a step; return the one really taken after rounding."""
@@ -43,14 +42,13 @@ class Line(NamedTuple):
             x[at] = start
 
 
-def element_lines(variable: Array, indices: Array, reach: float = 1.0) -> list[Line]:
+def element_lines(variable: Array, indices: Array) -> list[Line]:
     """Make a line for each chosen element of a contiguous variable."""
-    flat, typical, near = variable.reshape(-1), typical_size(variable), min(reach, 1.0)
-    found = []
+    flat, typical, found = variable.reshape(-1), typical_size(variable), []
     for i in indices.tolist():
         start = float(flat[i])
-        size, own = abs(start) or typical * near, max(abs(start), typical)
-        found.append(Line([(flat, i, start, 1.0)], own * reach, size * 2.0**-50, own * near))
+        size = abs(start) or typical
+        found.append(Line([(flat, i, start, 1.0)], max(size, typical), size * 2.0**-50))
     return found
 
 
@@ -67,9 +65,9 @@ def typical_size(x: Array) -> float:
     return float(np.median(sizes)) if sizes.size else 1.0
 
 
-def random_direction(x: Array, reach: float, rng: np.random.Generator) -> Array:
+def random_direction(x: Array, rng: np.random.Generator) -> Array:
     """Draw a direction in which every element moves by about its typical size, none by zero."""
-    size = np.maximum(np.abs(x), typical_size(x)) * reach
+    size = np.maximum(np.abs(x), typical_size(x))
     return np.asarray(size * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape))
 
 
@@ -78,25 +76,26 @@ def sample(size: int, count: int, rng: np.random.Generator) -> Array:
     return np.arange(size) if count >= size else np.sort(rng.choice(size, count, replace=False))
 
 
+def located(size: int, is_wrong: Callable[[Array], bool]) -> Array:
+    """Find some of the positions, up to `size`, that are wrong, by halving groups of them."""
+    pending, found = [np.arange(size)], list[int]()
+    while pending and len(found) < _LOCATED:
+        part = pending.pop()
+        half = part.size // 2
+        if part.size and is_wrong(part):
+            found += part.tolist() if half == 0 else []
+            pending += [part[half:], part[:half]] if half else []
+    return np.array(sorted(found), dtype=np.intp)
+
+
 EPS = float(np.finfo(np.float64).eps)
+_LOCATED = 16  # faulty elements after which a search ends
+_START = np.random.PCG64(0).state  # of the generator, in every pass
 LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backward shows
 
 
 class Draws(np.random.Generator):
-    """A generator that can start again, and gives the same numbers in float32 as in float64."""
-
-    def __init__(self) -> None:
-        super().__init__(np.random.PCG64(0))
-        self._start = self.bit_generator.state
-
-    def rewind(self) -> None:
-        """Start again."""
-        self.bit_generator.state = self._start
-
-    @property
-    def used(self) -> bool:
-        """Whether anything was drawn since the start."""
-        return bool(self.bit_generator.state != self._start)
+    """A generator that gives the same numbers in float32 as in float64."""
 
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Draw from [0, 1)."""
@@ -131,7 +130,7 @@ class Function:
         self.is_loss = isinstance(layer, LossLayer)
         self.checked: Any = layer.loss if isinstance(layer, LossLayer) else layer
         self.given = [np.array(x, dtype if x.dtype.kind == "f" else None) for x in inputs]
-        self._draws, self.draws_numbers = Draws(), True
+        self._draws, self.draws_numbers = Draws(np.random.PCG64(0)), True
         self._buffers = buffers(layer)
         layer.zero_grad()
         self._name_variables()
@@ -147,7 +146,8 @@ class Function:
         if not isinstance(upstream, np.ndarray):
             upstream = self._draw_upstream(np.random.default_rng(upstream))
         self.upstream = upstream
-        self.draws_numbers = self._draws.used  # rewinding costs more than a small pass
+        # Rewinding costs more than a small pass.
+        self.draws_numbers = self._draws.bit_generator.state != _START
 
     def _draw_upstream(self, rng: np.random.Generator) -> Array:
         """Draw signs and sizes away from zero: ones hide transposed sums and much else."""
@@ -181,10 +181,6 @@ class Function:
         parts, dtype = np.split(flat, self.ends[:-1]), self.dtype if dtype is None else dtype
         return [p.reshape(s).astype(dtype) for p, s in zip(parts, self.shapes, strict=True)]
 
-    def outputs(self) -> list[Array]:
-        """Compute the outputs at the variables' present values, in float64."""
-        return self.split(self.here_now(), np.float64)
-
     @contextlib.contextmanager
     def restored(self) -> Iterator[list[Array]]:
         """Put the variables back at the end of the block; gives copies of them."""
@@ -195,26 +191,17 @@ class Function:
             for v, k in zip(self.variables, kept, strict=True):
                 v[...] = k
 
-    def write_outputs(self, row: Array) -> None:
-        """Write all outputs into `row`; NaN if forward cannot be computed here."""
-        try:
-            result = self.run()
-        except Exception:  # outside the layer's domain; such a step is passed over
-            row.fill(np.nan)
-            return
-        for y, shape in zip(result, self.shapes, strict=True):
-            if y.shape != shape:
-                raise Fault(
-                    f"forward returned shape {y.shape} in another call, {shape} in the first; a "
-                    "gradient needs an output of a fixed shape"
-                )
-        np.concatenate([y.reshape(-1) for y in result], out=row)
-
     def here_now(self) -> Array:
-        """Compute all outputs at the variables' present values."""
-        row = np.empty(self.here.size)
-        self.write_outputs(row)
-        return row
+        """Compute all outputs at the variables' present values; NaN if that cannot be."""
+        try:
+            found = self.run()
+        except Exception:  # outside the layer's domain; such a step is passed over
+            return np.full(self.here.size, np.nan)
+        shapes = tuple(y.shape for y in found)
+        if shapes != self.shapes:
+            now, first = (", ".join(map(str, s)) for s in (shapes, self.shapes))
+            raise Fault(f"forward returned shape {now} in another call, {first} in the first")
+        return np.concatenate([y.reshape(-1) for y in found], dtype=np.float64)
 
     def rows(self, lines: Sequence[Line], steps: Array) -> tuple[Array, Array]:
         """Evaluate at j steps along each of m lines, (m, j)."""
@@ -222,7 +209,7 @@ class Function:
         for i, line in enumerate(lines):
             for j, step in enumerate(steps[i].tolist()):
                 taken[i, j] = line.move(step)
-                self.write_outputs(found[i, j])
+                found[i, j] = self.here_now()
             line.restore()
         return found, taken
 
@@ -260,7 +247,7 @@ class Function:
     def context(self, kind: type[Context] = Context) -> Context:
         """Return a context for a pass from the common starting point."""
         if self.draws_numbers:
-            self._draws.rewind()
+            self._draws.bit_generator.state = _START
         if self._buffers:
             restore_buffers(self.layer, self._buffers)
         return kind(self.layer, True, self.training, self._draws)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,13 +19,13 @@ from npnet.gradcheck.numeric.differences import (
     Slopes,
     differentiate,
     judge,
-    reach_of,
 )
 from npnet.gradcheck.numeric.function import (
     EPS,
     Function,
     direction_line,
     element_lines,
+    located,
     random_direction,
     sample,
     typical_size,
@@ -36,7 +35,6 @@ from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
 _BLOCK, _NUMBERS = 512, 2**18  # lines looked at once, and their outputs
-_LOCATED = 16  # faulty elements after which the search ends
 
 
 class Evidence(NamedTuple):
@@ -86,7 +84,7 @@ class Point:
         parts, size = [], max(1, min(_BLOCK, _NUMBERS // (2 * self.function.here.size + 1)))
         for start in range(0, max(1, indices.size), size):
             own = slice(start, start + size)
-            lines = element_lines(self.function.variables[i], indices[own], self.reach[i])
+            lines = element_lines(self.function.variables[i], indices[own])
             parts.append(differentiate(self.function, lines, analytic[own], allowed[own]))
             moved(len(lines))
         slopes = Slopes._make(map(np.concatenate, zip(*parts, strict=True)))
@@ -95,11 +93,6 @@ class Point:
             count, tried = confirmed(self.function, i, indices, analytic, judged)
             self.confirmed, self.tried = self.confirmed + count, self.tried + tried
         return judged
-
-    @cached_property
-    def reach(self) -> list[float]:
-        """The honest unit of length of each variable."""
-        return [reach_of(self.function, v, self.rng) for v in self.function.variables]
 
     def _with_kinks(self, found: list[Evidence]) -> list[Evidence]:
         """Settle whether what is returned at kinks is right there."""
@@ -138,28 +131,20 @@ class Point:
 
     def everything(self) -> tuple[Judged, list[Array]]:
         """Judge the slope along a random direction in which everything moves."""
-        pairs = zip(self.function.variables, self.reach, strict=True)
-        directions = [random_direction(v, reach, self.rng) for v, reach in pairs]
+        directions = [random_direction(v, self.rng) for v in self.function.variables]
         return self.along(directions), directions
 
     def located(self, i: int) -> Array:
-        """Find up to `_LOCATED` faulty elements of a variable by halving what moves."""
+        """Find some faulty elements of a variable."""
         variables = self.function.variables
-        whole = random_direction(variables[i], self.reach[i], self.rng).reshape(-1)
-        pending: list[Array] = [np.arange(whole.size)]
-        found: list[int] = []
-        while pending and len(found) < _LOCATED:
-            part = pending.pop()
+        whole = random_direction(variables[i], self.rng).reshape(-1)
+
+        def is_wrong(part: Array) -> bool:
             directions = [np.zeros_like(v) for v in variables]
             directions[i].reshape(-1)[part] = whole[part]
-            if part.size == 0 or self.along(directions).verdicts[0] == Verdict.OK:
-                continue
-            if part.size == 1:
-                found.append(int(part[0]))
-            else:
-                half = part.size // 2
-                pending += [part[half:], part[:half]]
-        return np.array(sorted(found), dtype=np.intp)
+            return bool(self.along(directions).verdicts[0] != Verdict.OK)
+
+        return located(whole.size, is_wrong)
 
 
 _STEP = 2.0**-80  # relative; its square vanishes beside 1
