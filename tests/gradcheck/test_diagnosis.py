@@ -13,6 +13,7 @@ import pytest
 import npnet
 from npnet.gradcheck import check_gradients
 from npnet.gradcheck.diagnosis.diagnose import diagnose
+from npnet.gradcheck.diagnosis.expressions import Expressions
 from npnet.gradcheck.diagnosis.matrices import true_matrix
 from npnet.gradcheck.numeric.function import Function
 
@@ -414,6 +415,22 @@ def test_changed_values_stay_out_of_what_outlives_a_pass():
         assert places
         for x, y in places:
             np.testing.assert_array_equal(y, 2 * np.tanh(x))
+
+
+class Fills(npnet.Layer):
+    def forward(self, ctx, x):
+        y = np.empty_like(x)
+        np.multiply(x, 2.0, out=y)
+        return y + 1.0
+
+
+def test_what_memory_holds_is_no_value():
+    layer = Fills()
+    source = Expressions([layer])
+    source.keep(lambda: layer(np.arange(3.0)))
+    values = dict(zip([e.text for e in source.found], source.values, strict=True))
+    assert values["np.empty_like(x)"] == [None]
+    np.testing.assert_array_equal(values["y + 1.0"][0], [1.0, 3.0, 5.0])
 
 
 class Iterates(Wrong):

@@ -24,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.gradcheck.numeric.function import EPS, Function, Line
+from npnet.gradcheck.numeric.function import EPS, Function, Line, direction_line, random_direction
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
 
@@ -57,6 +57,26 @@ class Slopes(NamedTuple):
     settled: Array  # (m,), whether nothing is left to be looked at more closely
 
 
+def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> float:
+    """Find by which share of its size a variable must move to change the outputs markedly."""
+    here, reach = float(function.weights[0] @ np.abs(function.here)), 1.0
+    if variable.size == 0 or here == 0 or not math.isfinite(here):
+        return 1.0
+    line = direction_line([variable], [random_direction(variable, rng)])
+
+    def change(reach: float) -> float:
+        rows, _ = function.rows([line], np.array([[reach]]))
+        return float(function.weights[0] @ np.abs(rows[0, 0] - function.here)) / here
+
+    there = change(reach)
+    while reach > 2.0**-48 and not there < 4:
+        nearer = change(reach / 8)
+        if there <= 100 * nearer:  # large, but no steeper than a parabola
+            break
+        reach, there = reach / 8, nearer
+    return reach if math.isfinite(there) and reach > 2.0**-48 else 1.0  # at the end of a domain
+
+
 def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes:
     """Differentiate along every line with two steps, and compare with analytic values, (m, k)."""
     weights, h = function.weights.T, np.array([[line.scale * 2.0**-17] for line in lines])
@@ -72,7 +92,7 @@ def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes
     settled = (np.abs(analytic - value) <= error) & np.isfinite(error)
     settled &= (rough <= 10 * _TIGHT * size) | (rough <= slack)
     settled &= gap <= np.maximum(2.0**-10 * size, 2.0**-14 * size.max(axis=0, initial=0.0))
-    none, sizes = np.full_like(value, np.nan), np.array([[line.scale] for line in lines])
+    none, sizes = np.full_like(value, np.nan), np.array([[line.size] for line in lines])
     return Slopes(
         value, error, size, outputs / 2 / sizes, size.copy(), none, none.copy(),
         np.zeros(value.shape, bool), settled.all(axis=1),
@@ -120,7 +140,7 @@ def sweep(function: Function, line: Line, widened: float = 1.0) -> Slopes:
         value, error, best = _vote(slope[:, k], noise[:, k])
         kink = _kink(slope[:, k], gap[:, k], noise[:, k])
         secant = chords[:_COARSE, k].max()
-        size, grain = sizes[best, k], outputs[best, k] / line.scale
+        size, grain = sizes[best, k], outputs[best, k] / line.size
         found.append([value, error, size, grain, secant, *kink])
     *fields, jumps = np.array(found).T[:, None]
     return Slopes._make([*fields, jumps > 0, ~grains.any(keepdims=True)])

@@ -29,6 +29,7 @@ class Line(NamedTuple):
     parts: list[tuple[Array, Any, Any, Any]]  # array, index, numbers at the start, direction
     scale: float = 1.0  # a step that changes the function markedly
     finest: float = 2.0**-42  # the smallest useful step
+    size: float = 1.0  # of the point itself, unless much less changes the function
 
     def move(self, step: float) -> float:
         """Shift by a step; return the one really taken after rounding."""
@@ -42,13 +43,14 @@ class Line(NamedTuple):
             x[at] = start
 
 
-def element_lines(variable: Array, indices: Array) -> list[Line]:
+def element_lines(variable: Array, indices: Array, reach: float = 1.0) -> list[Line]:
     """Make a line for each chosen element of a contiguous variable."""
-    flat, typical, found = variable.reshape(-1), typical_size(variable), []
+    flat, typical, near = variable.reshape(-1), typical_size(variable), min(reach, 1.0)
+    found = []
     for i in indices.tolist():
         start = float(flat[i])
-        size = abs(start) or typical
-        found.append(Line([(flat, i, start, 1.0)], max(size, typical), size * 2.0**-50))
+        size, own = abs(start) or typical * near, max(abs(start), typical)
+        found.append(Line([(flat, i, start, 1.0)], own * reach, size * 2.0**-50, own * near))
     return found
 
 
@@ -65,9 +67,9 @@ def typical_size(x: Array) -> float:
     return float(np.median(sizes)) if sizes.size else 1.0
 
 
-def random_direction(x: Array, rng: np.random.Generator) -> Array:
+def random_direction(x: Array, rng: np.random.Generator, reach: float = 1.0) -> Array:
     """Draw a direction in which every element moves by about its typical size, none by zero."""
-    size = np.maximum(np.abs(x), typical_size(x))
+    size = np.maximum(np.abs(x), typical_size(x)) * reach
     return np.asarray(size * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape))
 
 

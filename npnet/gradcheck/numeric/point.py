@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from npnet.gradcheck.numeric.differences import (
     Slopes,
     differentiate,
     judge,
+    reach_of,
 )
 from npnet.gradcheck.numeric.function import (
     EPS,
@@ -84,7 +86,7 @@ class Point:
         parts, size = [], max(1, min(_BLOCK, _NUMBERS // (2 * self.function.here.size + 1)))
         for start in range(0, max(1, indices.size), size):
             own = slice(start, start + size)
-            lines = element_lines(self.function.variables[i], indices[own])
+            lines = element_lines(self.function.variables[i], indices[own], self.reach[i])
             parts.append(differentiate(self.function, lines, analytic[own], allowed[own]))
             moved(len(lines))
         slopes = Slopes._make(map(np.concatenate, zip(*parts, strict=True)))
@@ -93,6 +95,11 @@ class Point:
             count, tried = confirmed(self.function, i, indices, analytic, judged)
             self.confirmed, self.tried = self.confirmed + count, self.tried + tried
         return judged
+
+    @cached_property
+    def reach(self) -> list[float]:
+        """The honest unit of length of each variable."""
+        return [reach_of(self.function, v, self.rng) for v in self.function.variables]
 
     def _with_kinks(self, found: list[Evidence]) -> list[Evidence]:
         """Settle whether what is returned at kinks is right there."""
@@ -131,13 +138,14 @@ class Point:
 
     def everything(self) -> tuple[Judged, list[Array]]:
         """Judge the slope along a random direction in which everything moves."""
-        directions = [random_direction(v, self.rng) for v in self.function.variables]
+        pairs = zip(self.function.variables, self.reach, strict=True)
+        directions = [random_direction(v, self.rng, reach) for v, reach in pairs]
         return self.along(directions), directions
 
     def located(self, i: int) -> Array:
         """Find some faulty elements of a variable."""
         variables = self.function.variables
-        whole = random_direction(variables[i], self.rng).reshape(-1)
+        whole = random_direction(variables[i], self.rng, self.reach[i]).reshape(-1)
 
         def is_wrong(part: Array) -> bool:
             directions = [np.zeros_like(v) for v in variables]
