@@ -145,7 +145,6 @@ def add_diagnoses(
 
 
 def _what_shows(point: Point, judged: Judged, moves: list[Array]) -> str:
-    """Say what relative error a direction shows."""
     pairs = zip(moves, point.analytic, strict=True)
     size = sum(float(np.abs(v.reshape(-1)) @ np.abs(a[:, 0])) for v, a in pairs)
     total, whole = sum(v.size for v in moves), float(judged.error[0]) / size if size else 0.0

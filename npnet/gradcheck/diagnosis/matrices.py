@@ -158,7 +158,6 @@ def jacobians(
 
 
 def _faulty(subject: Function, number: int, rows: Array, t: Array, budget: Budget) -> Array:
-    """Find some outputs through which elements go wrong."""
     r = np.asarray(np.random.default_rng(1).uniform(0.5, 1.5, t.shape[1]))
     true = np.nan_to_num(t)
 

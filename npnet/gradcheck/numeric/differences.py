@@ -116,8 +116,6 @@ def sweep(function: Function, line: Line, widened: float = 1.0) -> Slopes:
     backward = np.where(usable[:, None], (here - below) / left, 0.0)
     central = np.where(usable[:, None], (above - below) / (right + left), 0.0)
     depends = (usable[:, None] & ((above != here) | (below != here))).any(axis=0)
-    # Outputs far larger than their changes may hide a slope: a bias beside 1e18, for example.
-    depends |= (np.isfinite(beyond) & (beyond != here)).any(axis=0)
     depends |= ~depends.any()
 
     # Rounding noise of the outputs: assumed from their size, and seen at the smallest steps.

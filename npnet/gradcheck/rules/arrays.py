@@ -196,5 +196,4 @@ def batches_of_other_sizes(under_test: UnderTest) -> Findings:
 
 
 def _part(x: Array, axis: int, start: int, length: int) -> Array:
-    """Copy some samples."""
     return np.take(x, range(start, start + length), axis)

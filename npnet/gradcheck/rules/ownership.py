@@ -143,7 +143,6 @@ def none_of(kind: str) -> Callable[[UnderTest], Findings]:
 def _watch(
     under_test: UnderTest, recording: bool, training: bool | None, dtype: Any, input_grad: bool
 ) -> None:
-    """Run one pass and watch what happens in it."""
     layer, inputs = under_test.fresh(dtype), under_test.arrays(dtype)
     training = under_test.training if training is None else training
     watcher = Watcher(layer, under_test.cache["watched"])
