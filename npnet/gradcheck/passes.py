@@ -32,12 +32,12 @@ def attempt(what: str, function: Callable[..., Any], *arguments: Any, **options:
 
 
 @contextlib.contextmanager
-def saying(when: str, advice: str = "") -> Iterator[None]:
+def saying(when: str) -> Iterator[None]:
     """Put words around the text of a `Fault`."""
     try:
         yield
     except Fault as fault:
-        raise Fault(f"{when} {fault}{advice}") from fault.__cause__
+        raise Fault(f"{when} {fault}") from fault.__cause__
 
 
 class Finding(NamedTuple):

@@ -124,7 +124,7 @@ def _twice(pattern: _Pattern, here: Jacobians | None, away: Jacobians | None) ->
 # From the most to the least specific.
 _STEPS: tuple[_Experiment, ...] = (
     whole.non_finite, order.swapped, whole.zero, whole.forward_is_flat,
-    whole.not_linear, whole.constant_factor, _confirmed(order.tensor),
+    whole.not_linear, whole.constant_factor, _confirmed(order.tensor), _confirmed(order.upstream),
     paths.expression, order.chain, _confirmed(order.forward_again),
     *(_confirmed(pattern, exact=True) for pattern in _WHERE),
     *map(_confirmed, (places.inverted, places.region, places.elements, places.masked,

@@ -60,7 +60,8 @@ class Jacobians:
         self.complete = indices.size == self.x.size
         self.is_loss = subject.is_loss
         self.is_input = any(subject.variables[number] is v for v in subject.inputs)
-        self.batch = subject.batch_size
+        lengths = {x.shape[:1] for x in subject.inputs}
+        self.batch = (*lengths.pop(), None)[0] if len(lengths) == 1 else None
         pairs = list(zip(subject.names, subject.variables, strict=True))
         self.inputs = {n: v.copy() for n, v in pairs if any(v is x for x in subject.inputs)}
         self.parameters = {n: v.copy() for n, v in pairs if n not in self.inputs}

@@ -24,6 +24,14 @@ def tensor(p: Jacobians) -> Iterator[tuple[str, str]]:
             yield "transposed", f"uses the derivative (or mask) of another element: {how}"
 
 
+def upstream(p: Jacobians) -> Iterator[tuple[str, str]]:
+    """The upstream gradient is read in another order."""
+    whole = len(p.outputs) == 1 and p.columns.size == p.outputs[0].size and p.known.all()
+    for words in _found(p.a.T, p.t.T, p.outputs[0].shape) if whole and not p.is_loss else ():
+        text = f"is right for an upstream gradient that is {words}: its order is mistaken"
+        yield "transposed", text
+
+
 def _found(a: Array, t: Array, shape: tuple[int, ...]) -> Iterator[str]:
     """Yield the orders in which the rows of `a` are those of `t`."""
     bound = 1e-7 * np.abs(t).max(axis=0, initial=0.0) + 1e-11 * np.abs(t).max(initial=0.0)

@@ -21,10 +21,8 @@ def non_finite(case: Case) -> Found:
     i = int(bad.argmax())
     at = [int(k) for k in np.unravel_index(case.indices[i], case.variable.shape)]
     value = case.analytic[i][~np.isfinite(case.analytic[i])][0]
-    return "non-finite", (
-        f"is {value} at {at} ({bad.sum()} of {bad.size} elements are not finite): look for a "
-        "division by zero, a logarithm of zero or an overflow in backward"
-    )
+    text = f"is {value} at {at} ({bad.sum()} of {bad.size} elements are not finite): look for a"
+    return "non-finite", f"{text} division by zero, a logarithm of zero or an overflow in backward"
 
 
 def zero(case: Case) -> Found:
@@ -45,10 +43,8 @@ def forward_is_flat(case: Case) -> Found:
         case.variable[...] = -2.5 * case.variable + 1.3
         still = np.array_equal(here, case.subject.here_now())
     if still:
-        return "unknown", (
-            f"the output does not depend on the value that {case.name} has now: does forward keep "
-            "something made of it in an earlier call (stale)?"
-        )
+        text = f"the output does not depend on the value that {case.name} has now: does forward"
+        return "unknown", f"{text} keep something made of it in an earlier call (stale)?"
     text = f"does not change with {case.name} around this point: is forward a step function?"
     return "unknown", f"the output {text}"
 
@@ -73,10 +69,8 @@ def not_linear(case: Case) -> Found:
         same(case.gradient(k * r) / k, one) for k in (2, -1, 1e-3, 100)
     ):
         return None
-    return "nonlinear", (
-        "is not proportional to the upstream gradient, as it must be: is it clipped, normalised, "
-        "squared or masked by its own sign?"
-    )
+    text = "is not proportional to the upstream gradient, as it must be: is it clipped, normalised,"
+    return "nonlinear", f"{text} squared or masked by its own sign?"
 
 
 def constant_factor(case: Case) -> Found:

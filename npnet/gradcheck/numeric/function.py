@@ -139,9 +139,8 @@ class Function:
         found = self.run()
         self._floating = [y.dtype.kind == "f" for y in found]
         if not any(self._floating):
-            raise Fault(
-                f"forward returned integers ({found[0].dtype}); there is nothing to differentiate"
-            )
+            text = f"forward returned integers ({found[0].dtype})"
+            raise Fault(f"{text}; there is nothing to differentiate")
         self.shapes = tuple(y.shape for y in found)
         self.ends = np.cumsum([y.size for y in found])
         self.here = np.concatenate([y.reshape(-1) for y in found]).astype(np.float64)
@@ -161,12 +160,6 @@ class Function:
         for part, floating in zip(np.split(drawn, self.ends[:-1], 1), self._floating, strict=True):
             part *= floating  # nothing flows back through integers
         return np.asarray(drawn)
-
-    @property
-    def batch_size(self) -> int | None:
-        """Length of the first axis that all inputs share, if there is one."""
-        lengths = {x.shape[0] if x.ndim else None for x in self.inputs if x is not None}
-        return lengths.pop() if len(lengths) == 1 else None
 
     @property
     def finite(self) -> bool:
@@ -265,23 +258,17 @@ class Function:
         return Recording(self.layer, ctx, inputs, call_forward(self.layer, ctx, inputs))
 
     def gradients(
-        self,
-        upstream: Sequence[Array],
-        kind: type[Context] = Context,
-        between: Callable[[], None] = lambda: None,
+        self, upstream: Sequence[Array], kind: type[Context] = Context
     ) -> list[Array | None]:
-        """Run forward and backward with fresh gradients; call `between` between both."""
+        """Run forward and backward with fresh gradients."""
         self.layer.zero_grad()
         recording = self._record(self.context(kind))
-        between()
         grads = recording.backward([r.copy() for r in upstream])
         found: list[Any] = [np.array(g) for g in grads if g is not None]
         for g, x, name in zip(found, self.variables, self.names, strict=False):
             if g.shape != x.shape:
-                raise Fault(
-                    f"backward returned a gradient of shape {g.shape} for the {name} of shape "
-                    f"{x.shape}"
-                )
+                shapes = f"{g.shape} for the {name} of shape {x.shape}"
+                raise Fault(f"backward returned a gradient of shape {shapes}")
         found += [None if p.grad is None else p.grad.copy() for p in self.parameters.values()]
         self.layer.zero_grad()
         return found

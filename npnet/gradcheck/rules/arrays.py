@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -158,10 +159,7 @@ def batch_independence(under_test: UnderTest) -> Findings:
     n = whole.outputs[0].shape[axis]
     for rows in np.array_split(np.arange(n), min(n, _PARTS)):
         i, length = int(rows[0]), len(rows)
-
-        def cut(x: Array, i: int = i, length: int = length) -> Array:
-            return _part(x, axis, i, length)
-
+        cut = partial(_part, axis=axis, start=i, length=length)
         inputs, upstream = map(cut, under_test.arrays()), map(cut, grads)
         got = under_test.run(inputs=[*inputs], upstream=[*upstream], training=training)
         total = got.plus(total)
