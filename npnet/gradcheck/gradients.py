@@ -20,6 +20,7 @@ from npnet.typing import Array
 
 MODES = ("full", "sample", "directional")
 _CHANGING = ("stale state", "non-deterministic")
+_ROUNDED = "was rounded to float32"
 _VAGUE = ("formula", "unknown", "elements", "rows")
 
 
@@ -137,9 +138,10 @@ def add_diagnoses(
     if point.at_kinks:
         return
     report.example = report.example or example(point, evidence)
-    known |= any(d.kind == "float32" for d in report.diagnosis)
-    changing = {d.tensor for d in report.diagnosis if d.kind in _CHANGING}
-    for d in diagnose(point, evidence, changing):
+    # Of what changes from pass to pass, or is rounded, numbers say no more.
+    unsure = {d.tensor for d in report.diagnosis if d.kind in _CHANGING or _ROUNDED in d.message}
+    known |= any(_ROUNDED in d.message for d in report.diagnosis)
+    for d in diagnose(point, evidence, unsure):
         if not known or d.kind not in _VAGUE:
             report.diagnosis.append(d._replace(message=prefix + d.message))
 

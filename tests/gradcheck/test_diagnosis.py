@@ -244,7 +244,7 @@ class PReLUs(npnet.Layer):
         ),
         (
             lambda g, x, s: (g * x * (x > 0)).sum(0) * s * (1 - s),
-            "(line 228) the condition is inverted",
+            "(line 229) the condition is inverted",
         ),
         (
             lambda g, x, s: (g * x * (x < 0)).sum() * s * (1 - s),
@@ -312,7 +312,7 @@ class Recurrent(npnet.Layer):
     [
         (
             {"carry": lambda d, u, t: 0},
-            "lacks what comes through `states[-1] @ self.u.data` (line 295), each of the 4 times",
+            "lacks what comes through `states[-1] @ self.u.data` (line 296), each of the 4 times",
         ),
         ({"carry": lambda d, u, t: d @ u.T * (t != 2)}, "is missing in no. 3 of the 4 times"),
         (
@@ -321,7 +321,7 @@ class Recurrent(npnet.Layer):
         ),
         (
             {"slope": lambda h: 1},
-            "the derivative of `np.tanh(x[:, t] + states[-1] @ self.u.data)` (line 295) "
+            "the derivative of `np.tanh(x[:, t] + states[-1] @ self.u.data)` (line 296) "
             "(1 - y y of its value y) is missing",
         ),
         ({"later": lambda: 1}, "is that of the next step, shifted by one"),

@@ -121,7 +121,7 @@ NAMED = {
     "IdentityBlocks": "the gradient of input is zero everywhere",
     "IgnoresUpstream": "does not depend on the upstream gradient",
     "ClipsUpstream": "is not proportional to the upstream gradient",
-    "BackwardInFloat32": "is right to about seven digits only",
+    "BackwardInFloat32": "the gradient of weight was rounded to float32",
     "TanhHalf": "the gradient of input is 1/2 of the true one",
     "WeightTransposed": "the gradient of weight is transposed",
     "FlattenFortran": "the gradient of input is reshaped where it should be transposed",
@@ -143,6 +143,17 @@ NAMED = {
 @pytest.mark.parametrize("name", NAMED)
 def test_patterns_are_recognised(reports, name):
     assert NAMED[name] in " ".join(d.message for d in reports[name].diagnosis)
+
+
+@pytest.mark.parametrize("name", ["BackwardInFloat32", "TanhFloat16"])
+def test_of_what_is_rounded_nothing_else_is_said(reports, name):
+    assert len(reports[name].diagnosis) == 1
+
+
+def test_what_is_rounded_has_no_factor():
+    mutant = MUTANTS["BackwardInFloat32"]
+    report = check_layer(mutant.make, *mutant.inputs, only=["gradients"], raises=False)
+    assert "times the true one" not in str(report)
 
 
 HONEST = [

@@ -79,6 +79,9 @@ def constant_factor(case: Case) -> Found:
     if c is None or away is None or abs(away - c) > 1e-6 * abs(c):
         return None
     if abs(c - 1) < 1e-4:
+        p = case.here
+        if np.abs(p.a - c * p.t)[p.known].max() > 0.1 * abs(c - 1) * np.abs(p.t[p.known]).max():
+            return None  # no factor, but something that is rounded
         text = f"is {c:.10g} times the true one: a constant (an eps) is a little off"
         return "factor", text
     text = f"is {factor_words(c)}" + ("" if abs(c + 1) <= 1e-4 else _origin(case, abs(c)))

@@ -10,7 +10,15 @@ import numpy as np
 from npnet.errors import ShapeError
 from npnet.gradcheck.comparison import not_finite
 from npnet.gradcheck.inputs import LAYOUTS
-from npnet.gradcheck.passes import Fault, Finding, Findings, Pass, name_of, saying
+from npnet.gradcheck.passes import (
+    Fault,
+    Finding,
+    Findings,
+    Pass,
+    name_of,
+    saying,
+    tensor_of,
+)
 from npnet.gradcheck.under_test import UnderTest
 from npnet.typing import Array
 
@@ -84,7 +92,8 @@ def precision(under_test: UnderTest) -> Findings:
         return
     for name in results[0]:
         if _rounded(*(values[name] for values in results)):
-            yield f"the {name} was rounded to float32, though everything that came in is float64"
+            text = f"the {name} was rounded to float32, though everything that came in is float64"
+            yield Finding(text, tensor_of(name))
 
 
 def _rounded(one: Array, two: Array, three: Array) -> bool:
