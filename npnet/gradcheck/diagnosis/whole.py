@@ -131,6 +131,10 @@ def unnamed(p: Jacobians) -> Found:
         same = low.size > 2 and not alone and (high - low <= 1e-6 * np.abs(low)).all()
         if same and np.ptp(low) > 1e-4 * np.abs(low).max():
             what = "element to element" if axis else "output to output"
+            if axis == 0 and p.output_places and p.outputs[0].shape[0] == p.batch:
+                of_row = p.output_places[0][at.any(axis=0)]
+                alike = (np.ptp(low[of_row == i]) <= 1e-6 * np.abs(low).max() for i in of_row)
+                what = "sample to sample" if all(alike) else what
             between = f"(between {low.min():.4g} and {low.max():.4g})"
             return "missing factor", f"is off by a factor that differs from {what} {between}"
     return None
