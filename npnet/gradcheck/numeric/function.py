@@ -135,7 +135,16 @@ class Function:
         self._draws, self.draws_numbers = Draws(np.random.PCG64(0)), True
         self._buffers = buffers(layer)
         layer.zero_grad()
-        self._name_variables()
+        names = [name_of("input", i, self.given) for i in range(len(self.given))]
+        if self.is_loss:
+            names = [*self.checked.arguments, "sample_weight"]
+        moving = differentiated(self.layer, self.given)
+        self.names = list(itertools.compress(names, moving))
+        self.variables = list(itertools.compress(self.given, moving))
+        self.inputs: tuple[Any, ...] = tuple(self.variables if self.is_loss else self.given)
+        self.parameters: dict[str, Any] = dict(self.layer.named_parameters())
+        self.names += self.parameters
+        self.variables += [p.data for p in self.parameters.values()]
         found = self.run()
         self._floating = [y.dtype.kind == "f" for y in found]
         if not any(self._floating):
@@ -208,14 +217,11 @@ class Function:
             line.restore()
         return found, taken
 
-    def at(self, upstream: Array) -> list[list[Array | None]]:
-        """Return the raw gradients for each row of an array of upstream gradients."""
-        return [self.gradients(self.split(r)) for r in upstream]
-
     def analytic(self, upstream: Array | None = None) -> list[Array] | None:
         """Compute the gradients at the present values, (size, k) each; None if that raises."""
         try:
-            return self.stack(self.at(self.upstream if upstream is None else upstream))
+            rows = self.upstream if upstream is None else upstream
+            return self.stack([self.gradients(self.split(r)) for r in rows])
         except Exception:  # outside the layer's domain
             return None
 
@@ -226,18 +232,6 @@ class Function:
             np.stack([np.zeros(v.size) if g is None else np.ravel(g) for g in gs], 1, dtype=float)
             for v, *gs in columns
         ]
-
-    def _name_variables(self) -> None:
-        names = [name_of("input", i, self.given) for i in range(len(self.given))]
-        if self.is_loss:
-            names = [*self.checked.arguments, "sample_weight"]
-        moving = differentiated(self.layer, self.given)
-        self.names = list(itertools.compress(names, moving))
-        self.variables = list(itertools.compress(self.given, moving))
-        self.inputs: tuple[Any, ...] = tuple(self.variables if self.is_loss else self.given)
-        self.parameters: dict[str, Any] = dict(self.layer.named_parameters())
-        self.names += self.parameters
-        self.variables += [p.data for p in self.parameters.values()]
 
     def context(self, kind: type[Context] = Context) -> Context:
         """Return a context for a pass from the common starting point."""

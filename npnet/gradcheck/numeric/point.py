@@ -60,7 +60,8 @@ class Point:
     ) -> None:
         self.checked, self.rng = checked, rng
         self.function = function = checked if function is None else function
-        self.gradients = checked.at(checked.upstream)  # None where backward set none
+        # None where backward set none.
+        self.gradients = [checked.gradients(checked.split(r)) for r in checked.upstream]
         self.analytic = checked.stack(self.gradients)
         # Terms that cancel in backward leave rounding errors of the variable's largest gradient.
         self.allowed = [
