@@ -127,7 +127,8 @@ _STEPS: tuple[_Experiment, ...] = (
     whole.not_linear, whole.constant_factor, _confirmed(order.tensor), _confirmed(order.upstream),
     paths.expression, order.chain, _confirmed(order.forward_again),
     *(_confirmed(pattern, exact=True) for pattern in _WHERE),
-    *map(_confirmed, (places.inverted, places.region, places.elements, places.masked,
-                      places.rows, places.shares, whole.invariance, whole.unnamed)),
+    *map(_confirmed, (places.inverted, whole.statistics, places.region, places.elements,
+                      places.masked, places.rows, places.shares, whole.invariance,
+                      whole.unnamed)),
     *map(_confirmed, _WHERE),
 )  # fmt: skip

@@ -140,6 +140,32 @@ def unnamed(p: Jacobians) -> Found:
     return None
 
 
+def statistics(p: Jacobians) -> Found:
+    """Off, over what is normalised, by a constant, a multiple of the tensor, or both."""
+    d, every = p.a - p.t, "depends on every element"
+    columns = np.flatnonzero((np.abs(d) > p.allowed).any(axis=0))
+    if not p.known.all() or not p.is_input or p.is_loss or not columns.size:
+        return None
+    group = (np.abs(p.t) > p.allowed) | (np.abs(d) > p.allowed)
+    x, first = p.x.reshape(-1)[p.indices], group[:, columns[0]]
+    one = np.ones_like(x)
+    along = axes_words([k for k, at in enumerate(p.places) if np.unique(at[first]).size > 1])
+    for what, why, basis in (
+        ("a term that is constant", "a mean (or sum)", [one]),
+        (f"a multiple of {p.name} itself", "the norm by which it is divided", [x]),
+        ("a constant and a multiple of the input", "each mean and variance", [one, x]),
+    ):
+        for g, off, allowed in zip(*(m.T[columns] for m in (group, d, p.allowed)), strict=True):
+            design = np.stack(basis, axis=1)[g]
+            away = np.abs(design @ np.linalg.lstsq(design, off[g], rcond=None)[0] - off[g])
+            bound = 30 * allowed[g].max() + 1e-6 * np.abs(off[g]).max()
+            if g.sum() < len(basis) + 2 or away.max() > bound:
+                break
+        else:
+            return "missing term", f"is off by {what} along {along}: {why} {every}"
+    return None
+
+
 def invariance(p: Jacobians) -> Found:
     """Forward does not change when the tensor is shifted or scaled; backward does not know it."""
     axes: list[tuple[int, ...]] = [(k,) for k in range(p.x.ndim) if p.shape[k] > 1]
