@@ -136,8 +136,8 @@ class Function:
         self._buffers = buffers(layer)
         layer.zero_grad()
         names = [name_of("input", i, self.given) for i in range(len(self.given))]
-        if self.is_loss:
-            names = [*self.checked.arguments, "sample_weight"]
+        if isinstance(layer, LossLayer):
+            names = [*layer.loss.arguments, "sample_weight"]
         moving = differentiated(self.layer, self.given)
         self.names = list(itertools.compress(names, moving))
         self.variables = list(itertools.compress(self.given, moving))
