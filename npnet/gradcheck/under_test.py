@@ -27,6 +27,7 @@ from npnet.gradcheck.passes import (
     differentiated,
     parameter_grads,
     parts,
+    protected,
     tensor_of,
     unseal,
 )
@@ -89,7 +90,7 @@ class UnderTest:
             if moved:
                 move_constants(layer)
             self._bases[dtype, moved] = layer.astype(dtype)
-        return copy.deepcopy(self._bases[dtype, moved])
+        return protected(copy.deepcopy(self._bases[dtype, moved]), self.broken)
 
     def arrays(self, dtype: DtypeLike = np.float64) -> list[Array]:
         """Return contiguous copies of the inputs; integers stay integers."""

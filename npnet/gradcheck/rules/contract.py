@@ -33,12 +33,10 @@ class Rule(NamedTuple):
 # Whoever cannot work at all, or whose calls cannot be told apart, is asked nothing more.
 _CALLS = Rule("calls", arrays.calls_work, "raised")
 
-_OWNED = ("input unchanged", "upstream gradient unchanged", "output unchanged")
 _CHILD = ("children through ctx.call", "children unchanged")
 _MOVED = ("parameters unchanged", "buffers unchanged", "no state on self", "randomness")
 _ADDED = ("no state on self", "gradients accumulate", "gradients not shared")
 _KEPT = ("no state on self", "repeatable", "gradients not shared")
-_WORK = (*_OWNED, *_CHILD)
 _SHAPES = ("shapes and dtypes", "precision", "batch of one", "batch independence")
 _TAPE = ("no state on self", *_SHAPES, *_CHILD)
 _APART = (*_SHAPES, "reductions")
@@ -59,9 +57,9 @@ _RULES = (
     Rule("gradients not shared", ownership.gradients_not_shared, "", False, (), "both"),
     Rule("calls do not disturb each other", backward.two_calls, "stale state", True, _ADDED),
     Rule("parameter gradients without input gradient", backward.input_gradient_on_demand, "zero",
-         True, _OWNED),
+         True),
     Rule("nothing kept alive", ownership.nothing_kept_alive, "", False, _KEPT[1:], "both"),
-    Rule("output not reused", ownership.outputs_not_reused, "", False, (*_KEPT, *_OWNED)),
+    Rule("output not reused", ownership.outputs_not_reused, "", False, _KEPT),
     Rule("shapes and dtypes", arrays.shapes_and_dtypes, "", False, (), "terms"),
     Rule("tape", backward.tape_agrees, "", False, _TAPE),
     Rule("recorded equals inference", backward.recording_equals_inference),
@@ -69,12 +67,12 @@ _RULES = (
     Rule("precision", arrays.precision, "float32", True, (), "terms"),
     Rule("linear backward", backward.linear_backward, "", False, ("zero gradient", "precision")),
     Rule("unused outputs", backward.unused_outputs),
-    Rule("memory layout", arrays.memory_layout, "", False, _WORK, "both"),
+    Rule("memory layout", arrays.memory_layout, "", False, _CHILD, "both"),
     Rule("reductions", losses.reductions_agree, "", False, (), "losses"),
     Rule("batch of one", arrays.batch_of_one, "", False, _SHAPES),
     Rule("batch independence", arrays.batch_independence, "", False, _APART, "terms"),
     Rule("empty batch", arrays.empty_batch, "", False, _SHAPES, "terms"),
-    Rule("batch sizes", arrays.batches_of_other_sizes, "", False, ("no state on self", *_OWNED)),
+    Rule("batch sizes", arrays.batches_of_other_sizes, "", False, ("no state on self",)),
     Rule("sample weights", losses.sample_weights, "", False, ("batch independence",), "losses"),
     Rule("target shape", losses.target_not_broadcast, "", False, (), "losses"),
     Rule("state dict", state.state_dict),

@@ -19,20 +19,29 @@ from npnet.layer import Layer
 from npnet.state import buffers
 from npnet.typing import Array
 
+_REPEATS = 8  # calls in a row, to see whether each leaves an array behind; NumPy caches seven
+
 
 def nothing_kept_alive(under_test: UnderTest) -> Findings:
     """Check that after inference, and after a backward pass, no array of the call is alive."""
     for recording, mode in ((False, "inference"), (True, "a finished backward pass")):
         layer = None if "no state on self" in under_test.broken else under_test.fresh()
-        arrays = _arrays_of_a_call(under_test, layer or under_test.fresh(), recording)
+        run = functools.partial(_arrays_of_a_call, under_test, layer, recording)
+        arrays = run()
         if any(ref() is not None for ref in arrays.values()):
             gc.collect()
-        for name in (name for name, ref in arrays.items() if ref() is not None):
+        kept = [name for name, ref in arrays.items() if ref() is not None]
+        for name in kept:
             yield f"after {mode} the {name} is still alive; something holds on to it"
+        if not kept and _grows(run):
+            yield f"after {mode} an array that it made is still alive, one more with every call"
 
 
-def _arrays_of_a_call(under_test: UnderTest, layer: Layer, recording: bool) -> dict[str, Any]:
+def _arrays_of_a_call(
+    under_test: UnderTest, layer: Layer | None, recording: bool
+) -> dict[str, Any]:
     """Run a pass whose arrays only weak references know when this returns."""
+    layer = under_test.fresh() if layer is None else layer
     inputs = under_test.arrays()
     one = under_test.record(layer, inputs) if recording else under_test.infer(layer, inputs)
     grads = under_test.upstream(one.outputs)
@@ -44,6 +53,28 @@ def _arrays_of_a_call(under_test: UnderTest, layer: Layer, recording: bool) -> d
         for kind, group in groups.items()
         for i, array in enumerate(group)
     }
+
+
+def _grows(run: Callable[[], object]) -> bool:
+    """Tell whether every run leaves an array behind."""
+    import tracemalloc
+
+    only_arrays = tracemalloc.DomainFilter(True, np.lib.tracemalloc_domain)
+
+    def count(collect: bool) -> int:
+        for _ in range(_REPEATS):
+            run()
+        if collect:
+            gc.collect()
+        return len(tracemalloc.take_snapshot().filter_traces([only_arrays]).traces)
+
+    tracing = tracemalloc.is_tracing()
+    tracemalloc.start()
+    try:  # collecting is slow, but what waits for it does not count
+        return all(count(collect) + _REPEATS <= count(collect) for collect in (False, True))
+    finally:
+        if not tracing:
+            tracemalloc.stop()
 
 
 def outputs_not_reused(under_test: UnderTest) -> Findings:
