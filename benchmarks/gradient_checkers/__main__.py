@@ -2,8 +2,8 @@
 
 The layers are those of ``tests/gradcheck/zoo``: `MUTANTS`, each with one planted bug, and `HONEST`,
 which are right and hard to check. Tools that are not installed are named and left out.
-Of them all, every fourth is taken, which takes some five minutes on a quiet machine; ``--share 1``
-takes all. ``--filter TEXT`` takes only layers whose name contains TEXT, ``--markdown`` also writes
+Every fourth layer is taken, since large ones take minutes with some tools; ``--share 1`` takes all.
+``--filter TEXT`` takes only layers whose name contains TEXT, ``--markdown`` also writes
 docs/gradient-checkers.md.
 """
 
