@@ -18,7 +18,7 @@ from npnet.gradcheck.inputs import as_inputs, is_shape, made
 from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.passes import LossLayer
 from npnet.gradcheck.report import Report
-from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES, check_calls, check_rules
+from npnet.gradcheck.rules.contract import LAYER_RULES, LOSS_RULES, check_calls, check_rules
 from npnet.gradcheck.rules.losses import worded
 from npnet.gradcheck.under_test import UnderTest
 from npnet.layer import Layer

@@ -86,7 +86,7 @@ class OtherPoints:
         try:
             function.gradients(function.split(function.upstream[0]))
             for p in function.parameters.values():
-                p.data[...] += 0.1 * random_direction(p.data, 1.0, rng)
+                p.data[...] += 0.1 * random_direction(p.data, rng)
             values = [p.data.copy() for p in function.parameters.values()]
             function.here = function.here_now()
             if judge_point(function, rng, place) is None:
@@ -142,7 +142,6 @@ class OtherPoints:
     # --- what is said
 
     def _say_findings(self) -> None:
-        """Say the first of each kind."""
         notes, wrong = self.report.notes, [f for f in self.findings if f.point is not None]
         if wrong:
             self._add_finding(wrong[0], region(wrong, self.right, self._is_right))
@@ -161,7 +160,6 @@ class OtherPoints:
         self.report.diagnosis.append(Diagnosis(kind, tensor, text))
 
     def _add_mismatch(self, found: Mismatch, place: str = "") -> None:
-        """Say what float32 gets wrong."""
         where = f" at {list(found.at)}" if found.at else ""
         text = f"{place}in float32 the {found.name} is "
         if not np.isfinite(found.single):

@@ -313,7 +313,7 @@ class RunsChild(npnet.Layer):
     ],
 )
 def test_a_child_that_is_run_without_the_context_is_named(directly, how):
-    sentence = f"forward of RunsChild runs its child Sequential 'child' by {how} instead of ctx"
+    sentence = f"a child is not run by the context: Sequential 'child', by {how} instead of ctx"
     sentence = sentence.replace(" ", r"\s+")
     report = check_layer(RunsChild(directly), (3, 4), raises=False, skip=["gradients"])
     assert len([v for v in report.violations if v.rule == "children through ctx.call"]) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,15 @@ import numpy as np
 from npnet.errors import ShapeError
 from npnet.gradcheck.comparison import not_finite
 from npnet.gradcheck.inputs import LAYOUTS
-from npnet.gradcheck.passes import Fault, Finding, Findings, Pass, name_of, saying
+from npnet.gradcheck.passes import (
+    Fault,
+    Finding,
+    Findings,
+    Pass,
+    name_of,
+    saying,
+    tensor_of,
+)
 from npnet.gradcheck.under_test import UnderTest
 from npnet.typing import Array
 
@@ -83,7 +92,8 @@ def precision(under_test: UnderTest) -> Findings:
         return
     for name in results[0]:
         if _rounded(*(values[name] for values in results)):
-            yield f"the {name} was rounded to float32, though everything that came in is float64"
+            text = f"the {name} was rounded to float32, though everything that came in is float64"
+            yield Finding(text, tensor_of(name))
 
 
 def _rounded(one: Array, two: Array, three: Array) -> bool:
@@ -158,10 +168,7 @@ def batch_independence(under_test: UnderTest) -> Findings:
     n = whole.outputs[0].shape[axis]
     for rows in np.array_split(np.arange(n), min(n, _PARTS)):
         i, length = int(rows[0]), len(rows)
-
-        def cut(x: Array, i: int = i, length: int = length) -> Array:
-            return _part(x, axis, i, length)
-
+        cut = partial(_part, axis=axis, start=i, length=length)
         inputs, upstream = map(cut, under_test.arrays()), map(cut, grads)
         got = under_test.run(inputs=[*inputs], upstream=[*upstream], training=training)
         total = got.plus(total)
@@ -196,5 +203,4 @@ def batches_of_other_sizes(under_test: UnderTest) -> Findings:
 
 
 def _part(x: Array, axis: int, start: int, length: int) -> Array:
-    """Copy some samples."""
     return np.take(x, range(start, start + length), axis)
