@@ -56,8 +56,10 @@ class UnderTest:
     _bases: dict[Any, Layer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        declared = (getattr(part, "batch_independent", True) for _, part in parts(self.layer))
+        members = [part for _, part in parts(self.layer)]
+        declared = (getattr(part, "batch_independent", True) for part in members)
         self.batch_independence = self.batch_independence and all(declared)
+        self.depends_on_dtype = any(getattr(part, "depends_on_dtype", False) for part in members)
         self.moving = differentiated(self.layer, self.inputs)
         self.is_loss = isinstance(self.layer, LossLayer)
 

@@ -183,3 +183,8 @@ class RMSNorm(_LastAxesNorm):
         dtype: DtypeLike = np.float32,
     ) -> None:
         super().__init__(normalized_shape, eps, elementwise_affine, False, dtype)
+
+    @property
+    def depends_on_dtype(self) -> bool:
+        """Whether `eps` is the dtype's rounding unit, which `check_layer` asks."""
+        return self.eps is None

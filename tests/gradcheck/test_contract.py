@@ -975,3 +975,17 @@ def test_a_loss_may_couple_samples_if_it_says_so():
         batch_independent = False
 
     assert check_layer(Declares, *arrays).ok
+
+
+@pytest.mark.parametrize("layer", [npnet.Linear(5, 2), npnet.LayerNorm(5), npnet.BatchNorm1d(5)])
+def test_a_layer_can_be_checked_without_samples(layer):
+    assert check_layer(layer, np.zeros((0, 5))).ok
+
+
+def test_a_formula_may_depend_on_the_dtype_if_the_layer_says_so():
+    class Normalised(npnet.RMSNorm):
+        depends_on_dtype = False
+
+    assert check_layer(npnet.RMSNorm(3), (4, 3)).ok
+    report = check_layer(Normalised(3), (4, 3), raises=False)
+    assert "in float32 the gradient of input is" in str(report)

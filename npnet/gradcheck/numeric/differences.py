@@ -79,7 +79,8 @@ def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> f
 
 def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes:
     """Differentiate along every line with two steps, and compare with analytic values, (m, k)."""
-    weights, h = function.weights.T, np.array([[line.scale * 2.0**-17] for line in lines])
+    weights = function.weights.T
+    h = np.array([line.scale * 2.0**-17 for line in lines]).reshape(-1, 1)  # there may be none
     y, t = function.rows(lines, h * np.array([1.0, -1.0]))
     change, span = y[:, 0] - y[:, 1], t[:, :1] - t[:, 1:]
     value, size = change @ function.upstream.T / span, np.abs(change) @ weights / span
@@ -92,7 +93,8 @@ def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes
     settled = (np.abs(analytic - value) <= error) & np.isfinite(error)
     settled &= (rough <= 10 * _TIGHT * size) | (rough <= slack)
     settled &= gap <= np.maximum(2.0**-10 * size, 2.0**-14 * size.max(axis=0, initial=0.0))
-    none, sizes = np.full_like(value, np.nan), np.array([[line.size] for line in lines])
+    none = np.full_like(value, np.nan)
+    sizes = np.array([line.size for line in lines]).reshape(-1, 1)
     return Slopes(
         value, error, size, outputs / 2 / sizes, size.copy(), none, none.copy(),
         np.zeros(value.shape, bool), settled.all(axis=1),
