@@ -115,6 +115,14 @@ def test_windows_of_images_and_their_sums_are_those_of_pytorch(rng):
         done += 1
 
 
+def test_columns_of_single_elements_are_a_copy():
+    x = np.ones((1, 1, 2, 2))
+    y, tape = npnet.Unfold(1).record(x)
+    y[...] = 0
+    assert x.all()
+    assert tape.backward(y, input_grad=True).flags.writeable
+
+
 def test_a_convolution_is_the_sum_that_defines_it(rng):
     layer = npnet.Conv2d(2, 3, 2, (1, 2), (1, 0), (1, 2), dtype=np.float64)
     x = rng.normal(size=(2, 2, 3, 5))
