@@ -181,6 +181,7 @@ def test_inputs_that_do_not_fit(make, shape, expected):
     (lambda: npnet.Upsample(), "one of the two"),
     (lambda: npnet.Upsample(2, 2.0), "one of the two"),
     (lambda: npnet.Upsample(2, mode="linar"), "did you mean 'linear'"),
+    (lambda: npnet.Upsample((2, 2), mode="linear"), "size to be one number, or 1 of them for the"),
     (lambda: npnet.Upsample(2, mode="area"), "AdaptiveAvgPool"),
     (lambda: npnet.Upsample(0), "size to be a positive integer"),
     (lambda: npnet.Upsample(scale_factor=(1.0, -1.0)), r"scale_factor\[1\]"),
