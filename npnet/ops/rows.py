@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from npnet.ops.columns import Scratch, Tile, seconds, tiles, transposed
+from npnet.ops.columns import Scratch, Tile, seconds, tiles
 from npnet.ops.parallel import in_parts, sum_of
 from npnet.ops.windows import covered, offsets, windows
 from npnet.typing import Array
@@ -145,10 +145,6 @@ def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
 
 def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: Array) -> None:
     """Write what `npnet.ops.conv.input_grad` returns."""
-    if {*g.stride} == {1} and len(weight) <= 2 * dx.shape[1]:
-        opposite, geometry = transposed(weight, g)
-        convolve(grad, opposite, bias, geometry, dx)
-        return
     w = np.ascontiguousarray(_matrix(weight).T)
 
     def part(start: int, stop: int) -> None:

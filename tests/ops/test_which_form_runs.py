@@ -224,6 +224,19 @@ print(npnet.Linear(2, 2, dtype=np.float64)(np.ones((1, 2))).dtype, npnet.ops.act
     assert str(tmp_path) in err
 
 
+def test_kernels_that_are_read_after_the_choice_take_numpys_form():
+    code = """
+import numpy as np, npnet
+npnet.ReLU()([1.0])
+for layer in npnet.MaxPool1d(2), npnet.Upsample(scale_factor=2), npnet.Conv1d(1, 1, 2):
+    print(*layer(np.ones((1, 1, 2))).shape)
+from npnet.ops import pool, resample
+print(pool.maxima.__code__.co_name, resample.gather.__code__.co_name)
+"""
+    out, _ = run(code, NPNET_OPS="numpy")
+    assert out == [*"111", *"114", *"111", "maxima", "gather"]
+
+
 @needs_numba
 def test_threads_may_need_the_kernels_at_once():
     code = """
