@@ -13,7 +13,7 @@ from npnet.init import xavier_normal, xavier_uniform
 from npnet.layer import Layer
 from npnet.layers.linear import Linear
 from npnet.ops import attention as ops
-from npnet.ops.elementwise import add_bias
+from npnet.ops import elementwise
 from npnet.parameter import Parameter
 from npnet.random import as_generator
 from npnet.typing import Array, DtypeLike, Rng
@@ -187,7 +187,7 @@ class MultiheadAttention(Layer):
         projected = [x.dot(w.T) for x, w in zip(rows, self._matrices(), strict=True)]
         if self.in_proj_bias is not None:
             for y, bias in zip(projected, self.in_proj_bias.data.reshape(3, -1), strict=True):
-                add_bias(y, bias)
+                elementwise.add_bias(y, bias)
         q, k, v = map(self._heads, projected, ctx.axes)
         ctx.keys = k.shape[2]
         k, v = self._extended(k, self.bias_k), self._extended(v, self.bias_v)

@@ -193,8 +193,9 @@ def _parts(x: Array) -> Iterator[tuple[slice, slice]]:
     a, k, b = x.shape
     step = max(1, BLOCK // max(b, 1))
     if step >= k:
-        for i in range(0, a, step // k):
-            yield slice(i, i + step // k), slice(None)
+        samples = step // max(k, 1)
+        for i in range(0, a, samples):
+            yield slice(i, i + samples), slice(None)
         return
     for i in range(a):
         for j in range(0, k, step):
