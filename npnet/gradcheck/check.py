@@ -163,7 +163,9 @@ def check_layer(
         The axis of inputs and outputs that counts the samples. None if there is none.
     batch_independence : bool
         False for a layer that couples samples, as batch normalisation does, or such a loss. A
-        class declares it, for containers around it too, by ``batch_independent = False``.
+        class declares it, for containers around it too, by ``batch_independent = False``. So does
+        ``dtype_independent = False`` tell of constants that depend on the dtype: float32 and
+        float64 are then not compared.
     skip, only : collection of str
         Names of rules to leave out, and of those to try; ``"gradients"`` is one.
     mode : {"auto", "full", "sample", "directional"}

@@ -54,10 +54,14 @@ class UnderTest:
     _bases: dict[Any, Layer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        declared = (getattr(part, "batch_independent", True) for _, part in parts(self.layer))
-        self.batch_independence = self.batch_independence and all(declared)
+        self.batch_independence = self.batch_independence and self._declare("batch_independent")
+        self.dtype_independence = self._declare("dtype_independent")
         self.moving = differentiated(self.layer, self.inputs)
         self.is_loss = isinstance(self.layer, LossLayer)
+
+    def _declare(self, name: str) -> bool:
+        """Tell whether no part of the layer says that it is not what the name says."""
+        return all(getattr(part, name, True) for _, part in parts(self.layer))
 
     def fresh(self, dtype: DtypeLike = np.float64, moved: bool = True) -> Layer:
         """Return a copy without gradients, whose constant parameters are moved if possible."""

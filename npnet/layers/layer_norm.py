@@ -183,3 +183,8 @@ class RMSNorm(_LastAxesNorm):
         dtype: DtypeLike = np.float32,
     ) -> None:
         super().__init__(normalized_shape, eps, elementwise_affine, False, dtype)
+
+    @property
+    def dtype_independent(self) -> bool:
+        """Whether `eps` is the same in every dtype, for `check_layer`."""
+        return self.eps is not None

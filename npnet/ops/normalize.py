@@ -216,5 +216,5 @@ def _sum(x: Array, scale_a: float = 1.0, scale_b: float = 1.0) -> Array:
     a, k, b = x.shape
     rows = x.reshape(a, k * b)
     row = np.full(a, scale_a, x.dtype).dot(rows) if a > 1 else rows[0]
-    sums: Array = row.reshape(k, b).dot(np.full(b, scale_b, x.dtype)) if b > 1 else row
+    sums: Array = row.reshape(k, b).dot(np.full(b, scale_b, x.dtype)) if b != 1 else row
     return sums

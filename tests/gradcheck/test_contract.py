@@ -349,6 +349,31 @@ def test_a_note_says_that_there_is_no_batch():
     assert not any("batch" in n for n in check_layer(npnet.Tanh, (5, 2)).notes)
 
 
+def test_constants_that_depend_on_the_dtype_must_be_declared():
+    class OfTheDtype(npnet.Layer):
+        def forward(self, ctx, x):
+            ctx.factor = 1 + 1e3 * np.finfo(x.dtype).eps
+            return x * x.dtype.type(ctx.factor)
+
+        def backward(self, ctx, grad):
+            return grad * grad.dtype.type(ctx.factor)
+
+    class Declared(OfTheDtype):
+        dtype_independent = False
+
+    with pytest.raises(GradientMismatch, match=r"does the code depend on the\s+dtype"):
+        check_layer(OfTheDtype, (5, 4))
+    assert check_layer(Declared, (5, 4)).ok
+    assert check_layer(lambda: npnet.Sequential(npnet.Linear(3, 4), Declared()), (5, 3)).ok
+
+    class Overflows(Declared):
+        def forward(self, ctx, x):
+            return super().forward(ctx, x * 1e25 * 1e25 / 1e50)
+
+    with pytest.raises(GradientMismatch, match="overflows"):
+        check_layer(Overflows, (5, 4))
+
+
 # --- what is left alone
 
 
