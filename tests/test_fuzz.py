@@ -164,6 +164,8 @@ SPECIAL = {  # layers with arguments or inputs of their own
     npnet.LSTMCell: (RECURRENT, (X, X[:, :2], X[:, 1:])),
     npnet.Maxout: ({"num_units": 3}, (X,)),
     npnet.PairwiseDistance: ({}, (X, X)),
+    npnet.RNN: (RECURRENT, (SEQUENCES, STATES, LENGTHS)),
+    npnet.RNNCell: (RECURRENT, (X, X[:, :2])),
     npnet.Softmax2d: ({}, (X[:, :, np.newaxis, np.newaxis],)),
     npnet.TransformerEncoder: (
         {"encoder_layer": npnet.TransformerEncoderLayer(3, 1, 4), "num_layers": 2},
@@ -383,7 +385,7 @@ def test_random_calls():
     assert foreign == []
     assert accepted == []
     assert sum(outcome.values()) == CALLS
-    assert min(outcome.values()) > CALLS / 8  # neither all refused nor all accepted
+    assert min(outcome.values()) > CALLS / 10  # neither all refused nor all accepted
 
 
 @pytest.mark.parametrize("label", TARGETS)

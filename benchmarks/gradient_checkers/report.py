@@ -24,6 +24,7 @@ class Results(NamedTuple):
     wrong: list[str]  # the bugs of which `gradient_is_wrong`
     honest: list[str]
     answers: Mapping[str, Mapping[str, Answer]]
+    step: int = 1  # one of so many layers was taken
 
     def caught(self, tool: str, names: list[str]) -> list[str]:
         """Return those of some layers in which a tool finds something."""
@@ -39,20 +40,22 @@ def _head(results: Results) -> Iterator[str]:
     used = ["numpy", *dict.fromkeys(TOOLS[tool].package for tool in results.answers)]
     versions = [f"{p} {importlib.metadata.version(p)}" for p in used if p != "npnet"]
     absent = [tool for tool in TOOLS if tool not in results.answers]
-    bugs, wrong = len(results.bugs), len(results.wrong)
+    bugs, wrong, step = len(results.bugs), len(results.wrong), results.step
+    share = "" if step == 4 else f" --share {1 / step:.3g}"
+    some = f", one of {step} evenly chosen (and those below)," if step > 1 else ""
     yield f"""# Gradient checkers side by side
 
 ```sh
-python -m benchmarks.gradient_checkers --markdown
+python -m benchmarks.gradient_checkers --markdown{share}
 ```
 
 wrote this page; it measured every figure here.
 
-Each tool is asked once about each layer and loss of `tests/gradcheck/zoo`: {bugs} with one
-planted bug each, and {len(results.honest)} that are right and hard to check. They are npnet's
-own tests: npnet was improved until it passed them, the others were not. All compute in float64,
-with the tools' default settings, at the arrays that the zoo gives; where it gives a shape, at
-random numbers away from zero. `check_layer` is given the shape itself, and may look at other
+Each tool is asked once about each layer and loss{some} of `tests/gradcheck/zoo`:
+{bugs} with one planted bug each, and {len(results.honest)} that are right and hard to check. They
+are npnet's own tests: npnet was improved until it passed them, the others were not. All compute in
+float64, with the tools' default settings, at the arrays that the zoo gives; where it gives a shape,
+at random numbers away from zero. `check_layer` is given the shape itself, and may look at other
 points too.
 
 - Of the bugs, {wrong} are **wrong gradients**: at the given point, in a layer just made, the

@@ -18,7 +18,7 @@ from npnet.gradcheck.inputs import as_inputs, is_shape, made
 from npnet.gradcheck.other_points import OtherPoints
 from npnet.gradcheck.passes import LossLayer
 from npnet.gradcheck.report import Report
-from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES, check_calls, check_rules
+from npnet.gradcheck.rules.contract import LAYER_RULES, LOSS_RULES, check_calls, check_rules
 from npnet.gradcheck.rules.losses import worded
 from npnet.gradcheck.under_test import UnderTest
 from npnet.layer import Layer
@@ -163,9 +163,9 @@ def check_layer(
         The axis of inputs and outputs that counts the samples. None if there is none.
     batch_independence : bool
         False for a layer that couples samples, as batch normalisation does, or such a loss. A
-        class declares it, for containers around it too, by ``batch_independent = False``. So does
-        ``dtype_independent = False`` tell of constants that depend on the dtype: float32 and
-        float64 are then not compared.
+        class declares it, for containers around it too, by ``batch_independent = False``. One
+        whose formula depends on the dtype declares ``depends_on_dtype = True``: float32 is then
+        not compared with float64.
     skip, only : collection of str
         Names of rules to leave out, and of those to try; ``"gradients"`` is one.
     mode : {"auto", "full", "sample", "directional"}

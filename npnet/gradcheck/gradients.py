@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from npnet.gradcheck.comparison import not_finite
-from npnet.gradcheck.diagnosis import diagnose, example
+from npnet.gradcheck.diagnosis.diagnose import diagnose, example
 from npnet.gradcheck.numeric.differences import Judged
 from npnet.gradcheck.numeric.function import sample
 from npnet.gradcheck.numeric.places import suspects
@@ -20,6 +20,7 @@ from npnet.typing import Array
 
 MODES = ("full", "sample", "directional")
 _CHANGING = ("stale state", "non-deterministic")
+_ROUNDED = "was rounded to float32"
 _VAGUE = ("formula", "unknown", "elements", "rows")
 
 
@@ -137,14 +138,15 @@ def add_diagnoses(
     if point.at_kinks:
         return
     report.example = report.example or example(point, evidence)
-    changing = {d.tensor for d in report.diagnosis if d.kind in _CHANGING}
-    for d in diagnose(point, evidence, changing):
+    # Of what changes from pass to pass, or is rounded, numbers say no more.
+    unsure = {d.tensor for d in report.diagnosis if d.kind in _CHANGING or _ROUNDED in d.message}
+    known |= any(_ROUNDED in d.message for d in report.diagnosis)
+    for d in diagnose(point, evidence, unsure):
         if not known or d.kind not in _VAGUE:
             report.diagnosis.append(d._replace(message=prefix + d.message))
 
 
 def _what_shows(point: Point, judged: Judged, moves: list[Array]) -> str:
-    """Say what relative error a direction shows."""
     pairs = zip(moves, point.analytic, strict=True)
     size = sum(float(np.abs(v.reshape(-1)) @ np.abs(a[:, 0])) for v, a in pairs)
     total, whole = sum(v.size for v in moves), float(judged.error[0]) / size if size else 0.0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections.abc import Callable, Collection, Iterator, Sequence
+from types import MethodType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +16,12 @@ from npnet.layer import Layer
 from npnet.losses.loss import Loss
 from npnet.typing import Array
 
+# By the rule that is broken, the method that copies what it is given, or what it returns.
+_PROTECTIONS = {
+    "input unchanged": ("forward", True),
+    "upstream gradient unchanged": ("backward", True),
+    "output unchanged": ("forward", False),
+}
 _ADVICE = "; it must return an array or, for several {}, a tuple of arrays"
 
 
@@ -32,12 +40,12 @@ def attempt(what: str, function: Callable[..., Any], *arguments: Any, **options:
 
 
 @contextlib.contextmanager
-def saying(when: str, advice: str = "") -> Iterator[None]:
+def saying(when: str) -> Iterator[None]:
     """Put words around the text of a `Fault`."""
     try:
         yield
     except Fault as fault:
-        raise Fault(f"{when} {fault}{advice}") from fault.__cause__
+        raise Fault(f"{when} {fault}") from fault.__cause__
 
 
 class Finding(NamedTuple):
@@ -128,6 +136,33 @@ class LossLayer(Layer):
         count, what = len(self.loss.arguments), "the call" if name == "__call__" else name
         weight = (*inputs[count:], None)[0]
         return attempt(what, getattr(self.loss, name), *inputs[:count], sample_weight=weight)
+
+
+def parts(checked: Layer) -> list[tuple[str, Any]]:
+    """List the layer and its children, with dotted names; of a loss, the loss."""
+    return [("", checked.loss)] if isinstance(checked, LossLayer) else [*checked.named_layers()]
+
+
+def unseal(checked: Layer) -> None:
+    """Let passes make new attributes, so that a layer which does can be checked to the end."""
+    for _, part in parts(checked):
+        object.__setattr__(part, "_open", True)
+
+
+def protected(layer: Layer, broken: Collection[str]) -> Layer:
+    """Give a layer copies of what by a broken rule it changes; return it."""
+    for name, given in (_PROTECTIONS[rule] for rule in broken if rule in _PROTECTIONS):
+        method: Any = getattr(layer, name)  # bound, so that a deep copy has its own
+        object.__setattr__(layer, name, MethodType(_copying(method.__func__, given), layer))
+    return layer
+
+
+def _copying(method: Callable[..., Any], given: bool) -> Callable[..., Any]:
+    def copying(self: Any, ctx: Any, *arrays: Any) -> Any:
+        result = method(self, ctx, *copy.deepcopy(arrays) if given else arrays)
+        return result if given else copy.deepcopy(result)
+
+    return copying
 
 
 def call_forward(layer: Layer, ctx: Context, inputs: Sequence[Array]) -> tuple[Array, ...]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from npnet.context import Context
 from npnet.gradcheck.comparison import mismatch
-from npnet.gradcheck.copies import move_constants, parts, protected, unseal
 from npnet.gradcheck.inputs import mixed
 from npnet.gradcheck.numeric.function import Function
 from npnet.gradcheck.numeric.rounding import Float32
@@ -27,7 +26,10 @@ from npnet.gradcheck.passes import (
     call_forward,
     differentiated,
     parameter_grads,
+    parts,
+    protected,
     tensor_of,
+    unseal,
 )
 from npnet.layer import Layer
 from npnet.state import buffers, restore_buffers
@@ -54,14 +56,12 @@ class UnderTest:
     _bases: dict[Any, Layer] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.batch_independence = self.batch_independence and self._declare("batch_independent")
-        self.dtype_independence = self._declare("dtype_independent")
+        members = [part for _, part in parts(self.layer)]
+        declared = (getattr(part, "batch_independent", True) for part in members)
+        self.batch_independence = self.batch_independence and all(declared)
+        self.depends_on_dtype = any(getattr(part, "depends_on_dtype", False) for part in members)
         self.moving = differentiated(self.layer, self.inputs)
         self.is_loss = isinstance(self.layer, LossLayer)
-
-    def _declare(self, name: str) -> bool:
-        """Tell whether no part of the layer says that it is not what the name says."""
-        return all(getattr(part, name, True) for _, part in parts(self.layer))
 
     def fresh(self, dtype: DtypeLike = np.float64, moved: bool = True) -> Layer:
         """Return a copy without gradients, whose constant parameters are moved if possible."""
@@ -307,3 +307,27 @@ class UnderTest:
                 if change <= max(1e-8 * sizes[name], 1e-12 * max(sizes.values())):
                     worst[name] = max(worst[name], change)
         return worst
+
+
+def move_constants(layer: Layer) -> bool:
+    """Replace what is constant in parameters and buffers by random numbers near it; tell if any."""
+    rng, moved = np.random.default_rng(5), False
+    for p in layer.parameters():
+        if _hides_bugs(p.data):
+            p.data, moved = _near(p.data, rng, rng.choice([-1.0, 1.0], p.shape)), True
+    for _, part in layer.named_layers():
+        for name, value in list(part._buffers.items()):
+            if value.dtype.kind == "f" and value.ndim and _hides_bugs(value):
+                setattr(part, name, _near(value, rng, 1.0))
+                moved = True
+    return moved
+
+
+def _hides_bugs(values: Array) -> bool:
+    one = np.unique(values)
+    return one.size == 1 and (values.size > 1 or one[0] in (-1, 0, 1))
+
+
+def _near(values: Array, rng: np.random.Generator, sign: Array | float) -> Array:
+    factor, shift = rng.uniform(0.7, 1.3, values.shape), rng.uniform(0.1, 0.5, values.shape)
+    return np.asarray(np.where(values == 0, sign * shift, values * factor), values.dtype)

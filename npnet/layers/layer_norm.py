@@ -185,6 +185,6 @@ class RMSNorm(_LastAxesNorm):
         super().__init__(normalized_shape, eps, elementwise_affine, False, dtype)
 
     @property
-    def dtype_independent(self) -> bool:
-        """Whether `eps` is the same in every dtype, for `check_layer`."""
-        return self.eps is not None
+    def depends_on_dtype(self) -> bool:
+        """Whether `eps` is the dtype's rounding unit, which `check_layer` asks."""
+        return self.eps is None

@@ -216,8 +216,9 @@ def _grad_rows(grad: Array, tile: Tile, g: Geometry, scratch: Scratch) -> Array:
 
 
 def seconds(weight: Array, g: Geometry) -> float:
-    """Return about how long an image takes."""
-    return weight.size * math.prod(g.out) / 3e10
+    """Return about how long an image takes: products, and copies of windows and outputs."""
+    copies = (weight.size // len(weight) * g.groups + len(weight)) / 2e9
+    return math.prod(g.out) * (weight.size / 3e10 + copies)
 
 
 def convolve(x: Array, weight: Array, bias: Array | None, g: Geometry, y: Array) -> None:

@@ -45,7 +45,7 @@ def _product(w: Array, x: Array, bias: Array | None, g: Geometry, y: Array) -> N
         if bias is not None:
             y[start:stop] += bias.reshape(-1, *(1,) * len(g.size))
 
-    in_parts(part, len(x), seconds(w, g))
+    in_parts(part, len(x), seconds(w.reshape(-1, w.shape[2]), g))
 
 
 def _matrices(weight: Array, g: Geometry) -> Array:

@@ -133,7 +133,6 @@ def _transposed(taps: Taps) -> Taps:
         source * len(source) + np.indices(source.shape)[0], return_inverse=True
     )
     total = np.bincount(place.reshape(-1), weight.reshape(-1))
-    pairs, total = pairs[total != 0], total[total != 0]
     row, target = np.divmod(pairs, len(source))
     counts = np.bincount(row, minlength=size)
     each = np.arange(counts.max())

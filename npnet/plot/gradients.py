@@ -14,8 +14,6 @@ from npnet.plot.figure import new_figure, save_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from npnet.gradcheck import TensorReport
-
 # By the number of the verdict: distinguishable without colour vision, and by their shape.
 _STYLE = {
     0: ("ok", "#0072b2", "o", 14),
@@ -28,9 +26,9 @@ _FLOOR = 1e-4  # the smallest distance drawn, in error bars
 
 
 def plot_gradients(
-    tensors: Sequence[TensorReport], title: str, path: str | os.PathLike[str] | None = None
+    tensors: Sequence[Any], title: str, path: str | os.PathLike[str] | None = None
 ) -> Figure:
-    """Draw one column for each of at most 8 tensors, and save the figure if there is a path.
+    """Draw one column for each of at most 8 `TensorReport`; save the figure if there is a path.
 
     Above, the analytic over the numerical gradient with its error bar. Below, their distances in
     error bars, sorted: right elements lie under the line at 1.
@@ -52,7 +50,7 @@ def plot_gradients(
     return figure
 
 
-def _draw(above: Any, below: Any, tensor: TensorReport) -> dict[str, Any]:
+def _draw(above: Any, below: Any, tensor: Any) -> dict[str, Any]:
     """Draw one tensor; return the dots of each verdict in it."""
     x, y = tensor.numeric, tensor.analytic
     values = np.append(x, y)

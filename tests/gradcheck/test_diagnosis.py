@@ -12,7 +12,8 @@ import pytest
 
 import npnet
 from npnet.gradcheck import check_gradients
-from npnet.gradcheck.diagnosis import diagnose
+from npnet.gradcheck.diagnosis.diagnose import diagnose
+from npnet.gradcheck.diagnosis.expressions import Expressions
 from npnet.gradcheck.diagnosis.matrices import true_matrix
 from npnet.gradcheck.numeric.function import Function
 
@@ -168,7 +169,7 @@ def test_what_experiments_raise_is_not_noted(monkeypatch):
 
 
 def test_passes_are_limited_by_their_number(monkeypatch):
-    monkeypatch.setattr("npnet.gradcheck.diagnosis._PASSES", 20)
+    monkeypatch.setattr("npnet.gradcheck.diagnosis.diagnose._PASSES", 20)
     assert "in no pattern known here" in said(ForgetsGain())
 
 
@@ -243,7 +244,7 @@ class PReLUs(npnet.Layer):
         ),
         (
             lambda g, x, s: (g * x * (x > 0)).sum(0) * s * (1 - s),
-            "(line 228) the condition is inverted",
+            "(line 229) the condition is inverted",
         ),
         (
             lambda g, x, s: (g * x * (x < 0)).sum() * s * (1 - s),
@@ -311,16 +312,16 @@ class Recurrent(npnet.Layer):
     [
         (
             {"carry": lambda d, u, t: 0},
-            "lacks what comes through `states[-1] @ self.u.data` (line 295), each of the 4 times",
+            "lacks what comes through `states[-1] @ self.u.data` (line 296), each of the 4 times",
         ),
-        ({"carry": lambda d, u, t: d @ u.T * (t != 2)}, "is missing in the third of the 4 times"),
+        ({"carry": lambda d, u, t: d @ u.T * (t != 2)}, "is missing in no. 3 of the 4 times"),
         (
             {"carry": lambda d, u, t: d @ u},
             "derivative by `states[-1]` has `self.u.data` transposed",
         ),
         (
             {"slope": lambda h: 1},
-            "the derivative of `np.tanh(x[:, t] + states[-1] @ self.u.data)` (line 295) "
+            "the derivative of `np.tanh(x[:, t] + states[-1] @ self.u.data)` (line 296) "
             "(1 - y y of its value y) is missing",
         ),
         ({"later": lambda: 1}, "is that of the next step, shifted by one"),
@@ -414,6 +415,22 @@ def test_changed_values_stay_out_of_what_outlives_a_pass():
         assert places
         for x, y in places:
             np.testing.assert_array_equal(y, 2 * np.tanh(x))
+
+
+class Fills(npnet.Layer):
+    def forward(self, ctx, x):
+        y = np.empty_like(x)
+        np.multiply(x, 2.0, out=y)
+        return y + 1.0
+
+
+def test_what_memory_holds_is_no_value():
+    layer = Fills()
+    source = Expressions([layer])
+    source.keep(lambda: layer(np.arange(3.0)))
+    values = dict(zip([e.text for e in source.found], source.values, strict=True))
+    assert values["np.empty_like(x)"] == [None]
+    np.testing.assert_array_equal(values["y + 1.0"][0], [1.0, 3.0, 5.0])
 
 
 class Iterates(Wrong):

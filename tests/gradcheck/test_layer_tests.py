@@ -8,7 +8,7 @@ import pytest
 import npnet
 from npnet.errors import ArgumentError, SignatureError
 from npnet.gradcheck import testing
-from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES
+from npnet.gradcheck.rules.contract import LAYER_RULES, LOSS_RULES
 from npnet.gradcheck.testing import layer_tests
 
 test_linear = layer_tests(lambda: npnet.Linear(4, 3), (5, 4))

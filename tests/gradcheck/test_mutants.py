@@ -14,7 +14,7 @@ import npnet
 from cases import LAYERS, LOSSES
 from npnet.gradcheck import Diagnosis, check_gradients
 from npnet.gradcheck.check import check_layer
-from npnet.gradcheck.rules import LAYER_RULES, LOSS_RULES
+from npnet.gradcheck.rules.contract import LAYER_RULES, LOSS_RULES
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +86,7 @@ def test_table_of_diagnoses(reports):
     for row in rows:
         print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
     caught = sum(not report.ok for report in reports.values())
+    assert caught == len(rows) == len(MUTANTS)
     marks = [mark for _, mark, *_ in rows]
     asked = len(marks) - marks.count("-")
     print(f"caught {caught} of {len(rows)}; named {marks.count('named')} of {asked}; misled "
@@ -120,7 +121,7 @@ NAMED = {
     "IdentityBlocks": "the gradient of input is zero everywhere",
     "IgnoresUpstream": "does not depend on the upstream gradient",
     "ClipsUpstream": "is not proportional to the upstream gradient",
-    "BackwardInFloat32": "is right to about seven digits only",
+    "BackwardInFloat32": "the gradient of weight was rounded to float32",
     "TanhHalf": "the gradient of input is 1/2 of the true one",
     "WeightTransposed": "the gradient of weight is transposed",
     "FlattenFortran": "the gradient of input is reshaped where it should be transposed",
@@ -142,6 +143,17 @@ NAMED = {
 @pytest.mark.parametrize("name", NAMED)
 def test_patterns_are_recognised(reports, name):
     assert NAMED[name] in " ".join(d.message for d in reports[name].diagnosis)
+
+
+@pytest.mark.parametrize("name", ["BackwardInFloat32", "TanhFloat16"])
+def test_of_what_is_rounded_nothing_else_is_said(reports, name):
+    assert len(reports[name].diagnosis) == 1
+
+
+def test_what_is_rounded_has_no_factor():
+    mutant = MUTANTS["BackwardInFloat32"]
+    report = check_layer(mutant.make, *mutant.inputs, only=["gradients"], raises=False)
+    assert "times the true one" not in str(report)
 
 
 HONEST = [

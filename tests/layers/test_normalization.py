@@ -230,10 +230,10 @@ def test_rms_norm_adds_the_rounding_unit_of_the_dtype():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_rms_norm_says_that_it_depends_on_the_dtype(dtype, rng):
     layer = npnet.RMSNorm(3, dtype=dtype)
-    assert not layer.dtype_independent
+    assert layer.depends_on_dtype
     assert check_layer(layer, rng.normal(size=(4, 3))).ok
     assert check_layer(npnet.Sequential(layer), rng.normal(size=(4, 3))).ok
-    assert npnet.RMSNorm(3, 0.1).dtype_independent
+    assert not npnet.RMSNorm(3, 0.1).depends_on_dtype
 
 
 @pytest.mark.parametrize("make", [lambda d: npnet.BatchNorm1d(3, dtype=d),

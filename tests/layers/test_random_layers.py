@@ -49,6 +49,7 @@ def test_channels_are_dropped_with_their_probability(name, shape, channels, rng)
     y, tape = getattr(npnet, name)(0.3).record(x, rng=0)
     kept = y != 0
     assert (kept == kept[(..., *(slice(0, 1),) * (x.ndim - channels))]).all()
+    assert channels == 1 or (kept != kept[:, :1]).any()
     assert kept.mean() == pytest.approx(0.7, abs=0.07)
     np.testing.assert_allclose(y[kept], x[kept] / 0.7, rtol=1e-12)
     np.testing.assert_allclose(tape.backward(x, input_grad=True), y, rtol=1e-12)

@@ -120,6 +120,23 @@ def test_an_infinite_pixel_and_its_gradient_stay_where_they_are(implementation):
     npnet.ops.use(before)
 
 
+@pytest.mark.parametrize(
+    ("mode", "axes", "factor"),
+    [("linear", 1, 1.19), ("bilinear", 2, 1.19), ("nearest", 2, 1.19), ("nearest", 2, 2.1)],
+)
+def test_factors_whose_output_has_the_size_of_another(mode, axes, factor, rng):
+    torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    options = {"scale_factor": factor, "mode": mode}
+    x = rng.normal(size=(2, 3, *(4,) * axes))
+    assert both(torch, npnet.Upsample(**options), torch.nn.Upsample(**options), x, rng)
+
+
+def test_what_was_left_out_has_no_gradient_even_of_infinity():
+    y, tape = npnet.Upsample(2).record(np.zeros((1, 1, 4)))
+    dx = tape.backward(np.full_like(y, np.inf), input_grad=True)
+    assert dx.tolist() == [[[np.inf, 0, np.inf, 0]]]
+
+
 def test_one_element_becomes_many_and_many_one():
     y, tape = npnet.Upsample(1000, mode="linear").record(np.ones((1, 1, 1)))
     assert (y == 1).all()

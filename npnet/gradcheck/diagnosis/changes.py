@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,12 @@ _REGION = "a condition: zero in a region"
 _KNOWN = {"tanh": "1 - y y of its value y", "sigmoid": "y (1 - y) of its value y",
           "abs": "the sign", "relu": _REGION, "maximum": _REGION, "minimum": _REGION,
           "clip": _REGION, "where": _REGION}  # fmt: skip
+_SLOPES: dict[str, Callable[[Array], Any]] = {
+    "missing, as a factor": lambda y: 1,
+    "taken for its value y": lambda y: y,
+    "taken for y (1 - y) of its value y": lambda y: y * (1 - y),
+    "taken for 1 - y y of its value y": lambda y: 1 - y * y,
+}
 Changes = Iterator[tuple[str, Change]]
 
 
@@ -59,33 +65,25 @@ def _numbers(values: list[Array], where: str, factor: str) -> Changes:
               (-v, "minus that"))  # fmt: skip
     for other, words in others:
         if other != v:
-
-            def change(f: Apply, p: Any, j: int, other: float = other) -> Any:
-                return other
-
-            yield f"is what it would be if {where} were {words}", change
+            yield f"is what it would be if {where} were {words}", held([other] * len(values))
 
 
 def times(source: Expressions, k: int) -> Changes:
     """Only the first or last of several times counts, or one is missing."""
-    where, values = source.shown(k), source.values[k]
-    count = len(values)
-    often = f"of the {count} times (steps) that it is computed"
+    values, count = source.values[k], len(source.values[k])
     several = [("counts in the last alone", range(count - 1)),
                ("counts in the first alone", range(1, count)),
                ("is missing in the last", (count - 1,)), ("is missing in the first", (0,)),
-               *((f"counts only from the {_nth(j)} on,", range(j)) for j in range(2, count - 1)),
-               *((f"is missing in the {_nth(j)}", (j,)) for j in range(1, count - 1))]  # fmt: skip
+               *((f"counts only from no. {j + 1} on,", range(j)) for j in range(2, count - 1)),
+               *((f"is missing in no. {j + 1}", (j,)) for j in range(1, count - 1))]  # fmt: skip
     for words, still in several if count > 1 else ():
-
-        def change(f: Apply, p: Any, j: int, still: Any = still) -> Any:
-            return values[j] if j in still else f(*p)
-
-        yield f"is wrong: what comes through {where} {words} {often}", change
+        often = f"{words} of the {count} times (steps) that it is computed"
+        yield f"is wrong: what comes through {source.shown(k)} {often}", held(values, still)
 
 
-def _nth(k: int) -> str:
-    return ("first", "second", "third")[k] if k < 3 else f"{k + 1}th"
+def held(values: list[Any], still: Collection[int] | None = None) -> Change:
+    """Return the change that takes an expression for a constant, at some of its times or all."""
+    return lambda f, p, j: values[j] if still is None or j in still else f(*p)
 
 
 def _functions(source: Expressions, k: int) -> Changes:
@@ -97,20 +95,9 @@ def _functions(source: Expressions, k: int) -> Changes:
         if [v.shape for v in first] == [v.shape for v in values]:
             name = e.text.split("(")[0].split(".")[-1]
             known = f" ({_KNOWN[name]})" if name in _KNOWN else ""
-            taken: list[tuple[str, Callable[[Array], Any]]] = [
-                ("missing, as a factor", lambda v: 1),
-                ("taken for its value y", lambda v: v),
-                ("taken for y (1 - y) of its value y", lambda v: v * (1 - v)),
-                ("taken for 1 - y y of its value y", lambda v: 1 - v * v),
-            ]
-            for words, slope in taken:
-
-                def change(
-                    f: Apply, p: Any, j: int, i: int = i, first: Any = first, slope: Any = slope
-                ) -> Any:
-                    return values[j] + slope(values[j]) * (p[i] - first[j])
-
-                yield f"is wrong: the derivative of {source.shown(k)}{known} is {words}", change
+            for words, slope in _SLOPES.items():
+                text = f"is wrong: the derivative of {source.shown(k)}{known} is {words}"
+                yield text, _sloped(values, i, first, slope)
     if e.text.startswith("np.where(") and len(e.parts) == 3:
 
         def inverted(f: Apply, p: Any, j: int) -> Any:
@@ -118,6 +105,10 @@ def _functions(source: Expressions, k: int) -> Changes:
             return values[j] + f(~p[0], *p[1:]) - f(~p[0], *first)
 
         yield f"is wrong: in {source.shown(k)} the condition is inverted", inverted
+
+
+def _sloped(values: list[Array], i: int, first: list[Array], slope: Any) -> Change:
+    return lambda f, p, j: values[j] + slope(values[j]) * (p[i] - first[j])
 
 
 def _factors(source: Expressions, k: int, turned: bool) -> Changes:
@@ -189,10 +180,10 @@ def _orders(values: list[Array]) -> Iterator[tuple[str, Array]]:
 
 def _turned(values: list[Array], where: str) -> Changes:
     """What comes back through it is in another order, averaged or summed."""
-    shape = values[0].shape
-    for words, source_of in _orders(values) if shape else ():
+    for words, source_of in _orders(values) if values[0].ndim else ():
+        text = f"is wrong: what comes through {where} is {words}: its order is mistaken"
+        yield text, _reordered(values, source_of)
 
-        def turn(f: Apply, p: Any, j: int, source_of: Any = source_of) -> Any:
-            return values[j] + (f(*p) - values[j]).reshape(-1)[source_of].reshape(shape)
 
-        yield f"is wrong: what comes through {where} is {words}: its order is mistaken", turn
+def _reordered(values: list[Array], at: Array) -> Change:
+    return lambda f, p, j: values[j] + (f(*p) - values[j]).reshape(-1)[at].reshape(values[j].shape)

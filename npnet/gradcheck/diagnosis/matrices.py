@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.numeric.function import Function
+from npnet.gradcheck.numeric.function import Function, element_lines, located
 from npnet.gradcheck.numeric.point import Evidence, Point
 from npnet.gradcheck.report import Verdict
 from npnet.typing import Array
@@ -56,11 +56,12 @@ class Jacobians:
         self.name = subject.names[number]
         self.x = subject.variables[number].copy()
         self.shape = self.x.shape
-        self.outputs = subject.outputs()
+        self.outputs = subject.split(subject.here_now(), np.float64)
         self.complete = indices.size == self.x.size
         self.is_loss = subject.is_loss
         self.is_input = any(subject.variables[number] is v for v in subject.inputs)
-        self.batch = subject.batch_size
+        lengths = {x.shape[:1] for x in subject.inputs}
+        self.batch = (*lengths.pop(), None)[0] if len(lengths) == 1 else None
         pairs = list(zip(subject.names, subject.variables, strict=True))
         self.inputs = {n: v.copy() for n, v in pairs if any(v is x for x in subject.inputs)}
         self.parameters = {n: v.copy() for n, v in pairs if n not in self.inputs}
@@ -158,42 +159,27 @@ def jacobians(
 
 
 def _faulty(subject: Function, number: int, rows: Array, t: Array, budget: Budget) -> Array:
-    """Find outputs through which some elements go wrong, by halving the upstream gradient."""
     r = np.asarray(np.random.default_rng(1).uniform(0.5, 1.5, t.shape[1]))
-    pending: list[Array] = [np.arange(r.size)]
-    found, true = list[int](), np.nan_to_num(t)
-    while pending and rows.size and len(found) < 16:
-        part = pending.pop()
+    true = np.nan_to_num(t)
+
+    def is_wrong(part: Array) -> bool:
         upstream = np.zeros(r.size)
         upstream[part] = r[part]
         budget.take(1)
         grad = subject.gradients(subject.split(upstream))[number]
-        if grad is None:
-            break
-        off = np.abs(grad.reshape(-1)[rows] - true @ upstream)
-        if (off <= 1e-7 * (np.abs(true) @ upstream) + 1e-9 * np.abs(true).max()).all():
-            continue
-        half = part.size // 2
-        found += part.tolist() if half == 0 else []
-        pending += [part[half:], part[:half]] if half else []
-    return np.array(found, dtype=np.intp)
+        off = 0.0 if grad is None else np.abs(grad.reshape(-1)[rows] - true @ upstream)
+        allowed = 1e-7 * (np.abs(true) @ upstream) + 1e-9 * np.abs(true).max()
+        return not (off <= allowed).all()
+
+    return located(r.size if rows.size else 0, is_wrong)
 
 
 def true_matrix(subject: Function, variable: Array, indices: Array, count: int) -> Array:
     """Differentiate all outputs by elements of a variable; NaN at kinks."""
-    flat = variable.reshape(-1)
-    sizes = np.abs(flat[flat != 0])
-    typical = float(np.median(sizes)) if sizes.size else 1.0
-    found, rows, taken = np.empty((indices.size, count)), np.empty((4, count)), np.empty(4)
-    here = subject.here_now()
-    for i, k in enumerate(indices.tolist()):
-        start = flat[k]
-        h = _STEP * max(abs(start), typical)
-        for j, step in enumerate((h, -h, h / 2, -h / 2)):
-            flat[k] = start + step
-            taken[j] = flat[k] - start
-            subject.write_outputs(rows[j])
-        flat[k] = start
+    found, here = np.empty((indices.size, count)), subject.here_now()
+    for i, line in enumerate(element_lines(variable, indices)):
+        steps = _STEP * line.scale * np.array([[1, -1, 0.5, -0.5]])
+        (rows,), (taken,) = subject.rows([line], steps)
         wide = (rows[0] - rows[1]) / (taken[0] - taken[1])
         half = (rows[2] - rows[3]) / (taken[2] - taken[3])
         size = np.abs(half).max(initial=0.0)
@@ -221,7 +207,6 @@ class Case:
     def __init__(self, point: Point, evidence: Evidence, subject: Any, budget: Budget) -> None:
         judged = evidence.judged
         self.subject, self.budget = subject, budget
-        self.double = subject.dtype == point.checked.dtype == np.float64
         self.number, self.indices = evidence.variable, evidence.indices
         self.upstream = subject.upstream
         self.full = point.analytic[self.number]

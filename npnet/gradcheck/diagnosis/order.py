@@ -1,48 +1,44 @@
-"""The right numbers in another place: transposed, flipped, shifted, of another tensor."""
+"""The right numbers in another place: transposed, shifted, of another tensor; children too."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.diagnosis.matrices import Case, Found, Jacobians
+from npnet.gradcheck.diagnosis.matrices import Case, Found, Jacobians, remade
 from npnet.gradcheck.diagnosis.places import axes_words
 from npnet.typing import Array
 
 
 def tensor(p: Jacobians) -> Iterator[tuple[str, str]]:
     """The elements of the tensor stand elsewhere, or derivatives are those of other elements."""
-    if p.exact:
-        yield from (("transposed", f"is {how}") for how in _found(p.a, p.t, p.indices, p.shape))
-        yield from (("transposed", f"is minus the true one, {how}")
-                    for how in _found(-p.a, p.t, p.indices, p.shape))  # fmt: skip
+    for sign, words in ((1, "is"), (-1, "is minus the true one,")) if p.exact else ():
+        for how in _found(sign * p.a, p.t, p.shape):
+            yield "transposed", f"{words} {how}"
     if p.exact and p.own is not None and not (p.relevant & ~p.own).any() and p.x.size > 5:
         a, t = (np.where(p.own, m, 0).sum(axis=1, keepdims=True) for m in (p.a, p.t))
-        for how in _found(a, t, p.indices, p.shape):
+        for how in _found(a, t, p.shape):
             yield "transposed", f"uses the derivative (or mask) of another element: {how}"
 
 
 def upstream(p: Jacobians) -> Iterator[tuple[str, str]]:
     """The upstream gradient is read in another order."""
     whole = len(p.outputs) == 1 and p.columns.size == p.outputs[0].size and p.known.all()
-    if whole and not p.is_loss:
-        for words in _found(p.a.T, p.t.T, p.columns, p.outputs[0].shape):
-            text = f"is right for an upstream gradient that is {words}: its order is mistaken"
-            yield "transposed", text
+    for words in _found(p.a.T, p.t.T, p.outputs[0].shape) if whole and not p.is_loss else ():
+        text = f"is right for an upstream gradient that is {words}: its order is mistaken"
+        yield "transposed", text
 
 
-def _found(a: Array, t: Array, indices: Array, shape: tuple[int, ...]) -> Iterator[str]:
-    """Yield the orders in which the rows of `a` (all elements) are those of `t` (at indices)."""
+def _found(a: Array, t: Array, shape: tuple[int, ...]) -> Iterator[str]:
+    """Yield the orders in which the rows of `a` are those of `t`."""
     bound = 1e-7 * np.abs(t).max(axis=0, initial=0.0) + 1e-11 * np.abs(t).max(initial=0.0)
     for words, source in orders(shape) if np.isfinite(a).all() and t.any() else ():
-        back = np.full(source.size, -1)
-        back[source[source >= 0]] = np.flatnonzero(source >= 0)
-        rows = back[indices]
-        there = rows >= 0
-        if (np.abs(a[rows[there]] - t[there]) <= bound).all() and t[there].any():
-            moved = (np.abs(a[rows[there]] - a[indices[there]]) > bound).any(axis=1)
+        new, old = a[source >= 0], source[source >= 0]
+        if (np.abs(new - t[old]) <= bound).all() and t[old].any():
+            moved = (np.abs(new - a[old]) > bound).any(axis=1)
             if moved.sum() >= min(2, len(t) - 1):
                 yield words
 
@@ -86,23 +82,6 @@ def forward_again(p: Jacobians) -> Found:
     return "transposed", f"{text} or direction must be reversed"
 
 
-def exchanged(p: Jacobians) -> Found:
-    """For each output the right numbers, of other elements."""
-    own = p.own is not None and not (p.relevant & ~p.own).any()
-    little = np.abs(p.a - p.t).max(initial=0) <= 1e-4 * np.abs(p.t).max(initial=0)
-    if p.is_loss or not p.exact or own or not p.is_input or little:
-        return None
-    columns, bound = p.wrong.any(axis=0), 1e-7 * np.abs(p.t).max()
-    a, t = (np.sort(m, axis=0)[:, columns] for m in (p.a, p.t))
-    several = (np.abs(t) > bound).any(axis=0)
-    if several.sum() < 2 or (np.abs(a - t).max(axis=0) <= bound)[several].mean() < 0.6:
-        return None
-    return "transposed", (
-        "has the right numbers for each output, but for other elements: weights (w and 1 - w), "
-        "indices (i and j) or positions are exchanged or shifted"
-    )
-
-
 def swapped(case: Case) -> Found:
     """The gradient of one tensor stands in the place of another's."""
     mine, true = case.analytic[case.usable], case.numeric[case.usable]
@@ -130,4 +109,42 @@ def swapped(case: Case) -> Found:
         ):
             if fits and not close(true, its_true):
                 return "swapped", f"the gradient of {words}"
+    return None
+
+
+def chain(case: Case) -> Found:
+    """Run the children back in other orders, and compare with what backward gave."""
+    subject: Any = remade(case.subject)
+    layer = subject.layer
+    if case.is_loss or len(subject.inputs) != 1:
+        return None
+    names = {id(v): f"child {k!r} ({type(v).__name__})" for k, v in layer.named_layers()}
+
+    def fits(order: Callable[[list[Any]], list[Any]], wanted: Array) -> list[Any]:
+        """Return the calls if gradients that go through them in this order are those wanted."""
+        case.budget.take(1)
+        ctx = subject.context()
+        layer.zero_grad()
+        try:
+            layer.forward(ctx, subject.inputs[0].copy())
+            calls, grad = list(ctx.calls), subject.split(case.upstream[0])
+            grad = grad[0] if len(grad) == 1 else tuple(grad)
+            for call in order(calls):
+                grad = call.backward(grad)
+            grad = subject.parameters[case.name].grad if case.name in subject.parameters else grad
+            found = np.zeros(case.size) if grad is None else np.reshape(grad, -1)
+            off = np.abs(found[case.indices] - wanted)[case.usable].max()
+        except Exception:  # no such chain
+            return []
+        return calls if off <= 1e-6 * np.abs(wanted).max() else []
+
+    calls = fits(lambda calls: calls[::-1], case.numeric[:, 0]) if names else []
+    wrong = case.analytic[:, 0]
+    if len(calls) > 1 and fits(lambda calls: calls, wrong):
+        text = "runs its children in the order of forward; it must go in reverse: {} is wrong"
+        return "missing factor", f"the backward pass {text}"
+    for i, call in enumerate(calls):
+        if fits(lambda calls, i=i: calls[:i:-1] + calls[:i][::-1], wrong):  # type: ignore[misc]
+            child = names.get(id(call.layer), "a child")
+            return "missing factor", f"the backward pass leaves out {child}: {{}} is wrong"
     return None

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.copies import parts
 from npnet.gradcheck.diagnosis import changes
-from npnet.gradcheck.diagnosis.expressions import Apply, Change, Expressions
+from npnet.gradcheck.diagnosis.expressions import Change, Expressions
 from npnet.gradcheck.diagnosis.matrices import Case, Found, jacobians, remade
 from npnet.gradcheck.diagnosis.places import factor_words, listed
+from npnet.gradcheck.passes import parts
 from npnet.typing import Array
 
 _STEP = 2.0**-12
@@ -102,16 +102,10 @@ class _Paths:
                 return None
             off = self.off
             if allowed > 1e-6:
-                parts = [self.effect(k, self.frozen(k), roughly=False) for k in numbers]
+                parts = [
+                    self.effect(k, changes.held(self.source.values[k]), False) for k in numbers
+                ]
         return np.asarray(c)
-
-    def frozen(self, number: int) -> Change:
-        """Return a change: an expression is what it was at first."""
-
-        def change(apply: Apply, parts: tuple[Any, ...], k: int) -> Any:
-            return self.source.values[number][k]
-
-        return change
 
     def is_squared(self, number: int) -> bool:
         """Whether it is one of the two factors of a square."""
@@ -136,21 +130,18 @@ class _Paths:
 
         return max(numbers, key=rank)
 
-    def lacks(self, *numbers: int) -> Found:
-        """Say that expressions are taken for constants."""
+    def said(self, share: float, *numbers: int) -> Found:
+        """Say that what comes through expressions is multiplied by something, or missing."""
+        through = " and through ".join(map(self.source.shown, numbers))
+        if abs(share) > 1e-6:
+            near = ": a constant is a little off" * (abs(share - 1) < 1e-3)
+            text = f"is wrong by a factor in what comes through {through}{self.of_outputs()}"
+            return "missing factor", f"{text}: that is {factor_words(share)}{near}"
         count = len(self.source.values[numbers[0]])
         often = f", each of the {count} times (steps) that it is computed" if count > 1 else ""
         taken = "they are taken for constants" if numbers[1:] else "it is taken for a constant"
-        through = " and through ".join(map(self.source.shown, numbers))
         text = f"lacks what comes through {through}{often}{self.of_outputs()}"
         return "missing term", f"{text}: this path (term) is missing, {taken}"
-
-    def scaled(self, share: float, *numbers: int) -> Found:
-        """Say that what comes through expressions is multiplied by something."""
-        near = ": a constant is a little off" * (abs(share - 1) < 1e-3)
-        through = " and through ".join(map(self.source.shown, numbers))
-        text = f"is wrong by a factor in what comes through {through}{self.of_outputs()}: that is"
-        return "missing factor", f"{text} {factor_words(share)}{near}"
 
 
 def expression(case: Case) -> Found:
@@ -161,7 +152,7 @@ def expression(case: Case) -> Found:
         return None
     usable = [k for k, v in enumerate(source.values) if v and all(x is not None for x in v)]
     for k in usable:
-        d = paths.effect(k, paths.frozen(k))
+        d = paths.effect(k, changes.held(source.values[k]))
         if np.isfinite(d).all() and np.abs(d).max(initial=0) > 1e-5 * paths.size:
             effects[k] = d
         elif "max(" in source.found[k].text and ".max(" in source.found[k].text:
@@ -170,20 +161,17 @@ def expression(case: Case) -> Found:
     missing = [k for k, c in shares.items() if abs(c) < 1e-6]
     squares = [k for k in missing if paths.is_squared(k)]
     if missing and (len(squares) < len(missing) or len(shares) == len(missing)):
-        return paths.lacks(paths.clearest(missing))
-    alike: list[list[int]] = []  # with the same effects
+        return paths.said(0.0, paths.clearest(missing))
+    alike: dict[int, list[int]] = {}  # expressions with the same effects, by the first of them
     for k, d in effects.items():
         near = 1e-5 * np.abs(d).max()
-        group = next((g for g in alike if np.abs(effects[g[0]] - d).max() <= near), None)
-        if group is None:
-            alike.append([k])
-        else:
-            group.append(k)
-    clearest = list(map(paths.clearest, alike))
+        same = (first for first in alike if np.abs(effects[first] - d).max() <= near)
+        alike.setdefault(next(same, k), []).append(k)
+    clearest = list(map(paths.clearest, alike.values()))
     ordered = [k for k in usable if k in effects or not source.values[k][0].ndim]
     ordered.sort(key=lambda k: source.found[k].text.startswith("self."))
     stages = itertools.chain(
-        ((k, changes.times) for k in dict.fromkeys([*clearest, *(g[0] for g in alike)])),
+        ((k, changes.times) for k in dict.fromkeys([*clearest, *alike])),
         ((k, changes.simple) for k in ordered),
         ((k, changes.orders_of) for k in ordered if k in effects),
     )
@@ -195,11 +183,11 @@ def expression(case: Case) -> Found:
         return None
     if shares:
         k = paths.clearest([k for k in shares if k not in missing])
-        return paths.scaled(shares[k], k)
+        return paths.said(shares[k], k)
     for pair in itertools.combinations(clearest, 2):
         c = paths.fit(pair, effects)
         if c is not None and np.ptp(c) < 1e-6:
-            return paths.lacks(*pair) if abs(c[0] - 1) < 1e-6 else paths.scaled(1 - c[0], *pair)
+            return paths.said(1 - c[0], *pair)
     return None
 
 

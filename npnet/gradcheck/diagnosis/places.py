@@ -55,17 +55,6 @@ def beside_elements(p: Jacobians) -> Iterator[tuple[str, Array]]:
             yield name, found.reshape(-1)[p.indices]
 
 
-def beside_outputs(p: Jacobians) -> Iterator[tuple[str, Array]]:
-    """Name the arrays that have a value for each column, (n,)."""
-    if p.is_loss or len({y.shape for y in p.outputs}) != 1:
-        return
-    size = p.outputs[0].size
-    for name, v in _arrays(p):
-        found = _fit(v, p.outputs[0].shape)
-        if found is not None:
-            yield name, found.reshape(-1)[p.columns % size]
-
-
 def _arrays(p: Jacobians) -> Iterator[tuple[str, Array]]:
     yield from (("the input" if n == "input" else n, v) for n, v in p.inputs.items())
     if p.is_loss:
@@ -116,9 +105,6 @@ def rows(p: Jacobians) -> Found:
     plural = len(wrong) > 1
     what = ("sample" if sample else "position") + "s" * plural + f" {listed(wrong)} (of {length})"
     what += "" if sample else f" along axis {axis}"
-    if sample and p.is_loss and p.others and p.others[0].shape == (p.batch,):
-        at = [k for k, v in p.constants.items() if (p.others[0][wrong] == v).all()]
-        what += f" (where the target is self.{at[0]})" if at else ""
     ends = {0, length - 1} <= set(wrong) <= {0, 1, length - 2, length - 1} and length > 4
     what += " (at the border)" * ends + " (the last)" * (wrong == [length - 1])
     return "rows", f"only {what} of {{}} {'are' if plural else 'is'} wrong{inside(p)}"
@@ -144,9 +130,6 @@ def through(p: Jacobians) -> Found:
     if found is None:
         return None
     which = f"output{'s' * (len(found[1]) > 1)} {listed(found[1])} (of {len(p.outputs)})"
-    if p.lost:
-        text = f"lacks what comes through {which}: its upstream gradient is not used"
-        return "missing term", text
     text = f"is wrong in what comes through {which}, and right through the others"
     return "missing term", text + inside(p)
 
@@ -239,22 +222,18 @@ def masked(p: Jacobians) -> Found:
 
 def region(p: Jacobians) -> Iterator[tuple[str, str]]:
     """Wrong exactly where something is negative, positive or large."""
-    for axis, beside in ((1, beside_elements(p)), (0, beside_outputs(p))):
-        bad = p.wrong.any(axis=axis)
-        good = p.right.any(axis=axis) & ~bad
-        if p.own is not None or p.is_loss:
-            good |= p.known.all(axis=axis) & ~bad
-        if bad.sum() < 2 or good.sum() < 2:
-            continue
-        for name, v in beside:
-            values, of = (v, v[bad]) if v.dtype == bool else (np.unique(v), np.unique(v[bad]))
-            chance = math.comb(len(values), len(of)) < 60 or (len(of) < 2 and v.dtype != bool)
-            if chance:
-                continue
-            sure = good & p.right.any(axis=axis) if v.dtype == bool else good
-            found = _threshold(v[bad], v[sure], p) if sure.any() else ""
-            if found:
-                yield "region", f"is wrong exactly where {name} {found}{inside(p)}"
+    bad = p.wrong.any(axis=1)
+    good = p.right.any(axis=1) & ~bad
+    if p.own is not None or p.is_loss:
+        good |= p.known.all(axis=1) & ~bad
+    for name, v in beside_elements(p) if min(bad.sum(), good.sum()) > 1 else ():
+        values, of = (v, v[bad]) if v.dtype == bool else (np.unique(v), np.unique(v[bad]))
+        if math.comb(len(values), len(of)) < 60 or (len(of) < 2 and v.dtype != bool):
+            continue  # it may be chance
+        sure = good & p.right.any(axis=1) if v.dtype == bool else good
+        found = _threshold(v[bad], v[sure], p) if sure.any() else ""
+        if found:
+            yield "region", f"is wrong exactly where {name} {found}{inside(p)}"
 
 
 def _threshold(bad: Array, good: Array, p: Jacobians) -> str:
@@ -274,7 +253,6 @@ def _threshold(bad: Array, good: Array, p: Jacobians) -> str:
 
 
 def _named(text: str, low: float, high: float, p: Jacobians) -> str:
-    """Name a bound that lies between two values."""
     bounds = [(0.0, "0"), (1.0, "1"), (-1.0, "-1")]
     for name, value in p.constants.items():
         bounds[1:1] = [(value, f"self.{name}"), (-value, f"-self.{name}")] if value else []

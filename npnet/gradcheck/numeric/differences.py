@@ -62,7 +62,7 @@ def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> f
     here, reach = float(function.weights[0] @ np.abs(function.here)), 1.0
     if variable.size == 0 or here == 0 or not math.isfinite(here):
         return 1.0
-    line = direction_line([variable], [random_direction(variable, 1.0, rng)])
+    line = direction_line([variable], [random_direction(variable, rng)])
 
     def change(reach: float) -> float:
         rows, _ = function.rows([line], np.array([[reach]]))
@@ -79,7 +79,8 @@ def reach_of(function: Function, variable: Array, rng: np.random.Generator) -> f
 
 def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes:
     """Differentiate along every line with two steps, and compare with analytic values, (m, k)."""
-    weights, h = function.weights.T, np.array([[line.scale * 2.0**-17] for line in lines])
+    weights = function.weights.T
+    h = np.array([line.scale * 2.0**-17 for line in lines]).reshape(-1, 1)  # there may be none
     y, t = function.rows(lines, h * np.array([1.0, -1.0]))
     change, span = y[:, 0] - y[:, 1], t[:, :1] - t[:, 1:]
     value, size = change @ function.upstream.T / span, np.abs(change) @ weights / span
@@ -92,17 +93,18 @@ def glance(function: Function, lines: Sequence[Line], analytic: Array) -> Slopes
     settled = (np.abs(analytic - value) <= error) & np.isfinite(error)
     settled &= (rough <= 10 * _TIGHT * size) | (rough <= slack)
     settled &= gap <= np.maximum(2.0**-10 * size, 2.0**-14 * size.max(axis=0, initial=0.0))
-    none, sizes = np.full_like(value, np.nan), np.array([[line.size] for line in lines])
+    none = np.full_like(value, np.nan)
+    sizes = np.array([line.size for line in lines]).reshape(-1, 1)
     return Slopes(
         value, error, size, outputs / 2 / sizes, size.copy(), none, none.copy(),
         np.zeros(value.shape, bool), settled.all(axis=1),
     )  # fmt: skip
 
 
-def sweep(function: Function, line: Line) -> Slopes:
+def sweep(function: Function, line: Line, widened: float = 1.0) -> Slopes:
     """Differentiate along one line with a sweep of steps, and look for a kink."""
     here, r, weights = function.here, function.upstream.T, function.weights.T
-    scale, finest = line.scale, line.finest
+    scale, finest = widened * line.scale, line.finest
     levels = int(max(2, min(60.0, np.ceil(np.log(2 * scale / finest) / math.log(_RATIO)) + 1)))
     h = 2 * scale * _RATIO ** -np.arange(levels)
     far = _BEYOND_ROUNDING * scale * np.array([1.0, -1.0])
@@ -116,8 +118,6 @@ def sweep(function: Function, line: Line) -> Slopes:
     backward = np.where(usable[:, None], (here - below) / left, 0.0)
     central = np.where(usable[:, None], (above - below) / (right + left), 0.0)
     depends = (usable[:, None] & ((above != here) | (below != here))).any(axis=0)
-    # Outputs far larger than their changes may hide a slope: a bias beside 1e18, for example.
-    depends |= (np.isfinite(beyond) & (beyond != here)).any(axis=0)
     depends |= ~depends.any()
 
     # Rounding noise of the outputs: assumed from their size, and seen at the smallest steps.
@@ -251,7 +251,7 @@ def differentiate(
         # 1 - cos(x) near zero is lost in rounding before the step is far larger than x.
         still = not found.size.any() and analytic[i].any()
         if still or (verdict == Verdict.NOISE and not found.settled[0]):
-            far = sweep(function, line._replace(scale=_FAR * line.scale))
+            far = sweep(function, line, _FAR)
             # Where far steps see nothing either, they say nothing about a slope that saturates.
             found = far if far.size.any() else found
             verdict = judge(analytic[own], found, allowed[own]).verdicts[0]

@@ -67,7 +67,7 @@ def typical_size(x: Array) -> float:
     return float(np.median(sizes)) if sizes.size else 1.0
 
 
-def random_direction(x: Array, reach: float, rng: np.random.Generator) -> Array:
+def random_direction(x: Array, rng: np.random.Generator, reach: float = 1.0) -> Array:
     """Draw a direction in which every element moves by about its typical size, none by zero."""
     size = np.maximum(np.abs(x), typical_size(x)) * reach
     return np.asarray(size * rng.choice([-1.0, 1.0], x.shape) * rng.uniform(0.5, 1.0, x.shape))
@@ -78,25 +78,26 @@ def sample(size: int, count: int, rng: np.random.Generator) -> Array:
     return np.arange(size) if count >= size else np.sort(rng.choice(size, count, replace=False))
 
 
+def located(size: int, is_wrong: Callable[[Array], bool]) -> Array:
+    """Find some of the positions, up to `size`, that are wrong, by halving groups of them."""
+    pending, found = [np.arange(size)], list[int]()
+    while pending and len(found) < _LOCATED:
+        part = pending.pop()
+        half = part.size // 2
+        if part.size and is_wrong(part):
+            found += part.tolist() if half == 0 else []
+            pending += [part[half:], part[:half]] if half else []
+    return np.array(sorted(found), dtype=np.intp)
+
+
 EPS = float(np.finfo(np.float64).eps)
+_LOCATED = 16  # faulty elements after which a search ends
+_START = np.random.PCG64(0).state  # of the generator, in every pass
 LOUD = 30.0  # the second upstream gradient is larger, so that clipping in backward shows
 
 
 class Draws(np.random.Generator):
-    """A generator that can start again, and gives the same numbers in float32 as in float64."""
-
-    def __init__(self) -> None:
-        super().__init__(np.random.PCG64(0))
-        self._start = self.bit_generator.state
-
-    def rewind(self) -> None:
-        """Start again."""
-        self.bit_generator.state = self._start
-
-    @property
-    def used(self) -> bool:
-        """Whether anything was drawn since the start."""
-        return bool(self.bit_generator.state != self._start)
+    """A generator that gives the same numbers in float32 as in float64."""
 
     def random(self, size: Any = None, dtype: Any = np.float64, out: Any = None) -> Any:
         """Draw from [0, 1)."""
@@ -131,23 +132,32 @@ class Function:
         self.is_loss = isinstance(layer, LossLayer)
         self.checked: Any = layer.loss if isinstance(layer, LossLayer) else layer
         self.given = [np.array(x, dtype if x.dtype.kind == "f" else None) for x in inputs]
-        self._draws, self.draws_numbers = Draws(), True
+        self._draws, self.draws_numbers = Draws(np.random.PCG64(0)), True
         self._buffers = buffers(layer)
         layer.zero_grad()
-        self._name_variables()
+        names = [name_of("input", i, self.given) for i in range(len(self.given))]
+        if isinstance(layer, LossLayer):
+            names = [*layer.loss.arguments, "sample_weight"]
+        moving = differentiated(self.layer, self.given)
+        self.names = list(itertools.compress(names, moving))
+        self.variables = list(itertools.compress(self.given, moving))
+        self.inputs: tuple[Any, ...] = tuple(self.variables if self.is_loss else self.given)
+        self.parameters: dict[str, Any] = dict(self.layer.named_parameters())
+        self.names += self.parameters
+        self.variables += [p.data for p in self.parameters.values()]
         found = self.run()
         self._floating = [y.dtype.kind == "f" for y in found]
         if not any(self._floating):
-            raise Fault(
-                f"forward returned integers ({found[0].dtype}); there is nothing to differentiate"
-            )
+            text = f"forward returned integers ({found[0].dtype})"
+            raise Fault(f"{text}; there is nothing to differentiate")
         self.shapes = tuple(y.shape for y in found)
         self.ends = np.cumsum([y.size for y in found])
         self.here = np.concatenate([y.reshape(-1) for y in found]).astype(np.float64)
         if not isinstance(upstream, np.ndarray):
             upstream = self._draw_upstream(np.random.default_rng(upstream))
         self.upstream = upstream
-        self.draws_numbers = self._draws.used  # rewinding costs more than a small pass
+        # Rewinding costs more than a small pass.
+        self.draws_numbers = self._draws.bit_generator.state != _START
 
     def _draw_upstream(self, rng: np.random.Generator) -> Array:
         """Draw signs and sizes away from zero: ones hide transposed sums and much else."""
@@ -159,12 +169,6 @@ class Function:
         for part, floating in zip(np.split(drawn, self.ends[:-1], 1), self._floating, strict=True):
             part *= floating  # nothing flows back through integers
         return np.asarray(drawn)
-
-    @property
-    def batch_size(self) -> int | None:
-        """Length of the first axis that all inputs share, if there is one."""
-        lengths = {x.shape[0] if x.ndim else None for x in self.inputs if x is not None}
-        return lengths.pop() if len(lengths) == 1 else None
 
     @property
     def finite(self) -> bool:
@@ -181,10 +185,6 @@ class Function:
         parts, dtype = np.split(flat, self.ends[:-1]), self.dtype if dtype is None else dtype
         return [p.reshape(s).astype(dtype) for p, s in zip(parts, self.shapes, strict=True)]
 
-    def outputs(self) -> list[Array]:
-        """Compute the outputs at the variables' present values, in float64."""
-        return self.split(self.here_now(), np.float64)
-
     @contextlib.contextmanager
     def restored(self) -> Iterator[list[Array]]:
         """Put the variables back at the end of the block; gives copies of them."""
@@ -195,26 +195,17 @@ class Function:
             for v, k in zip(self.variables, kept, strict=True):
                 v[...] = k
 
-    def write_outputs(self, row: Array) -> None:
-        """Write all outputs into `row`; NaN if forward cannot be computed here."""
-        try:
-            result = self.run()
-        except Exception:  # outside the layer's domain; such a step is passed over
-            row.fill(np.nan)
-            return
-        for y, shape in zip(result, self.shapes, strict=True):
-            if y.shape != shape:
-                raise Fault(
-                    f"forward returned shape {y.shape} in another call, {shape} in the first; a "
-                    "gradient needs an output of a fixed shape"
-                )
-        np.concatenate([y.reshape(-1) for y in result], out=row)
-
     def here_now(self) -> Array:
-        """Compute all outputs at the variables' present values."""
-        row = np.empty(self.here.size)
-        self.write_outputs(row)
-        return row
+        """Compute all outputs at the variables' present values; NaN if that cannot be."""
+        try:
+            found = self.run()
+        except Exception:  # outside the layer's domain; such a step is passed over
+            return np.full(self.here.size, np.nan)
+        shapes = tuple(y.shape for y in found)
+        if shapes != self.shapes:
+            now, first = (", ".join(map(str, s)) for s in (shapes, self.shapes))
+            raise Fault(f"forward returned shape {now} in another call, {first} in the first")
+        return np.concatenate([y.reshape(-1) for y in found], dtype=np.float64)
 
     def rows(self, lines: Sequence[Line], steps: Array) -> tuple[Array, Array]:
         """Evaluate at j steps along each of m lines, (m, j)."""
@@ -222,18 +213,15 @@ class Function:
         for i, line in enumerate(lines):
             for j, step in enumerate(steps[i].tolist()):
                 taken[i, j] = line.move(step)
-                self.write_outputs(found[i, j])
+                found[i, j] = self.here_now()
             line.restore()
         return found, taken
-
-    def at(self, upstream: Array) -> list[list[Array | None]]:
-        """Return the raw gradients for each row of an array of upstream gradients."""
-        return [self.gradients(self.split(r)) for r in upstream]
 
     def analytic(self, upstream: Array | None = None) -> list[Array] | None:
         """Compute the gradients at the present values, (size, k) each; None if that raises."""
         try:
-            return self.stack(self.at(self.upstream if upstream is None else upstream))
+            rows = self.upstream if upstream is None else upstream
+            return self.stack([self.gradients(self.split(r)) for r in rows])
         except Exception:  # outside the layer's domain
             return None
 
@@ -245,22 +233,10 @@ class Function:
             for v, *gs in columns
         ]
 
-    def _name_variables(self) -> None:
-        names = [name_of("input", i, self.given) for i in range(len(self.given))]
-        if self.is_loss:
-            names = [*self.checked.arguments, "sample_weight"]
-        moving = differentiated(self.layer, self.given)
-        self.names = list(itertools.compress(names, moving))
-        self.variables = list(itertools.compress(self.given, moving))
-        self.inputs: tuple[Any, ...] = tuple(self.variables if self.is_loss else self.given)
-        self.parameters: dict[str, Any] = dict(self.layer.named_parameters())
-        self.names += self.parameters
-        self.variables += [p.data for p in self.parameters.values()]
-
     def context(self, kind: type[Context] = Context) -> Context:
         """Return a context for a pass from the common starting point."""
         if self.draws_numbers:
-            self._draws.rewind()
+            self._draws.bit_generator.state = _START
         if self._buffers:
             restore_buffers(self.layer, self._buffers)
         return kind(self.layer, True, self.training, self._draws)
@@ -276,23 +252,17 @@ class Function:
         return Recording(self.layer, ctx, inputs, call_forward(self.layer, ctx, inputs))
 
     def gradients(
-        self,
-        upstream: Sequence[Array],
-        kind: type[Context] = Context,
-        between: Callable[[], None] = lambda: None,
+        self, upstream: Sequence[Array], kind: type[Context] = Context
     ) -> list[Array | None]:
-        """Run forward and backward with fresh gradients; call `between` between both."""
+        """Run forward and backward with fresh gradients."""
         self.layer.zero_grad()
         recording = self._record(self.context(kind))
-        between()
         grads = recording.backward([r.copy() for r in upstream])
         found: list[Any] = [np.array(g) for g in grads if g is not None]
         for g, x, name in zip(found, self.variables, self.names, strict=False):
             if g.shape != x.shape:
-                raise Fault(
-                    f"backward returned a gradient of shape {g.shape} for the {name} of shape "
-                    f"{x.shape}"
-                )
+                shapes = f"{g.shape} for the {name} of shape {x.shape}"
+                raise Fault(f"backward returned a gradient of shape {shapes}")
         found += [None if p.grad is None else p.grad.copy() for p in self.parameters.values()]
         self.layer.zero_grad()
         return found

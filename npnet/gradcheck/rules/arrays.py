@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,15 @@ import numpy as np
 from npnet.errors import ShapeError
 from npnet.gradcheck.comparison import not_finite
 from npnet.gradcheck.inputs import LAYOUTS
-from npnet.gradcheck.passes import Fault, Finding, Findings, Pass, name_of, saying
+from npnet.gradcheck.passes import (
+    Fault,
+    Finding,
+    Findings,
+    Pass,
+    name_of,
+    saying,
+    tensor_of,
+)
 from npnet.gradcheck.under_test import UnderTest
 from npnet.typing import Array
 
@@ -83,7 +92,8 @@ def precision(under_test: UnderTest) -> Findings:
         return
     for name in results[0]:
         if _rounded(*(values[name] for values in results)):
-            yield f"the {name} was rounded to float32, though everything that came in is float64"
+            text = f"the {name} was rounded to float32, though everything that came in is float64"
+            yield Finding(text, tensor_of(name))
 
 
 def _rounded(one: Array, two: Array, three: Array) -> bool:
@@ -129,6 +139,8 @@ def _batch_of(under_test: UnderTest, n: int, size: str) -> Findings:
     if not under_test.has_batches or not under_test.batch_independence:
         return
     axis, steady = under_test.batch_axis or 0, under_test.steady
+    if n > under_test.inputs[0].shape[axis]:
+        return
     inputs = [_part(x, axis, 0, n) for x in under_test.arrays()]
     for mode, run in (("inference", under_test.infer), ("training", under_test.run)):
         with saying(f"with {size} in {mode}"):
@@ -153,15 +165,14 @@ def batch_independence(under_test: UnderTest) -> Findings:
     training = under_test.training and not under_test.draws(True)
     if under_test.draws(training):  # in evaluation mode, too: samples cannot be compared
         return
+    if under_test.inputs[0].shape[axis] == 0:
+        return
     whole = under_test.run(training=training)
     grads, total = under_test.upstream(whole.outputs), whole.times(0.0)
     n = whole.outputs[0].shape[axis]
     for rows in np.array_split(np.arange(n), min(n, _PARTS)):
         i, length = int(rows[0]), len(rows)
-
-        def cut(x: Array, i: int = i, length: int = length) -> Array:
-            return _part(x, axis, i, length)
-
+        cut = partial(_part, axis=axis, start=i, length=length)
         inputs, upstream = map(cut, under_test.arrays()), map(cut, grads)
         got = under_test.run(inputs=[*inputs], upstream=[*upstream], training=training)
         total = got.plus(total)
@@ -196,5 +207,4 @@ def batches_of_other_sizes(under_test: UnderTest) -> Findings:
 
 
 def _part(x: Array, axis: int, start: int, length: int) -> Array:
-    """Copy some samples."""
     return np.take(x, range(start, start + length), axis)

@@ -53,7 +53,6 @@ def _loss(under_test: UnderTest) -> Any:
 
 
 def _ask(under_test: UnderTest, name: str, dtype: DtypeLike = np.float64) -> Any:
-    """Call a method of the loss itself."""
     layer: Any = under_test.fresh()
     return layer.ask(name, under_test.arrays(dtype))
 

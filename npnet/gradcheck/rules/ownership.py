@@ -26,21 +26,7 @@ def nothing_kept_alive(under_test: UnderTest) -> Findings:
     """Check that after inference, and after a backward pass, no array of the call is alive."""
     for recording, mode in ((False, "inference"), (True, "a finished backward pass")):
         layer = None if "no state on self" in under_test.broken else under_test.fresh()
-
-        def run(layer: Layer | None = layer, recording: bool = recording) -> dict[str, Any]:
-            """Run a pass whose arrays only weak references know when this returns."""
-            layer = under_test.fresh() if layer is None else layer
-            inputs = under_test.arrays()
-            one = under_test.record(layer, inputs) if recording else under_test.infer(layer, inputs)
-            grads = under_test.upstream(one.outputs)
-            if isinstance(one, Recording):
-                one.backward(grads)
-            groups = {"input": inputs, "output": one.outputs, "upstream gradient": grads}
-            named = (
-                (name_of(kind, i, g), a) for kind, g in groups.items() for i, a in enumerate(g)
-            )
-            return {name: weakref.ref(array) for name, array in named}
-
+        run = functools.partial(_arrays_of_a_call, under_test, layer, recording)
         arrays = run()
         if any(ref() is not None for ref in arrays.values()):
             gc.collect()
@@ -49,6 +35,24 @@ def nothing_kept_alive(under_test: UnderTest) -> Findings:
             yield f"after {mode} the {name} is still alive; something holds on to it"
         if not kept and _grows(run):
             yield f"after {mode} an array that it made is still alive, one more with every call"
+
+
+def _arrays_of_a_call(
+    under_test: UnderTest, layer: Layer | None, recording: bool
+) -> dict[str, Any]:
+    """Run a pass whose arrays only weak references know when this returns."""
+    layer = under_test.fresh() if layer is None else layer
+    inputs = under_test.arrays()
+    one = under_test.record(layer, inputs) if recording else under_test.infer(layer, inputs)
+    grads = under_test.upstream(one.outputs)
+    if isinstance(one, Recording):
+        one.backward(grads)
+    groups = {"input": inputs, "output": one.outputs, "upstream gradient": grads}
+    return {
+        name_of(kind, i, group): weakref.ref(array)
+        for kind, group in groups.items()
+        for i, array in enumerate(group)
+    }
 
 
 def _grows(run: Callable[[], object]) -> bool:
@@ -170,7 +174,6 @@ def none_of(kind: str) -> Callable[[UnderTest], Findings]:
 def _watch(
     under_test: UnderTest, recording: bool, training: bool | None, dtype: Any, input_grad: bool
 ) -> None:
-    """Run one pass and watch what happens in it."""
     layer, inputs = under_test.fresh(dtype), under_test.arrays(dtype)
     training = under_test.training if training is None else training
     watcher = Watcher(layer, under_test.cache["watched"])
@@ -205,7 +208,6 @@ class Watcher:
     def __init__(self, layer: Layer, found: dict[Any, Finding]) -> None:
         self.names = {id(part): name for name, part in layer.named_layers()}
         self.found = found
-        self.running = [self.name(layer)]  # whose forward passes are running, the innermost last
         self.arrays: dict[int, tuple[Finding, Array, Array]] = {}
         for path, child in layer.named_layers():
             if path:
@@ -233,23 +235,18 @@ class Watcher:
         return f"{type(layer).__name__} {name!r}" if name else type(layer).__name__
 
     def _watched(self, child: Layer, forward: Any, path: str) -> Any:
-        """Note when a child's forward is called by anybody but a watching context of its own."""
+        """Note the first child whose forward another than its own watching context calls."""
         attribute = path.rpartition(".")[2]
         own = f"self.{attribute}" if attribute.isidentifier() else "layer"
 
         @functools.wraps(forward)
         def watched(ctx: Any, *inputs: Any) -> Any:
             watching = isinstance(ctx, WatchingContext)
-            is_own = watching and ctx.layer is child
-            if not is_own and self.running[-1]:
+            if not (watching and ctx.layer is child):
                 how = f"{own}{'.forward(...)' if watching else '(x)'} instead of ctx.call({own}, x)"
-                text = f"forward of {self.running[-1]} runs its child {self.name(child)} by {how}"
+                text = f"a child is not run by the context: {self.name(child)}, by {how}"
                 self.note("direct", text)
-            self.running.append(self.name(child) if is_own else "")  # below, nothing is said
-            try:
-                return forward(ctx, *inputs)
-            finally:
-                self.running.pop()
+            return forward(ctx, *inputs)
 
         return watched
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from npnet.gradcheck.copies import parts, unseal
-from npnet.gradcheck.passes import Findings, attempt
+from npnet.gradcheck.passes import Findings, attempt, parts, unseal
 from npnet.gradcheck.under_test import UnderTest
 from npnet.layer import Layer
 from npnet.parameter import Parameter
@@ -26,10 +25,7 @@ def no_state_on_self(under_test: UnderTest) -> Findings:
     under_test.run(layer)
     before = _attributes(layer)
     for name in sorted(before.keys() - known):
-        text = (
-            "(outside of this check that raises NameTypoError); what backward needs goes into ctx"
-        )
-        yield f"a call makes the attribute {name} {text}"
+        yield f"a call makes the attribute {name}; keep what backward needs in ctx"
     for mode in ("inference", "a recorded pass"):
         if mode == "inference":
             under_test.infer(layer, under_test.others())
@@ -70,8 +66,6 @@ def _by_value(value: Any, depth: int = 0) -> Any:
         return [(str(k), _by_value(v, depth + 1)) for k, v in value.items()]
     if isinstance(value, list | tuple):
         return [_by_value(v, depth + 1) for v in value]
-    if isinstance(value, set | frozenset):
-        return sorted(map(str, value))
     if hasattr(value, "__dict__"):
         return (id(value), _by_value(vars(value), depth + 1))
     return repr(value)

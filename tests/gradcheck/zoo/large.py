@@ -37,18 +37,18 @@ class Wide(npnet.Linear):
 
 
 class Long(RNN):
-    """Twenty steps of width 32."""
+    """Twenty steps of width 16."""
 
     def __init__(self):
         super().__init__()
         rng = np.random.default_rng(4)
-        self.w = npnet.Parameter(0.5 * rng.normal(size=(2, 32)))
-        self.u = npnet.Parameter(0.15 * rng.normal(size=(32, 32)))
-        self.b = npnet.Parameter(0.5 * rng.normal(size=32))
-        self.start = npnet.Parameter(0.3 * rng.normal(size=32))
+        self.w = npnet.Parameter(0.5 * rng.normal(size=(2, 16)))
+        self.u = npnet.Parameter(0.15 * rng.normal(size=(16, 16)))
+        self.b = npnet.Parameter(0.5 * rng.normal(size=16))
+        self.start = npnet.Parameter(0.3 * rng.normal(size=16))
 
     def forward(self, ctx, x):
-        states = [np.broadcast_to(self.start.data, (len(x), 32))]
+        states = [np.broadcast_to(self.start.data, (len(x), 16))]
         for t in range(x.shape[1]):
             z = x[:, t] @ self.w.data + states[-1] @ self.u.data + self.b.data
             states.append(np.tanh(z))
