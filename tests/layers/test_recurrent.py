@@ -302,6 +302,7 @@ def test_large_and_special_numbers_are_those_of_torch(dtype):
     (lambda: npnet.GRU(2, 3)(np.ones((4, 2, 2)), lengths=[4, 5]), "from 0 to 4"),
     (lambda: npnet.GRU(2, 3)(np.ones((4, 2, 2)), lengths=[4.0, 3.0]), "expected integers"),
     (lambda: npnet.GRU(2, 3)(np.ones((4, 2)), lengths=np.array(5)), "from 0 to 4"),
+    (lambda: npnet.GRU(2, 3)(np.ones((4, 2)), hx=np.ones((1, 3))), "initial states are inputs"),
     (lambda: npnet.GRUCell(2, 3)(np.ones((4, 5, 2))), r"\(N, 2\), or \(2,\)"),
     (lambda: npnet.LSTMCell(2, 3)(np.ones((4, 2)), np.ones((2, 3))), r"h of shape \(4, 3\)"),
 ])  # fmt: skip
