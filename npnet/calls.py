@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from npnet.arguments import name_of, wrong_call
+from npnet.arguments import habit, name_of, wrong_call
 from npnet.errors import ArgumentError, DtypeError, SignatureError
 from npnet.registry import Registry, holds_hidden
 
@@ -99,7 +99,8 @@ def by_position(
     try:
         bound = signature.bind(*given, **named)
     except TypeError as error:
-        raise wrong_call(function, name_of(owner), given, named) or error from None
+        habits = {name: habit(owner, name) for name in named}
+        raise wrong_call(function, name_of(owner), given, named, habits) or error from None
     bound.apply_defaults()
     last = max(list(signature.parameters).index(name) for name in named)
     return tuple(bound.arguments.values())[: max(last + 1, len(given))]

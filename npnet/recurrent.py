@@ -15,6 +15,7 @@ from npnet.init import uniform
 from npnet.layer import Layer
 from npnet.ops import elementwise
 from npnet.ops import recurrent as ops
+from npnet.ops.warn import warn_once
 from npnet.parameter import Parameter
 from npnet.random import as_generator
 from npnet.typing import Array, DtypeLike, Rng
@@ -174,6 +175,9 @@ class RecurrentStack(Recurrent):
         self.batch_first = flag(self, "batch_first", batch_first)
         self.dropout = real_number(self, "dropout", dropout, 0, 1)
         self.bidirectional = flag(self, "bidirectional", bidirectional)
+        if self.dropout and self.num_layers == 1:
+            name = type(self).__name__
+            warn_once(f"dropout of a {name} is between its layers: with one it drops nothing")
         generator = as_generator(rng)
         for layer, ends in enumerate(self._ends()):
             inputs = len(ends) * self._size if layer else self.input_size

@@ -87,16 +87,21 @@ class _Observer(Context):
     fuses = False
 
     def __init__(
-        self, layer: Layer, names: dict[int, str], rows: list[Row], seen: dict[int, Array]
+        self,
+        layer: Layer,
+        training: bool,
+        names: dict[int, str],
+        rows: list[Row],
+        seen: dict[int, Array],
     ) -> None:
-        super().__init__(layer, recording=True, training=True, rng=np.random.default_rng(0))
+        super().__init__(layer, recording=True, training=training, rng=np.random.default_rng(0))
         self.names = names
         self.rows = rows
         self.seen = seen
 
     def child(self, layer: Layer) -> _Observer:
         """Return a context that notes into the same lists."""
-        return _Observer(layer, self.names, self.rows, self.seen)
+        return _Observer(layer, self.training, self.names, self.rows, self.seen)
 
     def run(self, *inputs: Any) -> Any:
         """Run this context's layer and note it, unless it called others that were noted."""
@@ -131,6 +136,7 @@ def summarize(model: Layer, input_shape: Any, batch_size: int = 1) -> Summary:
     input_shape : tuple of int, or list of them
         Of one sample; a list has one for each input.
     batch_size : int
+        One sample runs in evaluation mode, because batch normalisation cannot train on it.
 
     Returns
     -------
@@ -157,7 +163,8 @@ def summarize(model: Layer, input_shape: Any, batch_size: int = 1) -> Summary:
     seen: dict[int, Array] = {}
     before = model.state_dict()
     try:
-        _Observer(model, names, rows, seen).run_as_root(*model._as_inputs(tuple(inputs)))
+        observer = _Observer(model, batch_size != 1, names, rows, seen)
+        observer.run_as_root(*model._as_inputs(tuple(inputs)))
     finally:
         model.load_state_dict(before)  # which a training pass may have changed
     kept = sum(array.nbytes for array in seen.values())

@@ -63,6 +63,15 @@ def test_summary_counts_the_masks_of_dropout():
     assert npnet.random.default_generator().bit_generator.state == before
 
 
+def test_summary_of_one_sample_runs_batch_normalisation():
+    model = npnet.Sequential(npnet.Linear(3, 5), npnet.BatchNorm1d(5))
+    before = model.state_dict()
+    for size in (1, 4):
+        assert model.summary((3,), size).rows[1][1:4] == ("BatchNorm1d", (size, 5), 10)
+    for name, value in model.state_dict().items():
+        np.testing.assert_array_equal(value, before[name])
+
+
 def test_show_config_tells_versions_and_kernels(capsys):
     npnet.show_config()
     shown = capsys.readouterr().out

@@ -13,7 +13,7 @@ from npnet.init import xavier_normal, xavier_uniform
 from npnet.layer import Layer
 from npnet.layers.linear import Linear
 from npnet.ops import attention as ops
-from npnet.ops.elementwise import add_bias
+from npnet.ops import elementwise
 from npnet.parameter import Parameter
 from npnet.random import as_generator
 from npnet.typing import Array, DtypeLike, Rng
@@ -187,7 +187,7 @@ class MultiheadAttention(Layer):
         projected = [x.dot(w.T) for x, w in zip(rows, self._matrices(), strict=True)]
         if self.in_proj_bias is not None:
             for y, bias in zip(projected, self.in_proj_bias.data.reshape(3, -1), strict=True):
-                add_bias(y, bias)
+                elementwise.add_bias(y, bias)
         q, k, v = map(self._heads, projected, ctx.axes)
         ctx.keys = k.shape[2]
         k, v = self._extended(k, self.bias_k), self._extended(v, self.bias_v)
@@ -269,20 +269,21 @@ class MultiheadAttention(Layer):
 
     def _check_shapes(self, query: Array, key: Array, value: Array) -> None:
         """Raise if the inputs' shapes do not fit."""
-        place = 0 if self.batch_first else 1
-        n = query.shape[place : place + 1] if query.ndim == 3 else ()
-        for name, x, size in (
-            ("query", query, self.embed_dim),
-            ("key", key, self.kdim),
-            ("value", value, self.vdim),
-        ):
-            axes = query.shape[:-1] if name == "query" else key.shape[:-1]
-            same = len(axes) + 1 == query.ndim and (not n or axes[place] == n[0])
-            if x.ndim not in (2, 3) or x.shape != (*axes, size) or not same:
-                batch = "n, length" if self.batch_first else "length, n"
-                expected = f"({batch}, {size}) or (length, {size})"
-                hint = f"query, key and value are {query.shape}, {key.shape}, {value.shape}"
-                raise shape_error(self, expected, x.shape, hint, what=name)
+        size, place = self.embed_dim, 0 if self.batch_first else 1
+        many = "({n}, length, {size})" if self.batch_first else "(length, {n}, {size})"
+        one, batched = "(length, {size})", query.ndim == 3
+        if query.ndim not in (2, 3) or query.shape[-1] != size:
+            expected = f"{many} or {one}".format(n="n", size=size)
+            raise shape_error(self, expected, query.shape, what="query")
+        samples = query.shape[place : place + batched]
+        fits = key.ndim == query.ndim and key.shape[place : place + batched] == samples
+        if not fits or key.shape[-1] != self.kdim:
+            expected = (many if batched else one).format(n=query.shape[place], size=self.kdim)
+            raise shape_error(self, expected, key.shape, f"the query is {query.shape}", what="key")
+        wanted = (*key.shape[:-1], self.vdim)
+        if value.shape != wanted:
+            hint = f"the key is {key.shape}"
+            raise shape_error(self, str(wanted), value.shape, hint, what="value")
 
     def _masks(
         self,

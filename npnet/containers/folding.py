@@ -156,9 +156,8 @@ def _fold(layer: Any, norm: Any) -> None:
     bias = (0 if layer.bias is None else layer.bias.data) - norm.running_mean.astype(np.float64)
     bias = bias * factor + (0 if norm.bias is None else norm.bias.data)
     weight: Array = layer.weight.data
-    if (
-        type(layer) in _TRANSPOSED
-    ):  # (inputs, outputs / groups, ...), the inputs of a group in a row
+    if type(layer) in _TRANSPOSED:
+        # (inputs, outputs / groups, ...), the inputs of a group in a row
         groups = layer.groups
         each = weight.reshape(groups, len(weight) // groups, weight.shape[1], -1)
         scaled = each * factor.reshape(groups, 1, -1, 1)

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from npnet.arguments import flag, instance, refusal, whole_number
+from npnet.arguments import flag, instance, real_number, refusal, whole_number
 from npnet.containers.attention import MultiheadAttention
 from npnet.containers.lists import LayerList
 from npnet.context import Context
@@ -116,6 +116,10 @@ class TransformerEncoderLayer(Layer):
         elif not isinstance(activation, Layer):
             kind, hint = "'relu', 'gelu' or a layer", "a function of one's own: npnet.Lambda(f, df)"
             raise refusal(self, "activation", kind, activation, hint)
+        dropout = real_number(self, "dropout", dropout, 0, 1)
+        layer_norm_eps = real_number(self, "layer_norm_eps", layer_norm_eps, 0)
+        batch_first, bias = flag(self, "batch_first", batch_first), flag(self, "bias", bias)
+        is_causal = flag(self, "is_causal", is_causal)
         self.norm_first, rng = flag(self, "norm_first", norm_first), as_generator(rng)
         self.self_attn = MultiheadAttention(
             d_model, nhead, dropout, bias, batch_first=batch_first, is_causal=is_causal,

@@ -73,8 +73,9 @@ def kernel(function: F) -> F:
     Returns
     -------
     callable
-        Is called until the kernel is compiled, and then for what it was not compiled for: compiles
-        the family for the dtype of the first argument, or lets NumPy compute.
+        The NumPy form where NumPy was chosen already. Otherwise a function that is called until the
+        kernel is compiled, and then for what it was not compiled for: it compiles the family for
+        the dtype of the first argument, or lets NumPy compute.
     """
     name, module = function.__name__, function.__module__
     family = families.setdefault(module, Family(module))
@@ -86,7 +87,8 @@ def kernel(function: F) -> F:
         return function(*args, **kwargs)
 
     family.numpy[name], family.fallback[name] = function, fallback
-    return fallback  # type: ignore[return-value]
+    # A family that is read after the choice finds what is bound.
+    return function if _active == "numpy" else fallback  # type: ignore[return-value]
 
 
 def use(name: str) -> None:

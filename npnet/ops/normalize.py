@@ -193,8 +193,9 @@ def _parts(x: Array) -> Iterator[tuple[slice, slice]]:
     a, k, b = x.shape
     step = max(1, BLOCK // max(b, 1))
     if step >= k:
-        for i in range(0, a, step // k):
-            yield slice(i, i + step // k), slice(None)
+        samples = step // max(k, 1)
+        for i in range(0, a, samples):
+            yield slice(i, i + samples), slice(None)
         return
     for i in range(a):
         for j in range(0, k, step):
@@ -215,5 +216,5 @@ def _sum(x: Array, scale_a: float = 1.0, scale_b: float = 1.0) -> Array:
     a, k, b = x.shape
     rows = x.reshape(a, k * b)
     row = np.full(a, scale_a, x.dtype).dot(rows) if a > 1 else rows[0]
-    sums: Array = row.reshape(k, b).dot(np.full(b, scale_b, x.dtype)) if b > 1 else row
+    sums: Array = row.reshape(k, b).dot(np.full(b, scale_b, x.dtype)) if b != 1 else row
     return sums

@@ -152,6 +152,14 @@ def test_the_contract_is_kept_with_lengths(kind, rng):
     assert check_layer(layer, x, *starts, np.array([2, 1, 2]), batch_axis=None).ok
 
 
+def test_dropout_of_one_layer_is_told_to_drop_nothing(monkeypatch, capsys):
+    monkeypatch.setattr("npnet.ops.warn._shown", set())
+    npnet.GRU(3, 4, 2, dropout=0.5)
+    assert capsys.readouterr().err == ""
+    npnet.GRU(3, 4, dropout=0.5)
+    assert "GRU is between its layers: with one it drops nothing" in capsys.readouterr().err
+
+
 def test_dropout_is_between_layers_and_in_training_only(rng):
     x = rng.normal(size=(T, N, D))
     for kind, options in KINDS:
@@ -294,6 +302,7 @@ def test_large_and_special_numbers_are_those_of_torch(dtype):
     (lambda: npnet.GRU(2, 3)(np.ones((4, 2, 2)), lengths=[4, 5]), "from 0 to 4"),
     (lambda: npnet.GRU(2, 3)(np.ones((4, 2, 2)), lengths=[4.0, 3.0]), "expected integers"),
     (lambda: npnet.GRU(2, 3)(np.ones((4, 2)), lengths=np.array(5)), "from 0 to 4"),
+    (lambda: npnet.GRU(2, 3)(np.ones((4, 2)), hx=np.ones((1, 3))), "initial states are inputs"),
     (lambda: npnet.GRUCell(2, 3)(np.ones((4, 5, 2))), r"\(N, 2\), or \(2,\)"),
     (lambda: npnet.LSTMCell(2, 3)(np.ones((4, 2)), np.ones((2, 3))), r"h of shape \(4, 3\)"),
 ])  # fmt: skip

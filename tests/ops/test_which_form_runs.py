@@ -174,6 +174,17 @@ print(first.scale(x, np.empty_like(x))[0])
     assert out == [*(compiled + fallback) * 2, *fallback * 2, "2.0", "-2.0"]
 
 
+def test_a_family_that_is_read_after_the_choice_runs_too(tmp_path):
+    (tmp_path / "late.py").write_text(FAMILY.format(factor=2))
+    code = """
+import numpy as np, npnet
+npnet.ReLU()([1.0])
+import late
+print(npnet.ops.active(), late.scale(np.ones(2), np.empty(2))[0])
+"""
+    assert run(code, tmp_path, NPNET_OPS="numpy")[0] == ["numpy", "2.0"]
+
+
 @needs_numba
 def test_a_loop_that_cannot_be_compiled_leaves_all_to_numpy(tmp_path):
     (tmp_path / "wrong.py").write_text(FAMILY.format(factor=2))

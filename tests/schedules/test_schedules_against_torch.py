@@ -201,7 +201,9 @@ def test_chains_with_cycles_are_those_of_torch():
 FOLLOWING = [s for s in FACTORS if not isinstance(s, MultiplicativeLR)]
 
 
-@pytest.mark.parametrize("second", [*FOLLOWING, *OTHERS, CyclicLR(0.01, LR, 7)], ids=lambda s: type(s).__name__)
+@pytest.mark.parametrize(
+    "second", [*FOLLOWING, *OTHERS, CyclicLR(0.01, LR, 7)], ids=lambda s: type(s).__name__
+)
 def test_a_warm_up_before_any_schedule_is_that_of_torch(second):
     schedule = SequentialLR([LinearLR(LR, 0.1, total_iters=5), second], [5])
     expected = torch_rates(schedule, STEPS, LR)
