@@ -47,6 +47,8 @@ class Family:
             except Exception as error:  # whatever is wrong with Numba, NumPy works
                 _bind("numpy")
                 _warn(error)
+        else:
+            self.bind()  # it may have been imported after the choice
         return True
 
     def bind(self) -> None:
