@@ -7,9 +7,9 @@ from numba import intp, types
 from numba.extending import register_jitable
 
 from npnet.ops.jit import loop
+from npnet.ops.layout_compiled import channels_first, channels_last
 
 _PAIR = types.UniTuple(intp, 2)
-_BLOCK = 16  # channels of one cache line
 
 
 @register_jitable
@@ -64,30 +64,6 @@ def _output_pair_grad(t, a0, a1):
     return a0, a0 + a1, a0 - a1, a0 + b, a0 - b, a1
 
 
-@register_jitable
-def _channels_last(x, out, top, left):
-    """Copy an image (channels, height, width) into (height, width, channels)."""
-    c, h, w = x.shape
-    for i in range(h):
-        for first in range(0, c, _BLOCK):
-            last = min(first + _BLOCK, c)
-            for k in range(first, last):
-                for j in range(w):
-                    out[top + i, left + j, k] = x[k, i, j]
-
-
-@register_jitable
-def _channels_first(image, out, top, left):
-    """Copy an image (height, width, channels) into (channels, height, width)."""
-    c, h, w = out.shape
-    for i in range(h):
-        for first in range(0, c, _BLOCK):
-            last = min(first + _BLOCK, c)
-            for k in range(first, last):
-                for j in range(w):
-                    out[k, i, j] = image[top + i, left + j, k]
-
-
 @loop(lambda t: (t[:, :, :, ::1], _PAIR, intp, t[:, :, :, :, ::1]))
 def input_tiles(x, padding, step, out):
     t = x.dtype.type
@@ -95,7 +71,7 @@ def input_tiles(x, padding, step, out):
     image = np.zeros((step * rows + 6 - step, step * columns + 6 - step, c), x.dtype)
     e = np.empty((6, 6, c), x.dtype)
     for b in range(n):
-        _channels_last(x[b], image, padding[0], padding[1])
+        channels_last(x[b], image, padding[0], padding[1])
         for row in range(rows):
             for column in range(columns):
                 h, w = step * row, step * column
@@ -174,7 +150,7 @@ def input_tiles_grad(grad, padding, step, out):
                         image[h + i, w + 3, k] += a3
                         image[h + i, w + 4, k] += a4
                         image[h + i, w + 5, k] += a5
-        _channels_first(image, out[b], padding[0], padding[1])
+        channels_first(image, out[b], padding[0], padding[1], False)
     return True
 
 
@@ -239,7 +215,7 @@ def from_output_tiles(tiles, step, out):
                             e[i, 4, k],
                             e[i, 5, k],
                         )
-        _channels_first(image, out[b], 0, 0)
+        channels_first(image, out[b], 0, 0, False)
     return True
 
 
@@ -250,7 +226,7 @@ def from_output_tiles_grad(grad, step, out):
     image = np.zeros((step * rows, step * columns, c), grad.dtype)
     e = np.empty((4, 6, c), grad.dtype)
     for b in range(n):
-        _channels_last(grad[b], image, 0, 0)
+        channels_last(grad[b], image, 0, 0)
         for row in range(rows):
             for column in range(columns):
                 h, w = step * row, step * column
