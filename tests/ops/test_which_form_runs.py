@@ -275,3 +275,14 @@ print(len(results), npnet.ops.active(), len(calls) - len(set(calls)))
     assert out == ["4", "numba", "0"]  # nothing is compiled twice
     assert "cannot" not in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["numpy", "auto"])
+def test_a_family_that_is_imported_after_the_choice_runs(name):
+    code = f"""
+import numpy as np, npnet
+npnet.ops.use({name!r})
+print(*npnet.Conv2d(1, 1, 1)(np.ones((1, 1, 2, 2))).shape)
+print(*npnet.Conv2d(16, 16, 3)(np.ones((1, 16, 8, 8))).shape)
+"""
+    assert run(code)[0] == ["1", "1", "2", "2", "1", "16", "6", "6"]
