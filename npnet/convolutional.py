@@ -9,7 +9,7 @@ import numpy as np
 
 from npnet.arguments import flag, float_dtype, refusal, tuple_of, whole_number
 from npnet.context import Context
-from npnet.errors import shape_error
+from npnet.errors import ShapeError, shape_error
 from npnet.init import uniform
 from npnet.layer import Layer
 from npnet.ops import conv as ops
@@ -99,6 +99,8 @@ class Convolutional(Layer):
                 hint = "x[:, np.newaxis] adds the axis of channels"
             expected = f"(n, {self.in_channels}, {AXES[self.axes]})"
             raise shape_error(self, expected, x.shape, hint)
+        if 0 in x.shape[-self.axes :]:
+            raise ShapeError(f"there is nothing to convolve in an input of shape {x.shape}", self)
         if x.ndim == self.axes + 1:
             x = x[np.newaxis]
         return x.astype(self.weight.dtype, copy=False)

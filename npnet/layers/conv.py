@@ -177,9 +177,11 @@ class Conv2d(_Conv):
         What is added: zeros, the elements mirrored at the outermost one, the outermost one, or
         the elements from the other end.
     exact : bool
-        True rules out Winograd's algorithm, which float32 layers take for 3x3 kernels with stride
-        1 and at least 16 channels (8 with Numba): its rounding errors, below 1e-5 of the largest
-        output or gradient for up to 64 channels, are some ten times those of products.
+        True rules out Winograd's algorithm, which float32 layers take for kernels of 3x3 and 5x5
+        with stride 1 and at least 16 channels (8 with Numba): its rounding errors, below 1e-5 (5x5:
+        2e-5) of the largest output or gradient for up to 64 channels, are some ten times those of
+        products. With it an element that is not finite, or above 1e36, spoils all of the tiles of
+        outputs that it reaches.
     dtype : dtype
         Of the parameters, and so of the output.
     rng : numpy.random.Generator or int, optional

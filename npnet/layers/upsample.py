@@ -88,6 +88,10 @@ class Upsample(Layer):
         self.mode = choice(self, "mode", mode, (*_AXES, "area"))
         if mode == "area":
             raise ArgumentError("the mode 'area' is AdaptiveAvgPool1d, 2d or 3d", self)
+        for name, given in (("size", self.size), ("scale_factor", self.scale_factor)):
+            if isinstance(given, tuple) and len(given) not in _AXES[mode]:
+                kind = f"one number, or {_AXES[mode][0]} of them for the mode {mode!r}"
+                raise refusal(self, name, kind, given)
         self.align_corners = self._flag_or_none("align_corners", align_corners)
         if align_corners is not None and mode.startswith("nearest"):
             raise ArgumentError(f"align_corners is not for the mode {mode!r}; leave it out", self)

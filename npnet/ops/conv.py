@@ -19,7 +19,6 @@ import numpy as np
 
 from npnet.ops import columns, pointwise, rows, winograd
 from npnet.ops.elementwise import constant
-from npnet.ops.kernels import active
 from npnet.ops.windows import Sizes, output_size
 from npnet.typing import Array
 
@@ -134,7 +133,7 @@ def _way(g: Geometry, weight_shape: tuple[int, ...], dtype: str, exact: bool) ->
     if dtype == "f" and not exact and winograd.pays(g, weight_shape):
         return _WINOGRAD
     if {*g.stride} != {1} and g.groups == 1 and min(weight_shape[:2]) >= _CHANNELS:
-        return _COLUMNS if len(g.size) == 2 and active() == "numba" else _ROWS
+        return _ROWS
     return _COLUMNS
 
 

@@ -20,7 +20,7 @@ def unfold(x: Array, kernel_size: Sizes, stride: Sizes, padding: Sizes, dilation
     found = windows(x, kernel_size, stride, dilation)
     order = (0, 1, *range(2 + axes, 2 + 2 * axes), *range(2, 2 + axes))
     rows = x.shape[1] * math.prod(kernel_size)
-    return found.transpose(order).reshape(len(x), rows, math.prod(found.shape[2 : 2 + axes]))
+    return found.transpose(order).copy().reshape(len(x), rows, math.prod(found.shape[2 : 2 + axes]))
 
 
 def fold(

@@ -47,6 +47,8 @@ class Family:
             except Exception as error:  # whatever is wrong with Numba, NumPy works
                 _bind("numpy")
                 _warn(error)
+        else:
+            self.bind()  # which a family that is read later than the choice was not
         return True
 
     def bind(self) -> None:

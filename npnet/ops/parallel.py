@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -59,6 +60,20 @@ def threads() -> int:
         return 1
     with _lock:
         return _before if _users else blas[0]()
+
+
+def _after_fork() -> None:
+    """Forget, in a new process, what threads of the old one were doing: here they do not run."""
+    global _lock, _users
+    _lock = threading.Lock()
+    blas = _blas() if _users else None
+    _users = 0
+    if blas is not None:
+        blas[1](_before)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager

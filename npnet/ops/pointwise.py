@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,5 +56,4 @@ def _matrices(weight: Array, g: Geometry) -> Array:
 
 def _images(x: Array, g: Geometry) -> Array:
     """Return x as (images, groups, channels / groups, positions)."""
-    images = x.reshape(len(x), g.groups, x.shape[1] // g.groups, -1) if len(x) else x
-    return images
+    return x.reshape(len(x), g.groups, x.shape[1] // g.groups, math.prod(g.size))

@@ -9,21 +9,86 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from npnet.ops.columns import Scratch, Tile, seconds, tiles, transposed
+from npnet.ops.columns import Scratch, Tile, seconds, tiles
+from npnet.ops.kernels import kernel
 from npnet.ops.parallel import in_parts, sum_of
-from npnet.ops.windows import covered, offsets, windows
+from npnet.ops.windows import Sizes, covered, offsets, windows
 from npnet.typing import Array
 
 if TYPE_CHECKING:
     from npnet.ops.conv import Geometry
 
 
+@kernel
+def copy_rows(
+    x: Array, row: int, stride: Sizes, padding: Sizes, dilation: Sizes, out: Array
+) -> Array:
+    """Write the windows of images; where they reach over the edge they hold zeros.
+
+    Parameters
+    ----------
+    x : ndarray, shape (images, channels, *size)
+    row : int
+        The number of the row of positions that `out` begins with.
+    stride, padding, dilation : tuple of int
+        One integer for each axis; the padding is that before the images.
+    out : ndarray, shape (images, *positions, *kernel_size, channels), contiguous
+
+    Returns
+    -------
+    ndarray
+        `out`.
+    """
+    axes, shape = x.ndim - 2, out.shape
+    kernel_size = shape[1 + axes : -1]
+    reach, inner, outer = covered(
+        x.shape[2:], shape[1 : 1 + axes], kernel_size, stride, padding, dilation, row
+    )
+    image = np.zeros((len(x), *reach, shape[-1]), x.dtype)
+    image = image.transpose(0, axes + 1, *range(1, axes + 1))
+    image[(..., *inner)] = x[(..., *outer)]
+    seen = windows(image, kernel_size, stride, dilation)
+    out[...] = seen.transpose(0, *range(2, 2 * axes + 2), 1)
+    return out
+
+
+@kernel
+def add_rows(
+    rows: Array, row: int, stride: Sizes, padding: Sizes, dilation: Sizes, out: Array
+) -> Array:
+    """Add what `copy_rows` wrote to where it was taken from.
+
+    Parameters
+    ----------
+    rows : ndarray, shape (images, *positions, *kernel_size, channels), contiguous
+    row, stride, padding, dilation
+        As `copy_rows` was given them.
+    out : ndarray, shape (images, channels, *size)
+
+    Returns
+    -------
+    ndarray
+        `out`.
+    """
+    axes, shape = out.ndim - 2, rows.shape
+    positions, kernel_size = shape[1 : 1 + axes], shape[1 + axes : -1]
+    reach, inner, outer = covered(
+        out.shape[2:], positions, kernel_size, stride, padding, dilation, row
+    )
+    image = np.zeros((len(out), *reach, shape[-1]), out.dtype)
+    every = (slice(None),) * (axes + 1)
+    for position, at in offsets(positions, kernel_size, stride, dilation):
+        image[(slice(None), *at)] += rows[(*every, *position)]
+    out[(..., *outer)] += image.transpose(0, axes + 1, *range(1, axes + 1))[(..., *inner)]
+    return out
+
+
 class _Panel:
-    """Memory for the windows of a tile, and the views of it that are copied.
+    """Memory for the windows of a tile and its outputs.
 
     Parameters
     ----------
@@ -45,40 +110,22 @@ class _Panel:
         self, n: int, tile: Tile, g: Geometry, channels: tuple[int, int], scratch: Scratch
     ) -> None:
         c, k = channels
-        axes, length = len(g.size), math.prod(tile.out)
-        shape, inner, outer = covered(
-            g.size, tile.out, g.kernel_size, g.stride, g.padding, g.dilation, tile.row
-        )
-        self._padded = scratch("padded", n, *shape, c)
-        channels_first = self._padded.transpose(0, axes + 1, *range(1, axes + 1))
-        inside: Any = (..., *inner)
-        self._inside = channels_first[inside]
-        self._outer: Any = (..., *outer)
-        self._has_border = self._inside.size < self._padded.size
+        length = math.prod(tile.out)
+        self._where = tile.row, g.stride, g.padding, g.dilation
         self._windows = scratch("rows", n, *tile.out, *g.kernel_size, c)
-        seen = windows(channels_first, g.kernel_size, g.stride, g.dilation)
-        self._seen = seen.transpose(0, *range(2, 2 * axes + 2), 1)
         self.rows = self._windows.reshape(n * length, -1)
         # A gap between the rows: places a power of two apart share few lines of the cache.
         self.outputs = scratch("outputs", n * length, k + 4)[:, :k]
         self._positions = tile.positions
-        self._offsets = list(offsets(tile.out, g.kernel_size, g.stride, g.dilation))
 
     def gather(self, images: Array) -> Array:
         """Return the rows with the windows of images."""
-        if self._has_border:
-            self._padded[...] = 0
-        self._inside[...] = images[self._outer]
-        self._windows[...] = self._seen
+        copy_rows(images, *self._where, self._windows)
         return self.rows
 
     def scatter(self, images: Array) -> None:
         """Add the rows to what they are the windows of: the transpose of `gather`."""
-        self._padded[...] = 0
-        every = (slice(None),) * (images.ndim - 1)
-        for position, at in self._offsets:
-            self._padded[(slice(None), *at)] += self._windows[(*every, *position)]
-        images[self._outer] += self._inside
+        add_rows(self._windows, *self._where, images)
 
     def load(self, y: Array) -> Array:
         """Return the outputs of images as rows."""
@@ -145,10 +192,6 @@ def weight_grad(x: Array, grad: Array, g: Geometry, dw: Array) -> None:
 
 def input_grad(grad: Array, weight: Array, bias: Array | None, g: Geometry, dx: Array) -> None:
     """Write what `npnet.ops.conv.input_grad` returns."""
-    if {*g.stride} == {1} and len(weight) <= 2 * dx.shape[1]:
-        opposite, geometry = transposed(weight, g)
-        convolve(grad, opposite, bias, geometry, dx)
-        return
     w = np.ascontiguousarray(_matrix(weight).T)
 
     def part(start: int, stop: int) -> None:

@@ -7,9 +7,9 @@ from numba import intp, types
 from numba.extending import register_jitable
 
 from npnet.ops.jit import loop
+from npnet.ops.layout_compiled import channels_first, channels_last
 
 _PAIR = types.UniTuple(intp, 2)
-_BLOCK = 16  # channels of one cache line
 
 
 @register_jitable
@@ -44,6 +44,12 @@ def _output(t, a0, a1, a2, a3, a4, a5):
 
 
 @register_jitable
+def _output_pair(t, a0, a1, a2, a3, a4, a5):
+    """Return A^T a for two outputs."""
+    return a0 + (a1 + a2) + (a3 + a4), (a1 - a2) + t(2) * (a3 - a4) + a5
+
+
+@register_jitable
 def _output_grad(t, a0, a1, a2, a3):
     """Return A a."""
     two, four, eight = t(2), t(4), t(8)
@@ -52,40 +58,23 @@ def _output_grad(t, a0, a1, a2, a3):
 
 
 @register_jitable
-def _channels_last(x, out, top, left):
-    """Copy an image (channels, height, width) into (height, width, channels)."""
-    c, h, w = x.shape
-    for i in range(h):
-        for first in range(0, c, _BLOCK):
-            last = min(first + _BLOCK, c)
-            for k in range(first, last):
-                for j in range(w):
-                    out[top + i, left + j, k] = x[k, i, j]
+def _output_pair_grad(t, a0, a1):
+    """Return A a for two outputs."""
+    b = t(2) * a1
+    return a0, a0 + a1, a0 - a1, a0 + b, a0 - b, a1
 
 
-@register_jitable
-def _channels_first(image, out, top, left):
-    """Copy an image (height, width, channels) into (channels, height, width)."""
-    c, h, w = out.shape
-    for i in range(h):
-        for first in range(0, c, _BLOCK):
-            last = min(first + _BLOCK, c)
-            for k in range(first, last):
-                for j in range(w):
-                    out[k, i, j] = image[top + i, left + j, k]
-
-
-@loop(lambda t: (t[:, :, :, ::1], _PAIR, t[:, :, :, :, ::1]))
-def input_tiles(x, padding, out):
+@loop(lambda t: (t[:, :, :, ::1], _PAIR, intp, t[:, :, :, :, ::1]))
+def input_tiles(x, padding, step, out):
     t = x.dtype.type
     _, n, rows, columns, c = out.shape
-    image = np.zeros((4 * rows + 2, 4 * columns + 2, c), x.dtype)
+    image = np.zeros((step * rows + 6 - step, step * columns + 6 - step, c), x.dtype)
     e = np.empty((6, 6, c), x.dtype)
     for b in range(n):
-        _channels_last(x[b], image, padding[0], padding[1])
+        channels_last(x[b], image, padding[0], padding[1])
         for row in range(rows):
             for column in range(columns):
-                h, w = 4 * row, 4 * column
+                h, w = step * row, step * column
                 for i in range(6):
                     for k in range(c):
                         e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k] = (
@@ -120,17 +109,17 @@ def input_tiles(x, padding, out):
     return True
 
 
-@loop(lambda t: (t[:, :, :, :, ::1], _PAIR, t[:, :, :, ::1]))
-def input_tiles_grad(grad, padding, out):
+@loop(lambda t: (t[:, :, :, :, ::1], _PAIR, intp, t[:, :, :, ::1]))
+def input_tiles_grad(grad, padding, step, out):
     t = grad.dtype.type
     _, n, rows, columns, c = grad.shape
-    image = np.empty((4 * rows + 2, 4 * columns + 2, c), grad.dtype)
+    image = np.empty((step * rows + 6 - step, step * columns + 6 - step, c), grad.dtype)
     e = np.empty((6, 6, c), grad.dtype)
     for b in range(n):
         image[...] = 0
         for row in range(rows):
             for column in range(columns):
-                h, w = 4 * row, 4 * column
+                h, w = step * row, step * column
                 for j in range(6):
                     for k in range(c):
                         e[0, j, k], e[1, j, k], e[2, j, k], e[3, j, k], e[4, j, k], e[5, j, k] = (
@@ -161,20 +150,44 @@ def input_tiles_grad(grad, padding, out):
                         image[h + i, w + 3, k] += a3
                         image[h + i, w + 4, k] += a4
                         image[h + i, w + 5, k] += a5
-        _channels_first(image, out[b], padding[0], padding[1])
+        channels_first(image, out[b], padding[0], padding[1], False)
     return True
 
 
-@loop(lambda t: (t[:, :, :, :, ::1], t[:, :, :, ::1]))
-def from_output_tiles(tiles, out):
+@loop(lambda t: (t[:, :, :, :, ::1], intp, t[:, :, :, ::1]))
+def from_output_tiles(tiles, step, out):
     t = tiles.dtype.type
     _, n, rows, columns, c = tiles.shape
-    image = np.empty((4 * rows, 4 * columns, c), tiles.dtype)
+    image = np.empty((step * rows, step * columns, c), tiles.dtype)
     e = np.empty((4, 6, c), tiles.dtype)
     for b in range(n):
         for row in range(rows):
             for column in range(columns):
-                h, w = 4 * row, 4 * column
+                h, w = step * row, step * column
+                if step == 2:
+                    for j in range(6):
+                        for k in range(c):
+                            e[0, j, k], e[1, j, k] = _output_pair(
+                                t,
+                                tiles[j, b, row, column, k],
+                                tiles[6 + j, b, row, column, k],
+                                tiles[12 + j, b, row, column, k],
+                                tiles[18 + j, b, row, column, k],
+                                tiles[24 + j, b, row, column, k],
+                                tiles[30 + j, b, row, column, k],
+                            )
+                    for i in range(2):
+                        for k in range(c):
+                            image[h + i, w, k], image[h + i, w + 1, k] = _output_pair(
+                                t,
+                                e[i, 0, k],
+                                e[i, 1, k],
+                                e[i, 2, k],
+                                e[i, 3, k],
+                                e[i, 4, k],
+                                e[i, 5, k],
+                            )
+                    continue
                 for j in range(6):
                     for k in range(c):
                         e[0, j, k], e[1, j, k], e[2, j, k], e[3, j, k] = _output(
@@ -202,21 +215,43 @@ def from_output_tiles(tiles, out):
                             e[i, 4, k],
                             e[i, 5, k],
                         )
-        _channels_first(image, out[b], 0, 0)
+        channels_first(image, out[b], 0, 0, False)
     return True
 
 
-@loop(lambda t: (t[:, :, :, ::1], t[:, :, :, :, ::1]))
-def from_output_tiles_grad(grad, out):
+@loop(lambda t: (t[:, :, :, ::1], intp, t[:, :, :, :, ::1]))
+def from_output_tiles_grad(grad, step, out):
     t = grad.dtype.type
     _, n, rows, columns, c = out.shape
-    image = np.zeros((4 * rows, 4 * columns, c), grad.dtype)
+    image = np.zeros((step * rows, step * columns, c), grad.dtype)
     e = np.empty((4, 6, c), grad.dtype)
     for b in range(n):
-        _channels_last(grad[b], image, 0, 0)
+        channels_last(grad[b], image, 0, 0)
         for row in range(rows):
             for column in range(columns):
-                h, w = 4 * row, 4 * column
+                h, w = step * row, step * column
+                if step == 2:
+                    for i in range(2):
+                        for k in range(c):
+                            (
+                                e[i, 0, k],
+                                e[i, 1, k],
+                                e[i, 2, k],
+                                e[i, 3, k],
+                                e[i, 4, k],
+                                e[i, 5, k],
+                            ) = _output_pair_grad(t, image[h + i, w, k], image[h + i, w + 1, k])
+                    for j in range(6):
+                        for k in range(c):
+                            (
+                                out[j, b, row, column, k],
+                                out[6 + j, b, row, column, k],
+                                out[12 + j, b, row, column, k],
+                                out[18 + j, b, row, column, k],
+                                out[24 + j, b, row, column, k],
+                                out[30 + j, b, row, column, k],
+                            ) = _output_pair_grad(t, e[0, j, k], e[1, j, k])
+                    continue
                 for i in range(4):
                     for k in range(c):
                         e[i, 0, k], e[i, 1, k], e[i, 2, k], e[i, 3, k], e[i, 4, k], e[i, 5, k] = (

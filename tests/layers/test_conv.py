@@ -115,6 +115,14 @@ def test_windows_of_images_and_their_sums_are_those_of_pytorch(rng):
         done += 1
 
 
+def test_columns_of_single_elements_are_a_copy():
+    x = np.ones((1, 1, 2, 2))
+    y, tape = npnet.Unfold(1).record(x)
+    y[...] = 0
+    assert x.all()
+    assert tape.backward(y, input_grad=True).flags.writeable
+
+
 def test_a_convolution_is_the_sum_that_defines_it(rng):
     layer = npnet.Conv2d(2, 3, 2, (1, 2), (1, 0), (1, 2), dtype=np.float64)
     x = rng.normal(size=(2, 2, 3, 5))
@@ -152,6 +160,20 @@ def test_float32_at_sizes_in_use(given, exact, rng):
         assert mine.dtype == np.float32
         error = np.abs(mine - right).max() / np.abs(right).max()
         assert error < (3e-6 if exact else 3e-5)
+
+
+@pytest.mark.parametrize("layer", [
+    npnet.Conv2d(2, 4, 1), npnet.Conv2d(2, 4, 1, groups=2), npnet.Conv2d(2, 4, 3),
+    npnet.Conv2d(16, 16, 3), npnet.Conv2d(8, 8, 3, 2), npnet.ConvTranspose2d(2, 4, 1),
+    npnet.ConvTranspose2d(8, 8, 3, 2),
+], ids=repr)  # fmt: skip
+def test_an_empty_batch_has_gradients_of_zero(layer):
+    shape = (0, layer.in_channels, 7, 6)
+    y, tape = layer.record(np.ones(shape))
+    assert y.shape[:2] == (0, layer.out_channels)
+    assert tape.backward(y, input_grad=True).shape == shape
+    assert not layer.weight.grad.any()
+    assert not layer.bias.grad.any()
 
 
 def test_a_long_signal_needs_little_more_memory_than_it_has():
@@ -216,7 +238,7 @@ CONV, UP = npnet.Conv2d(3, 4, 3), npnet.ConvTranspose2d(3, 4, 3, 2)
     (lambda: CONV(np.ones((2, 4, 8, 8))), r"Conv2d\(.*expected input of shape \(n, 3, height"),
     (lambda: CONV(np.ones(3)), r"got \(3,\)"),
     (lambda: CONV(np.ones((1, 3, 2, 8))), r"reaches over \(3, 3\) .* \(2, 8\) with its padding"),
-    (lambda: CONV(np.ones((1, 3, 0, 8))), "reaches over"),
+    (lambda: npnet.Conv1d(1, 1, 1, padding=1)(np.ones((1, 1, 0))), "nothing to convolve"),
     (lambda: npnet.Conv1d(1, 1, 3, padding=3, padding_mode="reflect")(np.ones((1, 1, 3))),
      "at least 4 elements"),
     (lambda: npnet.Conv2d(4, 6, 3, groups=4), "groups to be a divisor"),
@@ -233,6 +255,7 @@ CONV, UP = npnet.Conv2d(3, 4, 3), npnet.ConvTranspose2d(3, 4, 3, 2)
     (lambda: UP(np.ones((1, 3, 2, 2)), [5, 7]), r"from \(5, 5\) to \(6, 6\)"),
     (lambda: UP(np.ones((1, 3, 2, 2)), 5), "output_size"),
     (lambda: npnet.ConvTranspose1d(1, 1, 1, padding=2)(np.ones((1, 1, 3))), "would have size"),
+    (lambda: UP(np.ones((1, 3, 2, 0))), "nothing to convolve"),
     (lambda: npnet.Unfold(3)(np.ones((1, 1, 2, 5))), "no window fits"),
     (lambda: npnet.Unfold(3)(np.ones((5, 5))), "height, width"),
     (lambda: npnet.Fold(4, 2)(np.ones((1, 4, 8))), r"\(n, channels \* 4, 9\)"),

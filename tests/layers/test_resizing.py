@@ -117,6 +117,9 @@ def test_an_infinite_pixel_and_its_gradient_stay_where_they_are(implementation):
     upstream[0, 0, 0, 0] = np.inf
     dx = tape.backward(upstream, input_grad=True)
     assert np.isfinite(dx).sum() >= 60
+    # An axis that keeps its size is left as it is.
+    y = npnet.Upsample((8, 9), mode="bilinear")(x)
+    assert np.isfinite(np.delete(y, 3, axis=2)).all()
     npnet.ops.use(before)
 
 
@@ -195,6 +198,7 @@ def test_inputs_that_do_not_fit(make, shape, expected):
     (lambda: npnet.Upsample(), "one of the two"),
     (lambda: npnet.Upsample(2, 2.0), "one of the two"),
     (lambda: npnet.Upsample(2, mode="linar"), "did you mean 'linear'"),
+    (lambda: npnet.Upsample((2, 2), mode="linear"), "size to be one number, or 1 of them for the"),
     (lambda: npnet.Upsample(2, mode="area"), "AdaptiveAvgPool"),
     (lambda: npnet.Upsample(0), "size to be a positive integer"),
     (lambda: npnet.Upsample(scale_factor=(1.0, -1.0)), r"scale_factor\[1\]"),

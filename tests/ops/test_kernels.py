@@ -20,6 +20,7 @@ from npnet.ops import (
     pool_windows,
     recurrent,
     resample,
+    rows,
     scatter,
     signs,
     softmax,
@@ -215,16 +216,32 @@ CASES = [
     Case(columns, "add_windows", WINDOWS,
          lambda d, s: (d.integers((s[0][1], *s[2], s[0][0], *s[6])), s[5], s[3], s[1], s[4],
                        d.integers(s[0]))),
-    Case(winograd, "input_tiles", TILES,
-         lambda d, s: (d.integers(s[0]), s[1], d.empty((36, s[0][0], *s[2], s[0][1])))),
-    Case(winograd, "input_tiles_grad", TILES,
-         lambda d, s: (d.integers((36, s[0][0], *s[2], s[0][1])), s[1], d.empty(s[0]))),
-    Case(winograd, "from_output_tiles", TILES,
-         lambda d, s: (d.integers((36, s[0][0], *s[2], s[0][1])),
-                       d.empty((*s[0][:2], s[2][0] * 4 - 1, s[2][1] * 4)))),
-    Case(winograd, "from_output_tiles_grad", TILES,
-         lambda d, s: (d.integers((*s[0][:2], s[2][0] * 4 - 1, s[2][1] * 4)),
-                       d.empty((36, s[0][0], *s[2], s[0][1])))),
+    Case(rows, "copy_rows", WINDOWS,
+         lambda d, s: (d.normal(s[0]), s[5], s[3], s[1], s[4],
+                       d.empty((s[0][0], *s[6], *s[2], s[0][1])))),
+    Case(rows, "add_rows", WINDOWS,
+         lambda d, s: (d.integers((s[0][0], *s[6], *s[2], s[0][1])), s[5], s[3], s[1], s[4],
+                       d.integers(s[0]))),
+    *(Case(winograd, "input_tiles", TILES,
+           lambda d, s, step=step: (
+               d.integers((*s[0][:2], *(n * step // 4 for n in s[0][2:]))), s[1], step,
+               d.empty((36, s[0][0], *s[2], s[0][1]))))
+      for step in (4, 2)),
+    *(Case(winograd, "input_tiles_grad", TILES,
+           lambda d, s, step=step: (
+               d.integers((36, s[0][0], *s[2], s[0][1])), s[1], step,
+               d.empty((*s[0][:2], *(n * step // 4 for n in s[0][2:])))))
+      for step in (4, 2)),
+    *(Case(winograd, "from_output_tiles", TILES,
+           lambda d, s, step=step: (
+               d.integers((36, s[0][0], *s[2], s[0][1])), step,
+               d.empty((*s[0][:2], s[2][0] * step - 1, s[2][1] * step))))
+      for step in (4, 2)),
+    *(Case(winograd, "from_output_tiles_grad", TILES,
+           lambda d, s, step=step: (
+               d.integers((*s[0][:2], s[2][0] * step - 1, s[2][1] * step)), step,
+               d.empty((36, s[0][0], *s[2], s[0][1]))))
+      for step in (4, 2)),
     Case(scatter, "add_at", MATRICES,
          lambda d, s: (d.uniform((7, s[1])), d.labels((s[0], 7)), d.uniform(s)), roundings=64),
     Case(normalize, "moments", CHANNELS,

@@ -1,5 +1,6 @@
 """Parts of a computation in threads, and the threads of NumPy's BLAS meanwhile."""
 
+import os
 import threading
 import warnings
 
@@ -103,3 +104,15 @@ def test_convolutions_in_parts_are_those_of_all_images(
     for found, right in zip(results(), expected, strict=True):
         np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-4)
     assert len(blas) > 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+@pytest.mark.filterwarnings("ignore:.*fork")
+def test_a_forked_process_does_not_wait_for_threads_that_it_does_not_have(blas):
+    with parallel._single_threaded(), parallel._lock:
+        child = os.fork()
+        if not child:
+            free = parallel._lock.acquire(timeout=5)
+            os._exit(0 if free and blas == [3, 1, 3] and not parallel._users else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    assert blas == [3, 1, 3]

@@ -235,6 +235,19 @@ print(npnet.Linear(2, 2, dtype=np.float64)(np.ones((1, 2))).dtype, npnet.ops.act
     assert str(tmp_path) in err
 
 
+def test_kernels_that_are_read_after_the_choice_take_numpys_form():
+    code = """
+import numpy as np, npnet
+npnet.ReLU()([1.0])
+for layer in npnet.MaxPool1d(2), npnet.Upsample(scale_factor=2), npnet.Conv1d(1, 1, 2):
+    print(*layer(np.ones((1, 1, 2))).shape)
+from npnet.ops import pool, resample
+print(pool.maxima.__code__.co_name, resample.gather.__code__.co_name)
+"""
+    out, _ = run(code, NPNET_OPS="numpy")
+    assert out == [*"111", *"114", *"111", "maxima", "gather"]
+
+
 @needs_numba
 def test_threads_may_need_the_kernels_at_once():
     code = """
@@ -262,3 +275,14 @@ print(len(results), npnet.ops.active(), len(calls) - len(set(calls)))
     assert out == ["4", "numba", "0"]  # nothing is compiled twice
     assert "cannot" not in err
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("name", ["numpy", "auto"])
+def test_a_family_that_is_imported_after_the_choice_runs(name):
+    code = f"""
+import numpy as np, npnet
+npnet.ops.use({name!r})
+print(*npnet.Conv2d(1, 1, 1)(np.ones((1, 1, 2, 2))).shape)
+print(*npnet.Conv2d(16, 16, 3)(np.ones((1, 16, 8, 8))).shape)
+"""
+    assert run(code)[0] == ["1", "1", "2", "2", "1", "16", "6", "6"]
