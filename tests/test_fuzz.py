@@ -117,7 +117,7 @@ def vars_of_a_trainer():
 INDICES = np.array([[0, 2], [1, 1]])
 TABLE = {"num_embeddings": 4, "embedding_dim": 2, "padding_idx": 3, "mode": "mean"}
 RECURRENT = {"input_size": 3, "hidden_size": 2, "num_layers": 2, "nonlinearity": "relu"}
-SEQUENCES, STATES, LENGTHS = X[:, np.newaxis], np.ones((1, 1, 2)), np.array([4])
+SEQUENCES, STATES, LENGTHS = X[:, np.newaxis], np.ones((2, 1, 2)), np.array([4])
 SPECIAL = {  # layers with arguments or inputs of their own
     npnet.BatchNorm1d: ({"num_features": 3}, (X,)),
     npnet.BatchNorm2d: ({"num_features": 3}, (VOLUMES[:, :, 0],)),
