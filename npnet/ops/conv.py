@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from npnet.ops import columns, pointwise, rows, winograd
+from npnet.ops import columns, depthwise, pointwise, rows, winograd
 from npnet.ops.elementwise import constant
 from npnet.ops.windows import Sizes, output_size
 from npnet.typing import Array
@@ -132,6 +132,8 @@ def _way(g: Geometry, weight_shape: tuple[int, ...], dtype: str, exact: bool) ->
         return _POINTWISE if math.prod(g.out) >= _LONG else _COLUMNS
     if dtype == "f" and not exact and winograd.pays(g, weight_shape):
         return _WINOGRAD
+    if depthwise.computes(g, weight_shape):
+        return _DEPTHWISE
     if {*g.stride} != {1} and g.groups == 1 and min(weight_shape[:2]) >= _CHANNELS:
         return _ROWS
     return _COLUMNS
@@ -145,5 +147,6 @@ _CHANNELS = 8
 
 _POINTWISE = _Way(pointwise.convolve, pointwise.weight_grad, pointwise.input_grad)
 _WINOGRAD = _Way(winograd.convolve, winograd.weight_grad, winograd.input_grad, winograd.both_grads)
+_DEPTHWISE = _Way(depthwise.convolve, depthwise.weight_grad, depthwise.input_grad)
 _ROWS = _Way(rows.convolve, rows.weight_grad, rows.input_grad)
 _COLUMNS = _Way(columns.convolve, columns.weight_grad, columns.input_grad)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -50,7 +50,9 @@ def copy_rows(
     )
     image = np.zeros((len(x), *reach, shape[-1]), x.dtype)
     image = image.transpose(0, axes + 1, *range(1, axes + 1))
-    image[(..., *inner)] = x[(..., *outer)]
+    inside: Any = (..., *inner)
+    outside: Any = (..., *outer)
+    image[inside] = x[outside]
     seen = windows(image, kernel_size, stride, dilation)
     out[...] = seen.transpose(0, *range(2, 2 * axes + 2), 1)
     return out
@@ -83,7 +85,9 @@ def add_rows(
     every = (slice(None),) * (axes + 1)
     for position, at in offsets(positions, kernel_size, stride, dilation):
         image[(slice(None), *at)] += rows[(*every, *position)]
-    out[(..., *outer)] += image.transpose(0, axes + 1, *range(1, axes + 1))[(..., *inner)]
+    inside: Any = (..., *inner)
+    outside: Any = (..., *outer)
+    out[outside] += image.transpose(0, axes + 1, *range(1, axes + 1))[inside]
     return out
 
 

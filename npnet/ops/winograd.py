@@ -151,8 +151,8 @@ def input_tiles(x: Array, padding: Sizes, step: int, out: Array) -> Array:
     shape, a = (_SIZE, n, height, columns, c), image.strides
     seen = np.ndarray(shape, x.dtype, image, strides=(a[2], *a[:2], step * a[2], a[3]))
     along = _first(matrix, seen, *shape)
-    shape, a = (_SIZE, _SIZE, n, rows, columns, c), along.strides
-    seen = np.ndarray(shape, x.dtype, along, strides=(a[2], *a[:2], step * a[2], *a[3:]))
+    whole, b = (_SIZE, _SIZE, n, rows, columns, c), along.strides
+    seen = np.ndarray(whole, x.dtype, along, strides=(b[2], *b[:2], step * b[2], *b[3:]))
     return _write_first(matrix, seen, out)
 
 

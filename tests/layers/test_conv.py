@@ -71,6 +71,22 @@ def test_any_options_give_what_pytorch_gives(axes, small_tiles, rng, monkeypatch
         done += 1
 
 
+@pytest.mark.parametrize("axes", [1, 2])
+@pytest.mark.parametrize("one_image_at_a_time", [False, True])
+def test_channels_by_themselves_give_what_pytorch_gives(
+    axes, one_image_at_a_time, rng, monkeypatch
+):
+    torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")
+    if one_image_at_a_time:
+        monkeypatch.setattr(conv.depthwise, "_BLOCK", 20)
+    for outputs, kernel, stride, padding, dilation in itertools.product(
+        (1, 2), (2, 3), (1, 2, 3), (0, 2), (1, 2)
+    ):
+        arguments = 3, 3 * outputs, kernel, stride, padding, dilation, 3
+        ours, theirs = (getattr(m, f"Conv{axes}d")(*arguments) for m in (npnet, torch.nn))
+        compare(ours, theirs, rng.normal(size=(3, 3, *(6, 7)[:axes])), rng)
+
+
 @pytest.mark.parametrize("axes", [1, 2, 3])
 def test_any_options_of_transposed_ones_give_what_pytorch_gives(axes, rng):
     torch = pytest.importorskip("torch", reason="needs the oracle: pip install torch")

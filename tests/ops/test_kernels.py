@@ -12,6 +12,7 @@ from npnet.ops import (
     accumulate,
     activation,
     columns,
+    depthwise,
     elementwise,
     gelu,
     layer_norm,
@@ -153,6 +154,16 @@ WINDOWS = [
     ((0, 2, 4, 4), (1, 1), (3, 3), (1, 1), (1, 1), 0, (4, 4)),
     ((1, 1, 3, 3), (4, 5), (1, 2), (1, 2), (1, 1), 0, (11, 6)),
 ]
+# Images, channels, height, width; outputs of a channel; where windows lie; their positions.
+DEPTHWISE = [
+    ((n, 2, *axes[0]), m, depthwise.plan_of(*axes), axes[1])
+    for n, m, axes in (
+        (3, 1, ((5, 6), (5, 6), (3, 3), (1, 1), (1, 1), (1, 1))),
+        (2, 2, ((7, 4), (3, 2), (2, 3), (2, 3), (0, 2), (1, 2))),
+        (0, 1, ((4, 4), (4, 4), (3, 3), (1, 1), (1, 1), (1, 1))),
+        (1, 3, ((9, 3), (2, 3), (2, 1), (4, 1), (0, 0), (3, 1))),
+    )
+]
 # Images, channels, height, width; padding; rows and columns of tiles.
 TILES = [
     ((2, 3, 6, 6), (0, 0), (1, 1)),
@@ -216,6 +227,16 @@ CASES = [
     Case(columns, "add_windows", WINDOWS,
          lambda d, s: (d.integers((s[0][1], *s[2], s[0][0], *s[6])), s[5], s[3], s[1], s[4],
                        d.integers(s[0]))),
+    Case(depthwise, "correlate", DEPTHWISE,
+         lambda d, s: (d.integers(s[0]), d.integers((s[0][1], s[1], s[2].taps.size)),
+                       d.integers((s[0][1], s[1])), *s[2],
+                       d.empty((s[0][0], s[0][1] * s[1], *s[3])))),
+    Case(depthwise, "correlate_weight_grad", DEPTHWISE,
+         lambda d, s: (d.integers(s[0]), d.integers((s[0][0], s[0][1] * s[1], *s[3])), *s[2],
+                       np.full((s[0][1], s[1], s[2].taps.size), np.nan))),
+    Case(depthwise, "correlate_input_grad", DEPTHWISE,
+         lambda d, s: (d.integers((s[0][0], s[0][1] * s[1], *s[3])),
+                       d.integers((s[0][1], s[1], s[2].taps.size)), *s[2], d.empty(s[0]))),
     Case(rows, "copy_rows", WINDOWS,
          lambda d, s: (d.normal(s[0]), s[5], s[3], s[1], s[4],
                        d.empty((s[0][0], *s[6], *s[2], s[0][1])))),
