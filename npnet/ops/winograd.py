@@ -148,7 +148,8 @@ def input_tiles(x: Array, padding: Sizes, step: int, out: Array) -> Array:
     image[:, top : top + x.shape[2], left : left + x.shape[3]] = x.transpose(0, 2, 3, 1)
     matrix = _input(x.dtype.char).T
     # What is at each place of the tiles along the rows of images, and along their columns then.
-    shape, a = (_SIZE, n, height, columns, c), image.strides
+    shape: tuple[int, ...] = (_SIZE, n, height, columns, c)
+    a = image.strides
     seen = np.ndarray(shape, x.dtype, image, strides=(a[2], *a[:2], step * a[2], a[3]))
     along = _first(matrix, seen, *shape)
     whole, b = (_SIZE, _SIZE, n, rows, columns, c), along.strides
