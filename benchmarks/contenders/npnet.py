@@ -13,12 +13,14 @@ from benchmarks.contenders.base import Contender
 from benchmarks.timing import Run
 from benchmarks.workloads import (
     CNN,
+    LAYERS,
     MLP,
     OPTIMIZERS,
     Activation,
     Convolution,
     Epochs,
     Inference,
+    LayerPass,
     Network,
     Updates,
 )
@@ -81,6 +83,25 @@ class Npnet(Contender):
             y, tape = layer.record(x)
             dx = tape.backward(grad, input_grad=True)
             return [y, dx, layer.weight.grad, layer.bias.grad]
+
+        return Run(call, self._kernels, result=call)
+
+    def layer(self, workload: LayerPass) -> Run:
+        """Record a pass and run it backward."""
+        import npnet
+
+        name, arguments, *_ = LAYERS[workload.name]
+        layer = getattr(npnet, name)(**arguments)
+        for parameter, value in zip(layer.parameters(), workload.initial(), strict=True):
+            parameter.data = value
+        ((x, grad),) = workload.batches()
+
+        def call() -> Any:
+            layer.zero_grad()
+            y, tape = layer.record(x)
+            grads = (grad, *(None,) * (len(y) - 1)) if isinstance(y, tuple) else (grad,)
+            tape.backward(*grads, input_grad=True)
+            return [y[0] if isinstance(y, tuple) else y]
 
         return Run(call, self._kernels, result=call)
 

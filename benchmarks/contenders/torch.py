@@ -15,12 +15,14 @@ from benchmarks.results import Skip
 from benchmarks.timing import Run
 from benchmarks.workloads import (
     CNN,
+    LAYERS,
     MLP,
     OPTIMIZERS,
     Activation,
     Convolution,
     Epochs,
     Inference,
+    LayerPass,
     Network,
     Updates,
     Workload,
@@ -101,6 +103,28 @@ class Torch(Contender):
             return y, x.grad, *(parameter.grad for parameter in module.parameters())
 
         return Run(call, result=lambda: [array.detach().numpy() for array in call()])
+
+    def layer(self, workload: LayerPass) -> Run:
+        """Call the module and go backward."""
+        import torch
+
+        name, arguments, *_ = LAYERS[workload.name]
+        module = getattr(torch.nn, name)(**arguments)
+        with torch.no_grad():
+            for parameter, value in zip(module.parameters(), workload.initial(), strict=True):
+                parameter.copy_(self.tensor(value))
+        x, grad = map(self.tensor, *workload.batches())
+        x = x.clone().requires_grad_()
+
+        def call() -> Any:
+            module.zero_grad()
+            x.grad = None
+            y = module(x)
+            y = y[0] if isinstance(y, tuple) else y
+            y.backward(grad)
+            return y
+
+        return Run(call, result=lambda: [call().detach().numpy()])
 
     def optimize(self, workload: Updates) -> Run:
         """Step with the gradients that are there."""

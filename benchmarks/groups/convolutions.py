@@ -1,11 +1,11 @@
-"""Training steps of small convolutional networks, and convolutions alone, in float32."""
+"""Training steps of small convolutional networks, and their layers alone, in float32."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from benchmarks.case import Case, Options, timed
-from benchmarks.workloads import CNN, CONVOLUTIONS, NETWORKS, Convolution
+from benchmarks.workloads import CNN, CONVOLUTIONS, LAYERS, NETWORKS, Convolution, LayerPass
 
 CONTENDERS = ("npnet", "npnet-fast", "bare", "torch")
 PAIRS = ("npnet/torch", "npnet-fast/torch", "npnet/bare", "npnet-fast/bare")
@@ -24,3 +24,6 @@ def cases(options: Options) -> Iterator[Case]:
     for name in ("1x1",) if options.quick else CONVOLUTIONS:
         convolution = Convolution(name)
         yield Case("convolutions", str(convolution), CONTENDERS, timed(convolution), PAIRS)
+    for name in () if options.quick else LAYERS:
+        layer = LayerPass(name)
+        yield Case("convolutions", str(layer), CONTENDERS, timed(layer), PAIRS)

@@ -26,7 +26,7 @@ from npnet.ops import (
     signs,
     softmax,
     update,
-    winograd,
+    winograd_tiles,
 )
 from npnet.ops.kernels import families
 
@@ -243,22 +243,22 @@ CASES = [
     Case(rows, "add_rows", WINDOWS,
          lambda d, s: (d.integers((s[0][0], *s[6], *s[2], s[0][1])), s[5], s[3], s[1], s[4],
                        d.integers(s[0]))),
-    *(Case(winograd, "input_tiles", TILES,
+    *(Case(winograd_tiles, "input_tiles", TILES,
            lambda d, s, step=step: (
                d.integers((*s[0][:2], *(n * step // 4 for n in s[0][2:]))), s[1], step,
                d.empty((36, s[0][0], *s[2], s[0][1]))))
       for step in (4, 2)),
-    *(Case(winograd, "input_tiles_grad", TILES,
+    *(Case(winograd_tiles, "input_tiles_grad", TILES,
            lambda d, s, step=step: (
                d.integers((36, s[0][0], *s[2], s[0][1])), s[1], step,
                d.empty((*s[0][:2], *(n * step // 4 for n in s[0][2:])))))
       for step in (4, 2)),
-    *(Case(winograd, "from_output_tiles", TILES,
+    *(Case(winograd_tiles, "from_output_tiles", TILES,
            lambda d, s, step=step: (
                d.integers((36, s[0][0], *s[2], s[0][1])), step,
                d.empty((*s[0][:2], s[2][0] * step - 1, s[2][1] * step))))
       for step in (4, 2)),
-    *(Case(winograd, "from_output_tiles_grad", TILES,
+    *(Case(winograd_tiles, "from_output_tiles_grad", TILES,
            lambda d, s, step=step: (
                d.integers((*s[0][:2], s[2][0] * step - 1, s[2][1] * step)), step,
                d.empty((36, s[0][0], *s[2], s[0][1]))))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import npnet
-from npnet.ops import conv, winograd
+from npnet.ops import conv, winograd, winograd_tiles
 
 try:
     import numba  # noqa: F401
@@ -74,7 +74,7 @@ def test_float64_and_exact_layers_never_take_it(rng, monkeypatch):
     def refuse(*args):
         raise AssertionError
 
-    monkeypatch.setattr(winograd, "_weight_tiles", refuse)
+    monkeypatch.setattr(winograd, "weight_tiles", refuse)
     x = rng.normal(size=(2, 16, 8, 8))
     npnet.Conv2d(16, 16, 3, dtype=np.float64)(x)
     npnet.Conv2d(16, 16, 3, exact=True)(x.astype(np.float32))
@@ -96,12 +96,12 @@ def test_what_it_cannot_compute_or_is_slow_at_it_leaves_alone(changes, channels)
 @pytest.mark.parametrize(("step", "size"), [(4, (7, 10)), (2, (3, 6))])
 def test_gradients_are_the_transposed_transforms(form, rng, step, size):
     x, v = rng.normal(size=(2, 3, *size)), rng.normal(size=(36, 2, 2, 3, 3))
-    tiles = winograd.input_tiles(x, (1, 2), step, np.empty_like(v))
-    back = winograd.input_tiles_grad(v, (1, 2), step, np.empty_like(x))
+    tiles = winograd_tiles.input_tiles(x, (1, 2), step, np.empty_like(v))
+    back = winograd_tiles.input_tiles_grad(v, (1, 2), step, np.empty_like(x))
     np.testing.assert_allclose((tiles * v).sum(), (back * x).sum(), rtol=1e-10)
     y = rng.normal(size=(2, 3, *size))
-    out = winograd.from_output_tiles(v, step, np.empty_like(y))
-    back = winograd.from_output_tiles_grad(y, step, np.empty_like(v))
+    out = winograd_tiles.from_output_tiles(v, step, np.empty_like(y))
+    back = winograd_tiles.from_output_tiles_grad(y, step, np.empty_like(v))
     np.testing.assert_allclose((out * y).sum(), (back * v).sum(), rtol=1e-10)
 
 
