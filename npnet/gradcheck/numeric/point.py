@@ -68,8 +68,11 @@ class Point:
             ROUNDING * EPS * np.broadcast_to(np.abs(np.nan_to_num(a)).max(0, initial=0.0), a.shape)
             for a in self.analytic
         ]
-        if allowed is not None:
-            self.allowed = [np.maximum(*both) for both in zip(self.allowed, allowed, strict=True)]
+        if allowed is not None:  # for the first upstream gradient
+            loud = np.abs(checked.upstream).max(axis=1, initial=0.0)
+            louder = np.maximum(1.0, loud / (loud[0] or 1.0))
+            pairs = zip(self.allowed, allowed, strict=True)
+            self.allowed = [np.maximum(own, rounding * louder) for own, rounding in pairs]
         self.confirmed = self.tried = 0
         self.at_kinks: dict[int, str] = {}  # how variables are wrong at kinks alone
         self._complex = complex_step and not function.is_loss
